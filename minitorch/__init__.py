@@ -1,0 +1,33 @@
+"""minitorch: a deep-learning engine to read from the first line to the last, and then to trust.
+
+Read in this order: devices, dtypes, grad_mode, autograd (the graph and the backward pass), tensor, ops/ (each operation
+with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults are PyTorch's.
+"""
+
+from . import autograd as autograd
+from . import checkpoint as checkpoint
+from . import data as data
+from . import linalg as linalg
+from . import nn as nn
+from . import optim as optim
+from .creation import *
+from .debug import detect_anomaly as detect_anomaly
+from .debug import live_tensors as live_tensors
+from .debug import profile as profile
+from .devices import cuda_is_available as cuda_is_available
+from .drawing import draw_graph as draw_graph
+from .dtypes import *
+from .dtypes import bool_ as bool
+from .dtypes import float_ as float
+from .dtypes import int_ as int
+from .grad_mode import enable_grad as enable_grad
+from .grad_mode import is_grad_enabled as is_grad_enabled
+from .grad_mode import no_grad as no_grad
+from .grad_mode import set_grad_enabled as set_grad_enabled
+from .ops import *
+from .random import *
+from .serialization import load as load
+from .serialization import save as save
+from .tensor import Tensor as Tensor
+
+__version__ = "0.1.0"

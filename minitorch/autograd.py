@@ -1,0 +1,424 @@
+"""The graph and the backward pass: all of it.
+
+An *op* is a plain function of arrays that returns its result and, beside it, the pullback: the function that turns the
+gradient of the result into the gradients of the inputs (one callable an input, or one for all where they share work).
+
+    @op
+    def tanh(x):
+        y = array_module(x).tanh(x)
+        return y, lambda g: g * (1 - y * y)
+
+Calling tanh on a Tensor runs the formula on its array and, if the Tensor needs a gradient, records a `Node`: what was
+computed, from what, and how to go back. `backward` walks the nodes from the youngest to the oldest. The same formula
+runs in three worlds: on NumPy arrays, on CuPy arrays and, for gradients of gradients (create_graph=True), on Tensors:
+then the engine evaluates it once more, and the arithmetic of its pullback is itself recorded.
+
+Rules for a formula: it is pure (randomness comes in as an argument), works in all three worlds (functions of
+`array_module(x)`, operators, other ops), changes nothing in place, and its pullback never changes or keeps ``g``. What
+it differentiates with respect to comes by position, everything else (axes, masks, index arrays) by keyword.
+
+Ancestors: HIPS autograd (vjps, borrowed gradients), DeZero (differentiable backward), ChainRules.jl (rrule).
+Read before: devices.py. Read next: tensor.py, then any file in ops/.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import changes
+from .changes import clock, mark_changed
+from .devices import array_module
+from .errors import explain
+from .grad_mode import enable_grad, mode, no_grad
+from .hooks import Handle as Handle
+
+if TYPE_CHECKING:
+    from .tensor import Tensor as Tensor
+else:
+    Tensor: Any = None  # tensor.py puts the class here: the two files need each other
+
+
+# ---------------------------------------------------------------------------------------------------- the graph
+
+
+class Node:
+    """One recorded operation: the edges to its parents and the way back to them.
+
+    ``parents`` has one entry an input (None where no gradient is needed). ``shape`` and ``dtype`` are those of the
+    result, and so of the gradient that arrives. ``inputs`` are kept for evaluating the formula on Tensors
+    (create_graph); a linear op's pullback needs no input, so none is kept alive.
+    """
+
+    __slots__ = ("time", "call", "parents", "pullback", "inputs", "static", "shape", "dtype", "hooks", "where", "__weakref__")
+
+    where: Any  # the line of the user's program that called the op, noted by debug.detect_anomaly
+
+    def __init__(
+        self, call: Any, parents: tuple[Node | None, ...], pullback: Any, inputs: Any, static: Any, shape: Any, dtype: Any
+    ) -> None:
+        self.time = next(clock)
+        self.call = call
+        self.parents = parents
+        self.pullback = pullback
+        self.inputs = inputs
+        self.static = static
+        self.shape = shape
+        self.dtype = dtype
+        self.hooks: dict[int, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The op's name, as in ``minitorch.NAME``."""
+        return str(self.call.__name__)
+
+    def release(self) -> None:
+        """Forget everything: the activations are freed as the walk goes."""
+        self.pullback = self.inputs = self.static = None
+        self.parents = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.shape}>"
+
+
+class Leaf(Node):
+    """Where the walk ends: a tensor that the user made, whose ``.grad`` the gradient is added to."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__(leaf, (), None, None, None, tensor.array.shape, tensor.array.dtype)
+        self.tensor = weakref.ref(tensor)  # weak, or tensor and node would keep each other alive
+
+    def receive(self, g: Any, owned: bool) -> None:
+        """Add ``g`` to the tensor's ``.grad``, copying it if somebody else may hold the same array."""
+        tensor = self.tensor()
+        if tensor is None:
+            return
+        if isinstance(g, Tensor):  # create_graph: gradients are part of a graph and never changed in place
+            tensor.grad = g if tensor.grad is None else tensor.grad + g
+        elif tensor.grad is None:
+            tensor.grad = Tensor(own(g, owned and not self.hooks))
+        elif tensor.grad.node is not None:
+            tensor.grad = Tensor(tensor.grad.array + g)
+        else:
+            tensor.grad.array += g
+            mark_changed(tensor.grad.array)
+
+
+def leaf() -> None:
+    """Stands where a computed node has its op."""
+
+
+class Part(Node):
+    """One output of an op that returns a tuple (split, unbind): the op's pullback gets {index: gradient}."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, whole: Node, index: int, shape: Any, dtype: Any) -> None:
+        super().__init__(part, (whole,), lambda g: {index: g}, (), {}, shape, dtype)
+        self.index = index
+
+
+def part() -> None:
+    """Stands where a computed node has its op."""
+
+
+part.linear = True  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------------------- recording ops
+
+
+def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequence[Any]] | None = None) -> Callable[..., Any]:
+    """Make a differentiable operation of a formula (see the head of this file).
+
+    linear:  the pullback needs no input's value, so the inputs are not kept; it must itself work on Tensors.
+    promote: brings the operands to one dtype first (ops/elementwise.py).
+    Called on arrays alone, the operation computes on arrays alone: so formulas may call each other.
+    """
+    if formula is None:
+        return functools.partial(op, linear=linear, promote=promote)
+    run = np.errstate(all="ignore")(formula)  # as in PyTorch log(0) is -inf and no warning; debug.py finds its source
+
+    def call(*inputs: Any, **static: Any) -> Any:
+        tracked = tensors = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                tensors = True
+                if x.node is not None:
+                    tracked = True
+        if not tensors:
+            return run(*inputs, **static)[0]
+        if promote is not None:
+            inputs = promote(inputs)  # type: ignore[assignment]
+        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            if mode.observer is None:
+                y, pullback = run(*arrays, **static)
+            else:
+                y, pullback = mode.observer.forward(call, run, arrays, static)
+        except (TypeError, ValueError) as error:
+            raise explain(call.__name__, arrays, error) from error
+        if not tracked or not mode.enabled:
+            return tuple(map(Tensor, y)) if type(y) is tuple else Tensor(y)
+        return record(call, inputs, static, y, pullback)
+
+    functools.update_wrapper(call, formula)
+    call.__name__ = formula.__name__.lstrip("_")
+    call.formula, call.linear = formula, linear  # type: ignore[attr-defined]
+    return call
+
+
+def record(call: Any, inputs: Sequence[Any], static: dict[str, Any], y: Any, pullback: Any) -> Any:
+    """The Tensor of an op's result (or the tuple of them) with its node in the graph."""
+    parents = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
+    kept = () if call.linear else inputs
+    several = type(y) is tuple
+    node = Node(call, parents, pullback, kept, static, None if several else y.shape, None if several else y.dtype)
+    if mode.observer is not None:
+        mode.observer.recorded(node)
+    if several:
+        return tuple([Tensor(part, Part(node, i, part.shape, part.dtype)) for i, part in enumerate(y)])
+    return Tensor(y, node)
+
+
+# --------------------------------------------------------------------------------------------- the backward pass
+
+
+def backward(
+    roots: Sequence[Node],
+    gradients: Sequence[Any],
+    wanted: set[Node] | None = None,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> dict[Node, Any]:
+    """Walk from ``roots``, whose gradients are given, to the leaves; return the gradients of the ``wanted`` nodes.
+
+    Reverse-mode differentiation: when a node's turn comes, everything younger has been visited, so its gradient is
+    complete. Without ``wanted`` every leaf reached receives its gradient; with it only the paths to those nodes are
+    walked, and no leaf is touched.
+    """
+    order, leads = youngest_first(roots, wanted)
+    pending: dict[Node, Any] = {}  # gradients on their way
+    owned: set[Node] = set()  # nodes whose pending gradient belongs to the engine, and may be added to in place
+    for root, g in zip(roots, gradients, strict=True):
+        accumulate(pending, owned, root, g, fresh=False)
+    found: dict[Node, Any] = {}
+    with enable_grad() if create_graph else no_grad(), np.errstate(all="ignore"):
+        while order:
+            node = order.pop()
+            g = pending.pop(node, None)
+            if g is None:
+                continue
+            if node.hooks is not None:
+                g = run_hooks(node, g)
+            parents = node.parents
+            if leads is not None:
+                if node in wanted:  # type: ignore[operator]
+                    found[node] = own(g, node in owned)
+                parents = tuple([parent if parent in leads else None for parent in parents])
+                if not any(parents):
+                    continue
+            elif type(node) is Leaf:
+                node.receive(g, node in owned)
+                continue
+            for parent, contribution in zip(parents, pull_back(node, parents, g, create_graph), strict=True):
+                if parent is not None:
+                    accumulate(pending, owned, parent, contribution, fresh=contribution is not g)
+            if not retain_graph:
+                node.release()
+    return found
+
+
+def youngest_first(roots: Sequence[Node], wanted: set[Node] | None) -> tuple[list[Node], set[Node] | None]:
+    """The nodes to visit, last to come first (so that ``pop()`` gives the youngest), and those that lead to ``wanted``.
+
+    A node is always younger than its parents, so sorting by time is a topological order. Iterative, each node once:
+    a chain of 100,000 nodes needs no recursion, a ladder of diamonds no exponential time.
+    """
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if node.pullback is None and type(node) is not Leaf:
+            raise RuntimeError(
+                f"backward: the graph behind {node.name} was already walked and freed; "
+                "pass retain_graph=True to the first backward() if you need to walk it again"
+            )
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    order = sorted(seen, key=lambda node: node.time)
+    if wanted is None:
+        return order, None
+    leads = set(wanted)  # keep the nodes from which a wanted one is reached
+    for node in order:
+        if node not in leads and any(parent in leads for parent in node.parents):
+            leads.add(node)
+    return [node for node in order if node in leads], leads
+
+
+def pull_back(node: Node, parents: Sequence[Node | None], g: Any, create_graph: bool) -> Sequence[Any]:
+    """The contributions of ``g`` to each of the node's parents (anything where the parent is None)."""
+    if changes.last_change > node.time:
+        changes.check_unchanged(node, create_graph)
+    pullback = node.pullback
+    if create_graph and not node.call.linear:  # evaluate the formula on Tensors: its pullback then records itself
+        pullback = node.call.formula(*node.inputs, **node.static)[1]
+    if mode.observer is not None:
+        pullback = mode.observer.backward(node, pullback)
+    if type(pullback) is tuple:
+        return [None if parent is None else p(g) for p, parent in zip(pullback, parents, strict=True)]
+    return (pullback(g),) if len(parents) == 1 else _distinct(pullback(g))
+
+
+def _distinct(contributions: Sequence[Any]) -> Sequence[Any]:
+    """An array that is handed to two parents belongs to neither: as a view it will not be taken for a fresh one."""
+    ids = [id(c) for c in contributions]
+    return [c if c is None or ids.count(id(c)) == 1 else c[...] for c in contributions]
+
+
+def accumulate(pending: dict[Node, Any], owned: set[Node], node: Node, g: Any, fresh: bool) -> None:
+    """Add a contribution to a node's pending gradient.
+
+    The first contribution is borrowed (``x + y`` hands one array to both), the second allocates the sum, later ones are
+    added in place to what the engine then owns. A fresh array that nobody else holds is owned at once.
+    """
+    if type(g) is dict:  # from a Part
+        pending.setdefault(node, {}).update(g)
+        return
+    if g.shape != node.shape:
+        g = undo_broadcast(g, node.shape)
+    if g.dtype != node.dtype:
+        g = g.astype(node.dtype)
+    held = pending.get(node)
+    if held is None:
+        pending[node] = g
+        if fresh and not isinstance(g, Tensor) and g.base is None:
+            owned.add(node)
+    elif node in owned:
+        held += g
+        pending[node] = held  # stored again: NumPy's 0-d results are immutable scalars, for which += makes a new one
+    else:
+        pending[node] = held + g
+        if not isinstance(g, Tensor):
+            owned.add(node)
+
+
+def own(g: Any, owned: bool) -> Any:
+    """A gradient to hand out: copied if somebody else may hold the same array, so that nobody changes it under another."""
+    return g if owned or isinstance(g, Tensor) else array_module(g).array(g)
+
+
+def undo_broadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` over the axes along which a value of ``shape`` was repeated: broadcasting's adjoint, for every op."""
+    extra = len(g.shape) - len(shape)
+    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1)
+    g = g.astype(np.float32) if g.dtype.itemsize == 2 else g  # sums of float16 need more digits; accumulate casts back
+    summed = array_module(g).sum(g, axis=axes, keepdims=True) if axes else g
+    return summed.reshape(shape)
+
+
+def run_hooks(node: Node, g: Any) -> Any:
+    """Show the gradient to the tensor's hooks; one that returns a tensor replaces it."""
+    for hook in list((node.hooks or {}).values()):
+        shown = g if isinstance(g, Tensor) else Tensor(g)
+        changed = hook(shown)
+        if changed is not None:
+            g = changed if isinstance(g, Tensor) else changed.array
+    return g
+
+
+# ------------------------------------------------------------------------------------------------- for users
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients of ``outputs`` with respect to ``inputs``, returned; no ``.grad`` is touched (torch.autograd.grad)."""
+    ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) or grad_outputs is None else list(grad_outputs)
+    if grad_outputs is None:
+        seeds = [None] * len(ys)
+    for i, x in enumerate(xs):
+        if x.node is None:
+            raise RuntimeError(f"grad: input {i} does not require grad; call requires_grad_() on it before using it")
+    roots, gradients = start(ys, seeds, create_graph)
+    wanted = [x.node for x in xs if x.node is not None]
+    keep = create_graph if retain_graph is None else retain_graph
+    found = backward(roots, gradients, set(wanted), keep, create_graph)
+    results = [as_tensor(found[node]) if node in found else None for node in wanted]
+    if materialize_grads:
+        results = [Tensor(x.array * 0) if r is None else r for x, r in zip(xs, results, strict=True)]
+    unused = [i for i, r in enumerate(results) if r is None]
+    if unused and not allow_unused:
+        raise RuntimeError(
+            f"grad: input {unused[0]} was not used to compute the outputs; pass allow_unused=True to get None for it"
+        )
+    return tuple(results)
+
+
+def start(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool) -> tuple[list[Node], list[Any]]:
+    """The nodes to start from and the gradients to start with: ones for a scalar, what the caller gave otherwise."""
+    roots, gradients = [], []
+    for y, seed in zip(ys, seeds, strict=True):
+        if y.node is None:
+            raise RuntimeError("backward: this tensor does not require grad: nothing it was computed from does")
+        if seed is None:
+            if y.numel() != 1:
+                raise RuntimeError(
+                    f"backward: only a scalar has a gradient of its own, this tensor has shape {tuple(y.shape)}; "
+                    "reduce it first (y.sum(), y.mean()) or pass gradient= of the same shape"
+                )
+            seed = Tensor(array_module(y.array).ones_like(y.array))
+        elif tuple(seed.shape) != tuple(y.shape):
+            raise RuntimeError(f"backward: gradient has shape {tuple(seed.shape)}, but the tensor has shape {tuple(y.shape)}")
+        roots.append(y.node)
+        gradients.append(seed if create_graph else seed.array.astype(y.array.dtype, copy=False))
+    return roots, gradients
+
+
+def backward_into(
+    roots: Sequence[Node], gradients: Sequence[Any], inputs: Sequence[Tensor] | None, retain_graph: bool, create_graph: bool
+) -> None:
+    """The walk of ``Tensor.backward``: into every leaf's ``.grad``, or into that of ``inputs`` alone."""
+    wanted = None if inputs is None else {x.node for x in inputs if x.node is not None}
+    found = backward(roots, gradients, wanted, retain_graph, create_graph)
+    for x in inputs or ():
+        if x.node in found:
+            g = as_tensor(found[x.node])
+            x.grad = g if x.grad is None else x.grad + g
+
+
+def as_tensor(g: Any) -> Tensor:
+    """A gradient as the user gets it."""
+    return g if isinstance(g, Tensor) else Tensor(g)
+
+
+def add_hook(node: Node, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+    """Call ``hook(gradient)`` each time the walk reaches ``node``."""
+    if node.hooks is None:
+        node.hooks = {}
+    return Handle(node.hooks, hook)
+
+
+def __getattr__(name: str) -> Any:
+    """PyTorch's spelling of what has a file of its own and needs this one: ``minitorch.autograd.gradcheck``."""
+    homes = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "detect_anomaly": "debug"}
+    if name in homes:
+        return getattr(importlib.import_module(f"{__package__}.{homes[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,93 @@
+"""Devices: which array library an array belongs to, and moving arrays between them.
+
+An array is a NumPy array (device "cpu") or a CuPy array (device "cuda:0", "cuda:1", ...). CuPy is imported only when
+somebody asks for "cuda". Read next: dtypes.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray; neither's own type would be true of the other
+
+_NUMPY = (np.ndarray, np.generic, int, float, type(None))
+
+CUPY_MISSING = (
+    'device "cuda" needs CuPy, which is not installed: pip install cupy-cuda13x (CUDA 13) or cupy-cuda12x (CUDA 12); '
+    "`python -m minitorch.doctor` says which"
+)
+
+
+def cupy() -> ModuleType:
+    """The CuPy module, or an error that says how to get it."""
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError(CUPY_MISSING) from error
+
+
+def cuda_is_available() -> bool:
+    """True if CuPy is installed and finds at least one card with a working driver."""
+    try:
+        return bool(cupy().cuda.runtime.getDeviceCount())
+    except Exception:  # CuPy raises its own classes for a missing or too old driver; each of them means "no"
+        return False
+
+
+def array_module(*operands: Any) -> Any:
+    """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops as soon as one is a Tensor.
+
+    All three know exp, where, sum(axis=, keepdims=), ... under one name: so one formula serves all three (autograd.op).
+    """
+    library: Any = np
+    for x in operands:
+        if isinstance(x, _NUMPY):
+            continue
+        if type(x).__module__.partition(".")[0] == "cupy":
+            library = cupy()
+        elif hasattr(x, "node"):
+            from . import ops  # a Tensor: the same functions, recorded in the graph
+
+            return ops
+        else:
+            raise TypeError(f"expected a Tensor, got {type(x).__name__}; make a tensor of it: minitorch.tensor(x)")
+    return library
+
+
+def device_of(array: Array) -> str:
+    """ "cpu" for a NumPy array, "cuda:0" for a CuPy array on card 0."""
+    if isinstance(array, _NUMPY):
+        return "cpu"
+    return f"cuda:{array.device.id}"
+
+
+def module_for(device: str | None) -> ModuleType:
+    """The array library that makes arrays on ``device`` (None means "cpu")."""
+    return np if canonical(device) == "cpu" else cupy()
+
+
+def canonical(device: Any) -> str:
+    """ "cpu", or "cuda:N" with the card's number spelt out; anything else is an error."""
+    name = "cpu" if device is None else str(device)
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and (index == "" or index.isdigit()):
+        return f"cuda:{int(index or 0)}"
+    if name == "cpu":
+        return name
+    raise RuntimeError(f'unknown device "{name}": use "cpu", "cuda" or "cuda:N"')
+
+
+def move(array: Array, device: str | None) -> Array:
+    """``array`` on ``device``: itself if it is there already, else a copy."""
+    target = canonical(device)
+    if target == device_of(array):
+        return array
+    if target == "cpu":
+        return array.get()
+    library = cupy()
+    with library.cuda.Device(int(target.partition(":")[2])):
+        return library.asarray(array)

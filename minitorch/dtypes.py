@@ -1,0 +1,102 @@
+"""Data types: their names, the default, and what the operands of an operation are promoted to.
+
+PyTorch's rules, which differ from NumPy's: float32 is the default, an integer tensor never drags a float32 one to
+float64, and Python numbers and 0-d tensors are weak: they change the *kind* of a result (bool < int < float) but not
+its width. Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+Read next: autograd.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+DType: TypeAlias = "np.dtype[Any]"
+
+__all__ = [
+    "double",
+    "finfo",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "half",
+    "iinfo",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "long",
+    "promote_types",
+    "result_type",
+    "set_default_dtype",
+    "short",
+    "uint8",
+]
+
+bool_ = np.dtype("bool")
+uint8, int8, int16, int32, int64 = map(np.dtype, ("uint8", "int8", "int16", "int32", "int64"))
+float16, float32, float64 = map(np.dtype, ("float16", "float32", "float64"))
+half, float_, double, short, int_, long = float16, float32, float64, int16, int32, int64
+
+_default: DType = float32
+_KIND = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # "V": ml_dtypes' bfloat16 presents itself as a void type
+
+
+def get_default_dtype() -> DType:
+    """The dtype of a tensor made from Python floats: float32 unless set otherwise."""
+    return _default
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """Make ``dtype`` (a floating type) the dtype of tensors made from Python floats."""
+    global _default
+    if not is_floating(np.dtype(dtype)):
+        raise TypeError(f"the default dtype must be a floating type, not {np.dtype(dtype)}")
+    _default = np.dtype(dtype)
+
+
+def is_floating(dtype: DType) -> bool:
+    """True for float16, bfloat16, float32, float64."""
+    return _KIND.get(dtype.kind) == 2
+
+
+def promote_types(a: DType, b: DType) -> DType:
+    """The narrowest type that holds both kinds: float beats int whatever the widths, as in PyTorch."""
+    if is_floating(a) != is_floating(b):
+        return a if is_floating(a) else b
+    return np.promote_types(a, b)
+
+
+def result_type(*operands: Any) -> DType:
+    """The dtype in which ``operands`` (arrays, Tensors, Python numbers) meet.
+
+    Tensors with dimensions decide; a 0-d tensor, and after it a Python number, matters only if it is of a higher kind.
+    """
+    ranks: list[DType | None] = [None, None, None]  # with dimensions, 0-d, Python numbers
+    for x in operands:
+        if isinstance(x, bool | int | float):
+            rank, dtype = 2, bool_ if isinstance(x, bool) else int64 if isinstance(x, int) else _default
+        else:
+            rank, dtype = (0 if x.ndim else 1), x.dtype
+        held = ranks[rank]
+        ranks[rank] = dtype if held is None else promote_types(held, dtype)
+    strong, zero_d, number = ranks
+    return _outrank(_outrank(strong, zero_d), number) or _default
+
+
+def _outrank(strong: DType | None, weak: DType | None) -> DType | None:
+    if strong is None or weak is None:
+        return weak if strong is None else strong
+    return promote_types(strong, weak) if _KIND[weak.kind] > _KIND[strong.kind] else strong
+
+
+def finfo(dtype: Any) -> Any:
+    """The limits of a floating type: .min, .max, .eps, .tiny."""
+    return np.finfo(np.dtype(dtype))
+
+
+def iinfo(dtype: Any) -> Any:
+    """The limits of an integer type: .min, .max."""
+    return np.iinfo(np.dtype(dtype))

@@ -1,0 +1,71 @@
+"""Grad mode: whether operations are recorded, switched per thread.
+
+Read before: nothing. Read next: autograd.py, which asks ``mode`` at every op.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+
+class _Mode(threading.local):
+    """What is switched per thread: recording, and somebody watching every op (debug.py)."""
+
+    enabled = True
+    observer: Any = None
+
+
+mode = _Mode()
+
+
+class _GradMode(contextlib.ContextDecorator):
+    enabled: bool
+
+    def __init__(self) -> None:
+        self.before: list[bool] = []  # a stack, so that one object may be entered twice
+
+    def __enter__(self) -> None:
+        self.before.append(mode.enabled)
+        mode.enabled = self.enabled
+
+    def __exit__(self, *exception: object) -> None:
+        mode.enabled = self.before.pop()
+
+    def _recreate_cm(self) -> _GradMode:  # a decorated function may run in several threads: each call has its own
+        return type(self)()
+
+
+class no_grad(_GradMode):
+    """A ``with`` block or decorator in which nothing is recorded and nothing kept alive."""
+
+    enabled = False
+
+
+class enable_grad(_GradMode):
+    """A ``with`` block or decorator in which operations are recorded, also inside no_grad."""
+
+    enabled = True
+
+
+class set_grad_enabled(_GradMode):
+    """Switch recording on or off at once; as a ``with`` block, until its end."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.before = [mode.enabled]
+        self.enabled = mode.enabled = enabled
+
+    def __enter__(self) -> None:
+        mode.enabled = self.enabled
+
+    def __exit__(self, *exception: object) -> None:
+        mode.enabled = self.before[0]
+
+    def _recreate_cm(self) -> set_grad_enabled:
+        return set_grad_enabled(self.enabled)
+
+
+def is_grad_enabled() -> bool:
+    """Are operations being recorded in this thread?"""
+    return mode.enabled

@@ -1,0 +1,20 @@
+"""Hooks: functions that a user asks to be called, on tensors (autograd.py) and modules (nn/module.py)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+_keys = itertools.count()
+
+
+class Handle:
+    """What registering a hook returns: ``handle.remove()`` takes the hook away again."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self.hooks, self.key = hooks, next(_keys)
+        hooks[self.key] = hook
+
+    def remove(self) -> None:
+        """Unregister the hook."""
+        self.hooks.pop(self.key, None)

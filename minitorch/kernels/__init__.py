@@ -1,0 +1,48 @@
+"""Kernels: the numerics of hot operations, one name each, several hands.
+
+reference.py  the definition, in plain array code: for higher derivatives (it runs on Tensors), float64 and as the measure
+cpu.py        the same in fast NumPy: blocked, in place
+Which one runs follows from the array. ``use`` puts a function of your own in the place of one of them:
+
+    with kernels.use(gelu=my_gelu):
+        model(ids)
+
+Read before: ops/nn.py, which calls them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import cpu, reference
+
+_own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
+
+NAMES = ("gelu", "gelu_tanh")
+
+
+def run(name: str, x: Any, *arguments: Any) -> Any:
+    """The kernel ``name`` on the array ``x``: the user's own, else the fast one if it knows the array, else the definition."""
+    if name in _own:
+        return _own[name](x, *arguments)
+    fast = type(x) is np.ndarray and x.dtype == np.float32
+    return getattr(cpu if fast else reference, name)(x, *arguments)
+
+
+@contextlib.contextmanager
+def use(**kernels: Callable[..., Any]) -> Iterator[None]:
+    """Within the block the given functions take the place of the kernels of those names, in every thread."""
+    unknown = [name for name in kernels if name not in NAMES]
+    if unknown:
+        raise TypeError(f"there is no kernel called {unknown[0]!r}; there are {', '.join(NAMES)}")
+    before = dict(_own)
+    _own.update(kernels)
+    try:
+        yield
+    finally:
+        _own.clear()
+        _own.update(before)

@@ -1,0 +1,481 @@
+"""Module: a function with parameters, and a tree of smaller ones.
+
+    class Net(Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = Linear(4, 2)          # assigning registers: fc.weight, fc.bias are now parameters of Net
+
+        def forward(self, x):
+            return self.fc(x).relu()
+
+What a module holds is kept in three dictionaries: parameters (learnt), buffers (tensors that are not learnt but belong to
+it) and modules (its children). Everything else here is a walk over that tree: collecting, saving, loading, moving, printing.
+Read before: parameter.py. Read next: layers.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import dtypes
+from ..creation import zeros_like
+from ..grad_mode import no_grad
+from ..hooks import Handle
+from ..tensor import Tensor
+from .parameter import Parameter
+
+
+class IncompatibleKeys(NamedTuple):
+    """What load_state_dict found on one side only."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def _no_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+    raise NotImplementedError(f"{type(self).__name__} does not define forward(), which says what the module computes")
+
+
+class Module:
+    """Base of all layers and models: define ``__init__`` (after super().__init__()) and ``forward``; call the module itself."""
+
+    training: bool
+    forward: Callable[..., Any] = _no_forward  # declared so, a subclass may give it any arguments
+
+    def __init__(self) -> None:
+        self.training = True
+        self._parameters: dict[str, Parameter | None] = {}
+        self._buffers: dict[str, Tensor | None] = {}
+        self._not_saved: set[str] = set()  # buffers that state_dict leaves out
+        self._modules: dict[str, Module | None] = {}
+        self._forward_hooks: OrderedDict[int, Any] = OrderedDict()
+        self._forward_pre_hooks: OrderedDict[int, Any] = OrderedDict()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._forward_pre_hooks or self._forward_hooks:
+            return self._call_with_hooks(args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    # ------------------------------------------------------------------------------- attributes are registration
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._make_room(name, "_parameters")
+            self.register_parameter(name, value)
+            return
+        if isinstance(value, Module):
+            self._make_room(name, "_modules")
+            self.add_module(name, value)
+            return
+        for members, kind in (("_parameters", Parameter), ("_buffers", Tensor), ("_modules", Module)):
+            if name in self.__dict__.get(members, ()):
+                if value is not None and not isinstance(value, kind):
+                    raise TypeError(
+                        f"cannot assign a {type(value).__name__} as {members[1:-1]} '{name}' of {type(self).__name__}: "
+                        f"{kind.__name__} or None expected; `del` the name first to use it for something else"
+                    )
+                self.__dict__[members][name] = value
+                return
+        object.__setattr__(self, name, value)
+
+    def _make_room(self, name: str, kept: str) -> None:
+        """Forget a ``name`` of another kind; in the dictionary ``kept`` it keeps its place in the order."""
+        self._check_begun(name)
+        if name not in self.__dict__[kept]:
+            for members in (self.__dict__, self._parameters, self._buffers, self._modules):
+                members.pop(name, None)
+            self._not_saved.discard(name)
+
+    def _check_begun(self, name: str) -> None:
+        if "_modules" not in self.__dict__:
+            raise AttributeError(
+                f"cannot assign '{name}' before Module.__init__() call: "
+                f"{type(self).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
+            )
+
+    def __getattr__(self, name: str) -> Any:  # asked only for what the instance's own __dict__ does not have
+        for members in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__.get(members, ()):
+                return self.__dict__[members][name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __delattr__(self, name: str) -> None:
+        for members in (self._parameters, self._buffers, self._modules):
+            if name in members:
+                del members[name]
+                self._not_saved.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter; None notes a name that has none here (a layer's absent bias)."""
+        self._check_name("parameter", name, self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"parameter '{name}' must be a Parameter or None, got {type(param).__name__}; wrap it: Parameter(x)")
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is not learnt but moves with the module and, if persistent, is saved with it."""
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(f"buffer '{name}' must be a Tensor or None, got {type(tensor).__name__}")
+        self._buffers[name] = tensor
+        if persistent:
+            self._not_saved.discard(name)
+        else:
+            self._not_saved.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child."""
+        self._check_name("module", name, self._modules)
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"child '{name}' must be a Module or None, got {type(module).__name__}")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def _check_name(self, kind: str, name: str, members: Mapping[str, Any]) -> None:
+        self._check_begun(name)
+        if not isinstance(name, str):
+            raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
+        if "." in name or name == "":
+            raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
+        if hasattr(self, name) and name not in members:
+            raise KeyError(f"attribute '{name}' already exists in {type(self).__name__}")
+
+    # ---------------------------------------------------------------------------------------------- walks
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module under the name "", then all below it, parents before children, each once."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly below, each once."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below, each once."""
+        return (module for _, module in self.named_children())
+
+    def _named_members(self, members: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        seen: set[Tensor] = set()
+        for path, module in modules:
+            for name, tensor in getattr(module, members).items():
+                if tensor is None or tensor in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(tensor)
+                yield f"{path}.{name}" if path else name, tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter with its dotted name; one shared by several modules comes once, under its first name."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Every parameter once: what an optimiser gets."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Every buffer with its dotted name."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Every buffer once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path: ``get_submodule("encoder.layer.0")``."""
+        module = self
+        for name in target.split(".") if target else ():
+            found = module._modules.get(name)
+            if found is None:
+                known = ", ".join(module._modules) or "none"
+                raise AttributeError(f"{type(module).__name__} has no child '{name}' (of '{target}'); its children: {known}")
+            module = found
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path: ``get_parameter("encoder.weight")``."""
+        return self._get_member("_parameters", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path."""
+        return self._get_member("_buffers", target)  # type: ignore[no-any-return]
+
+    def _get_member(self, members: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        tensor = getattr(module, members).get(name)
+        if tensor is None:
+            raise AttributeError(f"{type(module).__name__} has no {members[1:-1]} '{name}' (of '{target}')")
+        return tensor
+
+    # ------------------------------------------------------------------------------------- saving and loading
+
+    def state_dict(
+        self, *, destination: dict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Tensor]:
+        """All parameters and persistent buffers, by dotted name; they share the module's memory.
+
+        A shared tensor appears under each of its names. keep_vars: the tensors themselves rather than detached ones.
+        """
+        state = {} if destination is None else destination
+        saved = {name: buffer for name, buffer in self._buffers.items() if name not in self._not_saved}
+        for name, tensor in (*self._parameters.items(), *saved.items()):
+            if tensor is not None:
+                state[prefix + name] = tensor if keep_vars else tensor.detach()
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+        """Take over the values of ``state_dict`` (Tensors, or arrays that NumPy can read), converting dtype and device.
+
+        strict: every name must be on both sides; otherwise the odd ones are left alone and returned. Shapes must always
+        agree. All is checked before anything is loaded: after an error the module is as it was.
+        assign: put the given tensors themselves in place of the module's, with their dtype and device.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: expected a dict of names and tensors, got {type(state_dict).__name__}")
+        own = self.state_dict(keep_vars=True)
+        values = {name: _as_tensor(state_dict[name]) for name in own if name in state_dict}
+        keys = IncompatibleKeys([k for k in own if k not in state_dict], [k for k in state_dict if k not in own])
+        problems = _problems(own, values, keys, strict)
+        if problems:
+            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:" + "".join(problems))
+        with no_grad():
+            for name, value in values.items():
+                assert value is not None  # or it would have been a problem
+                if assign:
+                    self._assign(name, own[name], value)
+                else:
+                    own[name].copy_(value)
+        return keys
+
+    def _assign(self, target: str, old: Tensor, value: Tensor) -> None:
+        path, _, name = target.rpartition(".")
+        if isinstance(old, Parameter) and not isinstance(value, Parameter):
+            value = Parameter(value, requires_grad=old.requires_grad)
+        setattr(self.get_submodule(path), name, value)
+
+    # ----------------------------------------------------------------------------------------- changing all of it
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module, children before parents: the usual way to initialise weights."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Training behaviour (dropout on) for this module and all below."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: mode must be True or False, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation behaviour (dropout off): the same as train(False)."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Learn all parameters, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients (or fill them with zeros)."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad = None if set_to_none else zeros_like(parameter)
+
+    def _convert(self, fn: Callable[[Tensor], Tensor]) -> Self:
+        """Replace the array of every parameter, gradient and buffer; the objects stay, so an optimiser keeps hold of them."""
+        for tensor in itertools.chain(self.parameters(), self.buffers()):
+            tensor.data = fn(tensor.data)
+            if tensor.grad is not None:
+                tensor.grad = fn(tensor.grad.detach())
+        return self
+
+    def to(self, *target: Any, device: str | None = None, dtype: Any = None, non_blocking: bool = False) -> Self:
+        """Move to a device and (floating tensors only) to a dtype, in place: ``to("cuda")``, ``to(float64)``, ``to(tensor)``."""
+        for t in target:
+            if isinstance(t, Tensor):
+                device, dtype = t.device, t.dtype
+            elif isinstance(t, str):
+                device = t
+            elif t is not None and not isinstance(t, bool):
+                dtype = t
+        if dtype is not None and not dtypes.is_floating(np.dtype(dtype)):
+            raise TypeError(f"Module.to only accepts floating point dtypes, got {np.dtype(dtype)}: parameters need gradients")
+        return self._convert(lambda x: x.to(device=device, dtype=dtype if x.is_floating_point() else None))
+
+    def cuda(self, device: int | str | None = None) -> Self:
+        """Move to the GPU, in place."""
+        return self.to(device if isinstance(device, str) else f"cuda:{device or 0}")
+
+    def cpu(self) -> Self:
+        """Move to main memory, in place."""
+        return self.to("cpu")
+
+    def float(self) -> Self:
+        """All floating tensors to float32, in place."""
+        return self.to(dtypes.float32)
+
+    def double(self) -> Self:
+        """All floating tensors to float64, in place."""
+        return self.to(dtypes.float64)
+
+    def half(self) -> Self:
+        """All floating tensors to float16, in place."""
+        return self.to(dtypes.float16)
+
+    # ------------------------------------------------------------------------------------------------- hooks
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """Before each call: ``hook(module, args)`` may return new arguments.
+
+        with_kwargs: ``hook(module, args, kwargs)``, which may return a pair of both.
+        """
+        return _add_hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+        """After each call: ``hook(module, args, output)`` may return a new output.
+
+        with_kwargs: ``hook(module, args, kwargs, output)``.
+        """
+        return _add_hook(self._forward_hooks, (hook, with_kwargs), prepend)
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
+            changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+            if changed is not None and with_kwargs:
+                args, kwargs = changed
+            elif changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)
+        for hook, with_kwargs in list(self._forward_hooks.values()):
+            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+            output = output if changed is None else changed
+        return output
+
+    # ----------------------------------------------------------------------------------------------- printing
+
+    def extra_repr(self) -> str:
+        """What to print between the brackets: a layer's settings."""
+        return ""
+
+    def __repr__(self) -> str:
+        """The tree of modules, and behind each how many parameters it holds (a shared one counted once)."""
+        lines = self._tree()
+        total = lines[0].size
+        width = max((len(line.text) for line in lines if line.size), default=0)
+        digits = len(f"{total:,}")
+        texts = []
+        for text, size, note in lines:
+            texts.append(f"{text:<{width}}  # {size:>{digits},}{note}" if size else text)
+        return "\n".join(texts)
+
+    def _tree(self) -> list[_Line]:
+        name, settings = type(self).__name__, self.extra_repr()
+        children = [(label, module._tree()) for label, module in self._modules.items() if module is not None]
+        counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
+        total, trainable = sum(n for n, _ in counts), sum(n for n, learnt in counts if learnt)
+        note = " parameters" + (f", {trainable:,} trainable" if trainable != total else "")
+        if not children:
+            return [_Line(f"{name}({settings})", total, note)]
+        lines = [_Line(f"{name}(", total, note)]
+        lines += [_Line(f"  {settings}", 0, "")] if settings else []
+        for _, alike in itertools.groupby(children, key=lambda child: (child[0].isdigit(), child[1])):
+            lines += _child_lines(list(alike))
+        return [*lines, _Line(")", 0, "")]
+
+
+class _Line(NamedTuple):
+    """One line of a module's repr; ``note`` is printed only where the line is the first of all."""
+
+    text: str
+    size: int
+    note: str
+
+
+def _child_lines(alike: list[tuple[str, list[_Line]]]) -> list[_Line]:
+    """The lines of one child, or of a run of equal ones in a list: (0-11): 12 × BertLayer(."""
+    (first, tree), (last, _) = alike[0], alike[-1]
+    copies = len(alike) if first.isdigit() else 1
+    if copies < len(alike):
+        return [line for child in alike for line in _child_lines([child])]
+    label = f"({first}): " if copies == 1 else f"({first}-{last}): {copies} × "
+    each = "" if copies == 1 else " each"
+    head = _Line(f"  {label}{tree[0].text}", tree[0].size, each)
+    return [head, *(_Line(f"  {line.text}", line.size, line.note) for line in tree[1:])]
+
+
+def _add_hook(hooks: OrderedDict[int, Any], hook: tuple[Any, bool], prepend: bool) -> Handle:
+    handle = Handle(hooks, hook)
+    if prepend:
+        hooks.move_to_end(handle.key, last=False)
+    return handle
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor):
+        return value
+    if not hasattr(value, "shape"):
+        return None
+    return Tensor(value if type(value).__module__.startswith("cupy") else np.asarray(value))
+
+
+def _problems(own: dict[str, Tensor], values: dict[str, Tensor | None], keys: IncompatibleKeys, strict: bool) -> list[str]:
+    """Every reason why the values cannot be loaded, a line each."""
+
+    def names(found: list[str]) -> str:
+        return ", ".join(f'"{name}"' for name in found)
+
+    problems = []
+    if strict and keys.missing_keys:
+        problems.append(f"\n    Missing key(s), which the module has and the state dict lacks: {names(keys.missing_keys)}.")
+    if strict and keys.unexpected_keys:
+        problems.append(f"\n    Unexpected key(s), which the state dict has and the module lacks: {names(keys.unexpected_keys)}.")
+    for name, value in values.items():
+        if value is None:
+            problems.append(f"\n    {name} must be a Tensor or an array in the state dict.")
+        elif value.shape != own[name].shape:
+            problems.append(f"\n    size mismatch for {name}: {value.shape} in the state dict, {own[name].shape} in the module.")
+    if strict and (keys.missing_keys or keys.unexpected_keys):
+        problems.append("\n    strict=False skips missing and unexpected keys and returns their names.")
+    return problems

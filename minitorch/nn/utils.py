@@ -1,0 +1,89 @@
+"""What training loops do with all parameters at once: clip their gradients, or see them as one vector.
+
+Read before: module.py. Read next: optim/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import devices, dtypes
+from ..changes import mark_changed
+from ..devices import Array, array_module
+from ..grad_mode import no_grad
+from ..ops import cat
+from ..tensor import Tensor
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
+    """The gradients' own arrays, each once."""
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    found = {id(p.grad): p.grad for p in tensors if p.grad is not None}
+    return [grad.array for grad in found.values()]
+
+
+def _norm(array: Array, norm_type: float) -> Any:
+    dtype = dtypes.promote_types(array.dtype, dtypes.float32)  # squares of float16 numbers overflow at 256
+    return array_module(array).linalg.norm(array.ravel().astype(dtype, copy=False), norm_type)
+
+
+def _total_norm(grads: list[Array], norm_type: float) -> Array:
+    """The norm of all the arrays as if they were one long vector: the norm of their norms."""
+    if not grads:
+        return array_module().zeros((), dtypes.get_default_dtype())
+    home = devices.device_of(grads[0])
+    xp = array_module(grads[0])
+    norms = [devices.move(_norm(g, norm_type), home) for g in grads]
+    return xp.asarray(xp.linalg.norm(xp.stack(norms), norm_type))
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients by one factor so that their joint norm is at most ``max_norm``; return the norm it was before.
+
+    One norm over everything keeps the step's direction (Pascanu, Mikolov and Bengio, 2013). ``foreach`` is accepted for
+    compatibility and changes nothing.
+    """
+    grads = _gradients(parameters)
+    total = _total_norm(grads, float(norm_type))
+    xp = array_module(total)
+    if error_if_nonfinite and not bool(xp.isfinite(total)):
+        raise RuntimeError(
+            f"clip_grad_norm_: the gradients' total norm of order {norm_type} is {float(total)}, so they cannot be clipped; "
+            "find the first bad value with detect_anomaly(), or pass error_if_nonfinite=False to scale them all the same"
+        )
+    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # stays on the device: no waiting for the GPU
+    for grad in grads:
+        with np.errstate(invalid="ignore"):  # ∞ · 0
+            grad *= devices.move(factor, devices.device_of(grad)).astype(grad.dtype)
+        mark_changed(grad)
+    return Tensor(total)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]."""
+    for grad in _gradients(parameters):
+        array_module(grad).clip(grad, -float(clip_value), float(clip_value), out=grad)
+        mark_changed(grad)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters in one row, recorded in the graph."""
+    return cat([p.reshape(-1) for p in parameters])  # type: ignore[no-any-return]
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write one long vector back into the parameters."""
+    start = 0
+    with no_grad():
+        for p in parameters:
+            p.copy_(vec.detach()[start : start + p.numel()].reshape(p.shape))
+            start += p.numel()

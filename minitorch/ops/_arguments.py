@@ -1,0 +1,56 @@
+"""Reading arguments as PyTorch does: negative dimensions, tuples of them, NumPy's names beside PyTorch's.
+
+Shared by the files of this folder; nothing here is differentiable.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import autograd
+
+
+def raw(x: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x.array if isinstance(x, autograd.Tensor) else x
+
+
+def one_dim(dim: int, ndim: int) -> int:
+    """``dim`` counted from the front; a 0-d tensor has, as in PyTorch, the one dimension 0 (or -1)."""
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    return dim % n
+
+
+def many_dims(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """All the dimensions that ``dim`` names: None and the empty tuple name every one. On a 0-d tensor the result is ()."""
+    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
+        return tuple(range(ndim))
+    dims = tuple(one_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+    if len(set(dims)) < len(dims):
+        raise RuntimeError(f"dim {dim} names one dimension twice")
+    return dims if ndim else ()
+
+
+def shape_of(sizes: Sequence[Any]) -> tuple[int, ...]:
+    """The shape meant by f(2, 3) or f((2, 3))."""
+    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
+        sizes = sizes[0]
+    return tuple(int(n) for n in sizes)
+
+
+def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Accept ``axis`` and ``keepdims`` beside PyTorch's ``dim`` and ``keepdim``: formulas are written in NumPy's names."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        if "axis" in named:
+            named["dim"] = named.pop("axis")
+        if "keepdims" in named:
+            named["keepdim"] = named.pop("keepdims")
+        return function(*arguments, **named)
+
+    return call

@@ -1,0 +1,105 @@
+"""Bringing operands to one dtype before an op runs, by PyTorch's rules (dtypes.result_type).
+
+The casts are ops themselves, so each operand's gradient comes back in the operand's own dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import autograd, dtypes
+from ..autograd import op
+from ..devices import Array, device_of
+from ._arguments import raw
+
+
+@op(linear=True)
+def _cast(x: Array, *, dtype: dtypes.DType) -> Any:
+    source = x.dtype
+    return x.astype(dtype), lambda g: g.astype(source)
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """``x`` as ``dtype``; itself if it is that already. Integers and booleans carry no gradient, so a cast to them ends it."""
+    dtype = np.dtype(dtype)
+    if x.dtype == dtype:
+        return x
+    if not dtypes.is_floating(dtype) and isinstance(x, autograd.Tensor):
+        return autograd.Tensor(x.array.astype(dtype))
+    return _cast(x, dtype=dtype)
+
+
+def common(operands: Sequence[Any]) -> Sequence[Any]:
+    """Operands of an op whose result has the operands' common dtype (add, maximum, where)."""
+    return operands if _agree(operands, floating=False) else _promote(operands, floating=False)
+
+
+def floating(operands: Sequence[Any]) -> Sequence[Any]:
+    """Operands of an op whose result is a floating number: integers become the default dtype first (exp, div)."""
+    return operands if _agree(operands, floating=True) else _promote(operands, floating=True)
+
+
+def _agree(operands: Sequence[Any], floating: bool) -> bool:
+    """The usual case, decided in under a microsecond: Tensors of one dtype, and numbers too weak to change it."""
+    dtype = None
+    numbers = False
+    for x in operands:
+        if isinstance(x, autograd.Tensor):
+            if dtype is None:
+                dtype = x.array.dtype
+            elif x.array.dtype is not dtype:
+                return False
+        elif type(x) is float or type(x) is int:
+            numbers = True
+        else:
+            return False
+    return dtype is not None and (dtype.kind == "f" or not (floating or numbers))
+
+
+def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
+    operands = [x.item() if isinstance(x, np.generic) else x for x in operands]
+    for x in operands:
+        if not (hasattr(x, "dtype") or isinstance(x, bool | int | float)):
+            raise TypeError(f"expected a Tensor or a number, got {type(x).__name__}; make a tensor of it: minitorch.tensor(x)")
+    dtype = dtypes.result_type(*operands)
+    if floating and not dtypes.is_floating(dtype):
+        dtype = dtypes.get_default_dtype()
+    return [
+        astype(x, dtype) if hasattr(x, "dtype") else x if dtype.kind == "f" else np.asarray(x).astype(dtype)[()] for x in operands
+    ]
+
+
+def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
+    """Let an op compute 16-bit floats in float32: NumPy's sums of them stop growing at 2048, and it has no BLAS for them."""
+    if function is None:
+        return functools.partial(half_in_float32, on_gpu=on_gpu)
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **static: Any) -> Any:
+        dtype = inputs[0].dtype
+        if dtype.itemsize != 2 or not dtypes.is_floating(dtype) or not (on_gpu or device_of(raw(inputs[0])) == "cpu"):
+            return function(*inputs, **static)
+        wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
+        return astype(function(*wide, **static), dtype)
+
+    return call
+
+
+def floats_only(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse integers, as PyTorch does for what only makes sense on floats; compute 16-bit floats in float32."""
+    wide = half_in_float32(function)
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **static: Any) -> Any:
+        dtype = inputs[0].dtype
+        if dtype.kind == "f" and dtype.itemsize > 2:
+            return function(*inputs, **static)
+        if not dtypes.is_floating(dtype):
+            raise NotImplementedError(f"{function.__name__} is not defined for {dtype}; make the input floating: x.float()")
+        return wide(*inputs, **static)
+
+    return call

@@ -1,0 +1,718 @@
+"""Elementwise operations: each is its formula and, beside it, its derivative.
+
+``g`` is the gradient of the loss with respect to the result; a pullback returns g times the local derivative. Operands of
+different shapes broadcast, and the engine sums the gradients back (autograd.undo_broadcast), so each op is its equation.
+Read before: autograd.py. Read next: reductions.py.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import autograd, dtypes
+from ..autograd import op
+from ..devices import Array, array_module
+from ..errors import explain
+from . import _special
+from ._arguments import raw
+from ._promotion import astype, common, floating, floats_only, half_in_float32
+
+__all__ = [
+    "abs", "absolute", "add", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
+    "clamp", "clamp_max", "clamp_min", "clip", "cos", "cosh", "div", "divide", "eq", "equal", "erf", "erfc", "exp", "exp2",
+    "expm1", "float_power", "floor", "floor_divide", "frac", "ge", "greater", "greater_equal", "gt", "isclose",
+    "isfinite", "isinf", "isnan", "isneginf", "isposinf", "le", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul",
+    "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "positive", "pow", "reciprocal", "remainder",
+    "round", "rsqrt", "rsub", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh",
+    "true_divide", "trunc", "where",
+]  # fmt: skip
+
+
+def _flat(g: Array) -> Any:
+    """The pullback of a step function: constant between its jumps, it passes no gradient on."""
+    return _apply(array_module(raw(g)).zeros_like, g)
+
+
+def _refuse_bool(name: str, *operands: Any) -> None:
+    """For operations that make no sense for truth values."""
+    if all(x.dtype == bool if hasattr(x, "dtype") else isinstance(x, bool) for x in operands):
+        raise NotImplementedError(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
+
+
+# ------------------------------------------------------------------------------------------------- arithmetic
+
+
+@op(linear=True, promote=common)
+def _add(a: Array, b: Array) -> Any:
+    """a + b"""
+    return a + b, (lambda g: g, lambda g: g)
+
+
+def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input + alpha · other"""
+    return _add(input, other) if alpha == 1 else _add(input, _scaled(other, alpha, input))
+
+
+def _differing(operands: Any) -> Any:
+    """Operands of a difference, which truth values do not have (two bool tensors: NumPy refuses them in the formula)."""
+    promoted = common(operands)
+    if promoted is not operands:
+        for x in operands:
+            if isinstance(x, bool) or (hasattr(x, "dtype") and x.dtype == bool):
+                raise RuntimeError(_NO_DIFFERENCE)
+    return promoted
+
+
+_NO_DIFFERENCE = "sub: bool tensors have no difference; use logical_xor (a ^ b), or make numbers of them: x.int()"
+
+
+@op(linear=True, promote=_differing)
+def _sub(a: Array, b: Array) -> Any:
+    """a - b"""
+    if getattr(a, "dtype", None) is getattr(b, "dtype", None) is dtypes.bool_:
+        raise RuntimeError(_NO_DIFFERENCE)
+    return a - b, (lambda g: g, lambda g: -g)
+
+
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """input - alpha · other"""
+    if alpha == 1:
+        return _sub(input, other)
+    _differing((input, other))
+    return _sub(input, _scaled(other, alpha, input))
+
+
+def _scaled(other: Any, alpha: float, input: Any) -> Any:
+    """alpha · other, in the dtype that input and other have in common: alpha alone never makes floats of integers."""
+    dtype = dtypes.result_type(input, other)
+    if isinstance(alpha, float) and not dtypes.is_floating(dtype):
+        raise RuntimeError(f"for tensors of type {dtype} alpha must be an integer, not {alpha}")
+    return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
+
+
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """other - alpha · input"""
+    return sub(other, input, alpha=alpha)
+
+
+@op(promote=common)
+def mul(input: Array, other: Array) -> Any:
+    """a · b, whose derivatives are b and a."""
+    return input * other, (lambda g: g * other, lambda g: g * input)
+
+
+@op(promote=floating)
+def true_divide(input: Array, other: Array) -> Any:
+    """a / b, whose derivatives are 1/b and -a/b²."""
+    y = input / other
+    return y, (lambda g: g / other, lambda g: -g * y / other)
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """input / other; with rounding_mode "trunc" or "floor" the integer part, which is constant between its jumps."""
+    if rounding_mode is None:
+        return true_divide(input, other)
+    if rounding_mode == "trunc":
+        return _trunc_divide(input, other)
+    if rounding_mode == "floor":
+        return _floor_divide(input, other)
+    raise RuntimeError(f'div: rounding_mode must be None, "trunc" or "floor", not {rounding_mode!r}')
+
+
+@op(linear=True, promote=common)
+def _floor_divide(a: Array, b: Array) -> Any:
+    """⌊a / b⌋, a step function."""
+    _refuse_zero("floor_divide", a, b)
+    return a // b, (_flat, _flat)
+
+
+@op(linear=True, promote=common)
+def _trunc_divide(a: Array, b: Array) -> Any:
+    """a / b rounded towards zero, a step function."""
+    _refuse_zero("div", a, b)
+    if not _integers(a, b):
+        return array_module(a, b).trunc(a / b), (_flat, _flat)
+    q = a // b  # rounded down: one too low where it is negative and inexact
+    return q + ((q < 0) & (q * b != a)).astype(q.dtype), (_flat, _flat)
+
+
+def _integers(*operands: Any) -> bool:
+    return all(hasattr(x, "dtype") and x.dtype.kind in "iu" for x in operands)
+
+
+def _refuse_zero(name: str, a: Array, b: Array) -> None:
+    """Floats have inf and nan for a division by zero, integers nothing."""
+    _refuse_bool(name, a, b)
+    if _integers(a, b) and (b == 0).any():
+        raise RuntimeError(f"{name}: integer division by zero")
+
+
+def floor_divide(input: Any, other: Any) -> Any:
+    """⌊input / other⌋"""
+    return _floor_divide(input, other)
+
+
+@op(promote=common)
+def remainder(input: Array, other: Array) -> Any:
+    """a - b·⌊a/b⌋, with the sign of b: derivatives 1 and -⌊a/b⌋."""
+    if not isinstance(other, autograd.Tensor):
+        _refuse_zero("remainder", input, other)
+    return input % other, (lambda g: g, lambda g: -g * (input // other))
+
+
+@op(linear=True)
+def neg(input: Array) -> Any:
+    """-x"""
+    if input.dtype == bool:
+        raise RuntimeError("neg: a bool tensor has no negative; use logical_not (~x) to invert it")
+    return -input, lambda g: -g
+
+
+def positive(input: Any) -> Any:
+    """x itself"""
+    if input.dtype == bool:
+        raise RuntimeError("positive: not defined for bool tensors; make numbers of them first: x.int()")
+    return input
+
+
+@op
+def abs(input: Array) -> Any:
+    """|x|, whose derivative is sign x (0 at 0)."""
+    _refuse_bool("abs", input)
+    xp = array_module(input)
+    return xp.abs(input), lambda g: g * sign(input)
+
+
+@op(linear=True)
+def sign(input: Array) -> Any:
+    """-1, 0 or 1 (0 for NaN)."""
+    if input.dtype == bool:
+        return input.astype(bool), _flat
+    return (input > 0).astype(input.dtype) - (input < 0).astype(input.dtype), _flat
+
+
+# ----------------------------------------------------------------------------------------------------- powers
+
+
+@op(promote=common)
+def _pow(a: Array, b: Array) -> Any:
+    """aᵇ, whose derivatives are b·aᵇ⁻¹ and aᵇ·ln a.  0⁰ = 1; where b = 0 or a = 0 ≤ b the result is constant in a or in b."""
+    _refuse_bool("pow", a, b)
+    y = a**b if a.dtype.kind == "f" else _integer_power(a, b)
+
+    def da(g: Array) -> Any:
+        flat = b == 0
+        return where(flat, 0, g * b * a ** where(flat, 1, b - 1))
+
+    def db(g: Array) -> Any:
+        flat = (a == 0) & (b >= 0)
+        return where(flat, 0, g * y * log(where(flat, 1, a)))
+
+    return y, (da, db)
+
+
+def _integer_power(a: Array, b: Array) -> Any:
+    """aᵇ of integers; aᵇ for b < 0 is a fraction, which is 0 as an integer, unless a is 1 or -1."""
+    unit = (a == 1) | (a == -1) if a.dtype.kind == "i" else a == 1
+    return where((b < 0) & ~unit, 0, a ** where(b < 0, b % 2, b))
+
+
+@op
+def _pow_number(a: Array, *, exponent: float) -> Any:
+    """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
+    n = exponent
+    if n == 0:
+        return a**n, _flat
+    if n == 2:
+        return a * a, lambda g: g * (2 * a)
+    return (a * a * a if n == 3 else a**n), lambda g: g * (n * a ** (n - 1))
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    """input to the power exponent; one of them may be a number."""
+    if isinstance(exponent, np.generic):
+        exponent = exponent.item()
+    if not isinstance(exponent, bool | int | float):
+        if not hasattr(input, "dtype"):  # 2ˣ
+            input = array_module(raw(exponent)).asarray(input).astype(dtypes.result_type(input, exponent))
+        return _pow(input, exponent)
+    if dtypes.is_floating(input.dtype):
+        return _pow_number(input, exponent=exponent)
+    dtype = dtypes.result_type(input, exponent)
+    if exponent < 0 and not dtypes.is_floating(dtype):
+        raise RuntimeError("pow: integers to negative integer powers are not allowed; make the base a float: x.float()")
+    return astype(_pow_number(astype(input, dtype), exponent=exponent), dtype)
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """input to the power exponent, in float64"""
+    return pow(*[astype(x, dtypes.float64) if hasattr(x, "dtype") else x for x in (input, exponent)])
+
+
+def square(input: Any) -> Any:
+    """x²"""
+    return pow(input, 2)
+
+
+@op(promote=floating)
+def sqrt(input: Array) -> Any:
+    """√x, whose derivative is 1/(2√x)."""
+    y = array_module(input).sqrt(input)
+    return y, lambda g: g / (2 * y)
+
+
+@op(promote=floating)
+def rsqrt(input: Array) -> Any:
+    """1/√x, whose derivative is -1/(2x√x)."""
+    y = 1 / array_module(input).sqrt(input)
+    return y, lambda g: g * (-0.5 * y * y * y)
+
+
+@op(promote=floating)
+def reciprocal(input: Array) -> Any:
+    """1/x, whose derivative is -1/x²."""
+    y = 1 / input
+    return y, lambda g: -g * (y * y)
+
+
+# ---------------------------------------------------------------------------------- exponentials and the like
+
+
+@op(promote=floating)
+def exp(input: Array) -> Any:
+    """eˣ, its own derivative."""
+    y = array_module(input).exp(input)
+    return y, lambda g: g * y
+
+
+@op(promote=floating)
+def exp2(input: Array) -> Any:
+    """2ˣ, whose derivative is 2ˣ ln 2."""
+    y = array_module(input).exp2(input)
+    return y, lambda g: g * (y * math.log(2))
+
+
+@op(promote=floating)
+def expm1(input: Array) -> Any:
+    """eˣ - 1, accurate for small x."""
+    y = array_module(input).expm1(input)
+    return y, lambda g: g * (y + 1)
+
+
+@op(promote=floating)
+def log(input: Array) -> Any:
+    """ln x, whose derivative is 1/x."""
+    return array_module(input).log(input), lambda g: g / input
+
+
+@op(promote=floating)
+def log2(input: Array) -> Any:
+    """log₂ x = ln x / ln 2"""
+    return array_module(input).log2(input), lambda g: g / (input * math.log(2))
+
+
+@op(promote=floating)
+def log10(input: Array) -> Any:
+    """log₁₀ x = ln x / ln 10"""
+    return array_module(input).log10(input), lambda g: g / (input * math.log(10))
+
+
+@op(promote=floating)
+def log1p(input: Array) -> Any:
+    """ln(1 + x), accurate for small x."""
+    return array_module(input).log1p(input), lambda g: g / (input + 1)
+
+
+@op(promote=floating)
+def tanh(input: Array) -> Any:
+    """tanh x, whose derivative is 1 - tanh² x."""
+    y = array_module(input).tanh(input)
+    return y, lambda g: g * (1 - y * y)
+
+
+@half_in_float32
+@op(promote=floating)
+def sigmoid(input: Array) -> Any:
+    """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ is the 0 that it should be."""
+    if isinstance(input, autograd.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
+        y = sigmoid(input)
+    else:
+        y = 1 / (1 + array_module(input).exp(-input))
+    return y, lambda g: g * (y * (1 - y))
+
+
+@op(promote=floating)
+def sin(input: Array) -> Any:
+    """sin x, whose derivative is cos x."""
+    xp = array_module(input)
+    return xp.sin(input), lambda g: g * xp.cos(input)
+
+
+@op(promote=floating)
+def cos(input: Array) -> Any:
+    """cos x, whose derivative is -sin x."""
+    xp = array_module(input)
+    return xp.cos(input), lambda g: -g * xp.sin(input)
+
+
+@op(promote=floating)
+def tan(input: Array) -> Any:
+    """tan x, whose derivative is 1 + tan² x."""
+    y = array_module(input).tan(input)
+    return y, lambda g: g * (1 + y * y)
+
+
+@op(promote=floating)
+def sinh(input: Array) -> Any:
+    """sinh x = (eˣ - e⁻ˣ)/2, whose derivative is cosh x."""
+    xp = array_module(input)
+    return xp.sinh(input), lambda g: g * xp.cosh(input)
+
+
+@op(promote=floating)
+def cosh(input: Array) -> Any:
+    """cosh x = (eˣ + e⁻ˣ)/2, whose derivative is sinh x."""
+    xp = array_module(input)
+    return xp.cosh(input), lambda g: g * xp.sinh(input)
+
+
+@op(promote=floating)
+def erf(input: Array) -> Any:
+    """erf x = 2/√π ∫₀ˣ e^{-t²} dt, whose derivative is what is under the integral."""
+    y = erf(input) if isinstance(input, autograd.Tensor) else _special.erf(input)
+    return y, lambda g: g * (2 / math.sqrt(math.pi) * exp(-input * input))
+
+
+@op(promote=floating)
+def erfc(input: Array) -> Any:
+    """1 - erf x"""
+    y = erfc(input) if isinstance(input, autograd.Tensor) else _special.erfc(input)
+    return y, lambda g: g * (-2 / math.sqrt(math.pi) * exp(-input * input))
+
+
+# ---------------------------------------------------------------------------------------------------- choices
+
+
+@op(linear=True, promote=common)
+def _where(a: Array, b: Array, *, condition: Array) -> Any:
+    """a where the condition holds, else b: each gets the gradient where it was taken."""
+    y = array_module(condition, a, b).where(condition, a, b)
+    return y, (lambda g: where(condition, g, 0), lambda g: where(condition, 0, g))
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """input where condition holds, else other (each a tensor or a number); alone, the indices where condition is not 0."""
+    mask = raw(condition)
+    if input is None and other is None:
+        return tuple(autograd.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
+    if mask.dtype != bool:
+        if mask.dtype != np.uint8:
+            raise RuntimeError(f"where: the condition must be a bool tensor, not {mask.dtype}; compare: x != 0")
+        mask = mask.astype(bool)
+    if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # two numbers: one of them must say which dtype
+        input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))
+    y = _where(input, other, condition=mask)
+    return autograd.Tensor(y) if isinstance(condition, autograd.Tensor) and not isinstance(y, autograd.Tensor) else y
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """input with value (a number, or a 0-d tensor, which gets a gradient) where mask holds; the dtype stays input's."""
+    if raw(mask).dtype != bool:
+        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {raw(mask).dtype}; compare: mask != 0")
+    if getattr(value, "ndim", 0) > 0:
+        raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
+    if hasattr(value, "dtype"):
+        return where(mask, astype(value, input.dtype), input)
+    return where(mask, _number_as(value, input.dtype), input)
+
+
+def _number_as(value: float, dtype: dtypes.DType) -> Any:
+    """The number as it will be after conversion to dtype; an error if dtype cannot hold it."""
+    with np.errstate(all="ignore"):
+        try:
+            number = dtype.type(value).item()
+        except OverflowError:
+            number = math.inf
+    if isinstance(value, int | float) and math.isinf(number) and not math.isinf(value):
+        raise RuntimeError(f"masked_fill: {value} overflows {dtype}; the largest value it holds is {_largest(dtype)}")
+    return number
+
+
+def _largest(dtype: dtypes.DType) -> float:
+    return np.finfo(dtype).max.item() if dtype.kind == "f" else np.iinfo(dtype).max
+
+
+@op(promote=common)
+def maximum(input: Array, other: Array) -> Any:
+    """The larger of a and b; where they are equal each gets half of the gradient. A NaN wins."""
+    y = array_module(input, other).maximum(input, other)
+    return y, (lambda g: _share(g, input == other, input < other), lambda g: _share(g, input == other, other < input))
+
+
+@op(promote=common)
+def minimum(input: Array, other: Array) -> Any:
+    """The smaller of a and b; where they are equal each gets half of the gradient. A NaN wins."""
+    y = array_module(input, other).minimum(input, other)
+    return y, (lambda g: _share(g, input == other, input > other), lambda g: _share(g, input == other, other > input))
+
+
+def _share(g: Array, tie: Array, lost: Array) -> Any:
+    """What an operand that was chosen, tied or lost gets of the gradient."""
+    return where(lost, 0, where(tie, g / 2, g))
+
+
+@op(promote=common)
+def _at_least(x: Array, low: Array) -> Any:
+    """max(x, low): x gets the gradient where x ≥ low, low elsewhere."""
+    _refuse_bool("clamp", x, low)
+    y = array_module(x, low).maximum(x, low)
+    return y, (lambda g: where(x >= low, g, 0), lambda g: where(x < low, g, 0))
+
+
+@op(promote=common)
+def _at_most(x: Array, high: Array) -> Any:
+    """min(x, high): x gets the gradient where x ≤ high, high elsewhere."""
+    _refuse_bool("clamp", x, high)
+    y = array_module(x, high).minimum(x, high)
+    return y, (lambda g: where(x <= high, g, 0), lambda g: where(x > high, g, 0))
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """input limited to [min, max], numbers or tensors; max wins where min > max."""
+    if min is None and max is None:
+        raise RuntimeError("clamp: give min, max or both")
+    if min is not None:
+        input = _at_least(input, min)
+    return input if max is None else _at_most(input, max)
+
+
+def clamp_min(input: Any, min: Any) -> Any:
+    """input, but at least min"""
+    return _at_least(input, min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """input, but at most max"""
+    return _at_most(input, max)
+
+
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """input + weight · (end - input): the way from input to end."""
+    return add(input, mul(weight, sub(end, input)))
+
+
+def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """NaN and the infinities replaced by numbers: the infinities, unless told otherwise, by the largest that dtype holds."""
+    if not dtypes.is_floating(input.dtype):
+        return input
+    largest = _largest(input.dtype)
+    y = where(isnan(input), 0.0 if nan is None else nan, input)
+    y = where(isposinf(input), largest if posinf is None else posinf, y)
+    return where(isneginf(input), -largest if neginf is None else neginf, y)
+
+
+# --------------------------------------------------------------------------------------------------- rounding
+
+
+def _rounded(x: Array, function: str, *arguments: Any) -> Any:
+    _refuse_bool(function, x)
+    return +x if x.dtype.kind in "iu" else getattr(array_module(x), function)(x, *arguments)
+
+
+@op(linear=True)
+def floor(input: Array) -> Any:
+    """⌊x⌋, the next integer below."""
+    return _rounded(input, "floor"), _flat
+
+
+@op(linear=True)
+def ceil(input: Array) -> Any:
+    """⌈x⌉, the next integer above."""
+    return _rounded(input, "ceil"), _flat
+
+
+@op(linear=True)
+def trunc(input: Array) -> Any:
+    """The integer part: rounded towards zero."""
+    return _rounded(input, "trunc"), _flat
+
+
+@op(linear=True)
+def _round(x: Array, *, decimals: int) -> Any:
+    return _rounded(x, "round", decimals), _flat
+
+
+def round(input: Any, *, decimals: int = 0) -> Any:
+    """The nearest number of so many decimals; halves go to the even neighbour."""
+    return _round(input, decimals=decimals)
+
+
+@floats_only
+def frac(input: Any) -> Any:
+    """The part behind the point, x - trunc x."""
+    return sub(input, trunc(input))
+
+
+# ----------------------------------------------------------------- comparisons and logic: results without gradient
+
+
+def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, **static: Any) -> Any:
+    """function of the operands' arrays; a Tensor if one of them is a Tensor, a plain array otherwise."""
+    arrays = [raw(x) for x in (common(operands) if promote else operands)]
+    try:
+        y = function(*arrays, **static)
+    except (TypeError, ValueError) as error:
+        raise explain(function.__name__.strip("_"), arrays, error) from error
+    for x in operands:
+        if isinstance(x, autograd.Tensor):
+            return autograd.Tensor(y)
+    return y
+
+
+def is_operand(x: Any) -> bool:
+    """May x stand beside a tensor: a tensor, an array or a number?"""
+    return hasattr(x, "dtype") or isinstance(x, bool | int | float)
+
+
+def eq(input: Any, other: Any) -> Any:
+    """input == other"""
+    return _apply(operator.eq, input, other, promote=True)
+
+
+def ne(input: Any, other: Any) -> Any:
+    """input != other"""
+    return _apply(operator.ne, input, other, promote=True)
+
+
+def lt(input: Any, other: Any) -> Any:
+    """input < other"""
+    return _apply(operator.lt, input, other, promote=True)
+
+
+def le(input: Any, other: Any) -> Any:
+    """input <= other"""
+    return _apply(operator.le, input, other, promote=True)
+
+
+def gt(input: Any, other: Any) -> Any:
+    """input > other"""
+    return _apply(operator.gt, input, other, promote=True)
+
+
+def ge(input: Any, other: Any) -> Any:
+    """input >= other"""
+    return _apply(operator.ge, input, other, promote=True)
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Have both the same shape and the same elements? (eq compares elementwise.)"""
+    return input.shape == other.shape and bool(raw(eq(input, other)).all())
+
+
+def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    """|input - other| ≤ atol + rtol · |other|, elementwise"""
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"isclose: both must have one dtype, they are {input.dtype} and {other.dtype}; use x.to(y.dtype)")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"isclose: rtol and atol must not be negative, they are {rtol} and {atol}")
+    return _apply(_isclose, input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+def _isclose(a: Array, b: Array, rtol: float, atol: float, equal_nan: bool) -> Any:
+    xp = array_module(a)
+    x, y = (a, b) if a.dtype.kind == "f" else (a.astype(float), b.astype(float))
+    with np.errstate(all="ignore"):
+        difference = xp.abs(x - y)
+        close = (a == b) | (xp.isfinite(difference) & (difference <= atol + xp.abs(rtol * y)))
+        return close | (xp.isnan(x) & xp.isnan(y)) if equal_nan else close
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Are all elements close (see isclose)?"""
+    return bool(raw(isclose(input, other, rtol, atol, equal_nan)).all())
+
+
+def isnan(input: Any) -> Any:
+    """Where is it not a number?"""
+    return _apply(array_module(raw(input)).isnan, input)
+
+
+def isinf(input: Any) -> Any:
+    """Where is it infinite, of either sign?"""
+    return _apply(array_module(raw(input)).isinf, input)
+
+
+def isfinite(input: Any) -> Any:
+    """Where is it neither infinite nor NaN?"""
+    return _apply(array_module(raw(input)).isfinite, input)
+
+
+def isposinf(input: Any) -> Any:
+    """Where is it +∞?"""
+    return _apply(operator.eq, input, math.inf)
+
+
+def isneginf(input: Any) -> Any:
+    """Where is it -∞?"""
+    return _apply(operator.eq, input, -math.inf)
+
+
+def logical_and(input: Any, other: Any) -> Any:
+    """Are both different from zero?"""
+    return _apply(array_module(raw(input), raw(other)).logical_and, input, other)
+
+
+def logical_or(input: Any, other: Any) -> Any:
+    """Is one of them different from zero?"""
+    return _apply(array_module(raw(input), raw(other)).logical_or, input, other)
+
+
+def logical_xor(input: Any, other: Any) -> Any:
+    """Is exactly one of them different from zero?"""
+    return _apply(array_module(raw(input), raw(other)).logical_xor, input, other)
+
+
+def logical_not(input: Any) -> Any:
+    """Is it zero?"""
+    return _apply(array_module(raw(input)).logical_not, input)
+
+
+def bitwise_and(input: Any, other: Any) -> Any:
+    """input & other, of truth values or of the bits of integers"""
+    return _apply(operator.and_, *_bits(input, other), promote=True)
+
+
+def bitwise_or(input: Any, other: Any) -> Any:
+    """input | other, of truth values or of the bits of integers"""
+    return _apply(operator.or_, *_bits(input, other), promote=True)
+
+
+def bitwise_xor(input: Any, other: Any) -> Any:
+    """input ^ other, of truth values or of the bits of integers"""
+    return _apply(operator.xor, *_bits(input, other), promote=True)
+
+
+def bitwise_not(input: Any) -> Any:
+    """~input, of truth values or of the bits of integers"""
+    if dtypes.is_floating(input.dtype):
+        raise TypeError(f"bitwise_not: ~x is for bool and integer tensors, not for {input.dtype}; compare first: ~(x != 0)")
+    return _apply(operator.invert, input)
+
+
+def _bits(*operands: Any) -> tuple[Any, ...]:
+    dtype = dtypes.result_type(*operands)
+    if dtypes.is_floating(dtype):
+        raise NotImplementedError(f"bitwise operations work on bool and integer tensors, not on {dtype}; compare first: x != 0")
+    return operands
+
+
+# ------------------------------------------------------------------------------------ the same under other names
+
+absolute, subtract, multiply, divide, negative, clip = abs, sub, mul, div, neg, clamp
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge

@@ -1,0 +1,424 @@
+"""Indexing: ``x[...]`` of every kind, and picking and placing elements by index (gather, scatter, index_select).
+
+Two operations do all of it. ``_getitem`` reads the elements at an index; ``_scatter`` adds values to zeros at an index.
+Each is the other's gradient: what was read from a place sends its gradient there, and if a place was read twice the two
+gradients add.  Read before: shaping.py. Read next: linalg.py.
+"""
+
+from __future__ import annotations
+
+import math
+from types import EllipsisType, NoneType
+from typing import Any
+
+import numpy as np
+
+from .. import autograd
+from ..autograd import op
+from ..devices import Array, array_module, device_of, move
+from ._arguments import numpy_names, one_dim, raw
+from .elementwise import add, mul
+from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
+
+__all__ = [
+    "argwhere", "gather", "index_add", "index_select", "masked_select", "narrow", "nonzero", "scatter",
+    "scatter_add", "select", "take", "take_along_dim",
+]  # fmt: skip
+
+# ------------------------------------------------------------------------------------------- reading and its gradient
+
+
+@op(linear=True)
+def _getitem(x: Array, *, index: tuple[Any, ...]) -> Any:
+    """x[index]; what is read from a place sends its gradient back there."""
+    shape = x.shape
+    if len(index) and hasattr(index[-1], "shape") and not any(hasattr(i, "shape") for i in index[:-1]):
+        y = x.take(index[-1], axis=len(index) - 1)  # one array alone: NumPy's take is faster than its indexing
+    else:
+        y = x[index]
+    return y, lambda g: _scatter(g, index=index, shape=shape)
+
+
+@op(linear=True)
+def _scatter(g: Array, *, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` with g added at ``index``: the transpose of ``_getitem``, which is its gradient."""
+    if any(hasattr(i, "shape") for i in index):
+        y = _add_at(g, index, shape)
+    else:
+        y = array_module(g).zeros(shape, g.dtype)
+        y[index] = g  # numbers and slices name each place once
+    return y, lambda gg: _getitem(gg, index=index)
+
+
+def _add_at(g: Array, index: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
+    """The case of index arrays, which may name a place several times: then the values add.
+
+    The indexed axes are brought to the front and counted as one, so that g is a list of rows, each with its row number.
+    """
+    xp = array_module(g)
+    axes = [d for d, i in enumerate(index) if hasattr(i, "shape")]
+    others = [d for d in range(len(shape)) if d not in axes]
+    row: Any = 0
+    for d in axes:
+        row = row * shape[d] + index[d] % max(shape[d], 1)
+    adjacent = axes == list(range(axes[0], axes[-1] + 1))  # then the picked places stand where the arrays stood, else in front
+    start = axes[0] if adjacent else 0
+    picked = tuple(range(start, start + row.ndim))
+    rows = g.transpose(*picked, *[d for d in range(g.ndim) if d not in picked])
+    rest = tuple(shape[d] for d in others)
+    n, width = math.prod(shape[d] for d in axes), math.prod(rest)
+    y = xp.zeros((n, width) if width != 1 else n, g.dtype)
+    _add_rows(y, row.reshape(-1), rows.reshape(row.size, *y.shape[1:]))
+    y = y.reshape([shape[d] for d in axes + others])
+    return y.transpose(*sorted(range(len(shape)), key=(axes + others).__getitem__))
+
+
+def _add_rows(y: Array, row: Array, values: Array) -> None:
+    """y[row[k]] += values[k] for every k. NumPy's add.at is slow on rows: sorting and summing runs is 2 to 3 times faster."""
+    xp = array_module(y)
+    if xp is not np and y.dtype == "int64":
+        y, values = y.view("uint64"), values.view("uint64")  # CUDA's atomic addition knows no int64; the bits are the same
+    if xp is not np or y.ndim == 1 or values.size < 1000:
+        xp.add.at(y, row, values)
+        return
+    order = row.argsort(kind="stable")
+    row = row[order]
+    starts = np.flatnonzero(np.diff(row, prepend=-1))  # where a new row number begins
+    y[row[starts]] = np.add.reduceat(values[order], starts, axis=0)
+
+
+# -------------------------------------------------------------------------------------------------- reading an index
+
+_PLAIN = (int, slice, NoneType, EllipsisType)  # what gives a view; bool is left out on purpose, it is a mask
+
+
+def getitem(input: Any, index: Any) -> Any:
+    """``input[index]`` as in PyTorch: numbers, slices, None, ..., masks, index tensors and lists, in any mixture.
+
+    Numbers and slices give a view. Index arrays are broadcast together; what they pick stands in their place, or in front
+    if a slice stands between them.
+    """
+    items = index if type(index) is tuple else (index,)
+    if all(type(item) in _PLAIN for item in items):
+        return _getitem(input, index=items if ... in items else (*items, ...))  # "..." makes a 0-d result a view, too
+    plain, arrays = _two_steps(input, items)
+    if any(item is None or item != slice(None) for item in plain):
+        input = _getitem(input, index=(*plain, ...))
+    return _getitem(input, index=arrays) if arrays else input
+
+
+def assign(array: Array, index: Any, value: Any) -> None:
+    """``array[index] = value`` in place, on raw arrays, by the rules of getitem."""
+    plain, arrays = _two_steps(array, index if type(index) is tuple else (index,))
+    place = array[(*plain, ...)]
+    try:
+        place[arrays or ...] = value
+    except ValueError:
+        shape = tuple(place[arrays or ...].shape)
+        raise RuntimeError(
+            f"x[index] = value: a value of shape {tuple(np.shape(value))} does not broadcast to shape {shape} of x[index]"
+        ) from None
+
+
+def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """An index as two: numbers and slices, which give a view, then the arrays, in their places in that view.
+
+    PyTorch applies numbers before arrays, where NumPy would broadcast them together: x[0, :, [1, 2]] differs.
+    """
+    items = tuple(_read(item, x) for item in items)
+    missing = x.ndim - sum(_dims_named(item) for item in items)
+    if missing < 0:
+        raise IndexError(f"too many indices for a tensor of {x.ndim} dimensions: {x.ndim - missing} are named")
+    plain: list[Any] = []
+    arrays: dict[int, Array] = {}  # dimension of the view -> index array
+    dim = view_dim = 0  # how far we are in x, and in the view
+    for item in items:
+        several = [slice(None)] * missing if item is ... else _as_integers(item, x, dim) if _is_mask(item) else [item]
+        dim += missing if item is ... else _dims_named(item)
+        for part in several:
+            if hasattr(part, "shape"):
+                arrays[view_dim] = part
+                if not _is_mask(item) and not isinstance(part, np.ndarray):  # NumPy checks the range itself, CuPy does not
+                    _check_range("x[index]", part, dim - 1, x.shape[dim - 1], IndexError, low=-x.shape[dim - 1])
+                part = None if _dims_named(item) == 0 else slice(None)
+            plain.append(part)
+            view_dim += not isinstance(part, int)
+    return tuple(plain), tuple(arrays.get(d, slice(None)) for d in range(max(arrays, default=-1) + 1))
+
+
+def _read(item: Any, x: Any) -> Any:
+    """One part of an index as a number, a slice, None, ..., or an array of integers or bools."""
+    if isinstance(item, slice | NoneType | EllipsisType) or type(item) is int:
+        return item
+    if isinstance(item, int | np.integer) and not isinstance(item, bool):
+        return int(item)
+    here = array_module(raw(x))
+    if hasattr(item, "shape") and not isinstance(item, np.ndarray | np.generic):
+        item = raw(item)
+        if device_of(item) != device_of(raw(x)):
+            raise RuntimeError(
+                f'x[index]: x is on {device_of(raw(x))}, the index on {device_of(item)}; call .to("{device_of(raw(x))}") on it'
+            )
+    elif isinstance(item, list | tuple | bool | np.ndarray | np.generic):
+        item = np.asarray(item)
+        item = here.asarray(item if item.size or item.dtype.kind != "f" else item.astype(np.int64))
+    if not hasattr(item, "dtype") or item.dtype not in ("int64", "int32", "bool", "uint8"):
+        raise IndexError(
+            "an index is made of integers, slices, None, ... and tensors or lists of int64, int32 or bool, "
+            f"not {item.dtype if hasattr(item, 'dtype') else type(item).__name__}"
+        )
+    if item.dtype == np.uint8:  # PyTorch's masks of old
+        item = item != 0
+    return int(item) if item.ndim == 0 and item.dtype != bool else item
+
+
+def _is_mask(item: Any) -> bool:
+    return hasattr(item, "dtype") and item.dtype == bool
+
+
+def _dims_named(item: Any) -> int:
+    """How many dimensions of x a part of an index speaks of."""
+    return 0 if item is None or item is ... else int(item.ndim) if _is_mask(item) else 1
+
+
+def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
+    """The places where a mask over dimensions dim, dim + 1, ... holds, one index array a dimension.
+
+    A 0-d mask speaks of a new dimension of size 1, and takes all of it or nothing.
+    """
+    if mask.ndim == 0:
+        return [array_module(mask).arange(int(mask))]
+    covered = tuple(x.shape[dim : dim + mask.ndim])
+    if mask.shape != covered:
+        raise IndexError(f"a mask of shape {mask.shape} does not match sizes {covered} of the dimensions it selects from")
+    return list(mask.nonzero())
+
+
+def _check_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
+    for i in (index.min(), index.max()) if index.size else ():
+        if not low <= int(i) < n:
+            raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
+
+
+def _integers(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int64", "int32")) -> Array:
+    """The array of an index tensor, after a look at its dtype and device."""
+    index = raw(index)
+    if index.dtype not in dtypes:
+        raise RuntimeError(
+            f"{name}: expected an index of dtype {' or '.join(dtypes)}, got {index.dtype}; convert it: index.long()"
+        )
+    if device_of(index) != device_of(raw(input)):
+        raise RuntimeError(
+            f"{name}: the input is on {device_of(raw(input))}, the index on {device_of(index)}; they must share a device"
+        )
+    return index
+
+
+# ----------------------------------------------------------------------------------------------- slices by function
+
+
+@numpy_names
+def select(input: Any, dim: int, index: int) -> Any:
+    """Slice number ``index`` along ``dim``, without that dimension; a view."""
+    if input.ndim == 0:
+        raise IndexError("select: a 0-d tensor has no dimension to select from")
+    d = one_dim(dim, input.ndim)
+    if not -input.shape[d] <= index < input.shape[d]:
+        raise IndexError(f"select: index {index} is out of range for dimension {d} of shape {tuple(input.shape)}")
+    return _getitem(input, index=(slice(None),) * d + (int(index), ...))
+
+
+@numpy_names
+def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
+    """``length`` elements from ``start`` on along ``dim``; a view."""
+    if input.ndim == 0 or length < 0:
+        raise RuntimeError(f"narrow: needs at least one dimension and a length >= 0, got {input.ndim}-d and length {length}")
+    d, start = one_dim(dim, input.ndim), int(start)
+    n = input.shape[d]
+    if not -n <= start <= n:
+        raise IndexError(f"narrow: start {start} is out of range for dimension {d} of size {n}")
+    start += n if start < 0 else 0
+    if start + length > n:
+        raise RuntimeError(f"narrow: start {start} + length {length} must lie within dimension {d} of size {n}")
+    return _getitem(input, index=(slice(None),) * d + (slice(start, start + length),))
+
+
+@numpy_names
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The slices that the 1-d ``index`` names along ``dim``."""
+    i = _integers("index_select", index, input)
+    if i.ndim > 1:
+        raise IndexError(f"index_select: index must be a vector, got {i.ndim} dimensions")
+    d = one_dim(dim, input.ndim)
+    if input.ndim == 0 and i.size != 1:
+        raise RuntimeError(f"index_select: a 0-d input has one element to select, the index names {i.size}")
+    x = input if input.ndim else reshape(input, 1)
+    _check_range("index_select", i, d, x.shape[d], IndexError)
+    y = _getitem(x, index=(slice(None),) * d + (i.reshape(-1),))
+    return y if input.ndim else reshape_as(y, input)
+
+
+def take(input: Any, index: Any) -> Any:
+    """The elements at the places ``index`` of the flattened input, in the shape of index."""
+    i = _integers("take", index, input, ("int64",))
+    flat = ravel(input)
+    _check_range("take", i, 0, flat.shape[0], IndexError, low=-flat.shape[0])
+    return _getitem(flat, index=(i,))
+
+
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements where ``mask`` holds, in one dimension; input and mask broadcast."""
+    if raw(mask).dtype != bool:
+        raise RuntimeError(f"masked_select: expected a mask of dtype bool, got {raw(mask).dtype}")
+    x, mask = broadcast_tensors(input, mask)
+    return getitem(x, mask) if x.ndim else getitem(reshape(x, 1), reshape(mask, 1))
+
+
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """Where the elements are not zero: one row of indices each, or a tuple with one index tensor a dimension."""
+    x = raw(input)
+    places = x.reshape(x.shape or 1).nonzero()
+    if as_tuple:
+        return tuple(map(autograd.Tensor, places))
+    return autograd.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
+
+
+def argwhere(input: Any) -> Any:
+    """nonzero as rows."""
+    return nonzero(input)
+
+
+# ------------------------------------------------------------------------------------------------- along a dimension
+
+
+def _grid(name: str, input: Any, dim: int, index: Array) -> tuple[Array, ...]:
+    """The places (i₀, ..., index[i₀, i₁, ...], ...): in dimension ``dim`` what the index says, in the others where it stands."""
+    if index.ndim != input.ndim:
+        raise RuntimeError(f"{name}: index has {index.ndim} dimensions, the input {input.ndim}; they must be equal")
+    for d, (k, n) in enumerate(zip(index.shape, input.shape, strict=True)):
+        if d != dim and k > n:
+            raise RuntimeError(
+                f"{name}: index of shape {index.shape} exceeds the input {tuple(input.shape)} not only in dimension {dim}"
+            )
+    _check_range(name, index, dim, input.shape[dim], RuntimeError)
+    arange = array_module(index).arange
+    shapes = [[k if e == d else 1 for e in range(index.ndim)] for d, k in enumerate(index.shape)]
+    return tuple(index if d == dim else arange(k).reshape(shapes[d]) for d, k in enumerate(index.shape))
+
+
+@numpy_names
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
+    """y[i][j][k] = x[i][index[i][j][k]][k] for dim = 1, and so for every dim; y has the shape of index.
+
+    index has as many dimensions as the input and, but for ``dim``, no larger sizes. Places read twice add their gradients.
+    """
+    i = _integers("gather", index, input)
+    d = one_dim(dim, input.ndim)
+    if i.size == 0:
+        return _getitem(ravel(input), index=(i,))
+    x = input if input.ndim else reshape(input, 1)
+    j = i if i.ndim else i.reshape(1)
+    return reshape(_getitem(x, index=_grid("gather", x, d, j)), i.shape)
+
+
+@numpy_names
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    """gather in which the other dimensions broadcast; without ``dim`` input and indices are flattened."""
+    i = _integers("take_along_dim", indices, input, ("int64",))
+    if dim is None:
+        return gather(ravel(input), 0, i.reshape(-1))
+    if i.ndim != input.ndim:
+        raise RuntimeError(f"take_along_dim: indices have {i.ndim} dimensions, the input {input.ndim}; they must be equal")
+    d = one_dim(dim, input.ndim)
+    if input.ndim == 0:
+        return gather(input, d, i)
+    others = [tuple(1 if e == d else n for e, n in enumerate(x.shape)) for x in (input, i)]
+    try:
+        common = np.broadcast_shapes(*others)
+    except ValueError:
+        raise RuntimeError(
+            f"take_along_dim: shapes {tuple(input.shape)} and {i.shape} must broadcast apart from dimension {d}"
+        ) from None
+    x, i = (expand(x, *common[:d], x.shape[d], *common[d + 1 :]) for x in (input, i))
+    return gather(x, d, i)
+
+
+def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, tuple[Array, ...], Any]:
+    """The input with at least one dimension, the places to write to, and as much of src as is written."""
+    i = _integers(name, index, input)
+    d = one_dim(dim, input.ndim)
+    x, i = (a if a.ndim else reshape(a, 1) for a in (input, i))
+    if i.size == 0:  # nothing is written, whatever the shapes
+        i = i.reshape((0,) * x.ndim)
+        src = reshape(getitem(ravel(src), slice(0)), i.shape) if hasattr(src, "shape") else src
+    grid = _grid(name, x, d, i)
+    if not hasattr(src, "shape"):
+        return x, grid, src
+    src = src if src.ndim else reshape(src, 1)
+    if src.dtype != input.dtype:
+        raise RuntimeError(f"{name}: the input is {input.dtype}, src is {src.dtype}; they must be of one dtype")
+    if src.ndim != i.ndim or any(k > n for k, n in zip(i.shape, src.shape, strict=True)):
+        raise RuntimeError(f"{name}: index of shape {i.shape} must be no larger than src of shape {tuple(src.shape)}")
+    return x, grid, getitem(src, tuple(slice(k) for k in i.shape))
+
+
+@numpy_names
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """x[i][index[i][j][k]][k] += src[i][j][k] for dim = 1, on a copy: the reverse of gather. Values for one place add."""
+    x, grid, src = _scatter_arguments("scatter_add", input, dim, index, src)
+    return reshape_as(add(x, _scatter(src, index=grid, shape=tuple(x.shape))), input)
+
+
+@op(linear=True)
+def _put(x: Array, values: Array, *, index: tuple[Array, ...]) -> Any:
+    """x with x[index] = values: the gradient goes to the values where they were written, to x elsewhere."""
+    y = x.copy()
+    y[index] = values
+
+    def to_values(g: Array) -> Array:
+        here = _getitem(g, index=index)
+        xp = array_module(*index)
+        number = xp.arange(math.prod(here.shape)).reshape(here.shape)
+        last = xp.zeros(g.shape, int)
+        last[index] = number  # where one place was written several times, the last value stands
+        return here * (last[index] == number)
+
+    return y, (lambda g: _put(g, 0, index=index), to_values)
+
+
+@numpy_names
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
+    """x[i][index[i][j][k]][k] = src[i][j][k] for dim = 1, on a copy; src is a tensor or a number.
+
+    reduce "add" or "multiply" combines with what is there. Without it a place should be named once: the last value stands.
+    """
+    src = value if src is None else src
+    x, grid, src = _scatter_arguments("scatter", input, dim, index, src)
+    if reduce is None:
+        return reshape_as(_put(x, src, index=grid), input)
+    src = src if hasattr(src, "shape") else array_module(*grid).full(grid[dim].shape, src, dtype=input.dtype)
+    if reduce == "add":
+        return reshape_as(add(x, _scatter(src, index=grid, shape=tuple(x.shape))), input)
+    if reduce != "multiply":
+        raise RuntimeError(f'scatter: reduce must be "add" or "multiply", not {reduce!r}')
+    if getattr(src, "requires_grad", False):
+        raise RuntimeError('scatter: reduce="multiply" has no gradient for src; pass src.detach()')
+    factor = np.ones(x.shape, input.dtype)
+    np.multiply.at(factor, tuple(move(i, "cpu") for i in grid), move(raw(src), "cpu"))
+    return reshape_as(mul(x, autograd.Tensor(move(factor, device_of(raw(input))))), input)
+
+
+@numpy_names
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
+    """x[..., index[k], ...] += alpha · source[..., k, ...] along ``dim``, on a copy. Values for one place add."""
+    i = _integers("index_add", index, input).reshape(-1)
+    d = one_dim(dim, input.ndim)
+    expected = (*input.shape[:d], i.size, *input.shape[d + 1 :]) if input.ndim else ()
+    if source.dtype != input.dtype or tuple(source.shape) != expected:
+        raise RuntimeError(
+            f"index_add: source must be of shape {expected} and dtype {input.dtype}, got {tuple(source.shape)} and {source.dtype}"
+        )
+    x, source = (a if a.ndim else reshape(a, 1) for a in (input, source))
+    _check_range("index_add", i, d, x.shape[d], IndexError)
+    values = source if alpha == 1 else mul(source, alpha)
+    return reshape_as(add(x, _scatter(values, index=(slice(None),) * d + (i,), shape=tuple(x.shape))), input)

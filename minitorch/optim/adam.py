@@ -1,0 +1,117 @@
+"""Adam and AdamW: every coordinate has a step size of its own.  Read before: sgd.py. Read next: lr_scheduler.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..devices import Array, array_module
+from .optimizer import Group, Optimizer, Params, buffer
+
+
+class Adam(Optimizer):
+    """Adam: the mean of the gradient over the root of the mean of its square.
+
+        m ← β₁m + (1 - β₁)g            m̂ = m / (1 - β₁ᵗ)        running means of g and g²; without the correction
+        v ← β₂v + (1 - β₂)g²           v̂ = v / (1 - β₂ᵗ)        they start too small, for they start at 0
+        p ← p - lr · m̂ / (√v̂ + ε)
+
+    weight_decay λ adds λp to g (``decoupled_weight_decay``: see AdamW). amsgrad: v̂ uses the largest v so far (Reddi et al.,
+    "On the Convergence of Adam and Beyond", 2018). maximize: uphill instead.
+    Source: Kingma and Ba, "Adam: a Method for Stochastic Optimization", 2015, algorithm 1, in the order of arithmetic that
+    section 2 recommends: the corrections are applied to lr and ε, which are numbers, rather than to m and v.
+    """
+
+    correct_bias = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        for name, value in (("learning rate", lr), ("epsilon value", eps), ("weight_decay value", weight_decay)):
+            if not value >= 0:
+                raise ValueError(f"Invalid {name}: {value}; it must not be negative")
+        for i, beta in enumerate(betas):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it must lie in [0, 1)")
+        self.decoupled_weight_decay = decoupled_weight_decay
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
+        """The equations above, for one parameter."""
+        lr, decay = float(group["lr"]), group["weight_decay"]
+        if group["maximize"]:
+            g = -g
+        if decay and self.decoupled_weight_decay:
+            p *= 1 - lr * decay
+        elif decay:
+            g = g + decay * p
+        t = state["step"] = state.get("step", 0) + 1
+        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
+        largest = buffer(state, "max_exp_avg_sq", p) if group["amsgrad"] else None
+        adam_update(p, g, m, v, largest, t if self.correct_bias else None, lr, group["betas"], group["eps"])
+
+
+def adam_update(
+    p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float
+) -> None:
+    """Adam's arithmetic, all in place: one scratch array u, however long the formula.  t None: no bias correction."""
+    xp = array_module(p)
+    beta1, beta2 = betas
+    u = xp.empty_like(m)
+    xp.subtract(g, m, out=u)  # m += (1 - β₁)(g - m)
+    u *= 1 - beta1
+    m += u
+    v *= beta2  # v = β₂v + (1 - β₂)g²
+    xp.multiply(g, g, out=u)
+    u *= 1 - beta2
+    v += u
+    if largest is not None:
+        xp.maximum(largest, v, out=largest)
+        v = largest
+    root = 1.0 if t is None else math.sqrt(1 - beta2**t)  # √v̂ = √v / root
+    xp.sqrt(v, out=u)
+    u += eps * root
+    xp.divide(m, u, out=u)
+    u *= lr * root / (1 if t is None else 1 - beta1**t)
+    p -= u
+
+
+class AdamW(Adam):
+    """Adam with the weight decay taken out of the gradient: p ← p - lr·λ·p beside Adam's step, so that decay is not rescaled.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, with lr for its η.
+    ``correct_bias=False`` leaves m and v uncorrected: with eps=1e-6 that is AdamWeightDecay of Google's BERT (optimization.py),
+    whose first steps are up to (1 - β₁)/√(1 - β₂) = 3 times too large; keep it True for fine-tuning.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        correct_bias: bool = True,
+    ) -> None:
+        self.correct_bias = correct_bias
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)

@@ -1,0 +1,204 @@
+"""Learning rate schedules: how lr changes with the number t of steps taken.  Read before: optimizer.py.
+
+    for batch in loader:
+        ...; optimizer.step(); scheduler.step()
+
+A schedule writes ``group["lr"]`` of each parameter group; t counts the calls of scheduler.step(). The classes are PyTorch's;
+get_*_schedule_with_warmup are the ones that Transformers are trained with, under Hugging Face's names.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .optimizer import Optimizer
+
+
+class LRScheduler:
+    """Base of all schedules: a subclass defines get_lr(), the rates of all groups at step ``last_epoch`` (t).
+
+    last_epoch: -1 starts afresh; t - 1 goes on at t, if the groups hold the "initial_lr" that an earlier schedule left there.
+    Making a schedule sets the rates for t = 0 at once: so load the optimiser's state after making it.
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"a schedule needs an Optimizer, got {type(optimizer).__name__}")
+        self.optimizer = optimizer
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{i}]: to resume with last_epoch={last_epoch}, "
+                    "load the optimiser's state first; a fresh run leaves last_epoch at -1"
+                )
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self._step_count = 0
+        self.step()
+
+    def get_lr(self) -> list[float]:
+        """The rates at step ``last_epoch``, computed from ``base_lrs`` or from the rates of the step before."""
+        raise NotImplementedError(f"{type(self).__name__} must define get_lr()")
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that the last step set."""
+        return self._last_lr
+
+    def step(self) -> None:
+        """Go on by one step; call it after optimizer.step()."""
+        if self._step_count == 1 and type(self.optimizer).step is Optimizer.step and not self.optimizer._opt_called:
+            warnings.warn(
+                "lr_scheduler.step() was called before optimizer.step(), so the first rate of the schedule is skipped; "
+                "call optimizer.step() first",
+                stacklevel=2,
+            )
+        self._step_count += 1
+        self.last_epoch += 1
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = lr
+        self._last_lr = self._rates()
+
+    def _rates(self) -> list[float]:
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's position, as plain numbers; functions are not saved. The rates are in the optimiser's state_dict."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("optimizer", "lr_lambdas")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a position that state_dict() returned; load the optimiser's state too."""
+        groups, saved = len(self.optimizer.param_groups), len(state_dict["base_lrs"])
+        if groups != saved:
+            raise ValueError(f"load_state_dict: the schedule was saved for {saved} parameter groups, this optimiser has {groups}")
+        self.__dict__.update({name: value for name, value in state_dict.items() if name not in ("optimizer", "lr_lambdas")})
+
+
+class LambdaLR(LRScheduler):
+    """lr = initial_lr · f(t) for any function f, or one function a parameter group."""
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]], last_epoch: int = -1
+    ) -> None:
+        groups = len(optimizer.param_groups)
+        self.lr_lambdas: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        if len(self.lr_lambdas) != groups:
+            raise ValueError(f"Expected {groups} lr_lambdas, one a parameter group, but got {len(self.lr_lambdas)}")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """initial_lr · f(t)"""
+        return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+
+
+# The next three multiply the rate that they find, as PyTorch's do: so two schedules on one optimiser multiply.
+
+
+class StepLR(LRScheduler):
+    """lr = initial_lr · gamma^⌊t / step_size⌋: a staircase."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """Down by gamma at every multiple of step_size."""
+        down = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
+        return [lr * self.gamma if down else lr for lr in self._rates()]
+
+
+class LinearLR(LRScheduler):
+    """lr = initial_lr · f(t), where f goes in a straight line from start_factor to end_factor in total_iters steps."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 < start_factor <= 1:
+            raise ValueError(f"Starting multiplicative factor expected to be in (0, 1], got {start_factor}")
+        if not 0 <= end_factor <= 1:
+            raise ValueError(f"Ending multiplicative factor expected to be in [0, 1], got {end_factor}")
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rate of the step before, times f(t) / f(t - 1)."""
+        t, rise = self.last_epoch, self.end_factor - self.start_factor
+        if t == 0:
+            return [lr * self.start_factor for lr in self._rates()]
+        if t > self.total_iters or self._step_count == 1:
+            return self._rates()
+        return [lr * (1 + rise / (self.total_iters * self.start_factor + (t - 1) * rise)) for lr in self._rates()]
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = eta_min + ½(initial_lr - eta_min)(1 + cos(π t / T_max)): from initial_lr to eta_min and back, in 2·T_max steps.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, equation 5, without restarts.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The height over eta_min of the step before, times (1 + cos(π t / T)) / (1 + cos(π (t - 1) / T))."""
+        t, T, low = self.last_epoch, self.T_max, self.eta_min
+        if self._step_count == 1:  # t = 0, or resumed: the groups hold this step's rates
+            return self._rates()
+        if (t - 1 - T) % (2 * T) == 0:  # the step before was at eta_min, where the ratio is 0/0
+            rise = (1 - math.cos(math.pi / T)) / 2
+            return [lr + (base - low) * rise for base, lr in zip(self.base_lrs, self._rates(), strict=True)]
+        ratio = (1 + math.cos(math.pi * t / T)) / (1 + math.cos(math.pi * (t - 1) / T))
+        return [low + (lr - low) * ratio for lr in self._rates()]
+
+
+# ------------------------------------------------------------------------------------------------------- warmup
+#
+# A fresh Adam has seen too few gradients to know their size, and a fresh Transformer's gradients are large: so lr starts
+# at 0 and grows for num_warmup_steps (Vaswani et al., "Attention Is All You Need", 2017, section 5.3).
+
+
+def get_constant_schedule(optimizer: Optimizer, last_epoch: int = -1) -> LambdaLR:
+    """lr stays as it is."""
+    return LambdaLR(optimizer, lambda t: 1.0, last_epoch)
+
+
+def get_constant_schedule_with_warmup(optimizer: Optimizer, num_warmup_steps: int, last_epoch: int = -1) -> LambdaLR:
+    """From 0 to lr in num_warmup_steps steps, then constant."""
+    return LambdaLR(optimizer, lambda t: t / max(1, num_warmup_steps) if t < num_warmup_steps else 1.0, last_epoch)
+
+
+def get_linear_schedule_with_warmup(
+    optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int, last_epoch: int = -1
+) -> LambdaLR:
+    """From 0 to lr in num_warmup_steps steps, then in a straight line down to 0 at num_training_steps."""
+
+    def factor(t: int) -> float:
+        if t < num_warmup_steps:
+            return t / max(1, num_warmup_steps)
+        return max(0.0, (num_training_steps - t) / max(1, num_training_steps - num_warmup_steps))
+
+    return LambdaLR(optimizer, factor, last_epoch)
+
+
+def get_cosine_schedule_with_warmup(
+    optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int, num_cycles: float = 0.5, last_epoch: int = -1
+) -> LambdaLR:
+    """From 0 to lr in num_warmup_steps steps, then ½(1 + cos) down to 0 at num_training_steps (half a wave: num_cycles=.5)."""
+
+    def factor(t: int) -> float:
+        if t < num_warmup_steps:
+            return t / max(1, num_warmup_steps)
+        done = (t - num_warmup_steps) / max(1, num_training_steps - num_warmup_steps)
+        return max(0.0, 0.5 * (1 + math.cos(math.pi * num_cycles * 2 * done)))
+
+    return LambdaLR(optimizer, factor, last_epoch)

@@ -1,0 +1,77 @@
+"""Micro-batches: split the batch, run each part, add the gradients.
+
+In turn this is gradient accumulation (a large batch in little memory); on threads it uses all cores, since NumPy releases
+Python's lock while it computes. One piece of code, the same numbers from both: each part returns its gradients instead of
+adding to ``.grad``, and they are summed in the order of the parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from . import autograd
+from .random import seeded
+from .tensor import Tensor
+
+Part = Callable[[], tuple[Tensor, Any]]
+
+
+class Workers:
+    """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts in turn.
+
+    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+        self.stack = contextlib.ExitStack()
+        self.pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        if self.threads > 1:
+            self.stack.enter_context(one_blas_thread())
+            self.pool = self.stack.enter_context(ThreadPoolExecutor(self.threads))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stack.close()
+
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        """The results in the order of the items."""
+        return map(function, items) if self.pool is None else self.pool.map(function, items)
+
+    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[float, Any]]:
+        """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
+
+        A part returns (loss, anything): its share of the whole batch's loss, already weighted. The result is each part's
+        (loss, anything). Part i draws its random numbers from a stream of (seed, i), whichever thread runs it.
+        """
+
+        def run(i: int) -> tuple[float, Any, Sequence[Tensor | None]]:
+            with seeded(*seed, i):
+                loss, extra = parts[i]()
+                gradients = autograd.grad(loss, parameters, allow_unused=True)
+            return loss.item(), extra, gradients
+
+        results = []
+        for loss, extra, gradients in self.map(run, range(len(parts))):
+            for parameter, g in zip(parameters, gradients, strict=True):
+                if g is not None:
+                    parameter.grad = g if parameter.grad is None else parameter.grad.add_(g)
+            results.append((loss, extra))
+        return results
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread inside the block, where threadpoolctl is installed."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield

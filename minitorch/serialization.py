@@ -1,0 +1,228 @@
+"""Saving and loading: any nesting of dicts, lists and tuples of tensors, numbers and strings as one safetensors file.
+
+    minitorch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": 3}, "run.safetensors")
+    run = minitorch.load("run.safetensors")
+
+The tensors lie in the file under their path ("model.encoder.weight"); a flat state_dict keeps its own names, so other
+libraries read it. All else, and how it nests, is JSON in the header's metadata. A file that others wrote loads as a flat dict.
+The format: 8 bytes with the header's length, the header (JSON: name -> dtype, shape, offsets), the tensors' bytes:
+https://huggingface.co/docs/safetensors. No pickle is ever read or written: a pickle can run any program when it is opened.
+Read before: tensor.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from . import devices
+from .files import replacing
+from .tensor import Tensor
+
+_KEY = "minitorch"  # the metadata entry that says how the tensors nest
+_VERSION = 1
+_DTYPES = {
+    "BOOL": "bool", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+_DAMAGE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)  # what reading broken JSON may raise
+
+
+def save(obj: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+    """Write ``obj`` to ``path``: whole or not at all, an older file there stays untouched until the new one is complete.
+
+    Dicts, lists, tuples, numbers, strings and None come back as they are (subclasses as their base), tensors with dtype and
+    shape but on the CPU and without gradient. A tensor met twice (tied weights) is stored once, and is one tensor when loaded.
+    metadata: strings of your own for the header (read_metadata).
+    """
+    tensors: dict[str, Any] = {}
+    tree = _Flattener(tensors).flatten(obj, ())
+    header = {"format": "pt"}  # what Hugging Face's loaders look for: PyTorch's names and layouts
+    for name, value in (metadata or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or name == _KEY:
+            raise TypeError(f'save: metadata must map strings to strings (and not use "{_KEY}"), got {name!r}: {value!r}')
+        header[name] = value
+    header[_KEY] = json.dumps({"version": _VERSION, "tree": tree}, separators=(",", ":"))
+    library = _safetensors()
+    with replacing(path) as beside:
+        try:
+            library.numpy.save_file(tensors, beside, metadata=header)
+        except library.SafetensorError as error:  # what the library makes of a full disk
+            raise OSError(str(error)) from error
+
+
+def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
+    """What save() wrote to ``path``, its tensors on ``device`` (the CPU by default); of a file by others a dict of its tensors.
+
+    bfloat16, which NumPy does not have, becomes float32: exactly, by appending 16 zero bits.
+    """
+    header, metadata, start = _read_header(path)
+    tensors = {}
+    with open(path, "rb") as file:
+        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            if entry["dtype"] not in _DTYPES:
+                raise ValueError(f"load: {path}: tensor {name!r} is stored as {entry['dtype']}, which NumPy does not have")
+            file.seek(start + entry["data_offsets"][0])
+            tensors[name] = Tensor(devices.move(_read_array(file, entry), device))
+    if _KEY not in metadata:
+        return tensors
+    try:
+        described = json.loads(metadata[_KEY])
+        if described["version"] == _VERSION:
+            return _rebuild(described["tree"], tensors)
+    except _DAMAGE as error:
+        raise ValueError(f"load: {path}: the description of how its tensors nest is damaged ({error!r})") from error
+    raise ValueError(f"load: {path} has minitorch's format {described['version']}, this one reads {_VERSION}: update minitorch")
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The strings that were stored beside the tensors (save(..., metadata=...)), without loading them."""
+    return {name: value for name, value in _read_header(path)[1].items() if name != _KEY}
+
+
+# ------------------------------------------------------------------------------------------------ objects as trees
+#
+# JSON holds numbers, strings, None and lists as they are. The rest is an object with one entry, which says what it is:
+#     {"dict": {key: value}}   {"items": [[key, value]]} (keys that are not strings)   {"tuple": [...]}   {"tensor": name}
+
+
+class _Flattener:
+    """Takes the tensors out of a nested object: into ``tensors``, by name."""
+
+    def __init__(self, tensors: dict[str, Any]) -> None:
+        self.tensors = tensors
+        self.names: dict[int, str] = {}  # id of an array -> its name: an array met again is not stored again
+        self.alive: list[Any] = []  # the ids' arrays, so that no id is given twice
+
+    def flatten(self, x: Any, path: tuple[Any, ...]) -> Any:
+        """What remains of ``x``, found at ``path``, as JSON."""
+        if x is None or isinstance(x, bool | int | float | str):
+            return x
+        if isinstance(x, Tensor):
+            return {"tensor": self.name(x, path)}
+        if isinstance(x, dict):
+            plain = all(type(key) is str for key in x)
+            items = [[self.key(key, path), self.flatten(value, (*path, key))] for key, value in x.items()]
+            return {"dict": dict(items)} if plain else {"items": items}
+        if isinstance(x, list | tuple):
+            values = [self.flatten(value, (*path, i)) for i, value in enumerate(x)]
+            return values if isinstance(x, list) else {"tuple": values}
+        raise TypeError(
+            f"save: {_dotted(path) or 'the object'} is a {type(x).__name__}; only tensors, numbers, strings, None, and dicts, "
+            "lists and tuples of them are saved" + ("; make it a tensor: minitorch.tensor(x)" if hasattr(x, "dtype") else "")
+        )
+
+    def key(self, key: Any, path: tuple[Any, ...]) -> Any:
+        """A dict's key."""
+        if isinstance(key, Tensor | dict | list):
+            raise TypeError(f"save: {_dotted(path) or 'the object'} has a {type(key).__name__} as a key; use strings or numbers")
+        return self.flatten(key, path)
+
+    def name(self, x: Tensor, path: tuple[Any, ...]) -> str:
+        """The name under which the tensor is stored: its path, made unique ("a.b" in a dict and b in a dict a look alike)."""
+        if id(x.array) not in self.names:
+            name = wish = _dotted(path) or "tensor"
+            count = 1
+            while name in self.tensors:
+                count += 1
+                name = f"{wish}#{count}"
+            array = devices.move(x.array, "cpu")
+            self.tensors[name] = np.asarray(array, order="C")  # not ascontiguousarray, which makes 0-d arrays 1-d
+            self.names[id(x.array)] = name
+            self.alive.append(x.array)
+        return self.names[id(x.array)]
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+def _rebuild(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo _Flattener.flatten."""
+    if isinstance(tree, list):
+        return [_rebuild(value, tensors) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, value),) = tree.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "tuple":
+        return tuple(_rebuild(v, tensors) for v in value)
+    if kind == "dict":
+        return {key: _rebuild(v, tensors) for key, v in value.items()}
+    if kind == "items":
+        return {_rebuild(key, tensors): _rebuild(v, tensors) for key, v in value}
+    raise KeyError(kind)
+
+
+# --------------------------------------------------------------------------------------------------------- writing
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("saving and loading need the safetensors library: pip install safetensors") from error
+    return safetensors
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def _read_array(file: Any, entry: dict[str, Any]) -> Any:
+    """One tensor's bytes as an array. Ours and not the library's: its NumPy side has no bfloat16."""
+    begin, end = entry["data_offsets"]
+    array = np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
+    if file.readinto(array.reshape(-1).view(np.uint8)) != end - begin:
+        raise ValueError(f"load: {file.name} became shorter while it was read")
+    if entry["dtype"] == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str], int]:
+    """The tensors' entries, the metadata, and where the tensors' bytes start; or an error that says what the file is."""
+    library = _safetensors()
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"load: there is no file {path}")
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"load: {path} is a folder; give the name of the file in it")
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        begin = file.read(9)
+        length = int.from_bytes(begin[:8], "little")
+        _check_beginning(path, begin, size)
+        if 8 + length > size:
+            raise ValueError(f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again")
+        file.seek(8)
+        text = file.read(length)
+    try:
+        header = json.loads(text)
+        metadata = header.pop("__metadata__", None) or {}
+        needed = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if needed <= size:
+            with library.safe_open(path, framework="np"):
+                pass  # the library checks everything else: names, types, sizes, gaps and overlaps
+    except (*_DAMAGE, library.SafetensorError) as error:
+        raise ValueError(f"load: {path} has a damaged header ({error}); get the file again from where it came") from error
+    if needed > size:
+        raise ValueError(f"load: {path} is truncated: its header tells of {needed} bytes, the file has {size}; copy it again")
+    return header, metadata, 8 + length
+
+
+def _check_beginning(path: Any, begin: bytes, size: int) -> None:
+    """Tell files of other kinds by their first bytes: a safetensors file has a "{" after its 8-byte length."""
+    if begin[8:] == b"{":
+        return
+    if begin[:2] == b"PK" or begin[:1] == b"\x80":
+        raise ValueError(
+            f"load: {path} is a pickle or a zip archive (PyTorch's .pt and .bin are, NumPy's .npz too). minitorch never reads "
+            "pickles, which can run any program. Convert it where PyTorch is: "
+            'safetensors.torch.save_file(torch.load("model.pt", weights_only=True), "model.safetensors")'
+        )
+    if size == 0:
+        raise ValueError(f"load: {path} is empty (0 bytes)")
+    raise ValueError(f"load: {path} is not a safetensors file: it begins with {begin[:8]!r}")

@@ -1,0 +1,70 @@
+"""The ``minitorch`` command: one subcommand a job.
+
+Each job's module has ``add_arguments(parser)`` and ``run(args)``; it is imported only when its subcommand is asked for.
+What the user got wrong is one line on standard error and status 2; Ctrl-C is one line and status 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+JOBS = {
+    "linear-regression": ("models.linear_regression", "fit a line to a table in three ways, and look at it"),
+    "doctor": ("minitorch.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
+}
+EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors"}  # what pip installs with minitorch's extra "models"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ² shows ? instead of a traceback
+    name = f"minitorch {argv[0]}" if argv and argv[0] in JOBS else "minitorch"
+    try:
+        status = _run(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(f"\n{name}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe went away (| head): nothing is wrong, and nobody listens
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRAS:
+            raise
+        print(f"{name}: error: {error.name} is not installed: pip install -e '.[models]'", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="minitorch", description="A deep-learning engine to read, and what is built with it.")
+    jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
+    parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}
+    if not argv or argv[0] not in JOBS:
+        parser.parse_args(argv)  # --help, or an error that lists the jobs
+    module = importlib.import_module(JOBS[argv[0]][0])
+    if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.doctor
+        return int(module.main(argv[1:]))
+    from .tables import BadInput
+
+    module.add_arguments(parsers[argv[0]])
+    args = parser.parse_args(argv)
+    try:
+        return int(module.run(args) or 0)
+    except BadInput as error:
+        print(f"minitorch {argv[0]}: error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

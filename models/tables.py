@@ -1,0 +1,167 @@
+"""Reading a CSV file that somebody else made: every surprise is a one-line error that names file, line and column.
+
+The first line names the columns. Quoted fields may span lines, a byte-order mark is skipped, and the delimiter is found
+from the header unless it is given. An empty cell, NA, N/A, NaN, null, none and ? mean "missing", in any case of letters.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+DELIMITERS = ",;\t|"
+
+
+class BadInput(ValueError):
+    """What the user gave cannot be used. The text is for them: the command prints it and ends with status 2."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a file as text, with the line on which each row begins."""
+
+    path: str
+    names: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def index(self, name: str) -> int:
+        """Where the column is; an error suggests the nearest name."""
+        if name in self.names:
+            return self.names.index(name)
+        folded = {known.casefold(): known for known in reversed(self.names)}
+        near = difflib.get_close_matches(name.casefold(), folded, n=1)
+        hint = f', did you mean "{folded[near[0]]}"? Its' if near else "; its"
+        raise BadInput(f'{self.path}: there is no column "{name}"{hint} columns are: {listing(self.names)}')
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """A column as float64, NaN where a value is missing; None if it is text: fewer than half of its values are numbers."""
+        at = self.index(name)
+        cells = [row[at] for row in self.rows]
+        values = [_number(cell) for cell in cells]
+        bad = [i for i, value in enumerate(values) if value is None]
+        given = sum(cell.casefold() not in MISSING for cell in cells)
+        if 2 * (given - len(bad)) < given:
+            return None
+        if bad:
+            raise BadInput(f"{self.where(bad[0], name)}: {_quote(cells[bad[0]])} is not a number{self._hint(cells[bad[0]])}")
+        column = np.array(values, dtype=np.float64)
+        for i in np.flatnonzero(np.isinf(column))[:1]:
+            raise BadInput(f"{self.where(i, name)}: {_quote(cells[i])} is infinite; give a finite number or leave the cell empty")
+        return column
+
+    def where(self, row: int, name: str) -> str:
+        """ "FILE:LINE: column NAME", for messages."""
+        return f'{self.path}:{self.lines[row]}: column "{name}"'
+
+    @staticmethod
+    def _hint(cell: str) -> str:
+        if _number(cell.replace(",", ".", 1)) is not None:
+            return " (write decimals with a point, thousands without a comma)"
+        return "; mend it, leave the cell empty, or leave the column out (--features)"
+
+
+def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
+    """Read a CSV file as text cells; raise BadInput for whatever is wrong with it."""
+    text = _read_text(Path(path), encoding)
+    delimiter = _sniff(text) if delimiter is None else delimiter
+    records = _records(str(path), text, delimiter)
+    header_line, header = next(records, (0, []))
+    if not header:
+        raise BadInput(f"{path}: the file is empty; its first line must name the columns")
+    names = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise BadInput(f"{path}:{header_line}: the header names {listing(twice)} more than once; column names must differ")
+    rows, lines = [], []
+    for line, row in records:
+        if len(row) != len(names):
+            raise BadInput(f"{path}:{line}: {count(len(row), 'field')}, but the header names {count(len(names), 'column')}")
+        rows.append([cell.strip() for cell in row])
+        lines.append(line)
+    if not rows:
+        raise BadInput(f"{path}: the file has a header and no rows")
+    return Table(str(path), names, rows, lines)
+
+
+def _read_text(path: Path, encoding: str) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path}: this is a folder; give a CSV file") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
+    except LookupError:
+        raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
+    except UnicodeError as error:
+        at = getattr(error, "start", 0)
+        line = data.count(b"\n", 0, at) + 1
+        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        raise BadInput(f"{path}:{line}: the text is not {encoding}; perhaps it is --encoding {guess}") from None
+
+
+def _sniff(text: str) -> str:
+    """The delimiter that cuts the header into the most fields."""
+
+    def fields(delimiter: str) -> int:
+        try:
+            return len(next(_records("", text, delimiter), (0, []))[1])
+        except BadInput:
+            return 0
+
+    return max(DELIMITERS, key=fields)  # the first of equals: a comma
+
+
+def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the line on which it begins; blank lines are skipped."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            unclosed = "unexpected end of data" in str(error) or "field limit" in str(error)
+            raise BadInput(f"{path}:{line}: {'a quote is opened and never closed' if unclosed else error}") from None
+        if len(record) > 1 or "".join(record).strip():
+            yield line, record
+
+
+def _number(cell: str) -> float | None:
+    """The cell's number, NaN if it is missing, None if it is neither."""
+    if cell.casefold() in MISSING:
+        return math.nan
+    try:
+        return None if "_" in cell else float(cell)  # float() takes 1_000, a programmer's number and nobody else's
+    except ValueError:
+        return None
+
+
+def _quote(cell: str) -> str:
+    short = cell if len(cell) <= 40 else cell[:37] + "..."
+    return f'"{short}"'.replace("\n", " ")
+
+
+def listing(names: Iterable[str], most: int = 12) -> str:
+    """ "a, b, c and 5 more" """
+    names = list(names)
+    tail = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + tail
+
+
+def count(n: int, thing: str) -> str:
+    """ "1 row", "2,000 rows" """
+    return f"{n:,} {thing}" + ("" if n == 1 else "s")

@@ -1,0 +1,36 @@
+"""What all tests share: the devices they run on, how hypothesis draws, and the seeds.
+
+HYPOTHESIS_PROFILE=thorough pytest ...    draws many more examples, different ones each time
+pytest --hypothesis-seed=N                repeats what a thorough run found
+"""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import minitorch
+
+_shared = {
+    "deadline": None,  # a machine that is busy is no failure
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+}
+settings.register_profile("default", derandomize=True, max_examples=12, database=None, **_shared)
+settings.register_profile("thorough", max_examples=300, print_blob=True, **_shared)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session", params=["cpu", "cuda"])
+def device(request):
+    """Every test that asks for ``device`` runs on the CPU and, where there is one, on a GPU."""
+    if request.param == "cuda" and not minitorch.cuda_is_available():
+        pytest.skip("no GPU: CuPy is not installed, or finds no card with a working driver")
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """Each test starts from the same random numbers, in whatever order the tests run."""
+    minitorch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (libraries that a test calls may draw from it)

@@ -1,0 +1,119 @@
+"""models/cli.py: exit statuses, one-line errors, Ctrl-C, closed pipes, and what is imported when."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import cli
+
+ROOT = Path(__file__).parents[1]
+MINITORCH = [sys.executable, "-m", "models.cli"]
+
+
+def run(*command: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_help_lists_the_jobs_and_imports_nothing_heavy():
+    code = (
+        "import sys; from models import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit as end: print(end.code, [m for m in ('numpy', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    shown = run(sys.executable, "-c", code).stdout
+    assert "linear-regression" in shown
+    assert "doctor" in shown
+    assert shown.endswith("0 []\n")
+
+
+@pytest.mark.parametrize("arguments", ["", "linear-regresion", "linear-regression --bogus", "linear-regression --seed x"])
+def test_a_wrong_command_line_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments.split())
+    assert end.value.code == 2
+    assert "usage: minitorch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--csv", "absent.csv", "--target", "y"], "absent.csv: no such file"),
+        (["--csv", "pyproject.toml/x", "--target", "y"], "pyproject.toml/x: cannot be read: Not a directory"),
+        (["--target", "y"], "--target and --features choose columns of a file: give it with --csv FILE"),
+        (["--test-share", "1"], "--test-share must lie between 0 and 1, not 1"),
+        (["--test-share", "nan"], "--test-share must lie between 0 and 1, not nan"),
+        (["--ridge", "-1"], "--ridge must be 0 or a positive number, not -1"),
+        (["--ridge", "nan"], "--ridge must be 0 or a positive number, not nan"),
+        (["--lr", "0"], "--lr must be a positive number, not 0"),
+        (["--epochs", "0"], "--epochs must be at least 1, not 0"),
+        (["--seed", "-1"], "--seed must lie between 0 and 2³² - 1, not -1"),
+        (["--device", "tpu"], '--device: unknown device "tpu": use "cpu", "cuda" or "cuda:N"'),
+        (["--csv", "README.md", "--target", "y", "--delimiter", "ab"], '--delimiter must be one character (or "tab"), not "ab"'),
+        (["--output", "README.md"], "--output README.md: cannot make this folder: File exists"),
+        (["--lr", "100"], "gradient descent diverged at step"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    output = [] if "--output" in arguments else ["--output", str(tmp_path)]
+    assert cli.main(["linear-regression", *arguments, *output]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"minitorch linear-regression: error: {message}")
+
+
+def test_a_file_without_a_target_names_its_columns(capsys, tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
+    assert cli.main(["linear-regression", "--csv", str(tmp_path / "data.csv")]) == 2
+    assert "--csv needs --target COLUMN; the columns of" in capsys.readouterr().err
+
+
+def test_a_whole_run_on_a_file(capsys, tmp_path):
+    rows = "\n".join(f"{i};{i * i % 7};{'ab'[i % 2]};{3 * i + i * i % 7 + i % 3}" for i in range(30))
+    (tmp_path / "data.csv").write_text("a;price ($) and $x;town;y\n" + rows)
+    arguments = ["--csv", str(tmp_path / "data.csv"), "--target", "y", "--ridge", "0.5", "--output", str(tmp_path)]
+    assert cli.main(["linear-regression", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert '"y" from 2 features' in out
+    assert "left out 1 text column: town" in out
+    assert "24 training rows, 6 test rows; features standardised; λ = 0.5" in out
+
+
+def test_the_doctor_is_the_engines_own(capsys):
+    assert cli.main(["doctor"]) == 0
+    assert "numpy" in capsys.readouterr().out
+
+
+def test_a_missing_package_says_how_to_get_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert cli.main(["linear-regression", "--output", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("error: tqdm is not installed: pip install -e '.[models]'\n")
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path):
+    command = [*MINITORCH, "linear-regression", "--epochs", "100000000", "--lr", "1e-9", "--output", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    seen = b""
+    while b"loss" not in seen:  # the descent is under way
+        seen += os.read(process.stderr.fileno(), 1000)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert rest.endswith("\nminitorch linear-regression: stopped\n")
+    assert "Traceback" not in rest
+
+
+def test_a_closed_pipe_is_no_trouble(tmp_path):
+    script = f"{sys.executable} -m models.cli linear-regression --output {tmp_path} 2>errors | head -n 1"
+    assert "diabetes" in run("bash", "-c", script.replace("errors", str(tmp_path / "errors"))).stdout
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+    assert "BrokenPipe" not in (tmp_path / "errors").read_text()
+
+
+def test_a_terminal_without_greek_shows_question_marks(tmp_path):
+    done = run(*MINITORCH, "linear-regression", "--output", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert "R? train" in done.stdout

@@ -1,0 +1,50 @@
+"""Every op against PyTorch's numbers, without PyTorch: frozen/ops_*.npz, written by frozen/make_ops.py.
+
+The samples are some that the op table draws and all edges of op_edges/: values, dtypes, gradients, second gradients, and
+the type of the exception where PyTorch refuses.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minitorch
+
+from .calls import complaint, in_minitorch, outcome
+from .frozen.store import load
+from .op_table import dotted, table
+
+pytestmark = pytest.mark.filterwarnings("ignore:kl_div")
+FROZEN = Path(__file__).parent / "frozen"
+CASES: dict[str, list[Any]] = defaultdict(list)
+for path in sorted(FROZEN.glob("ops_*.npz")):
+    for case in load(path):
+        CASES[case.op].append(case)
+FUNCTIONS = {entry.name: entry.resolve for entry in table()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frozen(name: str, device: str) -> None:
+    """All stored cases of an op; the message lists every one that differs."""
+    function = FUNCTIONS[name](minitorch) if name in FUNCTIONS else dotted(minitorch, name)
+    failures = []
+    for case in CASES[name]:
+        got = outcome(function, in_minitorch(case.call, device), minitorch, case.order, device)
+        failures += complaint(case.call, got, getattr(builtins, case.error)("frozen") if case.error else case)
+    assert not failures, f"{len(failures)} of {len(CASES[name])} calls differ from torch:\n" + "\n".join(failures)
+
+
+def test_files_are_small() -> None:
+    """Frozen numbers are read by people's clones, not only by tests."""
+    assert sum(path.stat().st_size for path in FROZEN.glob("ops_*.npz")) < 400_000
+
+
+def test_no_op_was_forgotten() -> None:
+    """Each op of the table that PyTorch has is frozen (run frozen/make_ops.py after adding one)."""
+    missing = [entry.name for entry in table() if entry.torch is not None and entry.name not in CASES]
+    assert not missing, f"python -m tests.frozen.make_ops, for {', '.join(missing)}"

@@ -1,0 +1,202 @@
+"""The house rules that a reader relies on: short files and functions, arrows that point one way, a light import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minitorch
+
+PACKAGE = Path(minitorch.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_OP = 400, 40, 15
+
+# What may be longer, and why. A name leaves this list when the file gets shorter; new ones need a reason.
+LONG_FILES = {
+    "tensor.py": (650, "one line a method: the list of all that a tensor can do"),
+    "autograd.py": (430, "a third of it is text; the graph and the walk are 400 lines with their documentation"),
+    "ops/elementwise.py": (720, "fifty small ops that are looked up, not read through"),
+    "ops/shaping.py": (560, "likewise"),
+    "ops/reductions.py": (520, "likewise"),
+    "ops/indexing.py": (450, "likewise"),
+    "ops/nn.py": (480, "likewise"),
+    "nn/functional.py": (600, "likewise"),
+    "nn/module.py": (500, "Module alone"),
+    "debug.py": (450, "two tools, each with its report"),
+}
+LONG_FUNCTIONS: dict[str, int] = {}
+LONG_OPS: dict[str, int] = {}
+
+
+def name_of(path: Path) -> str:
+    """The path inside the package."""
+    return str(path.relative_to(PACKAGE))
+
+
+each_file = pytest.mark.parametrize("path", FILES, ids=name_of)
+
+
+def functions(tree: ast.AST) -> list[Any]:
+    """All functions and methods, also nested ones."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def code_lines(node: Any) -> int:
+    """Lines of a function from its def, without its docstring."""
+    body = node.body[1:] if _docstring(node) else node.body
+    if not body:
+        return 1
+    return node.end_lineno - body[0].lineno + 1 + (node.body[0].lineno - node.lineno)
+
+
+def docstring_lines(node: Any) -> int:
+    """Lines of its docstring."""
+    first = _docstring(node)
+    return first.end_lineno - first.lineno + 1 if first else 0
+
+
+def _docstring(node: Any) -> Any:
+    first = node.body[0] if node.body else None
+    return (
+        first
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+        else None
+    )
+
+
+def is_op(node: Any) -> bool:
+    """Is the function a formula under @op?"""
+    marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
+    return any(isinstance(mark, ast.Name) and mark.id == "op" for mark in marks)
+
+
+@each_file
+def test_files_are_short(path: Path) -> None:
+    """At most about 400 lines; the exceptions are listed above."""
+    limit, _ = LONG_FILES.get(name_of(path), (LONGEST_FILE, ""))
+    lines = len(path.read_text().splitlines())
+    assert lines <= limit, f"{name_of(path)} has {lines} lines, more than {limit}: split it, or say in LONG_FILES why not"
+
+
+def test_the_graph_and_the_walk_are_about_400_lines() -> None:
+    """Nodes, recording and the backward pass: without blank lines and documentation well below."""
+    tree = ast.parse((PACKAGE / "autograd.py").read_text())
+    lines = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            lines.add(node.lineno)
+    assert len(lines) <= 300
+
+
+@each_file
+def test_functions_are_short(path: Path) -> None:
+    """A function is seen at once; an op is its equation."""
+    too_long = []
+    for node in functions(ast.parse(path.read_text())):
+        where = f"{name_of(path)}: {node.name}"
+        if is_op(node) and code_lines(node) > LONG_OPS.get(where, LONGEST_OP):
+            too_long.append(f"{where} (an op) has {code_lines(node)} lines of code, more than {LONGEST_OP}")
+        whole = node.end_lineno - node.lineno + 1
+        if whole - docstring_lines(node) > LONG_FUNCTIONS.get(where, LONGEST_FUNCTION):
+            too_long.append(f"{where} has {whole - docstring_lines(node)} lines, more than {LONGEST_FUNCTION}")
+    assert not too_long, "\n".join(too_long)
+
+
+@each_file
+def test_every_file_says_what_it_is(path: Path) -> None:
+    """A docstring at the head."""
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+
+
+@each_file
+def test_public_functions_say_what_they_do(path: Path) -> None:
+    """Each public function and class has a docstring."""
+    silent = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+            overload = isinstance(node, ast.FunctionDef) and any(getattr(m, "id", "") == "overload" for m in node.decorator_list)
+            stub = isinstance(node, ast.FunctionDef) and len(node.body) == 1
+            if not overload and not stub:
+                silent.append(node.name)
+    assert not silent, f"{name_of(path)}: {', '.join(silent)}"
+
+
+# -------------------------------------------------------------------------------------------------------- imports
+
+FOREIGN = (
+    "matplotlib",
+    "tqdm",
+    "sklearn",
+    "safetensors",
+    "torch",
+    "cupy",
+    "scipy",
+    "transformers",
+    "pandas",
+    "ml_dtypes",
+    "threadpoolctl",
+)
+ROOMS = {  # what a room may import from the package: arrows point one way
+    "ops": {"autograd", "devices", "dtypes", "errors", "grad_mode", "ops", "kernels", "changes"},
+    "kernels": {"devices", "dtypes", "kernels"},
+}
+
+
+def test_import_loads_numpy_and_the_standard_library_alone() -> None:
+    """In a fresh interpreter: nothing of what is imported only where it is used."""
+    program = (
+        "import numpy, sys; before = set(sys.modules); import minitorch; "
+        "print(*sorted({m.partition('.')[0] for m in set(sys.modules) - before}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    loaded = set(done.stdout.split())
+    assert not loaded & set(FOREIGN)
+    unknown = loaded - {"minitorch", "numpy"} - set(sys.stdlib_module_names)
+    assert not {m for m in unknown if not m.startswith("_")}, f"not of the standard library: {unknown}"
+
+
+@pytest.mark.slow
+def test_import_is_quick() -> None:
+    """It adds under 50 ms to numpy's own import (processor time, the best of ten: a busy machine is no failure)."""
+    program = "import numpy, time; t = time.process_time(); import minitorch; print(time.process_time() - t)"
+    command = [sys.executable, "-c", program]
+    times = [float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent).stdout) for _ in range(10)]
+    assert min(times) < 0.05
+
+
+@each_file
+def test_nothing_foreign_is_imported_at_the_head_of_a_file(path: Path) -> None:
+    """numpy, the standard library and the package itself; anything else inside the function that needs it."""
+    for node in ast.parse(path.read_text()).body:
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        for name in names:
+            root = name.partition(".")[0]
+            assert root == "numpy" or root in sys.stdlib_module_names, f"{name_of(path)} imports {name} at its head"
+
+
+@each_file
+def test_the_engine_knows_nothing_of_the_models(path: Path) -> None:
+    """models/ may import minitorch, never the other way round; no pickle; the oracles stay outside."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        for name in names:
+            assert name.partition(".")[0] not in {"models", "tests", "torch", "transformers", "pickle", "marshal", "shelve"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_arrows_point_one_way(room: str) -> None:
+    """cli → models → nn, optim, data → ops → autograd, kernels → devices."""
+    for path in (PACKAGE / room).glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.level >= 2:
+                origins = {node.module.partition(".")[0]} if node.module else {a.name for a in node.names}
+                assert origins <= ROOMS[room], f"{name_of(path)} imports {origins - ROOMS[room]}"

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 
 JOBS = {
     "linear-regression": ("models.linear_regression", "fit a line to a table in three ways, and look at it"),
+    "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
+    "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
+    "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "doctor": ("minitorch.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
 }
-EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors"}  # what pip installs with minitorch's extra "models"
+EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

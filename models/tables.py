@@ -71,7 +71,7 @@ class Table:
 
 def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
     """Read a CSV file as text cells; raise BadInput for whatever is wrong with it."""
-    text = _read_text(Path(path), encoding)
+    text = read_text(Path(path), encoding)
     delimiter = _sniff(text) if delimiter is None else delimiter
     records = _records(str(path), text, delimiter)
     header_line, header = next(records, (0, []))
@@ -92,7 +92,8 @@ def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "
     return Table(str(path), names, rows, lines)
 
 
-def _read_text(path: Path, encoding: str) -> str:
+def read_text(path: Path, encoding: str) -> str:
+    """A file's whole text; BadInput, with the line, where it is not in the encoding."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

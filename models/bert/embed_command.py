@@ -1,0 +1,51 @@
+"""``minitorch embed TEXT... --model FOLDER``. Read before: use.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from minitorch.files import replacing
+
+from ..tables import BadInput
+from .data import read_lines
+from .model import BertModel
+from .use import embed, load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's options."""
+    parser.add_argument("text", nargs="*", help="the texts")
+    parser.add_argument("--file", help="a file with one text a line")
+    parser.add_argument("--model", default="runs/pretrain", help="folder of a checkpoint (default: %(default)s)")
+    parser.add_argument("--output", help="write the vectors to this .npy file")
+    parser.add_argument("--json", action="store_true", help="print the vectors as JSON, and not how similar the texts are")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print how similar the texts are (the cosines of their vectors), or print or save the vectors."""
+    try:
+        texts = [*args.text, *((line for line in read_lines(Path(args.file)) if line) if args.file else ())]
+        if not texts:
+            raise BadInput("no text: give some, or --file FILE with one a line")
+        tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
+        vectors = embed(model, tokenizer, texts)
+        if args.output:
+            with replacing(args.output) as beside, open(beside, "wb") as file:
+                np.save(file, vectors, allow_pickle=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadInput(str(error)) from error
+    if args.json:
+        print(json.dumps([[round(float(x), 7) for x in vector] for vector in vectors]))
+    elif args.output:
+        print(f"{args.output}: {vectors.shape[0]} vectors of {vectors.shape[1]} numbers")
+    elif len(texts) == 1:
+        print(" ".join(f"{x:.6f}" for x in vectors[0]))
+    else:
+        for text, row in zip(texts, vectors @ vectors.T, strict=True):
+            print(" ".join(f"{x:6.3f}" for x in row), " ", text)
+    return 0

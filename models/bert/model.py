@@ -1,0 +1,560 @@
+"""BERT, from token ids to the loss, in one file.
+
+    ids ─ embeddings ─ [self-attention ─ feed-forward] × L ─ hidden states ─ head ─ logits ─ loss
+
+Devlin, Chang, Lee and Toutanova (2018), "BERT: Pre-training of Deep Bidirectional Transformers",
+https://arxiv.org/abs/1810.04805; parameter names, arguments and outputs are Hugging Face's, so that checkpoints pass
+both ways (checkpoint.py).
+
+Shapes: B sequences, S tokens each, H hidden size, A heads of width d = H/A, I intermediate size, V vocabulary size.
+Read before: config.py, minitorch/nn/functional.py. Read next: data.py, pretraining.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import minitorch
+import minitorch.nn.functional as F
+from minitorch import Tensor, nn
+
+from .checkpoint import PreTrained
+from .config import BertConfig
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": minitorch.tanh,
+}
+
+
+class Output(Mapping[str, Any]):
+    """What a model returns, by name (out.loss, out["loss"]) or position (out[0]); what was not asked for is None, and not in it.
+
+    A value given as a function is computed when it is first looked at: so training pays for no logits it never reads.
+    mlm_loss, nsp_loss and masked_logits are the parts of a pretraining loss; they have no position.
+    """
+
+    mlm_loss: Tensor | None = None
+    nsp_loss: Tensor | None = None
+    masked_logits: Tensor | None = None
+
+    def __init__(self, **values: Any) -> None:
+        self._values = {name: value for name, value in values.items() if value is not None}
+        self._absent = values.keys() - self._values.keys()
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        value = self._values[key]
+        if callable(value):
+            value = self._values[key] = value()
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._values.keys() | self._absent:
+            raise AttributeError(f"this output has no {name!r}" + ("" if name[:1] == "_" else f", it has {', '.join(self)}"))
+        return self[name] if name in self._values else None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Output({', '.join(self)})"
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are there, in order."""
+        return tuple(self[name] for name in self)
+
+
+class BertEmbeddings(nn.Module):
+    """LayerNorm(word + position + segment), with dropout."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        H = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, H, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, H)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, H)
+        self.LayerNorm = nn.LayerNorm(H, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self, input_ids: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None, inputs_embeds: Tensor | None
+    ) -> Tensor:
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.word_embeddings(input_ids)  # (B, S, H)
+        S = inputs_embeds.shape[1]
+        positions = self.position_embeddings.weight
+        if positions.shape[0] < S and position_ids is None:
+            raise ValueError(
+                f"a sequence of {S} tokens is longer than the {positions.shape[0]} positions of this model; "
+                "truncate it, or make a model with a larger max_position_embeddings"
+            )
+        x = inputs_embeds
+        if token_type_ids is None:
+            x = x + self.token_type_embeddings.weight[0]
+        else:
+            x = x + self.token_type_embeddings(token_type_ids)
+        x = x + (positions[:S] if position_ids is None else self.position_embeddings(position_ids))
+        return self.dropout(self.LayerNorm(x))
+
+
+class BertSelfAttention(nn.Module):
+    """Every token asks (query) all tokens (key) what they hold (value): softmax(Q Kᵀ/√d + mask) V, in A heads at once."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        H = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.query = nn.Linear(H, H)
+        self.key = nn.Linear(H, H)
+        self.value = nn.Linear(H, H)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, S, H) -> (B, A, S, d)"""
+        B, S, H = x.shape
+        return x.reshape(B, S, self.heads, H // self.heads).transpose(1, 2)
+
+    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        B, S, H = x.shape
+        q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, S, d)
+        if output_attentions:
+            scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, S, S)
+            probabilities = self.dropout(F.softmax(scores if mask is None else scores + mask, dim=-1))
+            context = probabilities @ v  # (B, A, S, d)
+        else:  # the same in one operation, which need not keep the (S, S) tables
+            probabilities = None
+            context = F.scaled_dot_product_attention(q, k, v, mask, self.dropout.p if self.training else 0.0)
+        return context.transpose(1, 2).reshape(B, S, H), probabilities
+
+
+class BertSelfOutput(nn.Module):
+    """LayerNorm(x + dropout(W h + b)): the residual connection around attention and around the feed-forward layer."""
+
+    def __init__(self, config: BertConfig, size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, h: Tensor, x: Tensor) -> Tensor:
+        return self.LayerNorm(self.dropout(self.dense(h)) + x)
+
+
+class BertAttention(nn.Module):
+    """Self-attention and what follows it."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.self = BertSelfAttention(config)
+        self.output = BertSelfOutput(config, config.hidden_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        context, probabilities = self.self(x, mask, output_attentions)
+        return self.output(context, x), probabilities
+
+
+class BertIntermediate(nn.Module):
+    """The first half of the feed-forward layer: H -> I and the activation."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = activation(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.dense(x))
+
+
+class BertLayer(nn.Module):
+    """One encoder layer: attention, then the feed-forward layer, each within LayerNorm(x + ...)."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertSelfOutput(config, config.intermediate_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        x, probabilities = self.attention(x, mask, output_attentions)  # (B, S, H)
+        return self.output(self.intermediate(x), x), probabilities  # (B, S, H) -> (B, S, I) -> (B, S, H)
+
+
+class BertEncoder(nn.Module):
+    """The stack of layers."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
+
+    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[list[Tensor], list[Tensor]]:
+        hidden_states, attentions = [x], []
+        for layer in self.layer:
+            x, probabilities = layer(x, mask, output_attentions)
+            hidden_states.append(x)
+            attentions.append(probabilities)
+        return hidden_states, attentions
+
+
+class BertPooler(nn.Module):
+    """tanh(W h + b) of the first token, [CLS]: one vector for the whole sequence."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return minitorch.tanh(self.dense(hidden[:, 0]))  # (B, S, H) -> (B, H)
+
+
+def activation(config: BertConfig) -> Callable[[Tensor], Tensor]:
+    """The function that config.hidden_act names."""
+    if config.hidden_act not in ACTIVATIONS:
+        raise ValueError(f'hidden_act "{config.hidden_act}" is unknown; there are {", ".join(ACTIVATIONS)}')
+    return ACTIVATIONS[config.hidden_act]
+
+
+class BertModel(PreTrained):
+    """The encoder itself: hidden states for every token, and the pooled [CLS] vector."""
+
+    def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
+        self.initialize()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        *,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """ids (B, S) -> last_hidden_state (B, S, H), pooler_output (B, H).
+
+        attention_mask: (B, S) or (B, from, to), 1 to look at a token and 0 not to; token_type_ids: 0 for the first
+        sentence, 1 for the second. output_hidden_states adds the L+1 layers' states, output_attentions the (B, A, S, S) tables.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, one of them and not both")
+        if input_ids is not None:
+            check_ids(input_ids, self.config.vocab_size)
+        wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
+        wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
+        states, attentions = self.encoder(x, additive_mask(attention_mask, x), wants_attentions)
+        output = Output(
+            last_hidden_state=states[-1],
+            pooler_output=None if self.pooler is None else self.pooler(states[-1]),
+            hidden_states=tuple(states) if wants_states else None,
+            attentions=tuple(attentions) if wants_attentions else None,
+        )
+        return output.to_tuple() if return_dict is False else output
+
+
+def check_ids(input_ids: Tensor, vocab_size: int) -> None:
+    """Refuse ids that are not in the vocabulary, and say which and where."""
+    if input_ids.ndim != 2:
+        raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
+    ids = input_ids.array
+    if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+        row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
+        raise ValueError(
+            f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
+            f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
+        )
+
+
+def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
+    """1 -> 0 and 0 -> the most negative number, to be added to the scores: (B, 1, 1, S) or (B, 1, from, to).
+
+    Finite, so that a fully masked row gives uniform weights and no NaN.
+    """
+    if attention_mask is None or bool((attention_mask.array != 0).all()):
+        return None
+    mask = attention_mask[:, None, None, :] if attention_mask.ndim == 2 else attention_mask[:, None, :, :]
+    lowest = float(minitorch.finfo(x.dtype).min)
+    return (1 - mask.astype(x.dtype)) * lowest
+
+
+# ------------------------------------------------------------------------------------------------------- heads
+
+
+class BertPredictionHeadTransform(nn.Module):
+    """LayerNorm(act(W h + b)), before the vocabulary projection."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation(config)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.LayerNorm(self.activation(self.dense(hidden)))
+
+
+class BertLMPredictionHead(nn.Module):
+    """Scores for every word of the vocabulary: the transform, then the word embeddings themselves as a projection."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.transform = BertPredictionHeadTransform(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.bias = self.decoder.bias  # one parameter under two names, as in Hugging Face's files
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.decoder(self.transform(hidden))  # (..., H) -> (..., V)
+
+
+class BertOnlyMLMHead(nn.Module):
+    """The masked-language-model head."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.predictions = BertLMPredictionHead(config)
+
+
+class BertOnlyNSPHead(nn.Module):
+    """The next-sentence head."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+
+class BertPreTrainingHeads(nn.Module):
+    """Both heads of the original pretraining."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.predictions = BertLMPredictionHead(config)
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+
+def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy at the positions whose label is not -100, and the logits at those alone.
+
+    About one token in seven is masked, and the vocabulary projection is the largest product of a small BERT.
+    """
+    B, S, H = hidden.shape
+    rows = Tensor((labels.array.reshape(-1) != -100).nonzero()[0])
+    logits = head(minitorch.index_select(hidden.reshape(B * S, H), 0, rows))  # (masked, V)
+    return F.cross_entropy(logits, minitorch.index_select(labels.reshape(-1), 0, rows)), logits
+
+
+class BertForPreTraining(PreTrained):
+    """Masked words and next sentence together: the original pretraining objective."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertPreTrainingHeads(config)
+        self.initialize()
+
+    def forward(
+        self, *inputs: Any, labels: Tensor | None = None, next_sentence_label: Tensor | None = None, **options: Any
+    ) -> Any:
+        """Loss: masked-LM plus next-sentence cross entropy (label 0: B follows A, 1: B is random), plain sum."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        relation = self.cls.seq_relationship(encoded.pooler_output)  # (B, 2)
+        mlm_loss = nsp_loss = masked_logits = None
+        if labels is not None:
+            mlm_loss, masked_logits = masked_lm(self.cls.predictions, encoded.last_hidden_state, labels)
+        if next_sentence_label is not None:
+            nsp_loss = F.cross_entropy(relation.reshape(-1, 2), next_sentence_label.reshape(-1))
+        output = Output(
+            loss=None if mlm_loss is None or nsp_loss is None else mlm_loss + nsp_loss,
+            prediction_logits=lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
+            seq_relationship_logits=relation,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+        output.mlm_loss, output.nsp_loss, output.masked_logits = mlm_loss, nsp_loss, masked_logits
+        return output.to_tuple() if return_dict is False else output
+
+
+class BertForMaskedLM(PreTrained):
+    """Guess the masked words."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.cls = BertOnlyMLMHead(config)
+        self.initialize()
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
+        """labels (B, S): the word at masked positions, -100 elsewhere."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        loss = masked_logits = None
+        if labels is not None:
+            loss, masked_logits = masked_lm(self.cls.predictions, encoded.last_hidden_state, labels)
+        output = Output(
+            loss=loss,
+            logits=lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+        output.mlm_loss, output.masked_logits = loss, masked_logits
+        return output.to_tuple() if return_dict is False else output
+
+
+def with_logits(logits: Any, loss: Tensor | None, encoded: Output, return_dict: bool | None) -> Any:
+    """The output of a head with one table of logits."""
+    output = Output(loss=loss, logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
+    return output.to_tuple() if return_dict is False else output
+
+
+class BertForNextSentencePrediction(PreTrained):
+    """Does the second sentence follow the first?"""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertOnlyNSPHead(config)
+        self.initialize()
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
+        """labels (B,): 0 where the second sentence follows the first, 1 where it is random."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        logits = self.cls.seq_relationship(encoded.pooler_output)  # (B, 2)
+        loss = None if labels is None else F.cross_entropy(logits.reshape(-1, 2), labels.reshape(-1))
+        return with_logits(logits, loss, encoded, return_dict)
+
+
+class BertForSequenceClassification(PreTrained):
+    """One label for a text or a pair: dropout, then a linear layer on the pooled [CLS]."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.initialize()
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
+        """labels: classes (B,), 0/1 floats (B, labels) for several at once, or numbers (B,) for regression."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        logits = self.classifier(self.dropout(encoded.pooler_output))  # (B, num_labels)
+        return with_logits(logits, None if labels is None else self.loss(logits, labels), encoded, return_dict)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error, cross entropy or binary cross entropy, as config.problem_type says (or the labels do)."""
+        n = self.config.num_labels
+        kind = self.config.problem_type
+        if kind is None:
+            several = labels.is_floating_point()
+            kind = "regression" if n == 1 else "multi_label_classification" if several else "single_label_classification"
+        if kind == "regression":
+            return F.mse_loss(logits.squeeze() if n == 1 else logits, labels.squeeze() if n == 1 else labels)
+        if kind == "single_label_classification":
+            return F.cross_entropy(logits.reshape(-1, n), labels.reshape(-1))
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+class BertForTokenClassification(PreTrained):
+    """One label for every token."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.initialize()
+
+    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
+        """labels (B, S): a class a token, -100 where none is asked for."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        logits = self.classifier(self.dropout(encoded.last_hidden_state))  # (B, S, num_labels)
+        n = self.config.num_labels
+        loss = None if labels is None else F.cross_entropy(logits.reshape(-1, n), labels.reshape(-1))
+        return with_logits(logits, loss, encoded, return_dict)
+
+
+class BertForQuestionAnswering(PreTrained):
+    """Where in the context the answer starts, and where it ends."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        config.num_labels = 2
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.initialize()
+
+    def forward(
+        self, *inputs: Any, start_positions: Tensor | None = None, end_positions: Tensor | None = None, **options: Any
+    ) -> Any:
+        """start_positions, end_positions (B,): token indices; outside of the sequence they are ignored."""
+        return_dict = options.pop("return_dict", None)
+        encoded = self.bert(*inputs, **options)
+        start, end = self.qa_outputs(encoded.last_hidden_state).unbind(-1)  # (B, S, 2) -> two of (B, S)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            S = start.shape[1]
+            terms = [
+                F.cross_entropy(logits, target.reshape(-1).clamp(0, S), ignore_index=S)
+                for logits, target in ((start, start_positions), (end, end_positions))
+            ]
+            loss = (terms[0] + terms[1]) / 2
+        output = Output(
+            loss=loss, start_logits=start, end_logits=end, hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
+        return output.to_tuple() if return_dict is False else output
+
+
+class BertForMultipleChoice(PreTrained):
+    """Which of C continuations is right: one score each, softmax over the choices."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.initialize()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        *,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        """input_ids (B, C, S), labels (B,): the index of the right choice."""
+        return_dict = options.pop("return_dict", None)
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        B, C = next(t for t in given if t is not None).shape[:2]
+        flat = [None if t is None else t.reshape(B * C, *t.shape[2:]) for t in given]  # (B, C, S) -> (BC, S)
+        encoded = self.bert(*flat, **options)
+        logits = self.classifier(self.dropout(encoded.pooler_output)).reshape(B, C)
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        return with_logits(logits, loss, encoded, return_dict)
+
+
+def classifier_dropout(config: BertConfig) -> nn.Dropout:
+    """The dropout before a classifier: its own rate, or else that of the hidden layers."""
+    return nn.Dropout(config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout)

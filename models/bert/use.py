@@ -1,0 +1,78 @@
+"""Using a BERT: fill in masked words, turn texts into vectors.
+
+    from models import bert
+
+    tokenizer, model = bert.load("runs/pretrain")
+    print(bert.fill_mask(model, tokenizer, "The function returns a [MASK] array."))
+    print(bert.embed(model, tokenizer, ["Returns an array.", "An array is returned."]))
+
+On the command line: fill_mask_command.py, embed_command.py.
+Read before: model.py, tokenizer.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minitorch
+import minitorch.nn.functional as F
+
+from .checkpoint import locate
+from .model import BertForMaskedLM
+from .tokenizer import MASK, Tokenizer
+
+
+def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
+    """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
+    where = locate(folder)
+    tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
+    if len(tokenizer) > model.config.vocab_size:
+        sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
+        raise ValueError(f"{where}: {sizes}; they do not belong together")
+    return tokenizer, model.to(device)
+
+
+def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
+    """For every [MASK] of the text its ``top_k`` most probable tokens, with probabilities."""
+    batch = tokenizer(text, max_length=None)
+    places = (batch["input_ids"].numpy()[0] == tokenizer.mask_id).nonzero()[0]
+    if not len(places):
+        raise ValueError(f"the text holds no {MASK}: write {MASK} where a word is to be guessed")
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}")
+    with minitorch.no_grad():
+        hidden = model.bert(**to_device(batch, model)).last_hidden_state[0]  # (S, H)
+        logits = model.cls.predictions(minitorch.index_select(hidden, 0, minitorch.tensor(places).to(hidden.device)))
+        p, ids = F.softmax(logits, dim=-1)[:, : len(tokenizer)].topk(min(top_k, len(tokenizer)))  # (masks, k)
+    return [
+        [(tokenizer.tokens[i], value) for i, value in zip(row, values, strict=True)]
+        for row, values in zip(ids.tolist(), p.tolist(), strict=True)
+    ]
+
+
+def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int = 32) -> np.ndarray[Any, Any]:
+    """One vector of length 1 a text, (texts, H): the mean of its tokens' last hidden states, padding left out.
+
+    Reimers and Gurevych (2019), "Sentence-BERT", https://arxiv.org/abs/1908.10084, section 3.
+    """
+    bert = getattr(model, "bert", model)
+    longest = model.config.max_position_embeddings
+    vectors = []
+    for i in range(0, len(texts), batch_size):
+        batch = to_device(tokenizer(list(texts[i : i + batch_size]), max_length=longest), model)
+        with minitorch.no_grad():
+            hidden = bert(**batch).last_hidden_state  # (B, S, H)
+            keep = batch["attention_mask"].unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
+            mean = (hidden * keep).sum(1) / keep.sum(1)  # (B, H)
+            vectors.append(F.normalize(mean, dim=-1).cpu().numpy())
+    return np.concatenate(vectors) if vectors else np.zeros((0, model.config.hidden_size), np.float32)
+
+
+def to_device(batch: dict[str, Any], model: Any) -> dict[str, Any]:
+    """The batch where the model is."""
+    device = next(iter(model.parameters())).device
+    return {name: value.to(device) for name, value in batch.items()}

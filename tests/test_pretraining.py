@@ -1,0 +1,488 @@
+"""minitorch pretrain: that it learns, that a run which stops goes on bit-equal, and that mistakes are one line."""
+
+import errno
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minitorch
+from models import bert, cli
+from models.bert import pretraining
+from models.bert.pretraining import Run, Settings, decay_groups
+from models.bert.tokenizer import SPECIAL
+from models.tables import BadInput
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "--vocab-size": 50, "--layers": 1, "--hidden": 32, "--length": 18, "--batch-size": 16, "--steps": 30, "--warmup": 5,
+    "--lr": 0.01, "--eval-every": 10, "--save-every": 10, "--threads": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Sentences whose words agree: one word tells the others, but none is more frequent than another."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(60):
+        lines += [" ".join(f"{role}{kind}" for role in ("a", "b", "c", "d", "e")) for kind in rng.choice(list("pqrstu"), 12)]
+        lines.append("")
+    (tmp_path / "corpus.txt").write_text("\n".join(lines))
+    return tmp_path / "corpus.txt"
+
+
+def arguments(corpus, output, **changes):
+    options = {"--corpus": corpus, "--output": output, **SMALL}
+    options.update({f"--{name.replace('_', '-')}": value for name, value in changes.items()})
+    flat = [(name,) if value is True else (name, str(value)) for name, value in options.items() if value is not None]
+    return ["pretrain", *itertools.chain.from_iterable(flat)]
+
+
+def pretrain(corpus, output, **changes):
+    return cli.main(arguments(corpus, output, **changes))
+
+
+def resume(output):
+    return cli.main(["pretrain", "--resume", "--output", str(output)])
+
+
+def settings(corpus, output, **changes):
+    options = {name.removeprefix("--").replace("-", "_"): value for name, value in SMALL.items()}
+    return Settings(**{**options, "corpus": [str(corpus)], "output": str(output), **changes})
+
+
+def metrics(output):
+    """The lines of metrics.jsonl, without the one number that depends on the machine's mood."""
+    lines = [json.loads(line) for line in (Path(output) / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]
+
+
+def weights(folder):
+    return {name: value.array.copy() for name, value in minitorch.load(folder / "model.safetensors").items()}
+
+
+def same_weights(a, b):
+    """Bit by bit; of folders, or of what weights() read before."""
+    a, b = (weights(x) if isinstance(x, Path) else x for x in (a, b))
+    assert a.keys() == b.keys()
+    assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
+
+
+def same_runs(a, b):
+    same_weights(a, b)
+    assert metrics(a) == metrics(b)
+
+
+# ------------------------------------------------------------------------------------------------------- learning
+
+
+def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
+    changes = {"steps": 250, "hidden": 64, "lr": 0.003, "warmup": 20, "initializer_range": 0.1, "eval_every": 125}
+    assert pretrain(corpus, tmp_path / "run", **changes) == 0
+    out = capsys.readouterr().out
+    last = metrics(tmp_path / "run")[-1]
+    assert last["step"] == 250
+    assert last["uniform_floor"] == pytest.approx(np.log(50))
+    assert last["valid_loss"] < last["unigram_floor"] - 1
+    assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
+    assert "nats under the unigram floor" in out
+    assert out.count("[MASK]") == 5
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
+        assert name in out
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    tokenizer, model = bert.load(tmp_path / "run")
+    assert bert.fill_mask(model, tokenizer, "ap bp cp [MASK] ep", top_k=1)[0][0][0].endswith("p")
+
+
+@pytest.mark.slow
+def test_next_sentence_prediction_learns(tmp_path):
+    """Documents of one kind of word each: whether B follows A can be seen."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(200):
+        kind = rng.choice(list("pqrstuvw"))
+        lines += [*(" ".join(f"{role}{kind}" for role in rng.choice(list("abcde"), 5)) for _ in range(10)), ""]
+    (tmp_path / "corpus.txt").write_text("\n".join(lines))
+    run = Run(settings(tmp_path / "corpus.txt", tmp_path / "run", nsp=True, length=48, steps=400, lr=0.003))
+    run.train()
+    run.model.eval()
+    right = total = 0
+    for step in range(10):
+        batch = run.valid_data.batch(step)
+        labels = batch.pop("next_sentence_label").array
+        batch.pop("labels")
+        right += (run.model(**batch).seq_relationship_logits.array.argmax(-1) == labels).sum()
+        total += len(labels)
+    assert right / total > 0.75  # a random B is of the same kind once in eight times
+
+
+@pytest.mark.parametrize("options", [{"nsp": True}, {"whole_word": True}, {"static_masking": True}, {"dropout": 0.1}])
+def test_the_options_run(options, corpus, tmp_path):
+    assert pretrain(corpus, tmp_path / "run", **options) == 0
+    first, *_, last = metrics(tmp_path / "run")
+    assert last["loss"] < first["loss"]
+
+
+def test_micro_batches_in_turn_and_on_threads_give_the_same_numbers(corpus, tmp_path):
+    changes = [{}, {"accumulate": 2}, {"threads": 2}, {"threads": 2, "accumulate": 2}]
+    runs = [Run(settings(corpus, tmp_path / str(i), **change), say=lambda _: None) for i, change in enumerate(changes)]
+    for run in runs:
+        run.train()
+    for run in runs[1:]:
+        for a, b in zip(run.metrics, runs[0].metrics, strict=True):
+            assert a["valid_loss"] == pytest.approx(b["valid_loss"], abs=2e-4)
+    for a, b in zip(runs[1].model.parameters(), runs[2].model.parameters(), strict=True):
+        assert (a.array == b.array).all()  # two micro-batches either way
+
+
+def test_the_same_settings_give_the_same_bits(corpus, tmp_path):
+    for name in ("a", "b"):
+        assert pretrain(corpus, tmp_path / name, dropout=0.1, threads=2) == 0
+    same_runs(tmp_path / "a", tmp_path / "b")
+    assert pretrain(corpus, tmp_path / "c", dropout=0.1, threads=2, seed=1) == 0
+    assert metrics(tmp_path / "c") != metrics(tmp_path / "a")
+
+
+def test_rows_in_which_no_word_can_be_masked_are_no_trouble(tmp_path):
+    """Every word has three pieces, and of eight tokens one may be masked: with whole words, none."""
+    (tmp_path / "corpus.txt").write_text("\n".join(["xyz zyx yzx"] * 20 + [""] + ["zxy yxz"] * 20))
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL, *"xyz", "##x", "##y", "##z"]))
+    changes = {"tokenizer": tmp_path / "vocab.txt", "length": 8, "whole_word": True, "batch_size": 2, "steps": 5}
+    assert pretrain(tmp_path / "corpus.txt", tmp_path / "run", **changes) == 0
+    assert np.isfinite(metrics(tmp_path / "run")[-1]["loss"])
+
+
+def test_decay_goes_by_name():
+    model = bert.BertForPreTraining(bert.BertConfig.preset("tiny", vocab_size=50))
+    decayed, exempt = decay_groups(model, 0.01)
+    names = {id(p): name for name, p in model.named_parameters()}
+    without = [names[id(p)] for p in exempt["params"]]
+    assert (decayed["weight_decay"], exempt["weight_decay"]) == (0.01, 0.0)
+    assert len(decayed["params"]) + len(without) == len(names)
+    assert all(name.endswith(("bias", "LayerNorm.weight")) for name in without)
+    assert not any(names[id(p)].endswith("bias") or "LayerNorm" in names[id(p)] for p in decayed["params"])
+    assert "bert.embeddings.word_embeddings.weight" in {names[id(p)] for p in decayed["params"]}
+
+
+def test_the_schedule_is_the_published_one(corpus, tmp_path):
+    """transformers' get_linear_schedule_with_warmup: t/w on the way up, (N-t)/(N-w) on the way down."""
+    run = Run(settings(corpus, tmp_path / "run", steps=20, warmup=5, lr=1.0), say=lambda _: None)
+    rates = []
+    for _ in range(20):
+        rates.append(run.schedule.get_last_lr()[0])
+        run.optimizer.step()
+        run.schedule.step()
+    assert rates == pytest.approx([*(t / 5 for t in range(5)), *((20 - t) / 15 for t in range(5, 20))])
+
+
+@pytest.mark.slow
+def test_the_curve_is_that_of_pytorch(tmp_path):
+    """200 steps from the same weights, on the same batches, with the same hyperparameters."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    text = [line for _, sentences in bert.corpus.python_documentation(()) for line in sentences][:6000]
+    lines = [line + "\n" * (1 + (i % 20 == 19)) for i, line in enumerate(text)]
+    (tmp_path / "corpus.txt").write_text("".join(lines), encoding="utf-8")
+    changes = {"vocab_size": 1000, "layers": 2, "hidden": 64, "length": 32, "steps": 200, "warmup": 20, "lr": 1e-3}
+    run = Run(settings(tmp_path / "corpus.txt", tmp_path / "run", **changes), say=lambda _: None)
+    run.finish()
+    theirs = transformers.BertForMaskedLM.from_pretrained(tmp_path / "run").train()
+    named = dict(theirs.named_parameters())
+    groups = [[], []]
+    for name, p in named.items():
+        groups[name.endswith("bias") or "LayerNorm" in name].append(p)
+    optimizer = torch.optim.AdamW(
+        [{"params": groups[0], "weight_decay": run.settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}],
+        lr=run.settings.lr, betas=(0.9, run.settings.beta2), eps=1e-6,
+    )  # fmt: skip
+    schedule = transformers.get_linear_schedule_with_warmup(optimizer, 20, 200)
+    run.model.train()
+    ours, torchs = [], []
+    with pretraining.Workers(1) as workers:
+        for step in range(200):
+            batch = {name: torch.tensor(value.array) for name, value in run.train_data.batch(step).items()}
+            loss = theirs(**batch).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(theirs.parameters(), run.settings.clip)
+            optimizer.step()
+            schedule.step()
+            torchs.append(loss.item())
+            ours.append(run.one_step(workers).mean_loss)
+            run.step += 1
+    assert torchs[-1] < torchs[0] - 1  # there is a curve to speak of
+    assert abs(np.array(ours) - np.array(torchs)).max() < 2e-3
+
+
+# --------------------------------------------------------------------------------------------------------- resume
+
+
+def crash_at(step, monkeypatch):
+    """A run that breaks off there, as if the power went."""
+    original = Run.one_step
+
+    def one_step(self, workers):
+        if self.step == step:
+            raise RuntimeError("power cut")
+        return original(self, workers)
+
+    monkeypatch.setattr(Run, "one_step", one_step)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.1}, {"nsp": True, "accumulate": 2}])
+def test_a_run_that_broke_off_goes_on_as_if_it_had_not(options, corpus, tmp_path, monkeypatch, capsys):
+    assert pretrain(corpus, tmp_path / "whole", **options) == 0
+    with monkeypatch.context() as patched:
+        crash_at(17, patched)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(corpus, tmp_path / "broken", **options)
+    corpus.unlink()  # the prepared text is in the run's folder
+    assert resume(tmp_path / "broken") == 0
+    assert "continuing at step 10 of 30" in capsys.readouterr().out
+    same_runs(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_real_process_that_is_stopped_goes_on_bit_equal(how, corpus, tmp_path):
+    changes = {"steps": 150, "save_every": 10, "eval_every": 50, "dropout": 0.1}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "models.cli"]
+    process = subprocess.Popen(
+        [*command, *arguments(corpus, tmp_path / "stopped", **changes)],
+        cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "stopped" / pretraining.STATE).exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume --output" in out
+        assert err.endswith("minitorch pretrain: stopped\n")
+    step = pretraining.read_state(tmp_path / "stopped" / pretraining.STATE)["step"]
+    assert 10 <= step < 150
+    again = [*command, "pretrain", "--resume", "--output", str(tmp_path / "stopped")]
+    subprocess.run(again, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
+    whole = [*command, *arguments(corpus, tmp_path / "whole", **changes)]
+    subprocess.run(whole, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
+    same_runs(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_finished_run_is_not_overwritten_by_mistake(corpus, tmp_path, capsys):
+    assert pretrain(corpus, tmp_path / "run") == 0
+    before = weights(tmp_path / "run")
+    assert pretrain(corpus, tmp_path / "run", seed=1) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    same_weights(tmp_path / "run", before)
+    assert resume(tmp_path / "run") == 0  # there is nothing left to do, and the same comes out
+    same_weights(tmp_path / "run", before)
+    assert pretrain(corpus, tmp_path / "run", seed=1, overwrite=True) == 0
+    after = weights(tmp_path / "run")
+    assert all((after[name] != before[name]).any() for name in before)
+
+
+def test_what_overwrites_a_run_removes_its_state(corpus, tmp_path, monkeypatch, capsys):
+    assert pretrain(corpus, tmp_path / "run") == 0
+    with monkeypatch.context() as patched:
+        crash_at(3, patched)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(corpus, tmp_path / "run", overwrite=True, lr=0.02)
+    assert resume(tmp_path / "run") == 2
+    assert "nothing to resume" in capsys.readouterr().err
+
+
+def test_a_text_that_changed_is_prepared_anew(corpus, tmp_path):
+    first = pretraining.prepare(settings(corpus, tmp_path / "run"), lambda _: None)
+    again = pretraining.prepare(settings(corpus, tmp_path / "run"), pytest.fail)  # says nothing: all is there
+    assert again.found == first.found
+    corpus.write_text(corpus.read_text() + "\nap ap ap ap\n")
+    changed = pretraining.prepare(settings(corpus, tmp_path / "run"), lambda _: None)
+    assert changed.found["sha256"] != first.found["sha256"]
+
+
+def test_a_preparation_that_was_interrupted_is_not_trusted(corpus, tmp_path, monkeypatch):
+    whole = pretraining.prepare(settings(corpus, tmp_path / "run"), lambda _: None)
+    kept = whole.train.ids[:].copy()
+    written = bert.data.Corpus.write.__func__
+
+    def stop_at_valid(cls, documents, tokenizer, path):
+        if path.name == "valid":
+            raise KeyboardInterrupt
+        return written(cls, documents, tokenizer, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bert.data.Corpus, "write", classmethod(stop_at_valid))
+        with pytest.raises(KeyboardInterrupt):
+            pretraining.prepare(settings(corpus, tmp_path / "run", validation=0.5), lambda _: None)
+    said = []
+    again = pretraining.prepare(settings(corpus, tmp_path / "run"), said.append)
+    assert said
+    assert (again.train.ids == kept).all()
+
+
+def test_one_long_document_lends_its_end_for_validation(tmp_path):
+    (tmp_path / "corpus.txt").write_text("\n".join(["one two three"] * 38 + ["four five", "four five"]))
+    text = pretraining.prepare(settings(tmp_path / "corpus.txt", tmp_path / "run", vocab_size=40), lambda _: None)
+    assert (len(text.train.ids), len(text.valid.ids)) == (38 * 3, 2 * 3)  # of "five" and of its letters
+
+
+# --------------------------------------------------------------------------------------------------------- errors
+
+
+def one_line(capsys, *parts):
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("minitorch pretrain: error: ")
+    for part in parts:
+        assert part in error, error
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "corpus.txt: 0 sentences of text; pretraining needs two at least"),
+        (b"\n \n\n", "corpus.txt: 0 sentences of text"),
+        (b"The only sentence.\n", "corpus.txt: 1 sentence of text"),
+        (b"\x07\n\n\x07\n", "corpus.txt: there is no text to learn a vocabulary from"),
+        (b"one\n\x00\x00\n", "corpus.txt:2: holds a zero byte"),
+        (b"one\ntwo \xe9\n", "corpus.txt:2: not UTF-8"),
+        (b"one two\n\nthree four\n", "corpus.txt: the text supports a vocabulary of"),
+        (None, "corpus.txt: no such file"),
+    ],
+)
+def test_a_bad_corpus_is_one_line_and_status_2(content, message, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "corpus.txt").write_bytes(content)
+    assert pretrain(tmp_path / "corpus.txt", tmp_path / "run") == 2
+    one_line(capsys, message)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "--steps must be at least 1, not 0"),
+        ({"batch_size": -4}, "--batch-size must be at least 1, not -4"),
+        ({"batch_size": 15, "accumulate": 2}, "--batch-size 15 does not divide into 2 micro-batches on 1 threads"),
+        ({"length": 3}, "--length must be at least 4, not 3"),
+        ({"length": 4, "nsp": True}, "--length must be at least 5, not 4"),
+        ({"lr": 0}, "--lr must be from 1e-12 to 1e+12, not 0"),
+        ({"lr": "nan"}, "--lr must be from 1e-12 to 1e+12, not nan"),
+        ({"dropout": 1}, "--dropout must be"),
+        ({"mask_probability": 0}, "--mask-probability must be"),
+        ({"validation": 1.5}, "--validation must be"),
+        ({"seed": -1}, "--seed must be at least 0, not -1"),
+        ({"size": "huge"}, "--size must be one of tiny, mini, small, medium, base, not 'huge'"),
+        ({"device": "tpu"}, "--device: unknown device"),
+        ({"vocab_size": 7}, "a vocabulary of 7 is too small: 5 special tokens and the text's 11 characters"),
+        ({"vocab_size": 5000}, "corpus.txt: the text supports a vocabulary of"),
+        ({"tokenizer": "absent.txt"}, "absent.txt"),
+        ({"lr": 1e9, "clip": 1e9, "steps": 60}, "the rate 1000000000.0 is too high here; try --lr"),
+    ],
+)
+def test_a_bad_setting_is_one_line_and_status_2(changes, message, corpus, tmp_path, capsys):
+    assert pretrain(corpus, tmp_path / "run", **changes) == 2
+    one_line(capsys, message)
+
+
+def test_a_gpu_that_is_not_there(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(minitorch, "cuda_is_available", lambda: False)
+    assert pretrain(corpus, tmp_path / "run", device="cuda") == 2
+    one_line(capsys, "--device cuda:0 needs CuPy and a card that works")
+    assert not (tmp_path / "run").exists()  # before anything is computed
+
+
+def test_settings_in_a_toml_file(corpus, tmp_path):
+    (tmp_path / "run.toml").write_text(f'corpus = "{corpus}"\nsteps = 7\nlr = 1\nbatch-size = 32\nnsp = true\n')
+    parser = pretraining.argparse.ArgumentParser()
+    pretraining.add_arguments(parser)
+    chosen = Settings(**pretraining.given(parser.parse_args(["--config", str(tmp_path / "run.toml"), "--steps", "9"]), Settings))
+    assert (chosen.corpus, chosen.steps, chosen.lr, chosen.batch_size, chosen.nsp) == ([str(corpus)], 9, 1.0, 32, True)
+    assert chosen.warmup == Settings().warmup
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("stepps = 3", "run.toml: no setting is called 'stepps'; did you mean 'steps'?"),
+        ("xyzzy = 3", "run.toml: no setting is called 'xyzzy'"),
+        ("steps = 2.5", "run.toml: steps must be of type int, not 2.5"),
+        ("steps = true", "run.toml: steps must be of type int, not True"),
+        ('lr = "fast"', "run.toml: lr must be of type float, not 'fast'"),
+        ("corpus = [1]", "run.toml: corpus must be of type list[str], not [1]"),
+        ("steps =", "run.toml: "),
+        (None, "run.toml: "),
+    ],
+)
+def test_a_bad_toml_file_is_one_line(content, message, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "run.toml").write_text(content)
+    assert cli.main(["pretrain", "--config", str(tmp_path / "run.toml"), "--output", str(tmp_path / "run")]) == 2
+    one_line(capsys, message)
+
+
+def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
+    assert resume(tmp_path / "none") == 2
+    one_line(capsys, "none/training.safetensors: nothing to resume")
+    assert pretrain(corpus, tmp_path / "run") == 0
+    state = tmp_path / "run" / pretraining.STATE
+    content = state.read_bytes()
+    assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run"), "--lr", "0.5"]) == 2
+    one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume goes on with it: leave out --lr 0.5")
+    state.write_bytes(content[:-100])
+    assert resume(tmp_path / "run") == 2
+    one_line(capsys, str(state), "truncated")
+    minitorch.save({"weight": minitorch.ones(2)}, state)
+    assert resume(tmp_path / "run") == 2
+    one_line(capsys, f"{state}: not the state of a pretraining run")
+    state.write_bytes(content)
+    (tmp_path / "run" / "data" / "train.ids").write_bytes(b"1234")  # damaged: prepared anew, which is the same
+    assert resume(tmp_path / "run") == 0
+    corpus.write_text(corpus.read_text().replace("ap", "zp"))
+    (tmp_path / "run" / "data" / "text.json").unlink()
+    assert resume(tmp_path / "run") == 2
+    one_line(capsys, "that run was on another text")
+
+
+def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, monkeypatch):
+    import safetensors.numpy
+
+    original, calls = safetensors.numpy.save_file, []
+
+    def filling(tensors, path, metadata=None):
+        calls.append(path)
+        if len(calls) > 1:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(tensors, path, metadata=metadata)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(safetensors.numpy, "save_file", filling)
+        assert pretrain(corpus, tmp_path / "run") == 2
+    one_line(capsys, str(tmp_path / "run" / pretraining.STATE), "No space left on device", "the old file there is untouched")
+    assert pretraining.read_state(tmp_path / "run" / pretraining.STATE)["step"] == 10
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")] == []  # no half files
+    assert resume(tmp_path / "run") == 0
+    assert pretrain(corpus, tmp_path / "whole") == 0
+    same_runs(tmp_path / "whole", tmp_path / "run")
+
+
+def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
+    (tmp_path / "run").write_text("")
+    assert pretrain(corpus, tmp_path / "run") == 2
+    one_line(capsys, str(tmp_path / "run"))
+
+
+def test_settings_refuse_before_anything_is_read():
+    with pytest.raises(BadInput, match="--warmup must be at least 0, not -1"):
+        Settings(warmup=-1).check()

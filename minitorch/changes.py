@@ -27,7 +27,9 @@ def mark_changed(array: Array) -> None:
 
 
 def _owner(array: Array) -> int:
-    return id(array if array.base is None else array.base)
+    while hasattr(array.base, "base"):  # an array: not the bytes or the file that the outermost one may stand on
+        array = array.base
+    return id(array)
 
 
 def check_unchanged(node: Any, create_graph: bool) -> None:

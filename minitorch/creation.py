@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, dtypes
-from .ops._arguments import shape_of
+from .ops._arguments import shape_of, sizes_by_name
 from .tensor import Tensor
 
 __all__ = [
@@ -23,7 +23,10 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "is_floating_point",
+    "is_tensor",
     "linspace",
+    "numel",
     "ones",
     "ones_like",
     "tensor",
@@ -52,6 +55,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return Tensor(array)
 
 
+@np.errstate(over="ignore")  # 1e39 is inf in float32
 def _array_from(data: Any, dtype: Any, device: str | None, copy: bool) -> Any:
     if isinstance(data, Tensor):
         data = data.array
@@ -71,6 +75,8 @@ def _from_python(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     plain = _without_tensors(data)
     try:
         array = np.asarray(plain, dtype=dtype)
+    except OverflowError as error:
+        raise RuntimeError(f"tensor: {np.dtype(dtype)} cannot hold {data}: {error}") from error
     except ValueError as error:
         raise ValueError("tensor: rows of different lengths do not make a rectangular tensor; pad them first") from error
     if dtype is None and array.dtype == dtypes.float64 and not _holds_float64(plain):
@@ -99,9 +105,25 @@ def _known(array: Any) -> None:
         )
 
 
+def is_tensor(obj: Any) -> bool:
+    """Is it a Tensor?"""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Is its dtype a floating one, which can carry a gradient?"""
+    return input.is_floating_point()
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
 # ------------------------------------------------------------------------------------------------- from a rule
 
 
+@np.errstate(over="ignore")
 def _filled(maker: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *fill: Any) -> Tensor:
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     if any(n < 0 for n in shape):
@@ -109,16 +131,19 @@ def _filled(maker: str, shape: Any, dtype: Any, device: Any, requires_grad: bool
     return Tensor(getattr(devices.module_for(device), maker)(shape, *fill, dtype=dtype)).requires_grad_(requires_grad)
 
 
+@sizes_by_name("size")
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 0."""
     return _filled("zeros", shape_of(size), dtype, device, requires_grad)
 
 
+@sizes_by_name("size")
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 1."""
     return _filled("ones", shape_of(size), dtype, device, requires_grad)
 
 
+@sizes_by_name("size")
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Whatever the memory held: to be overwritten."""
     return _filled("empty", shape_of(size), dtype, device, requires_grad)
@@ -153,9 +178,9 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
 
 
 def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """start, start + step, ... up to but without ``end``; int64 if all three are integers."""
+    """start, start + step, ... up to but without ``end``; int64 if all three are integers.  arange(end) starts at 0."""
     start, end = (0, start) if end is None else (start, end)
     start, end, step = (x.item() if hasattr(x, "item") else x for x in (start, end, step))
     if step == 0 or (end - start) / step < 0:
@@ -167,6 +192,7 @@ def arange(
     return Tensor(devices.move(values, device)).requires_grad_(requires_grad)
 
 
+@np.errstate(over="ignore")
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` evenly spaced numbers, both ends included."""
     start, end = (float(x) for x in (start, end))
@@ -180,5 +206,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
+    if n < 0 or (m or 0) < 0:
+        raise RuntimeError(f"eye: sizes must not be negative, got {n} and {m}")
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     return Tensor(devices.module_for(device).eye(n, m, dtype=dtype)).requires_grad_(requires_grad)

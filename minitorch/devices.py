@@ -30,6 +30,18 @@ def cupy() -> ModuleType:
         raise RuntimeError(CUPY_MISSING) from error
 
 
+def _cupy_with_a_card() -> ModuleType:
+    """CuPy, if it has a card to work on."""
+    library = cupy()
+    try:
+        library.cuda.runtime.getDeviceCount()
+    except library.cuda.runtime.CUDARuntimeError as error:
+        raise RuntimeError(
+            f'device "cuda": CuPy finds no card that it can use ({error}); `python -m minitorch.doctor` says what to do'
+        ) from error
+    return library
+
+
 def cuda_is_available() -> bool:
     """True if CuPy is installed and finds at least one card with a working driver."""
     try:
@@ -67,7 +79,7 @@ def device_of(array: Array) -> str:
 
 def module_for(device: str | None) -> ModuleType:
     """The array library that makes arrays on ``device`` (None means "cpu")."""
-    return np if canonical(device) == "cpu" else cupy()
+    return np if canonical(device) == "cpu" else _cupy_with_a_card()
 
 
 def canonical(device: Any) -> str:
@@ -88,6 +100,6 @@ def move(array: Array, device: str | None) -> Array:
         return array
     if target == "cpu":
         return array.get()
-    library = cupy()
+    library = _cupy_with_a_card()
     with library.cuda.Device(int(target.partition(":")[2])):
         return library.asarray(array)

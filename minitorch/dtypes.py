@@ -8,6 +8,7 @@ Read next: autograd.py.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -93,8 +94,9 @@ def _outrank(strong: DType | None, weak: DType | None) -> DType | None:
 
 
 def finfo(dtype: Any) -> Any:
-    """The limits of a floating type: .min, .max, .eps, .tiny."""
-    return np.finfo(np.dtype(dtype))
+    """The limits of a floating type as plain numbers: .min, .max, .eps, .tiny, .bits."""
+    limits = np.finfo(np.dtype(dtype))
+    return SimpleNamespace(bits=limits.bits, **{name: float(getattr(limits, name)) for name in ("min", "max", "eps", "tiny")})
 
 
 def iinfo(dtype: Any) -> Any:

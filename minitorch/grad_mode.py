@@ -43,6 +43,9 @@ class no_grad(_GradMode):
     enabled = False
 
 
+inference_mode = no_grad  # PyTorch's is the same with less bookkeeping
+
+
 class enable_grad(_GradMode):
     """A ``with`` block or decorator in which operations are recorded, also inside no_grad."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, dtypes
-from .ops._arguments import raw, shape_of
+from .ops._arguments import raw, shape_of, sizes_by_name
 from .tensor import Tensor
 
 __all__ = [
@@ -145,12 +145,15 @@ def stream_for(array: Any, generator: Generator | None = None) -> Any:
 
 def _draw(method: str, shape: tuple[int, ...], dtype: Any, device: Any, generator: Any, requires_grad: bool) -> Tensor:
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
+    if not dtypes.is_floating(dtype):
+        raise NotImplementedError(f"random numbers of type {dtype}: rand and randn draw floats; randint draws integers")
     stream = (generator or default_generator()).on(device)
     exact = dtype in (dtypes.float32, dtypes.float64)  # the generators know these two
     array = getattr(stream, method)(shape, dtype=dtype if exact else dtypes.float32)
     return Tensor(array if exact else array.astype(dtype)).requires_grad_(requires_grad)
 
 
+@sizes_by_name("size")
 def rand(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None
 ) -> Tensor:
@@ -158,6 +161,7 @@ def rand(
     return _draw("random", shape_of(size), dtype, device, generator, requires_grad)
 
 
+@sizes_by_name("size")
 def randn(
     *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, generator: Generator | None = None
 ) -> Tensor:
@@ -176,7 +180,7 @@ def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -196,6 +200,8 @@ def randint(
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The integers 0 ... n-1 in random order (drawn on the CPU, so that every device gets the same one)."""
+    if n < 0:
+        raise RuntimeError(f"randperm: n must not be negative, got {n}")
     order = (generator or default_generator()).numpy.permutation(n).astype(dtype or dtypes.int64)
     return Tensor(devices.move(order, device))
 
@@ -210,6 +216,8 @@ def normal(
     device: Any = None,
 ) -> Tensor:
     """Normal numbers of the given mean and standard deviation (numbers, or tensors that fix the shape)."""
+    if bool((raw(std) < 0) if not hasattr(std, "shape") else (raw(std) < 0).any()):
+        raise RuntimeError(f"normal: the standard deviation must not be negative, got {std}")
     shape = tuple(size) if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
     return Tensor(raw(randn(shape, dtype=dtype, device=device, generator=generator) * std + mean))
 

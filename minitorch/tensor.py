@@ -18,6 +18,7 @@ from .autograd import Leaf, Node, op
 from .changes import mark_changed
 from .devices import Array
 from .grad_mode import mode
+from .hooks import Handle
 
 
 class Tensor:
@@ -153,10 +154,12 @@ class Tensor:
         inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add the gradient of this tensor with respect to every leaf (or to ``inputs``) to its ``.grad``."""
-        roots, gradients = autograd.start([self], [gradient], create_graph)
-        keep = create_graph if retain_graph is None else retain_graph
-        wanted = None if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        autograd.backward_into(roots, gradients, wanted, keep, create_graph)
+        xs = None if inputs is None else autograd.listed(inputs)
+        found = autograd.walk_from([self], [gradient], xs, retain_graph, create_graph)
+        for x in xs or ():
+            if x.node in found:
+                g = found[x.node]
+                x.grad = g if x.grad is None else x.grad + g
 
     def detach(self) -> Tensor:
         """The same memory, outside of the graph."""
@@ -169,6 +172,8 @@ class Tensor:
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"x.data = value: expected a Tensor, got {type(value).__name__}; wrap it: minitorch.as_tensor(value)")
         self.array = value.array
         if isinstance(self.node, Leaf):
             self.node.shape, self.node.dtype = self.shape, self.dtype
@@ -179,11 +184,13 @@ class Tensor:
         if not self.is_leaf and not any(isinstance(hook, _Keep) for hook in hooks):
             self.register_hook(_Keep(self))
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> autograd.Handle:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
         """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it."""
         if self.node is None:
             raise RuntimeError("register_hook: this tensor does not require grad, so no gradient will ever pass")
-        return autograd.add_hook(self.node, hook)
+        if self.node.hooks is None:
+            self.node.hooks = {}
+        return Handle(self.node.hooks, hook)
 
     # --------------------------------------------------------------------------------------- dtype and device
 
@@ -191,7 +198,9 @@ class Tensor:
         """The same values as ``dtype``, recorded in the graph."""
         return ops.astype(self, dtype)  # type: ignore[no-any-return]
 
-    def to(self, *target: Any, dtype: Any = None, device: str | None = None, copy: bool = False) -> Tensor:
+    def to(
+        self, *target: Any, dtype: Any = None, device: str | None = None, copy: bool = False, non_blocking: bool = False
+    ) -> Tensor:
         """To a dtype, a device, both, or those of another tensor: ``x.to("cuda")``, ``x.to(float64)``, ``x.to(y)``."""
         for t in target:
             if isinstance(t, Tensor):
@@ -241,6 +250,31 @@ class Tensor:
     def bool(self) -> Tensor:
         """As bool: is it different from zero?"""
         return self.astype(dtypes.bool_)
+
+    def new_zeros(self, *size: Any, **options: Any) -> Tensor:
+        """Zeros of this tensor's dtype, on its device."""
+        return self._new("zeros", *size, **options)
+
+    def new_ones(self, *size: Any, **options: Any) -> Tensor:
+        """Ones of this tensor's dtype, on its device."""
+        return self._new("ones", *size, **options)
+
+    def new_empty(self, *size: Any, **options: Any) -> Tensor:
+        """Uninitialised memory of this tensor's dtype, on its device."""
+        return self._new("empty", *size, **options)
+
+    def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
+        """A number repeated, as this tensor's dtype, on its device."""
+        return self._new("full", size, fill_value, **options)
+
+    def new_tensor(self, data: Any, **options: Any) -> Tensor:
+        """A copy of ``data`` as this tensor's dtype, on its device."""
+        return self._new("tensor", data, **options)
+
+    def _new(self, maker: str, *arguments: Any, dtype: Any = None, device: Any = None, **options: Any) -> Tensor:
+        from . import creation  # which needs this file
+
+        return getattr(creation, maker)(*arguments, dtype=dtype or self.dtype, device=device or self.device, **options)  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------------------------- conversion
 
@@ -304,6 +338,10 @@ class Tensor:
         notes += f", grad_fn=<{self.node.name}>" if self.node is not None and not self.is_leaf else ""
         return f"tensor({text}{notes})"
 
+    def __format__(self, spec: str) -> str:
+        """f"{loss:.3f}": one element is formatted as the number that it is."""
+        return format(self.item(), spec) if spec and self.ndim == 0 else object.__format__(self, spec)
+
     def __deepcopy__(self, memo: Any) -> Tensor:
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be deep-copied; use x.detach().clone() for a computed one")
@@ -318,6 +356,7 @@ class Tensor:
 
     # -------------------------------------------------------------------------------------- in-place changes
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _change(self, name: str, value: Any, index: Any = ...) -> Tensor:
         """Overwrite ``self.array[index]``, unless that would make a gradient wrong; note the time for graphs that look back."""
         if mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
@@ -372,6 +411,7 @@ class Tensor:
         """Set the elements where mask holds."""
         return self._change("masked_fill_", ops.masked_fill(self.detach(), mask, value))
 
+    @np.errstate(over="ignore")
     def fill_(self, value: Any) -> Tensor:
         """Set every element."""
         return self._change("fill_", value if isinstance(value, Tensor) else self.dtype.type(value))
@@ -467,6 +507,8 @@ class Tensor:
     clamp_min = ops.clamp_min
     clamp_max = ops.clamp_max
     lerp = ops.lerp
+    addcmul = ops.addcmul
+    addcdiv = ops.addcdiv
     masked_fill = ops.masked_fill
     nan_to_num = ops.nan_to_num
     isnan = ops.isnan
@@ -487,6 +529,7 @@ class Tensor:
 
     # ------------------------------------------------------------------------------ operations: ops/reductions.py
     sum = ops.sum
+    sum_to_size = ops.sum_to_size
     nansum = ops.nansum
     mean = ops.mean
     nanmean = ops.nanmean
@@ -557,6 +600,7 @@ class Tensor:
     index_add = ops.index_add
     take_along_dim = ops.take_along_dim
     take = ops.take
+    repeat_interleave = ops.repeat_interleave
     masked_select = ops.masked_select
     nonzero = ops.nonzero
     argwhere = ops.argwhere

@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import startup
+
 JOBS = {
     "linear-regression": ("models.linear_regression", "fit a line to a table in three ways, and look at it"),
     "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
@@ -50,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    startup.prepare()
     parser = argparse.ArgumentParser(prog="minitorch", description="A deep-learning engine to read, and what is built with it.")
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}

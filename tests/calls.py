@@ -166,10 +166,18 @@ def library_tensor(library: Any, device: str) -> Callable[[np.ndarray], Any]:
 # ------------------------------------------------------------------------------------------------ differences
 
 
-def difference(function: Callable[[float], float]) -> float:
+def difference(function: Callable[[float], float], h: float = STEP) -> float:
     """f'(0) from five points: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h, exact to the order h⁴."""
-    h = STEP
     return (function(-2 * h) - 8 * function(-h) + 8 * function(h) - function(2 * h)) / (12 * h)
+
+
+def assert_derivative(analytic: float, function: Callable[[float], float], tolerance: float, what: Any) -> None:
+    """``analytic`` is f'(0): by differences, of smaller steps too where f is wild (a product of many numbers, say)."""
+    for h in (STEP, STEP / 10, STEP / 100):
+        numeric = difference(function, h)
+        if abs(analytic - numeric) <= tolerance * max(1, abs(numeric)):
+            return
+    raise AssertionError(f"{what}: {analytic}, but {numeric} by differences")
 
 
 def directions(arrays: Sequence[np.ndarray], few: int = 5) -> list[list[np.ndarray]]:

@@ -26,10 +26,10 @@ from . import op_edges
 from .calls import (
     as_numpy,
     assert_close,
+    assert_derivative,
     assert_same,
     complaint,
     converted,
-    difference,
     directions,
     dot,
     flat,
@@ -126,9 +126,9 @@ def test_gradient(entry: Op, data: Any, device: str) -> None:
         np.testing.assert_array_equal(as_numpy(y), value, err_msg="backward changed an output")
         np.testing.assert_array_equal(as_numpy(w), weights(y.shape), err_msg="backward changed the upstream gradient")
     for shifts in directions(inputs.arrays):
-        analytic = dot(kept, shifts)
-        numeric = difference(lambda t, shifts=shifts: objective(entry, call, device, shifts, inputs.arrays, t))
-        assert abs(analytic - numeric) <= entry.tolerance * max(1, abs(numeric)), f"{call}: {analytic} but {numeric} numerically"
+        assert_derivative(
+            dot(kept, shifts), partial(objective, entry, call, device, shifts, inputs.arrays), entry.tolerance, call
+        )
 
 
 @differentiable_ops
@@ -168,9 +168,8 @@ def test_second_gradient(entry: Op, data: Any, device: str) -> None:
         assert_close(with_graph, without, f"{call}: gradient with create_graph", rtol=1e-10)
     upstream = [weights(y.shape) for y in results.outputs if y.dtype.kind == "f"]
     for shifts in directions([*inputs.arrays, *upstream], few=4):
-        analytic = dot(results.second, shifts)
-        numeric = difference(lambda t, shifts=shifts: gradient_objective(entry, call, device, shifts, inputs.arrays, t))
-        assert abs(analytic - numeric) <= 10 * entry.tolerance * max(1, abs(numeric)), f"{call}: {analytic} but {numeric}"
+        f = partial(gradient_objective, entry, call, device, shifts, inputs.arrays)
+        assert_derivative(dot(results.second, shifts), f, 10 * entry.tolerance, call)
 
 
 @every_op

@@ -207,7 +207,7 @@ def test_the_curve_is_that_of_pytorch(tmp_path):
     ours, torchs = [], []
     with pretraining.Workers(1) as workers:
         for step in range(200):
-            batch = {name: torch.tensor(value.array) for name, value in run.train_data.batch(step).items()}
+            batch = {name: torch.tensor(value.array) for name, value in run.batch(step).items()}
             loss = theirs(**batch).loss
             optimizer.zero_grad()
             loss.backward()

@@ -7,6 +7,8 @@ Which one runs follows from the array. ``use`` puts a function of your own in th
     with kernels.use(gelu=my_gelu):
         model(ids)
 
+A kernel that keeps something for its gradient returns it beside the result; NAME_backward takes it. What a kernel returns
+is fresh, and none changes an argument, but for adam, whose business that is.
 Read before: ops/nn.py, which calls them.
 """
 
@@ -22,15 +24,18 @@ from . import cpu, reference
 
 _own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
 
-NAMES = ("gelu", "gelu_tanh")
+NAMES = (
+    "gelu", "gelu_tanh", "linear", "sum_rows", "softmax", "softmax_backward", "attention", "attention_backward",
+    "layer_norm", "layer_norm_backward", "cross_entropy", "cross_entropy_backward", "drop", "keep_mask", "add_rows", "adam",
+)  # fmt: skip
 
 
-def run(name: str, x: Any, *arguments: Any) -> Any:
+def run(name: str, x: Any, *arguments: Any, **named: Any) -> Any:
     """The kernel ``name`` on the array ``x``: the user's own, else the fast one if it knows the array, else the definition."""
     if name in _own:
-        return _own[name](x, *arguments)
+        return _own[name](x, *arguments, **named)
     fast = type(x) is np.ndarray and x.dtype == np.float32
-    return getattr(cpu if fast else reference, name)(x, *arguments)
+    return getattr(cpu if fast else reference, name)(x, *arguments, **named)
 
 
 @contextlib.contextmanager

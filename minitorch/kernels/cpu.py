@@ -1,6 +1,8 @@
 """Fast NumPy for float32: the same results as reference.py, in blocks that stay in the processor's cache, in place.
 
-Times: 1M elements, forward and derivative, one core of a Zen 5 EPYC, NumPy 2.4.
+Times: result and gradient of 1M elements, one core of a Zen 5 EPYC, NumPy 2.4; `python -m benchmarks.kernels` measures them.
+What a kernel does not know (other dtypes, axes, empty arrays) it leaves to the definition.
+Read before: reference.py.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from ..devices import Array
+from . import reference
 
 BLOCK = 1 << 16  # elements: four such blocks of float32 fill 1 MiB of second-level cache
 
@@ -78,3 +83,280 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
         n = len(part)
         block(part, y[i : i + BLOCK], slope[i : i + BLOCK], s[:n], t[:n])
     return y.reshape(x.shape), slope.reshape(x.shape)
+
+
+# ------------------------------------------------------------------------------------------------------- linear
+
+
+def linear(x: Array, weight: Array, bias: Array) -> Any:
+    """reference.linear: the bias is added in place, where the product still is in the cache."""
+    y = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight.T
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], len(weight))
+
+
+def sum_rows(g: Array) -> Any:
+    """The sum over all but the last axis as a product with a row of ones: 3 times faster than np.sum."""
+    if g.ndim < 2 or not g.size:
+        return g
+    rows = g.reshape(-1, g.shape[-1])
+    return _ones(len(rows)) @ rows
+
+
+def _ones(n: int) -> Any:
+    return np.ones(n, np.float32)
+
+
+# ------------------------------------------------------------------------------------------------------ softmax
+
+
+def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
+    """reference.softmax over the last axis: 1.4 ms instead of 2.3, gradient included."""
+    if axis != (x.ndim - 1,) or not x.size:
+        return reference.softmax(x, axis, empty)
+    rows = x.reshape(-1, x.shape[-1])
+    y = np.empty(rows.shape, np.float32)
+    for at in _blocks(rows):
+        _softmax_rows(rows[at], y[at], empty)
+    return y.reshape(x.shape)
+
+
+def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
+    """reference.softmax_backward over the last axis: one array, row sums as dot products."""
+    if axis != (y.ndim - 1,) or not y.size or not _all_float32(y):
+        return reference.softmax_backward(g, y, axis)
+    gs, ys = g.reshape(-1, y.shape[-1]), y.reshape(-1, y.shape[-1])
+    dx = np.empty(ys.shape, np.float32)
+    for at in _blocks(dx):
+        _softmax_rows_backward(gs[at], ys[at], dx[at])
+    return dx.reshape(y.shape)
+
+
+def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
+    """Softmax of the rows of x into y, which may be x."""
+    peak = _row_max(x)
+    if empty:
+        peak[peak == -math.inf] = 0
+    np.subtract(x, peak[:, None], out=y)
+    np.exp(y, out=y)
+    s = y @ _ones(y.shape[1])
+    if empty:
+        s[s == 0] = 1
+    y *= (1 / s)[:, None]
+
+
+def _softmax_rows_backward(g: Array, y: Array, dx: Array) -> None:
+    """y (g - Σ g y) into dx, which may be g."""
+    np.subtract(g, np.vecdot(g, y)[:, None], out=dx)
+    dx *= y
+
+
+def _row_max(x: Array) -> Any:
+    """The largest of each row, by halves: 64 columns 5 times faster than np.max, which starts anew at every row."""
+    while x.shape[1] > 8:
+        half = x.shape[1] // 2
+        top = np.maximum(x[:, :half], x[:, half : 2 * half])
+        if x.shape[1] % 2:
+            np.maximum(top[:, 0], x[:, -1], out=top[:, 0])
+        x = top
+    peak = x[:, 0].copy()
+    for j in range(1, x.shape[1]):
+        np.maximum(peak, x[:, j], out=peak)
+    return peak
+
+
+def _blocks(x: Array) -> Any:
+    """Slices of the first axis that hold about BLOCK elements each."""
+    n = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+    return [slice(i, i + n) for i in range(0, len(x), n)]
+
+
+def _all_float32(*arrays: Any) -> bool:
+    return all(x is None or (type(x) is np.ndarray and x.dtype == np.float32) for x in arrays)
+
+
+# ---------------------------------------------------------------------------------------------------- attention
+
+
+def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float) -> Any:
+    """reference.attention: a few sequences at a time, so that their scores are still in the cache for every step.
+
+    Heads are views into (B, S, A, d), and BLAS takes and gives them as such: nothing is transposed in memory.
+    """
+    if not _plain(q, k, v, mask) or (mask is not None and mask.ndim > q.ndim):
+        return reference.attention(q, k, v, mask, keep, scale, share)
+    lead, L, S = q.shape[:-2], q.shape[-2], k.shape[-2]
+    weights, y = np.empty((*lead, L, S), np.float32), _like_heads(q, v.shape[-1])
+    mask = None if mask is None else np.broadcast_to(mask, weights.shape)
+    for at in _blocks(weights):
+        p = np.matmul(q[at] * np.float32(scale), k[at].mT, out=weights[at])
+        if mask is not None:
+            p += mask[at]
+        _softmax_rows(p.reshape(-1, S), p.reshape(-1, S), empty=True)
+        np.matmul(p if keep is None else drop(p, keep[at], share), v[at], out=y[at])
+    return y, weights
+
+
+def attention_backward(
+    g: Array, q: Array, k: Array, v: Array, weights: Array, keep: Array, scale: float, share: float
+) -> tuple[Any, Any, Any]:
+    """reference.attention_backward in the same way."""
+    if not _plain(q, k, v, g, weights) or weights.shape[:-2] != q.shape[:-2]:
+        return reference.attention_backward(g, q, k, v, weights, keep, scale, share)
+    dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
+    for at in _blocks(weights):
+        p, gs = weights[at], g[at]
+        np.matmul((p if keep is None else drop(p, keep[at], share)).mT, gs, out=dv[at])
+        ds = gs @ v[at].mT
+        if keep is not None:
+            ds = drop(ds, keep[at], share)
+        rows = ds.reshape(-1, ds.shape[-1])
+        _softmax_rows_backward(rows, p.reshape(rows.shape), rows)
+        ds *= np.float32(scale)
+        np.matmul(ds, k[at], out=dq[at])
+        np.matmul(ds.mT, q[at], out=dk[at])
+    return dq, dk, dv
+
+
+def _plain(q: Array, k: Array, v: Array, *others: Array) -> bool:
+    """Are there leading axes, the same in all three, all of float32, and nothing empty?"""
+    same = q.ndim > 2 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
+    return bool(same and _all_float32(q, k, v, *others) and q.size and k.size and v.size)
+
+
+def _like_heads(x: Array, width: int) -> Any:
+    """Room for (B, A, L, width) that lies in memory as (B, L, A, width): joining the heads then copies nothing."""
+    *lead, L, _ = x.shape
+    order = (*lead[:-1], L, lead[-1], width)
+    return np.empty(order, np.float32).swapaxes(-2, -3)
+
+
+# --------------------------------------------------------------------------------------------------- layer norm
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps: float) -> Any:
+    """reference.layer_norm in blocks of rows; row sums are matrix-vector and dot products."""
+    if not x.size or not _all_float32(weight, bias):
+        return reference.layer_norm(x, weight, bias, axis, eps)
+    n = math.prod(x.shape[axis[0] :])
+    rows = x.reshape(-1, n)
+    y, (mean, r) = np.empty(rows.shape, np.float32), np.empty((2, len(rows), 1), np.float32)
+    for at in _blocks(rows):
+        out = y[at]
+        np.divide((rows[at] @ _ones(n))[:, None], np.float32(n), out=mean[at])
+        np.subtract(rows[at], mean[at], out=out)
+        variance = np.vecdot(out, out)[:, None] / np.float32(n)
+        np.divide(1, np.sqrt(variance + np.float32(eps)), out=r[at])
+        out *= r[at]
+        if weight is not None:
+            out *= weight.reshape(n)
+        if bias is not None:
+            out += bias.reshape(n)
+    few = x.shape[: axis[0]] + (1,) * len(axis)
+    return y.reshape(x.shape), mean.reshape(few), r.reshape(few)
+
+
+def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
+    """reference.layer_norm_backward: the sums over columns (dw, db) and over rows are products with vectors."""
+    if not x.size or not _all_float32(x, weight):
+        return reference.layer_norm_backward(g, x, weight, mean, r, axis)
+    n = math.prod(x.shape[axis[0] :])
+    w = _ones(n) if weight is None else np.ascontiguousarray(weight).reshape(n)
+    gs, rows, dx = g.reshape(-1, n), x.reshape(-1, n), np.empty((x.size // n, n), np.float32)
+    mean, r, (dw, db), mean_of = mean.reshape(-1, 1), r.reshape(-1), np.zeros((2, n), np.float32), w / np.float32(n)
+    for at in _blocks(rows):
+        part, out, s = gs[at], dx[at], r[at]
+        centred = rows[at] - mean[at]  # x̂ is this times r, here s: which the products with vectors can take upon them
+        along = np.multiply(part, centred, out=out)
+        dw += s @ along
+        db += _ones(len(part)) @ part
+        centred *= (along @ mean_of * s * s)[:, None]
+        centred += (part @ mean_of)[:, None]
+        np.multiply(part, w, out=out)
+        out -= centred
+        out *= s[:, None]
+    shape = x.shape[axis[0] :]
+    return dx.reshape(x.shape), None if weight is None else dw.reshape(shape), db.reshape(shape)
+
+
+# ------------------------------------------------------------------------------------------------ cross entropy
+
+
+def cross_entropy(x: Array, target: Array, axis: int) -> Any:
+    """reference.cross_entropy for scores (N, C): no temporary larger than a block."""
+    if x.ndim != 2 or axis != 1 or not x.size:
+        return reference.cross_entropy(x, target, axis)
+    peak, s = np.empty((2, len(x), 1), np.float32)
+    for at in _blocks(x):
+        np.max(x[at], axis=1, keepdims=True, out=peak[at])
+        e = x[at] - peak[at]
+        np.exp(e, out=e)
+        np.matmul(e, _ones(x.shape[1])[:, None], out=s[at])
+    return np.log(s[:, 0]) - (x[np.arange(len(x)), target] - peak[:, 0]), peak, s
+
+
+def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
+    """reference.cross_entropy_backward in one array."""
+    if not _all_float32(x, peak, s) or x.ndim != 2 or axis != 1 or not x.size:
+        return reference.cross_entropy_backward(g, x, target, axis, peak, s)
+    dx, share = np.empty(x.shape, np.float32), g[:, None] / s
+    for at in _blocks(x):
+        part = np.subtract(x[at], peak[at], out=dx[at])
+        np.exp(part, out=part)
+        part *= share[at]
+    dx[np.arange(len(x)), target] -= g
+    return dx
+
+
+# ----------------------------------------------------------------------------------------- dropout and embedding
+
+
+drop = reference.drop  # putmask, copyto(where), np.take and blocks were tried: none is faster
+
+
+def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
+    """reference.keep_mask from 16 random bits an element: 0.5 ms instead of 1.6 a million; p is rounded to 1/65536."""
+    n = math.prod(shape)
+    bits = stream.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n]
+    return (bits >= round(p * 65536)).reshape(shape) if p < 1 else np.zeros(shape, bool)
+
+
+def add_rows(g: Array, index: Array, count: int) -> Any:
+    """reference.add_rows for a list of rows: 0.24 ms instead of 1.9 for 2048 rows of 128 (words of a text, 4096 rows).
+
+    Sorted by number, the rows of a frequent word are summed by a product with ones; those of all rare words together: first
+    of each, then the second of those that have one, and so on.
+    """
+    if not index.size or g.ndim == index.ndim or (index < 0).any():
+        return reference.add_rows(g, index, count)
+    values = g.reshape(index.size, -1)
+    total = np.zeros((count, values.shape[1]), np.float32)
+    numbers = index.reshape(-1).astype(np.uint16 if count <= 65536 else index.dtype)
+    order = numbers.argsort(kind="stable")  # of 16 bits by counting
+    numbers = numbers[order]
+    starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+    often = np.diff(starts, append=len(order))
+    many = often > 8
+    for i, n in zip(starts[many].tolist(), often[many].tolist(), strict=True):
+        total[numbers[i]] = _ones(n) @ values[order[i : i + n]]
+    starts, often = starts[~many], often[~many]
+    for nth in range(8):
+        starts, often = starts[often > nth], often[often > nth]
+        total[numbers[starts]] += values[order[starts + nth]]
+    return total.reshape(count, *g.shape[index.ndim :])
+
+
+# --------------------------------------------------------------------------------------------------------- Adam
+
+
+def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float) -> None:
+    """reference.adam in blocks that stay in the cache through its 12 passes: 1.4 ms instead of 1.9."""
+    arrays = [x for x in (p, g, m, v, largest) if x is not None]
+    if p.size <= BLOCK or not all(x.flags.c_contiguous and x.dtype == p.dtype for x in arrays):
+        reference.adam(p, g, m, v, largest, t, lr, betas, eps)
+        return
+    p, g, m, v = (x.reshape(-1) for x in (p, g, m, v))
+    largest = None if largest is None else largest.reshape(-1)
+    for at in _blocks(p):
+        reference.adam(p[at], g[at], m[at], v[at], None if largest is None else largest[at], t, lr, betas, eps)

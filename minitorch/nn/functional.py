@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, ops
+from .. import dtypes, kernels, ops
 from .. import random as _random
 from ..changes import mark_changed
 from ..devices import array_module
@@ -87,14 +87,21 @@ def _implicit_dim(name: str, ndim: int) -> int:
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Each element 0 with probability p, else divided by 1 - p, so that the expectation stays; not training: unchanged."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    _check_probability(p)
     if not training or p == 0 or input.numel() == 0:
         return input
     if not dtypes.is_floating(input.dtype):
         raise RuntimeError(f"dropout: the result is floating and the input {input.dtype}; make the input floating: x.float()")
-    keep = _random.stream_for(input.array).random(input.shape, dtype=np.float32) >= p
-    return _perhaps_in_place(input, ops.nn.drop(input, keep=keep, p=p), inplace)
+    return _perhaps_in_place(input, ops.nn.drop(input, keep=_keep_mask(input, input.shape, p), p=p), inplace)
+
+
+def _check_probability(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _keep_mask(like: Any, shape: tuple[int, ...], p: float) -> Any:
+    return kernels.run("keep_mask", raw(like), shape, p, _random.stream_for(raw(like)))
 
 
 def embedding(
@@ -546,15 +553,21 @@ def scaled_dot_product_attention(
     _check_attention(query, key, value, attn_mask, is_causal)
     if enable_gqa:
         key, value = _repeat_heads("key", key, query), _repeat_heads("value", value, query)
-    scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.mT  # (..., L, S)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if is_causal:
         xp = array_module(raw(query))
-        attn_mask = Tensor(xp.tri(*scores.shape[-2:], dtype=bool))
-    if attn_mask is not None:
-        hidden = attn_mask.dtype == bool
-        scores = ops.where(attn_mask, scores, -math.inf) if hidden else scores + attn_mask
-    weights = ops.nn.softmax_or_zero(scores, axis=(scores.ndim - 1,))
-    return dropout(weights, dropout_p) @ value
+        attn_mask = Tensor(xp.tri(query.shape[-2], key.shape[-2], dtype=bool))
+    if attn_mask is not None and attn_mask.dtype == bool:
+        attn_mask = ops.where(attn_mask, 0.0, -math.inf).astype(query.dtype)
+    if attn_mask is not None and attn_mask.requires_grad:  # learnt: its gradient is the whole (L, S) table
+        weights = ops.nn.softmax_or_zero((query * scale) @ key.mT + attn_mask, axis=(max(query.ndim, key.ndim) - 1,))
+        return dropout(weights, dropout_p) @ value
+    _check_probability(dropout_p)
+    mask, keep = raw(attn_mask), None
+    if dropout_p:
+        shapes = (*query.shape[:-1], 1), (*key.shape[:-2], 1, key.shape[-2]), () if mask is None else mask.shape
+        keep = _keep_mask(query, np.broadcast_shapes(*shapes), dropout_p)
+    return ops.nn.attention(query, key, value, mask=mask, keep=keep, scale=scale, share=1 - dropout_p)
 
 
 def _check_attention(query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool) -> None:

@@ -6,8 +6,9 @@ Shared by the files of this folder; nothing here is differentiable.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import autograd
 
@@ -39,7 +40,26 @@ def shape_of(sizes: Sequence[Any]) -> tuple[int, ...]:
     """The shape meant by f(2, 3) or f((2, 3))."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         sizes = sizes[0]
-    return tuple(int(n) for n in sizes)
+    return tuple(map(operator.index, sizes))
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sizes_by_name(name: str) -> Callable[[F], F]:
+    """Let f(x, 2, 3), which is also f(x, (2, 3)), be called as f(x, name=(2, 3)) too."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            if name in named:
+                first = (named.pop("input"),) if "input" in named else arguments
+                arguments = (*first, named.pop(name))
+            return function(*arguments, **named)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,6 +71,8 @@ def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
             named["dim"] = named.pop("axis")
         if "keepdims" in named:
             named["keepdim"] = named.pop("keepdims")
+        if "out" in named and named["out"] is None:  # what numpy.sum(tensor) passes on
+            del named["out"]
         return function(*arguments, **named)
 
     return call

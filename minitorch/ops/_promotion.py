@@ -29,7 +29,7 @@ def astype(x: Any, dtype: Any) -> Any:
     if x.dtype == dtype:
         return x
     if not dtypes.is_floating(dtype) and isinstance(x, autograd.Tensor):
-        return autograd.Tensor(x.array.astype(dtype))
+        return autograd.Tensor(autograd.quiet.copy().run(x.array.astype, dtype))
     return _cast(x, dtype=dtype)
 
 
@@ -80,6 +80,8 @@ def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool 
 
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
+        if not inputs:  # sigmoid(input=x)
+            inputs, static = autograd.by_position(function, inputs, static)
         dtype = inputs[0].dtype
         if dtype.itemsize != 2 or not dtypes.is_floating(dtype) or not (on_gpu or device_of(raw(inputs[0])) == "cpu"):
             return function(*inputs, **static)
@@ -95,6 +97,8 @@ def floats_only(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
+        if not inputs:
+            inputs, static = autograd.by_position(function, inputs, static)
         dtype = inputs[0].dtype
         if dtype.kind == "f" and dtype.itemsize > 2:
             return function(*inputs, **static)

@@ -23,7 +23,7 @@ from ._arguments import raw
 from ._promotion import astype, common, floating, floats_only, half_in_float32
 
 __all__ = [
-    "abs", "absolute", "add", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
+    "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
     "clamp", "clamp_max", "clamp_min", "clip", "cos", "cosh", "div", "divide", "eq", "equal", "erf", "erfc", "exp", "exp2",
     "expm1", "float_power", "floor", "floor_divide", "frac", "ge", "greater", "greater_equal", "gt", "isclose",
     "isfinite", "isinf", "isnan", "isneginf", "isposinf", "le", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
@@ -507,6 +507,16 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     return add(input, mul(weight, sub(end, input)))
 
 
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value · tensor1 · tensor2"""
+    return add(input, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    """input + value · tensor1 / tensor2"""
+    return add(input, div(tensor1, tensor2), alpha=value)
+
+
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """NaN and the infinities replaced by numbers: the infinities, unless told otherwise, by the largest that dtype holds."""
     if not dtypes.is_floating(input.dtype):
@@ -566,7 +576,7 @@ def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, 
     """function of the operands' arrays; a Tensor if one of them is a Tensor, a plain array otherwise."""
     arrays = [raw(x) for x in (common(operands) if promote else operands)]
     try:
-        y = function(*arrays, **static)
+        y = autograd.quiet.copy().run(function, *arrays, **static)
     except (TypeError, ValueError) as error:
         raise explain(function.__name__.strip("_"), arrays, error) from error
     for x in operands:
@@ -627,10 +637,9 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
 def _isclose(a: Array, b: Array, rtol: float, atol: float, equal_nan: bool) -> Any:
     xp = array_module(a)
     x, y = (a, b) if a.dtype.kind == "f" else (a.astype(float), b.astype(float))
-    with np.errstate(all="ignore"):
-        difference = xp.abs(x - y)
-        close = (a == b) | (xp.isfinite(difference) & (difference <= atol + xp.abs(rtol * y)))
-        return close | (xp.isnan(x) & xp.isnan(y)) if equal_nan else close
+    difference = xp.abs(x - y)
+    close = (a == b) | (xp.isfinite(difference) & (difference <= atol + xp.abs(rtol * y)))
+    return close | (xp.isnan(x) & xp.isnan(y)) if equal_nan else close
 
 
 def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:

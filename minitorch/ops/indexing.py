@@ -21,7 +21,7 @@ from .elementwise import add, mul
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
 
 __all__ = [
-    "argwhere", "gather", "index_add", "index_select", "masked_select", "narrow", "nonzero", "scatter",
+    "argwhere", "gather", "index_add", "index_select", "masked_select", "narrow", "nonzero", "repeat_interleave", "scatter",
     "scatter_add", "select", "take", "take_along_dim",
 ]  # fmt: skip
 
@@ -256,6 +256,17 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     _check_range("index_select", i, d, x.shape[d], IndexError)
     y = _getitem(x, index=(slice(None),) * d + (i.reshape(-1),))
     return y if input.ndim else reshape_as(y, input)
+
+
+@numpy_names
+def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
+    """Each slice along ``dim`` (without it: each element) repeated, a number of times or as often as repeats[i] says."""
+    x, d = (ravel(input), 0) if dim is None else (input, one_dim(dim, input.ndim))
+    n, xp = x.shape[d] if x.ndim else 1, array_module(raw(x))
+    times = np.atleast_1d(move(raw(repeats), "cpu"))
+    if times.ndim > 1 or times.size not in (1, n) or (times < 0).any():
+        raise RuntimeError(f"repeat_interleave: dimension {d} of size {n} needs one number >= 0, or {n} of them; got {repeats}")
+    return index_select(x, d, xp.asarray(np.arange(n).repeat(times)))
 
 
 def take(input: Any, index: Any) -> Any:

@@ -68,7 +68,7 @@ def times(x: Array, matrix: Array) -> Array:
 def matmul(input: Any, other: Any) -> Any:
     """input @ other: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast, a 1-D operand is a row or a column."""
     a, b = input, other
-    _check_product("matmul", a, b)
+    _check_product("matmul", raw(a), raw(b))
     if a.ndim == 1 and b.ndim == 1:
         return _matmul(a.reshape(1, -1), b.reshape(-1, 1)).reshape(())
     if a.ndim == 1:
@@ -141,7 +141,9 @@ def dot(input: Any, tensor: Any) -> Any:
     return matmul(input, tensor)
 
 
-vdot = dot  # the same for real numbers
+def vdot(input: Any, other: Any) -> Any:
+    """dot; they differ for complex numbers only."""
+    return dot(input, other)
 
 
 def inner(input: Any, other: Any) -> Any:

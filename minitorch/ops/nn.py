@@ -7,7 +7,6 @@ Read before: elementwise.py, reductions.py, linalg.py. Read next: nn/functional.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from .. import autograd, dtypes, kernels
 from ..autograd import op
 from ..devices import Array, array_module
+from ..kernels.reference import peak_of
 from ._arguments import numpy_names, one_dim, raw
 from ._promotion import astype, floating, floats_only, half_in_float32
 from .elementwise import sigmoid
@@ -29,9 +29,8 @@ __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"] 
 @op
 def _linear(x: Array, weight: Array, bias: Array) -> Any:
     """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes laid end to end as rows."""
-    y = times(x, weight.mT)
-    y = y if bias is None else y + bias
-    return y, (lambda g: times(g, weight), lambda g: rows(g).mT @ rows(x), lambda g: g)
+    y = kernels.run("linear", x, weight, bias)
+    return y, (lambda g: times(g, weight), lambda g: rows(g).mT @ rows(x), lambda g: kernels.run("sum_rows", g))
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
@@ -167,32 +166,31 @@ def glu(input: Any, dim: int = -1) -> Any:
 # ------------------------------------------------------------------------------------------------------ softmax
 
 
-def _peak(x: Array, axis: tuple[int, ...]) -> Any:
-    """The largest value along the axis, as a constant: softmax does not depend on the shift that keeps eˣ from overflowing."""
-    x = raw(x)
-    return array_module(x).amax(x, axis=axis, keepdims=True) if x.size else x
-
-
 @floats_only
 @op
 def _softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = eˣⁱ / Σⱼ eˣʲ.  dL/dx = y (g - Σ g y)."""
-    xp = array_module(x)
-    e = xp.exp(x - _peak(x, axis))
-    y = e / xp.sum(e, axis=axis, keepdims=True)
-    return y, lambda g: y * (g - xp.sum(g * y, axis=axis, keepdims=True))
+    y = kernels.run("softmax", x, axis)
+    return y, lambda g: kernels.run("softmax_backward", g, y, axis)
 
 
 @floats_only
 @op
 def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
     """Softmax for attention: where every score is -inf (nothing may be attended to) the result is 0, not NaN."""
-    xp = array_module(x)
-    peak = _peak(x, axis)
-    e = xp.exp(x - array_module(peak).where(peak == -math.inf, 0, peak))
-    s = xp.sum(e, axis=axis, keepdims=True)
-    y = e / (s + (s == 0))
-    return y, lambda g: y * (g - xp.sum(g * y, axis=axis, keepdims=True))
+    y = kernels.run("softmax", x, axis, empty=True)
+    return y, lambda g: kernels.run("softmax_backward", g, y, axis)
+
+
+@floats_only
+@op
+def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, share: float) -> Any:
+    """softmax(Q Kᵀ·scale + mask) V, of whose weights only those that ``keep`` names count, divided by ``share``.
+
+    With P the weights:  dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP - Σ dP P),  dQ = dS K,  dK = dSᵀ Q.  P is the one table kept.
+    """
+    y, weights = kernels.run("attention", q, k, v, mask, keep, scale, share)
+    return y, lambda g: kernels.run("attention_backward", g, q, k, v, weights, keep, scale, share)
 
 
 @floats_only
@@ -200,7 +198,7 @@ def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
 def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = xᵢ - ln Σⱼ eˣʲ.  dL/dx = g - eʸ Σ g."""
     xp = array_module(x)
-    shifted = x - _peak(x, axis)
+    shifted = x - peak_of(x, axis)
     y = shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
     return y, lambda g: g - xp.exp(y) * xp.sum(g, axis=axis, keepdims=True)
 
@@ -229,20 +227,8 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
 @op
 def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b, x̂ = (x - mean) / √(var + eps).  With h = g w:  dL/dx = (h - mean h - x̂ mean(h x̂)) / √(var + eps)."""
-    xp = array_module(x, weight, bias)
-    mean = xp.mean(x, axis=axis, keepdims=True)
-    centred = x - mean
-    rstd = 1 / xp.sqrt(xp.mean(centred * centred, axis=axis, keepdims=True) + eps)
-    y = _affine(centred * rstd, weight, bias)
-
-    def pullback(g: Array) -> Any:
-        unit = (x - mean) * rstd  # computed again: two quick passes instead of a kept array
-        h = g if weight is None else g * weight
-        along = xp.mean(h * unit, axis=axis, keepdims=True)
-        dx = (h - xp.mean(h, axis=axis, keepdims=True) - unit * along) * rstd
-        return dx, None if weight is None else g * unit, g
-
-    return y, pullback
+    y, mean, rstd = kernels.run("layer_norm", x, weight, bias, axis, eps)
+    return y, lambda g: kernels.run("layer_norm_backward", g, x, weight, mean, rstd, axis)
 
 
 @floats_only
@@ -252,7 +238,7 @@ def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | No
     xp = array_module(x, weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else eps
     rstd = 1 / xp.sqrt(xp.mean(x * x, axis=axis, keepdims=True) + eps)
-    y = _affine(x * rstd, weight, None)
+    y = x * rstd if weight is None else x * rstd * weight
 
     def pullback(g: Array) -> Any:
         unit = x * rstd
@@ -261,11 +247,6 @@ def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | No
         return dx, None if weight is None else g * unit
 
     return y, pullback
-
-
-def _affine(x: Array, weight: Array, bias: Array) -> Array:
-    x = x if weight is None else x * weight
-    return x if bias is None else x + bias
 
 
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -304,8 +285,7 @@ def drop(x: Array, *, keep: Array, p: float) -> Any:
 
     The mask is an argument, so the op is pure: evaluated again, it drops the same elements.
     """
-    scale = x.dtype.type(1 / (1 - p) if p < 1 else 0)
-    return x * (keep * scale), lambda g: g * (keep * scale)
+    return kernels.run("drop", x, keep, 1 - p), lambda g: kernels.run("drop", g, keep, 1 - p)
 
 
 @op(linear=True)
@@ -322,9 +302,7 @@ def _rows_at(weight: Array, *, index: Array, share: Array | None) -> Any:
 @op(linear=True)
 def _add_rows(g: Array, *, index: Array, count: int) -> Any:
     """``count`` rows of zeros, to which g's rows are added at ``index``: the transpose of taking rows."""
-    xp = array_module(g)
-    total = xp.zeros((count, *g.shape[index.ndim :]), g.dtype)
-    xp.add.at(total, index, g)  # and not total[index] += g, which counts a repeated index once
+    total = kernels.run("add_rows", g, index, count)
     return total, lambda h: _rows_at(h, index=index, share=None)
 
 
@@ -380,15 +358,8 @@ def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
 
     Nothing of the size of x is kept: softmax, eˣ over the sum s, is computed again from x.
     """
-    xp = array_module(x)
-    peak = _peak(x, (axis,))
-    s = xp.sum(xp.exp(x - peak), axis=axis, keepdims=True)
-    loss = xp.log(s).reshape(target.shape) - pick(x - peak, index=target, axis=axis)
-
-    def pullback(g: Array) -> Any:
-        return xp.exp(x - peak) * (g.reshape(s.shape) / s) - place(g, index=target, axis=axis, size=x.shape[axis])
-
-    return loss, pullback
+    loss, peak, s = kernels.run("cross_entropy", x, target, axis)
+    return loss, lambda g: kernels.run("cross_entropy_backward", g, x, target, axis, peak, s)
 
 
 @op
@@ -400,8 +371,9 @@ def huber(d: Array, *, delta: float) -> Any:
 
 
 @op(promote=floating)
-def xlogy(x: Array, y: Array) -> Any:
+def xlogy(input: Array, other: Array) -> Any:
     """x ln y, and 0 where x is 0.  The derivatives are ln y and x/y."""
+    x, y = input, other
     xp = array_module(x, y)
     zero = xp.logical_and(x == 0, xp.logical_not(xp.isnan(y)))
 

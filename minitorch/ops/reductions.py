@@ -7,6 +7,7 @@ Read before: elementwise.py. Read next: shaping.py.
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 from .. import autograd, dtypes
 from ..autograd import op
 from ..devices import Array, array_module
-from ._arguments import many_dims, numpy_names, one_dim, raw
+from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._promotion import astype, floats_only, half_in_float32
 from .elementwise import abs, exp, isnan, log, maximum, minimum, ne, sign, where
 from .indexing import narrow
@@ -24,7 +25,8 @@ from .shaping import cat, clone, flip, squeeze
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max",
-    "mean", "min", "nanmean", "nansum", "norm", "prod", "sort", "std", "std_mean", "sum", "topk", "var", "var_mean",
+    "mean", "min", "nanmean", "nansum", "norm", "prod", "sort", "std", "std_mean", "sum", "sum_to_size", "topk", "var",
+    "var_mean",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -72,6 +74,16 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     x = input if dtype is None else astype(input, dtype)
     y = _sum(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
     return y if dtype is None else astype(y, dtype)
+
+
+@sizes_by_name("size")
+def sum_to_size(input: Any, *size: Any) -> Any:
+    """Summed over the dimensions along which a tensor of shape ``size`` would be repeated to the input's."""
+    shape, whole = shape_of(size), tuple(input.shape)
+    fits = len(shape) <= len(whole) and builtins.all(n in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False))
+    if not fits:
+        raise RuntimeError(f"sum_to_size: size {shape} does not expand to the input's shape {whole}")
+    return astype(autograd.undo_broadcast(input, shape), input.dtype)
 
 
 @half_in_float32

@@ -17,14 +17,15 @@ import numpy as np
 from .. import autograd
 from ..autograd import op
 from ..devices import Array, array_module
-from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of
+from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._promotion import common
 
 __all__ = [
     "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate", "contiguous",
-    "diag", "diag_embed", "diagonal", "expand", "expand_as", "flatten", "flip", "moveaxis", "movedim", "permute",
-    "ravel", "repeat", "reshape", "reshape_as", "roll", "split", "squeeze", "stack", "swapaxes", "swapdims", "t",
+    "diag", "diag_embed", "diagonal", "expand", "expand_as", "flatten", "flip", "hstack", "meshgrid", "moveaxis", "movedim",
+    "permute", "ravel", "repeat", "reshape", "reshape_as", "roll", "split", "squeeze", "stack", "swapaxes", "swapdims", "t",
     "tensor_split", "tile", "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+    "vstack",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- the same elements, in order
@@ -54,6 +55,7 @@ def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> RuntimeError:
     return RuntimeError(f"reshape: shape {shape} is invalid for input of size {x.size} and shape {tuple(x.shape)}")
 
 
+@sizes_by_name("shape")
 def reshape(input: Any, *shape: Any) -> Any:
     """The same elements in row-major order under another shape; one size may be -1. A view where the strides allow it."""
     return _reshape(input, shape=shape_of(shape))
@@ -78,6 +80,7 @@ def _permute(x: Array, *, dims: tuple[int, ...]) -> Any:
     return x.transpose(dims), lambda g: _permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__)))
 
 
+@sizes_by_name("dims")
 def permute(input: Any, *dims: Any) -> Any:
     """Dimension i of the result is dimension dims[i] of the input; a view."""
     order = shape_of(dims)
@@ -95,6 +98,7 @@ def _broadcast_to(x: Array, *, shape: tuple[int, ...]) -> Any:
     return x if x.shape == shape else array_module(x).broadcast_to(x, shape), lambda g: g
 
 
+@sizes_by_name("size")
 def expand(input: Any, *size: Any) -> Any:
     """Dimensions of size 1 repeated to ``size``, new ones put in front; -1 keeps a size. A view: clone() to write to it."""
     shape, old = shape_of(size), tuple(input.shape)
@@ -137,6 +141,7 @@ def reshape_as(input: Any, other: Any) -> Any:
     return reshape(input, *other.shape)
 
 
+@sizes_by_name("size")
 def view(input: Any, *shape: Any) -> Any:
     """reshape that never copies: an error where the strides do not allow a view. ``view(dtype)`` reads the same bytes anew."""
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
@@ -199,7 +204,12 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return _permute(input, dims=tuple(order))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+    """transpose under NumPy's name."""
+    return transpose(input, axis0, axis1)
 
 
 def mT(input: Any) -> Any:
@@ -257,6 +267,7 @@ def contiguous(input: Any) -> Any:
     return input if raw(input).flags.c_contiguous else _copy(input, order="C")
 
 
+@sizes_by_name("repeats")
 def repeat(input: Any, *repeats: Any) -> Any:
     """``input`` laid side by side repeats[i] times along dimension i; more repeats than dimensions add some in front."""
     counts = shape_of(repeats)
@@ -271,6 +282,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
     return _reshape(y, shape=tuple(r * n for r, n in zip(counts, sizes, strict=True)))
 
 
+@sizes_by_name("dims")
 def tile(input: Any, *dims: Any) -> Any:
     """repeat in which missing counts are 1 (numpy.tile)."""
     counts = shape_of(dims)
@@ -282,9 +294,11 @@ def _flip(x: Array, *, dims: tuple[int, ...]) -> Any:
     return array_module(x).flip(x, axis=dims).copy(), lambda g: _flip(g, dims=dims)
 
 
-def flip(input: Any, *dims: Any, axis: Any = None) -> Any:
+@sizes_by_name("axis")
+@sizes_by_name("dims")
+def flip(input: Any, *dims: Any) -> Any:
     """The order along each of ``dims`` reversed; a copy."""
-    order = shape_of((axis,) if axis is not None else dims)
+    order = shape_of(dims)
     return _flip(input, dims=many_dims(order, input.ndim) if order else ())
 
 
@@ -377,6 +391,28 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     return _stack(*tensors, dim=d)
 
 
+def vstack(tensors: Sequence[Any]) -> Any:
+    """Rows (or stacks of rows) one below the other: cat along the first of at least two dimensions."""
+    return cat([x if x.ndim > 1 else reshape(x, 1, *x.shape or (1,)) for x in _check_tensors("vstack", tensors)], 0)
+
+
+def hstack(tensors: Sequence[Any]) -> Any:
+    """Side by side: cat along the second dimension, or along the only one."""
+    tensors = [x if x.ndim else reshape(x, 1) for x in _check_tensors("hstack", tensors)]
+    return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
+    """The coordinates of a grid: result k is vector k repeated along the other dimensions. "xy" exchanges the first two."""
+    tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f'meshgrid: indexing must be "ij" or "xy", not {indexing!r}')
+    n = len(tensors)
+    alone = [(1,) * k + (math.prod(x.shape),) + (1,) * (n - 1 - k) for k, x in enumerate(tensors)]
+    grids = broadcast_tensors(*[reshape(x, shape) for x, shape in zip(tensors, alone, strict=True)])
+    return tuple(transpose(x, 0, 1) for x in grids) if indexing == "xy" and n > 1 else grids
+
+
 def _all_parts(gradients: dict[int, Any], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """The gradients of all outputs of an op, zeros for those that the loss does not depend on."""
     some = raw(next(iter(gradients.values())))
@@ -394,11 +430,14 @@ def _split(x: Array, *, sizes: tuple[int, ...], dim: int) -> Any:
 
 
 @numpy_names
-def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
-    """Cut along ``dim`` into pieces of one size (the last may be smaller) or of the sizes in a list; views."""
+def split(tensor: Any, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None) -> tuple[Any, ...]:
+    """Cut along ``dim`` into pieces of one size (the last may be smaller) or of the sizes in a list; views.
+
+    The method calls its second argument split_size.
+    """
     if tensor.ndim == 0:
         raise RuntimeError("split: a 0-d tensor has no dimension to cut")
-    d, sections = one_dim(dim, tensor.ndim), split_size_or_sections
+    d, sections = one_dim(dim, tensor.ndim), split_size_or_sections if split_size is None else split_size
     n = tensor.shape[d]
     if isinstance(sections, int):
         if sections < 0 or (sections == 0 and n > 0):
@@ -423,12 +462,14 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
 
 
 @numpy_names
-def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+def tensor_split(
+    input: Any, indices_or_sections: Any = None, dim: int = 0, *, sections: int | None = None, indices: Any = None
+) -> tuple[Any, ...]:
     """Cut along ``dim`` into n pieces whose sizes differ by at most 1, or at the given indices, as slices would."""
     if input.ndim == 0:
         raise RuntimeError("tensor_split: a 0-d tensor has no dimension to cut")
     d = one_dim(dim, input.ndim)
-    n, cuts = input.shape[d], indices_or_sections
+    n, cuts = input.shape[d], next(c for c in (indices_or_sections, sections, indices) if c is not None)
     cuts = raw(cuts).tolist() if hasattr(cuts, "shape") else cuts
     if isinstance(cuts, int):
         if cuts <= 0:

@@ -52,11 +52,13 @@ class Settings:
     size: str = option("tiny", "tiny, mini, small, medium or base")
     layers: int = option(0, "encoder layers; 0: those of the size")
     hidden: int = option(0, "hidden size, heads and feed-forward layer to match; 0: that of the size")
-    vocab_size: int = option(4096, "pieces in the vocabulary that is learnt from the text")
+    vocab_size: int = option(2048, "pieces in the vocabulary that is learnt from the text")
     tokenizer: str | None = option(None, "use this vocab.txt, tokenizer.json or folder instead of learning a vocabulary")
-    length: int = option(64, "tokens a sequence")
+    length: int = option(32, "tokens a sequence")
     batch_size: int = option(64, "sequences a step")
-    steps: int = option(2000, "updates")
+    long_length: int = option(128, "tokens a sequence in some of the steps, which teach the later positions")
+    long_every: int = option(10, "one step in so many has long sequences (and fewer); 0: none has")
+    steps: int = option(4000, "updates")
     lr: float = option(2e-3, "highest learning rate")
     warmup: int = option(100, "steps to reach it; then it falls linearly to 0")
     weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
@@ -64,15 +66,15 @@ class Settings:
     clip: float = option(1.0, "longest global norm of the gradient")
     dropout: float = option(0.0, "dropout rate, everywhere; BERT's own is 0.1")
     initializer_range: float = option(0.02, "standard deviation of the initial weights")
-    mask_probability: float = option(0.15, "share of the tokens that are to be guessed")
+    mask_probability: float = option(0.25, "share of the tokens that are to be guessed")
     whole_word: bool = option(False, "mask all pieces of a word together")
     static_masking: bool = option(False, "the same masks in every epoch")
     nsp: bool = option(False, "sentence pairs, and next-sentence prediction beside the masked words")
     accumulate: int = option(1, "micro-batches a step, in turn")
     threads: int = option(0, "micro-batches at the same time; 0: one a core")
     validation: float = option(0.04, "share of the documents that is held out")
-    eval_every: int = option(200, "steps from one validation to the next")
-    save_every: int = option(500, "steps from one saved state to the next")
+    eval_every: int = option(400, "steps from one validation to the next")
+    save_every: int = option(1000, "steps from one saved state to the next")
     seed: int = option(0, "seed of every random choice")
     device: str = option("cpu", "cpu or cuda")
 
@@ -235,7 +237,7 @@ def build(settings: Settings, vocab_size: int) -> Any:
         **other,
         **({"num_hidden_layers": layers} if layers else {}),
         vocab_size=vocab_size,
-        max_position_embeddings=max(128, settings.length),
+        max_position_embeddings=max(settings.length, settings.long_length if settings.long_every else 0),
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
         initializer_range=settings.initializer_range,
@@ -330,16 +332,10 @@ class Run:
             decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-6
         )
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, settings.warmup, settings.steps)
-        kind = Pairs if settings.nsp else Blocks
-        masking = {"probability": settings.mask_probability, "whole_word": settings.whole_word}
-        self.train_data = kind(
-            self.text.train, self.text.tokenizer, settings.length, settings.batch_size, settings.seed,
-            dynamic=not settings.static_masking, **masking,
-        )  # fmt: skip
-        self.valid_data = kind(
-            self.text.valid, self.text.tokenizer, settings.length, settings.batch_size, settings.seed + 1,
-            dynamic=False, **masking,
-        )  # fmt: skip
+        self.train_data = self.data(self.text.train, settings.length, settings.batch_size, settings.seed)
+        self.valid_data = self.data(self.text.valid, settings.length, settings.batch_size, settings.seed + 1, dynamic=False)
+        fewer = max(1, settings.batch_size * settings.length // settings.long_length)  # as many tokens
+        self.long_data = self.data(self.text.train, settings.long_length, fewer, settings.seed + 2)
         self.step = 0
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
@@ -369,12 +365,30 @@ class Run:
                 if interrupt.is_set():
                     raise KeyboardInterrupt
 
+    def data(self, text: Corpus, length: int, batch_size: int, seed: int, dynamic: bool = True) -> Blocks | Pairs:
+        """Batches of a text, as the settings want them."""
+        s = self.settings
+        return (Pairs if s.nsp else Blocks)(
+            text, self.text.tokenizer, length, batch_size, seed,
+            dynamic=dynamic and not s.static_masking, probability=s.mask_probability, whole_word=s.whole_word,
+        )  # fmt: skip
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """The batch of a step.  Short sequences teach more for the same time, so only some steps have long ones.
+
+        (Devlin et al. gave the long ones the last tenth; by then the rate is too low here for positions never seen.)
+        """
+        every = self.settings.long_every
+        if every and step % every == every - 1:
+            return self.long_data.batch(step // every)
+        return self.train_data.batch(step - step // every if every else step)
+
     def one_step(self, workers: Workers) -> Score:
         """Forward and backward over the micro-batches, clip, update."""
         s = self.settings
-        batch = {name: value.to(s.device) for name, value in self.train_data.batch(self.step).items()}
+        batch = {name: value.to(s.device) for name, value in self.batch(self.step).items()}
         masked = int((batch["labels"].array != -100).sum())
-        micro = split(batch, s.workers * s.accumulate)
+        micro = split(batch, math.gcd(len(batch["labels"]), s.workers * s.accumulate))
         parameters = list(self.model.parameters())
         self.optimizer.zero_grad()
         parts = [lambda b=b: forward(self.model, b, masked, 1 / len(micro)) for b in micro]

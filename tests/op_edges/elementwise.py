@@ -159,6 +159,11 @@ EDGES: dict[str, list[Call]] = {
         name: [call(*TIES), call(A, B), call(MASK, truths(3, step=4)), call(whole(2, 3), numbers(3)), call(EMPTY, EMPTY), call(POINT, POINT)]
         for name in ("logical_and", "logical_or", "logical_xor")
     },
+    "xlogy": [
+        call(np.array([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, -1.0]), np.array([0.0, -1.0, 1.0, 2.0, 0.0, -1.0, 3.0])).upto(1),
+        call(numbers(2, 1), positive(3)),
+        call(np.array([0.0, 1.0, NAN]), np.array([NAN, NAN, 1.0])).upto(1),
+    ],
     "clamp": [
         call(numbers(2, 3), -1.0, 1.5),
         call(numbers(2, 3), min=-1.0),

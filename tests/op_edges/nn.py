@@ -88,7 +88,7 @@ EDGES: dict[str, list[Call]] = {f"nn.functional.{name}": calls for name, calls i
     ],
     "relu": [*activation(), call(whole(5)), call(whole(5, low=0, dtype="uint8"))], "gelu": [*activation(SPECIAL[3:]), *activation(SPECIAL[3:], approximate="tanh"), refused(RuntimeError, X, approximate="no")],
     "silu": activation(), "softplus": [*activation(), call(X, 2.0), call(X, 1, 1.5), call(np.array([19.0, 20.0, 21.0])).upto(1)], "sigmoid": activation(), "tanh": activation(),
-    "elu": [*activation(SPECIAL[1:]), call(X, 0.5)], "leaky_relu": [*activation(), call(X, 0.3)], "logsigmoid": activation(), "mish": activation(),
+    "elu": [*activation(SPECIAL[1:]), call(np.array([0.0, -0.0, 1.0]), 0.5).upto(1), call(X, 0.5)], "leaky_relu": [*activation(), call(X, 0.3)], "logsigmoid": activation(), "mish": activation(),
     "softmax": softmaxes(), "log_softmax": softmaxes(),
     "layer_norm": [
         call(X, (4,)), call(X, [4]), call(X, (3, 4)), call(X, (2, 3, 4)), call(X, (4,), numbers(4), numbers(4, phase=1)), call(X, (4,), numbers(4)), call(X, (4,), None, numbers(4)),

@@ -89,6 +89,12 @@ def way(draw: Any) -> Call:
     return call(x, y, draw(array(w, 0, 1)))
 
 
+def products(low: float) -> st.SearchStrategy[Call]:
+    """f(x, y, z[, value=0.5]), z from ``low`` on."""
+    drawn = broadcastable(3).flatmap(lambda s: st.tuples(array(s[0]), array(s[1]), array(s[2], low, 3)))
+    return st.tuples(drawn, st.sampled_from([{}, {"value": 0.5}])).map(lambda c: call(*c[0], **c[1]))
+
+
 @st.composite
 def comparable(draw: Any, **options: Any) -> Call:
     """f(x, y) with some elements equal."""
@@ -176,6 +182,8 @@ OPS = [
     Op("clamp", limits(), reference=lambda x, min=None, max=None: np.clip(x, min, max), covers=["clip"]),
     Op("clamp_min", one_limit(), reference=np.maximum),
     Op("clamp_max", one_limit(), reference=np.minimum),
+    Op("addcmul", products(-3), reference=lambda x, y, z, value=1: x + value * y * z),
+    Op("addcdiv", products(0.5), reference=lambda x, y, z, value=1: x + value * y / z),
     Op("lerp", way(), reference=lambda x, y, w: x + w * (y - x)),
     Op("nan_to_num", unary(), edges=[call(SPECIAL).upto(1), call(SPECIAL, 1.0, 2.0, -3.0).upto(1), call(np.arange(3))]),
     step("floor", WHOLE),

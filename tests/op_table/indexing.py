@@ -96,6 +96,15 @@ def selected(draw: Any, source: bool = False) -> Call:
 
 
 @st.composite
+def repeated(draw: Any) -> Call:
+    """repeat_interleave(x, number or vector[, dim])"""
+    x = draw(array(shapes(min_dims=1)))
+    dim = draw(st.one_of(st.none(), one_dim(x.ndim)))
+    n = x.size if dim is None else x.shape[dim]
+    return call(x, draw(st.one_of(st.integers(0, 3), integers((n,), 0, 3))), dim=dim)
+
+
+@st.composite
 def taken_along(draw: Any) -> Call:
     """take_along_dim(x, indices[, dim]); the other dimensions broadcast. x is contiguous: torch views it without dim."""
     x = draw(array(shapes(min_dims=1, min_side=1), strided=False))
@@ -147,6 +156,7 @@ OPS = [
     Op("select", one_slice()),
     Op("narrow", some_slices()),
     Op("index_select", selected(), dtypes=ALL),
+    Op("repeat_interleave", repeated(), dtypes=ALL, reference=lambda x, n, dim: np.repeat(x, n, axis=dim)),
     Op("gather", along(), dtypes=ALL),
     Op("take_along_dim", taken_along()),
     Op("take", taken()),

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from . import ALL, FLOATS, Call, Op, call
-from .strategies import array, one_dim, reduction, shapes, some_dims
+from .strategies import array, broadcastable, one_dim, reduction, shapes, some_dims
 
 NUMBERS = (*FLOATS, "int64", "int32", "uint8")
 FULL = {"min_side": 1}  # no elements, no largest one
@@ -78,6 +78,11 @@ def positions(draw: Any) -> Call:
     return draw(reduction(tuples=False, **AFAR))
 
 
+def to_smaller() -> st.SearchStrategy[Call]:
+    """sum_to_size(x, a shape that expands to x's)"""
+    return broadcastable(2).flatmap(lambda s: array(np.broadcast_shapes(*s)).map(lambda x: call(x, s[0])))
+
+
 OPS = [
     Op("sum", reduction(), reference=over(np.sum), dtypes=ALL),
     Op("mean", reduction(**FULL), reference=over(np.mean)),
@@ -94,6 +99,7 @@ OPS = [
     Op("logsumexp", reduction(none=False, **FULL)),
     Op("norm", norms((2, 1, 3, math.inf, "fro", None))),
     Op("linalg.vector_norm", norms(), covers=["vector_norm"]),
+    Op("Tensor.sum_to_size", to_smaller()),
     Op("cumsum", along(), reference=lambda x, dim: np.cumsum(x, axis=dim).reshape(x.shape), dtypes=ALL),
     Op("cumprod", st.one_of(along(), along().map(with_zeros)), reference=lambda x, dim: np.cumprod(x, axis=dim).reshape(x.shape)),
     Op("sort", along(distinct=True, descending=[False, True], stable=[False, True])),

@@ -163,6 +163,25 @@ def embedded(draw: Any) -> Call:
 
 
 @st.composite
+def piled(draw: Any, dim: int) -> Call:
+    """vstack (dim 0) or hstack (dim 1) of [x, y, ...], which differ in size there only."""
+    shape = list(draw(shapes()))
+    changing = dim if len(shape) > 1 else 0
+    tensors = []
+    for _ in range(draw(st.integers(1, 3))):
+        if len(shape) > 1 or (shape and dim == 1):
+            shape[changing] = draw(st.integers(0, 3))
+        tensors.append(draw(array(tuple(shape))))
+    return call(tensors)
+
+
+@st.composite
+def axes_of_a_grid(draw: Any) -> Call:
+    """meshgrid(x, y, ..., indexing)"""
+    return call(*draw(st.lists(array(shapes(1, 1)), min_size=1, max_size=3)), indexing=draw(st.sampled_from(["ij", "xy"])))
+
+
+@st.composite
 def two_shapes(draw: Any) -> Call:
     """f(x, y) where x has the shape to change and y the shape to take."""
     x = draw(array(shapes(min_side=1), strided=False))
@@ -212,6 +231,9 @@ OPS = [
     Op("roll", rolled(), dtypes=ALL),
     Op("cat", joined(), covers=["concat", "concatenate"], dtypes=ALL, reference=np.concatenate),
     Op("stack", stacked(), dtypes=ALL, reference=np.stack),
+    Op("vstack", piled(0), reference=np.vstack),
+    Op("hstack", piled(1), reference=np.hstack),
+    Op("meshgrid", axes_of_a_grid(), reference=np.meshgrid),
     Op("split", split(), dtypes=ALL),
     Op("chunk", one_of_dims(min_dims=1, chunks=st.integers(1, 5)).map(lambda c: call(c.args[0], c.kwargs["chunks"], c.args[1]))),
     Op("tensor_split", split_at()),

@@ -299,7 +299,7 @@ def text(report: Report) -> str:
     lines.append("optional packages")
     for name, version in report["packages"].items():
         purpose, extra = _OPTIONAL.get(name, ("", ""))
-        cure = f'pip install "minitorch-engine[{extra}]"' if extra else f"pip install {name}"
+        cure = f"pip install -e '.[{extra}]'" if extra else f"pip install {name}"
         lines.append(f"  {name}: {version}" if version else f"  {name}: not installed ({purpose}): {cure}")
     lines.append("trouble" if report["trouble"] else "no trouble found")
     lines += [f"  - {line}" for line in report["trouble"]]

@@ -46,12 +46,9 @@ def save(obj: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
             raise TypeError(f'save: metadata must map strings to strings (and not use "{_KEY}"), got {name!r}: {value!r}')
         header[name] = value
     header[_KEY] = json.dumps({"version": _VERSION, "tree": tree}, separators=(",", ":"))
-    library = _safetensors()
-    with replacing(path) as beside:
-        try:
-            library.numpy.save_file(tensors, beside, metadata=header)
-        except library.SafetensorError as error:  # what the library makes of a full disk
-            raise OSError(str(error)) from error
+    _safetensors()  # not there: better said before anything is computed for hours and then cannot be loaded
+    with replacing(path) as beside, open(beside, "wb") as file:
+        _write(file, tensors, header)
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
@@ -167,6 +164,22 @@ def _safetensors() -> Any:
     except ImportError as error:
         raise ImportError("saving and loading need the safetensors library: pip install safetensors") from error
     return safetensors
+
+
+def _write(file: Any, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+    """The format, by hand: the library writes its metadata in an order that changes, and equal saves should be equal files."""
+    kinds = {np.dtype(code): name for name, code in _DTYPES.items() if name != "BF16"}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    end = 0
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # so that every array is aligned
+    for name in order:
+        begin, end = end, end + tensors[name].nbytes
+        header[name] = {"dtype": kinds[tensors[name].dtype], "shape": tensors[name].shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        file.write(tensors[name].tobytes())
 
 
 # --------------------------------------------------------------------------------------------------------- reading

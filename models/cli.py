@@ -19,6 +19,9 @@ JOBS = {
     "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
+    "finetune": ("models.bert.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),
+    "predict": ("models.bert.finetuning.predict_command", "use what finetune has trained"),
+    "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
 }
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"

@@ -126,14 +126,17 @@ def test_softmax_of_infinite_and_missing_values():
     lead=st.lists(st.sampled_from([1, 2, 5]), min_size=1, max_size=2), L=st.sampled_from([1, 2, 9, 33]),
     S=st.sampled_from([1, 3, 8, 33]), d=st.sampled_from([1, 4, 7]), e=st.sampled_from([1, 5]),
     scale=st.sampled_from([0.1, 1.0, 30.0]),
-    masked=st.sampled_from(["no", "finite", "infinite", "all"]), share=shares, views=st.booleans(), seed=seeds,
+    masked=st.sampled_from(["no", "finite", "infinite", "all"]), share=shares,
+    views=st.sampled_from(["no", "heads", "turned"]), seed=seeds,
 )  # fmt: skip
 def test_attention(lead, L, S, d, e, scale, masked, share, views, seed):
     rng = np.random.default_rng(seed)
 
     def heads(n, width):
-        if views and len(lead) == 2:  # (B, n, A, width) seen as (B, A, n, width), as a model has them
+        if views == "heads" and len(lead) == 2:  # (B, n, A, width) seen as (B, A, n, width), as a model has them
             return numbers(rng, lead[0], n, lead[1], width).transpose(0, 2, 1, 3)
+        if views == "turned" and len(lead) == 2:
+            return numbers(rng, width, lead[1], n, lead[0]).transpose(3, 1, 2, 0)
         return numbers(rng, *lead, n, width)
 
     q, k, v = heads(L, d), heads(S, d), heads(S, e)
@@ -293,3 +296,11 @@ def test_the_old_kernels_come_back_after_an_error():
     with pytest.raises(ZeroDivisionError), kernels.use(gelu=lambda x: 1 / 0):
         F.gelu(x)
     assert np.isfinite(F.gelu(x).numpy()).all()
+
+
+def test_a_mask_of_more_sequences_than_there_are_queries():
+    rng = np.random.default_rng(0)
+    q, mask = numbers(rng, 1, 2, 3, 4), numbers(rng, 5, 1, 3, 3)
+    y, weights = compare("attention", q, q, q, mask, None, 1.0, 1.0)
+    assert y.shape == (5, 2, 3, 4)
+    compare("attention_backward", y, q, q, q, weights, None, 1.0, 1.0)

@@ -261,14 +261,14 @@ def test_safetensors_missing(path, monkeypatch):
 
 @pytest.mark.parametrize("existing", [True, False])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no space left on device"), MemoryError])
-@pytest.mark.parametrize("place", ["safetensors.numpy.save_file", "os.fsync", "os.replace"])
+@pytest.mark.parametrize("place", ["minitorch.serialization._write", "os.fsync", "os.replace"])
 def test_an_interrupted_save_leaves_the_old_file(path, monkeypatch, existing, error, place):
     if existing:
         minitorch.save({"a": minitorch.ones(3)}, path)
 
     def fails(*arguments, **named):
-        if place == "safetensors.numpy.save_file":
-            arguments[1].write_bytes(b"half a file")
+        if place == "minitorch.serialization._write":
+            arguments[0].write(b"half a file")
         raise error
 
     monkeypatch.setattr(place, fails)
@@ -308,3 +308,17 @@ def test_a_link_stays_a_link(path, tmp_path):
     minitorch.save([1], path)
     assert path.is_symlink()
     assert minitorch.load(tmp_path / "real.safetensors") == [1]
+
+
+def test_equal_saves_are_equal_files(path):
+    state = {"b": minitorch.ones(3), "a": {"x": minitorch.zeros(2, dtype=minitorch.float16), "n": 3}}
+    minitorch.save(state, path)
+    first = path.read_bytes()
+    program = f"""
+import minitorch
+a = {{"x": minitorch.zeros(2, dtype=minitorch.float16), "n": 3}}
+minitorch.save({{"b": minitorch.ones(3), "a": a}}, {str(path)!r})
+"""
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", program], check=True)
+        assert path.read_bytes() == first

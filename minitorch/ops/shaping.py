@@ -324,6 +324,8 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
 
 
 def _check_tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
+    if not isinstance(tensors, list | tuple):
+        raise TypeError(f"{name}: expected a list of tensors, got {type(tensors).__name__}; write {name}([a, b])")
     for i, x in enumerate(tensors):
         if not hasattr(x, "shape"):
             raise TypeError(f"{name}: expected a Tensor at position {i}, got {type(x).__name__}; make a tensor of it: tensor(x)")

@@ -58,7 +58,7 @@ class Settings:
     batch_size: int = option(64, "sequences a step")
     long_length: int = option(128, "tokens a sequence in some of the steps, which teach the later positions")
     long_every: int = option(10, "one step in so many has long sequences (and fewer); 0: none has")
-    steps: int = option(4000, "updates")
+    steps: int = option(3000, "updates")
     lr: float = option(2e-3, "highest learning rate")
     warmup: int = option(100, "steps to reach it; then it falls linearly to 0")
     weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
@@ -73,7 +73,7 @@ class Settings:
     accumulate: int = option(1, "micro-batches a step, in turn")
     threads: int = option(0, "micro-batches at the same time; 0: one a core")
     validation: float = option(0.04, "share of the documents that is held out")
-    eval_every: int = option(400, "steps from one validation to the next")
+    eval_every: int = option(300, "steps from one validation to the next")
     save_every: int = option(1000, "steps from one saved state to the next")
     seed: int = option(0, "seed of every random choice")
     device: str = option("cpu", "cpu or cuda")
@@ -358,7 +358,7 @@ class Run:
                     refresh=False,
                 )
                 bar.update()
-                if self.step % s.eval_every == 0 or self.step == s.steps:
+                if self.step % min(s.eval_every, max(1, s.steps // 8)) == 0 or self.step == s.steps:  # eight points at least
                     self.note(score, evaluate(self.model, self.valid_data, workers, s.device), speed)
                 if interrupt.is_set() or self.step % s.save_every == 0:
                     self.save_state()

@@ -29,6 +29,8 @@ from .tokenizer import MASK, Tokenizer
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
     """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
+    if (where / "training.safetensors").is_file() and not (where / "config.json").is_file():
+        raise ValueError(f"{where}: this run is not finished yet; go on with it: minitorch pretrain --resume --output {where}")
     tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"

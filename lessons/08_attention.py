@@ -1,0 +1,327 @@
+# %% [markdown]
+# # 8. Attention and the encoder
+#
+# Lesson 7 gave each word one vector, whatever stands around it. Attention lets words look at each other. It is one line of
+# algebra, and a handful of details that are easy to get wrong without noticing.
+
+# %%
+import math
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+from exercises import case, check, hint
+from pictures import BLUE, GREY, ORANGE, RED, show
+
+import minitorch
+import minitorch.nn.functional as F
+from minitorch import nn, optim
+
+# %% [markdown]
+# ## Something goes wrong
+#
+# Sentences of six words, drawn from twelve names. Somewhere stands the word "?", and the answer is the name right after it:
+# "Ann Bob ? Eve Dan Ann" → Eve. A child can do it. First attempt: average the word vectors, then a network on top.
+
+# %%
+NAMES, LENGTH, MARK = 12, 6, 12
+
+
+def sentences(random, n):
+    """Ids (n, LENGTH) with one MARK among the first five places, and the name after it."""
+    ids = random.integers(0, NAMES, (n, LENGTH))
+    place = random.integers(0, LENGTH - 1, n)
+    ids[np.arange(n), place] = MARK
+    return minitorch.tensor(ids), minitorch.tensor(ids[np.arange(n), place + 1])
+
+
+class Average(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.words = nn.Embedding(NAMES + 1, d)
+        self.head = nn.Sequential(nn.Linear(d, 128), nn.ReLU(), nn.Linear(128, NAMES))
+
+    def forward(self, ids):
+        return self.head(self.words(ids).mean(1))
+
+
+# %%
+def train(model, steps, lr=3e-3, batch=128):
+    random = np.random.default_rng(0)
+    optimizer = optim.Adam(model.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        ids, answers = sentences(random, batch)
+        loss = F.cross_entropy(model(ids), answers)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def share_right(model, n=2000):
+    ids, answers = sentences(np.random.default_rng(99), n)
+    with minitorch.no_grad():
+        return (model(ids).argmax(-1) == answers).float().mean().item()
+
+
+minitorch.manual_seed(0)
+average = Average(32)
+flat = train(average, 400)
+print(f"loss {flat[0]:.2f} -> {np.mean(flat[-50:]):.2f}, {share_right(average):.0%} right")
+
+# %% [markdown]
+# It stops early, and it must: the mean of vectors does not change when the words change places. "Ann Bob ? Eve" and "Eve ? Ann
+# Bob" are the *same* input with different answers. All it can learn is which five names occur, and guess one of them. What
+# does that cost? The entropy of the five, a little under ln 5 = 1.61 because a name may occur twice:
+
+# %%
+bags = np.random.default_rng(1).integers(0, NAMES, (5000, LENGTH - 1))
+shares = np.stack([(bags == name).mean(axis=1) for name in range(NAMES)])
+floor = -float(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-9)), 0).sum(axis=0).mean())
+print(f"floor of everything that ignores the order: {floor:.2f}")
+
+# %% [markdown]
+# This is a floor of the architecture: no training removes it.
+#
+# ## Attention
+#
+# Let each word ask a question (a *query*), let each word offer a *key*, and compare them: the dot product q·k is large where they
+# fit. The softmax turns one word's scores into weights, and the result is the weighted mean of what the words have to say, their
+# *values*:
+#
+#     attention(Q, K, V) = softmax(Q Kᵀ / √d) V          Q: (L, d), K: (S, d), V: (S, d_v)
+#
+# Where does √d come from? A dot product of d random terms has variance d. Without the root, large d makes large scores, the
+# softmax puts all weight on one word, and then its gradient is 0 (lesson 5: p - 1 with p = 1).
+
+# %%
+random = np.random.default_rng(0)
+for d in (4, 64, 1024):
+    scores = minitorch.tensor(random.standard_normal((200, d)) @ random.standard_normal((d, 10)))
+    for name, s in (("plain", scores), ("by √d", scores / math.sqrt(d))):
+        p = s.softmax(-1)
+        print(f"d = {d:4d}, {name}: largest weight {p.amax(-1).mean().item():.3f}, p(1 - p) {(p * (1 - p)).mean().item():.4f}")
+
+# %% [markdown]
+# ### Exercise: attention
+#
+# With minitorch's operations, so that gradients come by themselves. `mask` is None or bool (L, S): True where a query may look.
+# The check compares you with the library.
+
+
+# %%
+def attention(q, k, v, mask=None):
+    """softmax(q kᵀ/√d) v; scores where ``mask`` is False become -∞ before the softmax. Any number of leading axes."""
+    raise NotImplementedError
+
+
+# %%
+def normal(*shape):
+    return minitorch.tensor(random.standard_normal(shape))
+
+
+q, k, v = normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 3)
+mask = minitorch.tensor(np.tril(np.ones((4, 5), dtype=bool)))
+library = F.scaled_dot_product_attention
+check(
+    attention,
+    case("two sequences", (q, k, v), library(q, k, v)),
+    case("with a mask", (q, k, v, mask), library(q, k, v, attn_mask=mask)),
+    case("large numbers", (q * 1e3, k, v), library(q * 1e3, k, v)),
+    hints=[
+        "k.mT swaps the last two axes: scores = q @ k.mT / √d, of shape (..., L, S).",
+        "d is the last size of q. The softmax runs over the keys, dim=-1.",
+        "minitorch.where(mask, scores, -math.inf) hides what may not be seen.",
+    ],
+)
+
+# %% [markdown]
+# ## Padding, the silent one
+#
+# Sequences of different lengths are padded to one. Without a mask the padding takes part: the same sentence gives other
+# results in other company.
+
+# %%
+x = normal(1, 3, 8)
+padded = minitorch.cat([x, minitorch.zeros(1, 4, 8, dtype=x.dtype)], dim=1)
+seen = minitorch.tensor([True] * 3 + [False] * 4)
+alone = library(x, x, x)
+careless = library(padded, padded, padded)[:, :3]
+careful = library(padded, padded, padded, attn_mask=seen.reshape(1, 1, 7))[:, :3]
+print(f"padding changes the result by {(careless - alone).abs().max().item():.2f}", end="; ")
+print(f"with a mask by {(careful - alone).abs().max().item():.0e}")
+
+# %% [markdown]
+# ## Order
+#
+# Attention by itself is a weighted mean: it does not know who stands where either. So each place gets a vector too, added to the
+# word's. BERT learns them. The first Transformer used waves of many lengths, so that a shift is a rotation, the same everywhere:
+#
+#     P[t, 2i] = sin(t / 10000^(2i/d))        P[t, 2i + 1] = cos(t / 10000^(2i/d))
+#
+# ### Exercise: positions as waves
+
+
+# %%
+def positions(length, d):
+    """The table P above as an array of shape (length, d); d is even."""
+    raise NotImplementedError
+
+
+# %%
+check(
+    positions,
+    case("one pair", (3, 2), np.array([[0, 1], [0.841470985, 0.540302306], [0.909297427, -0.416146837]])),
+    case(
+        "two pairs",
+        (3, 4),
+        np.array([[0, 1, 0, 1], [0.84147, 0.5403, 0.01, 0.99995], [0.9093, -0.41615, 0.02, 0.9998]]),
+        tolerance=1e-4,
+    ),
+    hints=[
+        "t = np.arange(length)[:, None] and i = np.arange(d // 2): broadcasting makes the table of angles (length, d/2).",
+        "table[:, 0::2] = np.sin(angles), table[:, 1::2] = np.cos(angles).",
+    ],
+)
+
+# %% [markdown]
+# ## Several heads
+#
+# One softmax can look at one thing. So the vector is cut into H parts, *heads*, each attends on its own, and the parts are
+# put side by side again. It is all a matter of shapes: (B, L, E) → (B, H, L, E/H).
+#
+# ### Exercise: split the heads
+#
+# The usual mistake has the right shape and mixes up positions and heads. Think about which axis a reshape cuts.
+
+
+# %%
+def split_heads(x, heads):
+    """(B, L, E) -> (B, heads, L, E/heads); head 0 holds the first E/heads numbers of every position."""
+    raise NotImplementedError
+
+
+# %%
+x = minitorch.arange(2 * 3 * 8).reshape(2, 3, 8).float()
+heads = minitorch.stack([x[:, :, :4], x[:, :, 4:]], dim=1)
+check(
+    split_heads,
+    case("two heads of four", (x, 2), heads),
+    case("one head", (x, 1), x.unsqueeze(1)),
+    hints=[
+        "Reshape cuts E into (heads, E/heads), where E stands: (B, L, heads, E/heads).",
+        "Then swap the axes of positions and heads: .transpose(1, 2).",
+    ],
+)
+
+
+# %% [markdown]
+# ## The encoder layer
+#
+# Attention mixes positions; then a small network works on each position; around both lies a *residual* x + f(x), which keeps a
+# straight way for gradients, and a LayerNorm. That is all of a Transformer's encoder. By hand, with the library's parts:
+
+
+# %%
+class EncoderLayer(nn.Module):
+    """x ← norm1(x + attention(x)),  x ← norm2(x + W₂ relu(W₁ x)); x: (B, L, E)."""
+
+    def __init__(self, E, heads, inner):
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(E, heads, batch_first=True)
+        self.linear1, self.linear2 = nn.Linear(E, inner), nn.Linear(inner, E)
+        self.norm1, self.norm2 = nn.LayerNorm(E), nn.LayerNorm(E)
+        self.seen = None  # the weights of the last call, to look at: (B, L, L)
+
+    def forward(self, x):
+        attended, self.seen = self.self_attn(x, x, x)
+        x = self.norm1(x + attended)
+        return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
+
+
+# %% [markdown]
+# The names are PyTorch's, so the library's layer can lend us its weights; the results must agree.
+
+# %%
+ours, theirs = EncoderLayer(32, 4, 64), nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+ours.load_state_dict(theirs.state_dict())
+x = minitorch.randn(2, 7, 32)
+difference = (ours(x) - theirs(x)).abs().max().item()
+print(f"largest difference between our layer and the library's: {difference:.1e}")
+assert difference < 1e-5
+
+
+# %% [markdown]
+# ## Repaired
+#
+# Words plus places, two encoder layers (the first can tell each word who stands before it, the second can look for the one that
+# stands behind "?"), then the mean and the head as before.
+
+
+# %%
+class Encoder(nn.Module):
+    def __init__(self, d, heads=4, layers=2, places=True):
+        super().__init__()
+        self.words = nn.Embedding(NAMES + 1, d)
+        self.places = nn.Parameter(0.5 * minitorch.randn(LENGTH, d)) if places else None
+        self.layers = nn.ModuleList(EncoderLayer(d, heads, 2 * d) for _ in range(layers))
+        self.head = nn.Linear(d, NAMES)
+
+    def forward(self, ids):
+        x = self.words(ids)  # (B, L, d)
+        x = x if self.places is None else x + self.places
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(1))
+
+
+# %%
+minitorch.manual_seed(0)
+encoder, blind = Encoder(32), Encoder(32, places=False)
+begin = time.perf_counter()
+solved = train(encoder, 600)
+seconds = time.perf_counter() - begin
+no_places = train(blind, 300)
+print(f"mean of vectors      loss {np.mean(flat[-50:]):.3f}   {share_right(average):.1%} right")
+print(f"encoder, no places   loss {np.mean(no_places[-50:]):.3f}   {share_right(blind):.1%} right")
+print(f"encoder with places  loss {np.mean(solved[-50:]):.3f}   {share_right(encoder):.1%} right")
+print(f"{seconds:.1f} s for 600 steps of 128 sentences, {seconds / 600 * 1e3:.1f} ms a step")
+
+# %% [markdown]
+# Attention without places stays at the same floor as the mean. With them the floor is gone.
+#
+# ## The picture
+#
+# Left: three losses and the floor. Right: who looks at whom in the second layer for one sentence, the mean over the heads.
+
+# %%
+figure, (left, right) = plt.subplots(1, 2)
+for losses, colour, name in (
+    (flat, GREY, "mean"),
+    (no_places, ORANGE, "encoder, no places"),
+    (solved, BLUE, "encoder with places"),
+):
+    left.plot(np.convolve(losses, np.ones(10) / 10, "valid"), color=colour, label=name)
+left.axhline(floor, color=RED, linestyle=":", label="floor without order")
+left.set(xlabel="step", ylabel="loss", title=f"{share_right(encoder):.1%} right after {seconds:.0f} s")
+left.legend(fontsize=8)
+sentence = minitorch.tensor([[0, 1, MARK, 4, 3, 0]])
+guess = encoder(sentence).argmax(-1).item()
+words = [*"ABCDEFGHIJKL", "?"]
+labels = [words[i] for i in sentence.tolist()[0]]
+image = right.imshow(encoder.layers[1].seen[0].detach().numpy(), cmap="Blues", vmin=0)
+right.set(xticks=range(LENGTH), yticks=range(LENGTH), xticklabels=labels, yticklabels=labels)
+right.set(xlabel="is looked at", ylabel="looks", title=f"Answer: {words[guess]}")
+right.grid(visible=False)
+figure.colorbar(image, ax=right)
+show(figure, "08_attention")
+
+# %% [markdown]
+# ## Read next
+#
+# - `minitorch/nn/functional.py`, `scaled_dot_product_attention`: your exercise, with the case that a query may see nothing.
+# - `minitorch/nn/attention.py`: the heads, and both kinds of masks.
+# - `minitorch/nn/transformer.py`: `TransformerEncoderLayer`, also with the norm inside the residual.
+# - `models/bert/model.py`: the same layer under Hugging Face's names. That is lesson 9, `09_bert.py`.

@@ -1,0 +1,401 @@
+"""The hidden tests of assignment 3."""
+
+import itertools
+
+import numpy as np
+
+from models.course.testing import close, raises, task
+
+
+@task("3.1", points=2)
+def what_came_stays_as_it_was(m):
+    """Three contributions, arrays of no axes, and the dict itself."""
+    parts = [np.array([1.0, -1.0]), np.array([0.5, 0.25]), np.array([4.0, 8.0])]
+    pending = {"other": np.array([7.0])}
+    seen = []
+    for part in parts:
+        m.accumulate(pending, "x", part)
+        seen.append(pending["x"])
+    scalars = {}
+    m.accumulate(scalars, "s", np.array(2.0))
+    m.accumulate(scalars, "s", np.array(3.0))
+    return {
+        "Σ": pending["x"],
+        "after one": seen[0],
+        "after two": seen[1],
+        "first": parts[0],
+        "second": parts[1],
+        "third": parts[2],
+        "another node": pending["other"],
+        "no axes": scalars["s"],
+        "entries": len(pending),
+    }
+
+
+@what_came_stays_as_it_was.expects
+def _():
+    return {
+        "Σ": np.array([5.5, 7.25]),
+        "after one": (lambda got: None),
+        "after two": (lambda got: None),
+        "first": np.array([1.0, -1.0]),
+        "second": np.array([0.5, 0.25]),
+        "third": np.array([4.0, 8.0]),
+        "another node": np.array([7.0]),
+        "no axes": 5.0,
+        "entries": 2,
+    }
+
+
+class Node:
+    """A node of a graph; each is younger than those made before it."""
+
+    clock = itertools.count()
+
+    def __init__(self, *parents, pullbacks=()):
+        self.time, self.parents, self.pullbacks = next(self.clock), parents, tuple(pullbacks)
+
+
+def same(g):
+    return g
+
+
+@task("3.2", points=2)
+def the_order_of_handling(m):
+    """h = x·1, r = h + h·u, s = r + h: dx 7, du 2, whichever parent comes first."""
+    found = {}
+    for turn in (1, -1):
+        x, u = Node(), Node()
+        h = Node(x, pullbacks=[same])
+        hu = Node(h, u, pullbacks=[lambda g: g * 5, lambda g: g * 2])
+        r = Node(*(h, hu)[::turn], pullbacks=[same, same])
+        s = Node(*(r, h)[::turn], pullbacks=[same, same])
+        gradients = m.backward(s, np.ones((1, 2)))
+        found |= {f"dx ({turn})": gradients[x], f"du ({turn})": gradients[u]}
+    return found
+
+
+@the_order_of_handling.expects
+def _():
+    seven, two = np.full((1, 2), 7.0), np.full((1, 2), 2.0)
+    return {"dx (1)": seven, "du (1)": two, "dx (-1)": seven, "du (-1)": two}
+
+
+@task("3.2", points=2)
+def every_pullback_is_called_once(m):
+    """Once, with the complete gradient; never for a parent that is None; a ladder of 500 diamonds."""
+    calls = []
+
+    def counted(factor):
+        def pullback(g):
+            calls.append(float(g[0]))
+            return g * factor
+
+        return pullback
+
+    def forbidden(g):
+        calls.append(-1.0)
+        return g
+
+    x = Node()
+    a = Node(x, None, pullbacks=[counted(2.0), forbidden])
+    r = Node(a, a, None, pullbacks=[counted(1.0), counted(1.0), forbidden])
+    dx = m.backward(r, np.array([1.0]))[x]
+    ladder = bottom = Node()
+    ladder_calls = [0]
+
+    def half(g):
+        ladder_calls[0] += 1
+        return g * 0.5
+
+    for _ in range(500):
+        ladder = Node(ladder, ladder, pullbacks=[half, half])
+    top = m.backward(ladder, np.array([3.0]))[bottom]
+    return {"dx": dx, "what the pullbacks were given": np.sort(calls), "the ladder": top, "calls in the ladder": ladder_calls[0]}
+
+
+@every_pullback_is_called_once.expects
+def _():
+    return {"dx": [4.0], "what the pullbacks were given": [1.0, 1.0, 2.0], "the ladder": [3.0], "calls in the ladder": 1000}
+
+
+@task("3.2", points=1)
+def a_long_chain(m):
+    """50,000 nodes in a row."""
+    node = leaf = Node()
+    for _ in range(50_000):
+        node = Node(node, pullbacks=[same])
+    return {"dx": m.backward(node, np.ones(1))[leaf]}
+
+
+@a_long_chain.expects
+def _():
+    return {"dx": [1.0]}
+
+
+@task("3.2", points=2)
+def the_results_belong_to_the_caller(m):
+    """No two share memory, none with g or with what a pullback keeps; nothing that came in is changed."""
+    kept, g = np.array([5.0, 6.0]), np.array([1.0, 2.0])
+    x, y, z = Node(), Node(), Node()
+    r = Node(x, y, z, pullbacks=[same, same, lambda g: kept])
+    found = m.backward(r, g)
+    arrays = [found[x], found[y], found[z], g, kept]
+    shared = [(i, j) for i in range(5) for j in range(i) if np.shares_memory(arrays[i], arrays[j])]
+    s = Node(x, x, pullbacks=[lambda g: kept, lambda g: kept])
+    twice = m.backward(s, g)[x]
+    leaf = Node()
+    own = m.backward(leaf, g)[leaf]
+    return {
+        "dx, dy, dz": np.stack(arrays[:3]),
+        "pairs that share memory": len(shared),
+        "dx of kept + kept": twice,
+        "g": g,
+        "kept": kept,
+        "a root that is a leaf": own,
+        "it shares memory with g": bool(np.shares_memory(own, g)),
+    }
+
+
+@the_results_belong_to_the_caller.expects
+def _():
+    g, kept = np.array([1.0, 2.0]), np.array([5.0, 6.0])
+    return {
+        "dx, dy, dz": np.stack([g, g, kept]),
+        "pairs that share memory": 0,
+        "dx of kept + kept": 2 * kept,
+        "g": g,
+        "kept": kept,
+        "a root that is a leaf": g,
+        "it shares memory with g": False,
+    }
+
+
+@task("3.2", points=1)
+def what_is_freed(m):
+    """Every node with parents, and no leaf; a graph that hangs on a freed one is refused; retain_graph keeps all."""
+    x, y = Node(), Node()
+    h = Node(x, pullbacks=[same])
+    r = Node(h, y, pullbacks=[same, same])
+    m.backward(r, np.ones(1), retain_graph=True)
+    kept = [node.pullbacks is None for node in (h, r)]
+    m.backward(r, np.ones(1))
+    freed = [node.pullbacks is None for node in (h, r)]
+    above = Node(h, y, pullbacks=[same, same])
+    return {
+        "freed with retain_graph": sum(kept),
+        "freed without": sum(freed),
+        "a node above a freed one": raises(m.backward, above, np.ones(1)),
+        "the leaf's pullbacks": x.pullbacks == (),
+    }
+
+
+@what_is_freed.expects
+def _():
+    return {
+        "freed with retain_graph": 0,
+        "freed without": 2,
+        "a node above a freed one": "RuntimeError",
+        "the leaf's pullbacks": True,
+    }
+
+
+@task("3.3", points=2)
+def blocks_within_blocks(m):
+    """Nested, twice the same object in a row, within a mode that was off already, and after an exception that goes on."""
+    seen = {}
+    with m.no_grad():
+        with m.no_grad():
+            pass
+        seen["after the inner block"] = m.mode.recording
+    seen["after the outer one"] = m.mode.recording
+    m.mode.recording = False
+    with m.no_grad():
+        pass
+    seen["it was off before"] = m.mode.recording
+    m.mode.recording = True
+    try:
+        with m.no_grad():
+            raise KeyError("on purpose")
+    except KeyError:
+        seen["the exception goes on"] = True
+    seen["after an exception"] = m.mode.recording
+    return seen
+
+
+@blocks_within_blocks.expects
+def _():
+    return {
+        "after the inner block": False,
+        "after the outer one": True,
+        "it was off before": False,
+        "the exception goes on": True,
+        "after an exception": True,
+    }
+
+
+def steps(function, count, shape, **options):
+    """The parameter after each of a few steps; what happened to the gradients; is it the same array?"""
+    rng = np.random.default_rng(5)
+    p, state, history, unchanged = rng.normal(size=shape), {}, [], True
+    for _ in range(count):
+        g = rng.normal(size=shape)
+        before = g.copy()
+        function(p, g, state, **options)
+        unchanged &= bool((g == before).all())
+        history.append(p.copy())
+    return {"p after each step": np.stack(history), "g is left as it was": unchanged}
+
+
+SGD = [dict(lr=0.1), dict(lr=0.3, momentum=0.9), dict(lr=0.1, weight_decay=0.5), dict(lr=0.05, momentum=0.8, weight_decay=0.1)]
+
+
+@task("3.4", points=2)
+def several_steps_of_sgd(m):
+    """Four steps with each setting."""
+    return {f"{k}, {o}": v for o in SGD for k, v in steps(m.sgd_step, 4, (2, 3), **o).items()}
+
+
+def true_sgd(lr, momentum=0.0, weight_decay=0.0):
+    def function(p, g, state):
+        d = g + weight_decay * p
+        state["all"] = [*state.get("all", []), d]
+        t = len(state["all"])
+        p -= lr * sum(momentum ** (t - 1 - i) * d for i, d in enumerate(state["all"]))
+
+    return function
+
+
+@several_steps_of_sgd.expects
+def _():
+    return {f"{k}, {o}": v for o in SGD for k, v in steps(true_sgd(**o), 4, (2, 3)).items()}
+
+
+@task("3.4", points=1)
+def a_gradient_that_is_used_again(m):
+    """The same array is filled with each new gradient: what is remembered must not change with it."""
+    p, g, state = np.array([0.0]), np.array([1.0]), {}
+    m.sgd_step(p, g, state, 1.0, momentum=0.5)
+    g[:] = 2.0
+    m.sgd_step(p, g, state, 1.0, momentum=0.5)
+    return {"p: -(1) - (0.5 + 2)": p}
+
+
+@a_gradient_that_is_used_again.expects
+def _():
+    return {"p: -(1) - (0.5 + 2)": [-3.5]}
+
+
+ADAM = [
+    dict(lr=0.1),
+    dict(lr=0.1, betas=(0.5, 0.8)),
+    dict(lr=0.01, weight_decay=2.0),
+    dict(lr=0.1, eps=0.5, weight_decay=0.0),
+    dict(lr=0.2, betas=(0.0, 0.9), eps=1e-3, weight_decay=0.3),
+]
+
+
+@task("3.5", points=3)
+def several_steps_of_adamw(m):
+    """Five steps with each setting."""
+    return {f"{k}, {o}": v for o in ADAM for k, v in steps(m.adamw_step, 5, (3, 2), **o).items()}
+
+
+def true_adamw(lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+    """Means written out as weighted sums over all gradients so far."""
+
+    def mean(values, beta):
+        t = len(values)
+        weights = [beta ** (t - 1 - i) for i in range(t)]
+        return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
+
+    def function(p, g, state):
+        past = state["all"] = [*state.get("all", []), g.copy()]
+        step = mean(past, betas[0]) / (np.sqrt(mean([g * g for g in past], betas[1])) + eps)
+        p[...] = p - lr * weight_decay * p - lr * step
+
+    return function
+
+
+@several_steps_of_adamw.expects
+def _():
+    return {f"{k}, {o}": v for o in ADAM for k, v in steps(true_adamw(**o), 5, (3, 2)).items()}
+
+
+@task("3.5", points=1)
+def parameters_are_apart(m):
+    """Two parameters, each with a state of its own; float32 stays float32."""
+    p, q = np.ones(2, np.float32), np.ones(2, np.float32)
+    state_p, state_q = {}, {}
+    m.adamw_step(p, np.array([1.0, -1.0], np.float32), state_p, 0.1)
+    m.adamw_step(p, np.array([1.0, -1.0], np.float32), state_p, 0.1)
+    m.adamw_step(q, np.array([-2.0, 3.0], np.float32), state_q, 0.1)
+    return {"p after two steps": p, "q after one": q}
+
+
+@parameters_are_apart.expects
+def _():
+    p = (0.999 - np.array([0.1, -0.1])) * 0.999 - np.array([0.1, -0.1])
+    return {
+        "p after two steps": close(p, 1e-5, 1e-6, np.float32),
+        "q after one": close([1.099, 0.899], 1e-5, 1e-6, np.float32),
+    }
+
+
+@task("3.6", points=2)
+def norms_of_all_kinds(m):
+    """Larger, smaller, just as large, of one array, of none, all zero."""
+    found = {}
+    for name, arrays, limit in (
+        ("larger", [[3.0, -4.0], [12.0, 0.0]], 6.5),
+        ("smaller", [[3.0], [4.0]], 7.0),
+        ("as large", [[3.0], [4.0]], 5.0),
+        ("one", [[-2.0]], 1.0),
+        ("none", [], 1.0),
+        ("zero", [[0.0, 0.0]], 1.0),
+        ("all negative", [[-6.0], [-8.0]], 2.0),
+    ):
+        gradients = [np.array(a) for a in arrays]
+        held = list(gradients)
+        found[f"norm, {name}"] = m.clip_gradients(gradients, limit)
+        found[f"arrays, {name}"] = np.concatenate([*held, [0.0]])
+    return found
+
+
+@norms_of_all_kinds.expects
+def _():
+    return {
+        "norm, larger": close(13.0, 1e-5),
+        "arrays, larger": close([1.5, -2.0, 6.0, 0.0, 0.0], 1e-5),
+        "norm, smaller": close(5.0, 1e-5),
+        "arrays, smaller": close([3.0, 4.0, 0.0], 1e-9),
+        "norm, as large": close(5.0, 1e-5),
+        "arrays, as large": close([3.0, 4.0, 0.0], 1e-5),
+        "norm, one": close(2.0, 1e-5),
+        "arrays, one": close([-1.0, 0.0], 1e-5),
+        "norm, none": 0.0,
+        "arrays, none": [0.0],
+        "norm, zero": 0.0,
+        "arrays, zero": [0.0, 0.0, 0.0],
+        "norm, all negative": close(10.0, 1e-5),
+        "arrays, all negative": close([-1.2, -1.6, 0.0], 1e-5),
+    }
+
+
+@task("3.7", points=1)
+def other_schedules(m):
+    """No warm-up, a long one, and beyond the end."""
+    return {
+        "warmup 0, total 4": [m.warmup_linear(s, 0, 4) for s in range(7)],
+        "warmup 5, total 7": [m.warmup_linear(s, 5, 7) for s in range(9)],
+        "warmup 1, total 2": [m.warmup_linear(s, 1, 2) for s in range(4)],
+    }
+
+
+@other_schedules.expects
+def _():
+    return {
+        "warmup 0, total 4": [1, 0.75, 0.5, 0.25, 0, 0, 0],
+        "warmup 5, total 7": [0, 0.2, 0.4, 0.6, 0.8, 1, 0.5, 0, 0],
+        "warmup 1, total 2": [0, 1, 0, 0],
+    }

@@ -1,0 +1,126 @@
+"""The visible tests of assignment 6. Each runs with your module m; below it stands what should come out.
+
+They are here to be read: `minitorch course check` runs the original ones, whatever is written here.
+"""
+
+import math
+
+import numpy as np
+
+from models.course.testing import close, single, stopwatch, task
+from models.course.tiny_bert import losses_with_adam, losses_with_kernels
+
+MILLION = 1_000_000
+
+
+def plain_gelu(x):
+    """The measure: the formula in plain array code."""
+    c = math.sqrt(2 / math.pi)
+    t = np.tanh(c * (x + 0.044715 * x * x * x))
+    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x)
+
+
+def true_gelu(x):
+    """GELU and its slope, one number at a time."""
+    c = math.sqrt(2 / math.pi)
+    y, slope = np.empty(x.shape), np.empty(x.shape)
+    for i in np.ndindex(x.shape):
+        z = float(x[i])
+        t = math.tanh(c * (z + 0.044715 * z**3))
+        y[i] = 0.5 * z * (1 + t)
+        slope[i] = 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
+    return y, slope
+
+
+@task("6.1", points=2)
+def gelu_of_a_few_numbers(m):
+    """From -3 to 3."""
+    y, slope = m.gelu(np.linspace(-3, 3, 7))
+    return {"½x(1 + tanh u)": y, "slope: ½(1 + tanh u) + ½x(1 - tanh² u)u'": slope}
+
+
+@gelu_of_a_few_numbers.expects
+def _():
+    y, slope = true_gelu(np.linspace(-3, 3, 7))
+    return {"½x(1 + tanh u)": y, "slope: ½(1 + tanh u) + ½x(1 - tanh² u)u'": slope}
+
+
+@task("6.2", points=1)
+def ten_in_blocks_of_four(m):
+    """4, 4 and 2."""
+    return {"starts and stops": [end for part in m.blocks(10, 4) for end in (part.start, part.stop)]}
+
+
+@ten_in_blocks_of_four.expects
+def _():
+    return {"starts and stops": [0, 4, 4, 8, 8, 10]}
+
+
+@task("6.3", points=2)
+def fast_gelu_is_right(m):
+    """A matrix of float32; x is not changed."""
+    x = np.linspace(-5, 5, 60, dtype=np.float32).reshape(6, 10)
+    y, slope = m.fast_gelu(x)
+    return {"y": y, "slope": slope, "x afterwards": x}
+
+
+@fast_gelu_is_right.expects
+def _():
+    x = np.linspace(-5, 5, 60, dtype=np.float32).reshape(6, 10)
+    y, slope = true_gelu(x)
+    return {"y": single(y), "slope": single(slope), "x afterwards": x}
+
+
+@task("6.3", points=2)
+def fast_gelu_is_fast(m):
+    """A million float32, against the plain formula; and right on the way."""
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(size=MILLION).astype(np.float32) for _ in range(7)]
+    results = []
+    mine, plain = stopwatch([lambda x: results.append(m.fast_gelu(x)), plain_gelu], inputs)
+    wrong = max(float(np.abs(np.asarray(a) - b).max()) for x, pair in zip(inputs, results) for a, b in zip(pair, plain_gelu(x)))
+    return {"times as fast as plain array code": plain / mine, "largest error": wrong}
+
+
+def true_speed(least):
+    def check(got):
+        return None if got >= least else f"yours is {float(got):.2f} times as fast, it should be at least {least} times"
+
+    return check
+
+
+@fast_gelu_is_fast.expects
+def _():
+    return {"times as fast as plain array code": true_speed(1.2), "largest error": close(0.0, 0, 1e-5)}
+
+
+@task("6.4", points=2)
+def two_steps_of_adam(m):
+    """All in place; g stays."""
+    p, g, mean, square = np.array([1.0, -2.0]), np.array([0.5, -4.0]), np.zeros(2), np.zeros(2)
+    m.fast_adam(p, g, mean, square, 1, 0.1, 0.9, 0.99, 1e-8)
+    first = p.copy()
+    m.fast_adam(p, -g, mean, square, 2, 0.1, 0.9, 0.99, 1e-8)
+    return {"p after one": first, "p after two": p, "m": mean, "v": square, "g": g}
+
+
+@two_steps_of_adam.expects
+def _():
+    g = np.array([0.5, -4.0])
+    first = np.array([0.9, -1.9])
+    mean, square = (0.9 * 0.1 - 0.1) * g, (0.99 * 0.01 + 0.01) * g * g
+    second = first - 0.1 * (mean / (1 - 0.81)) / np.sqrt(square / (1 - 0.99**2))
+    return {"p after one": close(first, 1e-6), "p after two": close(second, 1e-6), "m": mean, "v": square, "g": g}
+
+
+@task("6.4", points=2)
+def bert_trains_on_your_kernels(m):
+    """A small BERT with your GELU (kernels.use) and your Adam: the same losses as with the library's own."""
+    zero = np.zeros(1)
+    m.fast_adam(zero, zero.copy(), zero.copy(), zero.copy(), 1, 0.1, 0.9, 0.99, 1e-8)
+    return {"the losses of 6 steps": losses_with_kernels(m)}
+
+
+@bert_trains_on_your_kernels.expects
+def _():
+    return {"the losses of 6 steps": close(losses_with_adam(), 1e-3)}

@@ -1,0 +1,145 @@
+"""The visible tests of assignment 5. Each runs with your module m; below it stands what should come out.
+
+They are here to be read: `minitorch course check` runs the original ones, whatever is written here.
+"""
+
+import math
+
+import numpy as np
+
+from models.course.testing import close, task
+from models.course.tiny_bert import losses, losses_with_head
+
+
+def sentences():
+    """100 rows of 40 tokens between 10 and 99; the first and the last place of each may not be masked."""
+    ids = np.random.default_rng(0).integers(10, 100, (100, 40))
+    maskable = np.ones(ids.shape, bool)
+    maskable[:, [0, -1]] = False
+    return ids, maskable
+
+
+@task("5.1", points=2)
+def which_places_are_asked(m):
+    """round(38 · 0.15) = 6 in each row, labels with the original, the rest untouched."""
+    ids, maskable = sentences()
+    masked, labels = m.mask_tokens(ids, maskable, 3, 100, np.random.default_rng(1))
+    return {"labels": labels, "masked ids": np.where(labels == -100, masked, -1), "ids afterwards": ids}
+
+
+def true_labels(got):
+    ids, maskable = sentences()
+    asked = got != -100
+    if got.shape != ids.shape:
+        return f"labels have shape {got.shape}, they should have {ids.shape}"
+    if (asked & ~maskable).any():
+        return f"{int((asked & ~maskable).sum())} places are asked that are not maskable"
+    if (got[asked] != ids[asked]).any():
+        return "a label is not the original token"
+    counts = asked.sum(1)
+    return None if (counts == 6).all() else f"rows have {counts.min()} to {counts.max()} places asked, each should have 6"
+
+
+def true_rest(got):
+    ids, _ = sentences()
+    if got.shape != ids.shape:
+        return f"masked ids have shape {got.shape}, they should have {ids.shape}"
+    wrong = (got != -1) & (got != ids)
+    return f"{int(wrong.sum())} tokens were changed at places that are not asked" if wrong.any() else None
+
+
+@which_places_are_asked.expects
+def _():
+    return {"labels": true_labels, "masked ids": true_rest, "ids afterwards": sentences()[0]}
+
+
+@task("5.1", points=2)
+def what_stands_there(m):
+    """Of 20,000 places that are asked 80 % are [MASK], 10 % random and 10 % as they were."""
+    ids = np.full((200, 200), 50)
+    masked, labels = m.mask_tokens(ids, np.ones(ids.shape, bool), 3, 1000, np.random.default_rng(2), 0.5)
+    there = masked[labels != -100]
+    return {"[MASK]": float((there == 3).mean()), "as it was": float((there == 50).mean()), "asked": len(there)}
+
+
+@what_stands_there.expects
+def _():
+    return {"[MASK]": close(0.8, 0, 0.02), "as it was": close(0.1, 0, 0.02), "asked": 20_000}
+
+
+@task("5.2", points=1)
+def hidden_padding(m):
+    """The second sentence has two tokens of padding."""
+    mask = m.padding_mask(np.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
+    return {"hidden": mask < -1e8, "finite": bool(np.isfinite(mask).all()), "shown": float(np.abs(mask[mask > -1e8]).max())}
+
+
+@hidden_padding.expects
+def _():
+    return {"hidden": np.array([[[[False] * 4]], [[[False, False, True, True]]]]), "finite": True, "shown": 0.0}
+
+
+@task("5.3", points=1)
+def a_loss_by_hand(m):
+    """Shares 1/4 and 3/4; the second place is not asked."""
+    logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0]]))
+    loss, _ = m.mlm_loss(logits, np.array([1, -100]))
+    return {"-ln ¾": loss}
+
+
+@a_loss_by_hand.expects
+def _():
+    return {"-ln ¾": math.log(4 / 3)}
+
+
+@task("5.3", points=2)
+def a_gradient_by_hand(m):
+    """(softmax - onehot) / 2 at two places of three."""
+    logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0], [4.0, 1.0]]))
+    _, pullback = m.mlm_loss(logits, np.array([1, -100, 0]))
+    return {"dlogits: g (softmax - onehot) / places": pullback(1.0)}
+
+
+@a_gradient_by_hand.expects
+def _():
+    return {"dlogits: g (softmax - onehot) / places": np.array([[0.125, -0.125], [0, 0], [-0.1, 0.1]])}
+
+
+@task("5.4", points=2)
+def scores_and_their_gradients(m):
+    """Two tokens, three words."""
+    h, E, b = np.array([[1.0, 2.0], [0.0, -1.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]), np.array([0.0, 10.0, 20.0])
+    y, pullback = m.mlm_head(h, E, b)
+    dh, dE, db = pullback(np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]]))
+    return {"h Eᵀ + b": y, "dh: g E": dh, "dE: gᵀ h": dE, "db: Σ g": db}
+
+
+@scores_and_their_gradients.expects
+def _():
+    return {
+        "h Eᵀ + b": np.array([[1.0, 12, 26], [0, 9, 18]]), "dh: g E": np.array([[1.0, 0], [4, 4]]),
+        "dE: gᵀ h": np.array([[1.0, 2], [0, 0], [0, -2]]), "db: Σ g": np.array([1.0, 0, 2]),
+    }  # fmt: skip
+
+
+@task("5.5", points=1)
+def floors_of_two_words(m):
+    """A fair coin costs ln 2 either way."""
+    return {"uniform, unigram": list(map(float, m.floors(np.array([5, 5]))))}
+
+
+@floors_of_two_words.expects
+def _():
+    return {"uniform, unigram": [math.log(2), math.log(2)]}
+
+
+@task("5.5", points=2)
+def bert_trains_on_your_head(m):
+    """A small BERT with your padding mask, head and loss in it: the same losses as with the library's own."""
+    m.floors(np.array([1, 1]))
+    return {"the losses of 6 steps": losses_with_head(m)}
+
+
+@bert_trains_on_your_head.expects
+def _():
+    return {"the losses of 6 steps": close(losses(), 1e-3)}

@@ -1,0 +1,185 @@
+"""The visible tests of assignment 1. Each runs with your module m; below it stands what should come out.
+
+They are here to be read: `minitorch course check` runs the original ones, whatever is written here.
+"""
+
+import math
+
+from models.course.testing import close, task
+from models.course.tiny_bert import losses, losses_with_scalar_engine
+
+
+@task("1.1", points=1)
+def slope_of_a_square(m):
+    """The slope of x² at 3 is 6."""
+    return {"central_difference(x², 3)": m.central_difference(lambda x: x * x, [3.0], 0)}
+
+
+@slope_of_a_square.expects
+def _():
+    return {"central_difference(x², 3)": close(6.0, 1e-6)}
+
+
+@task("1.1", points=1)
+def slope_along_the_second_argument(m):
+    """f = x²y: along y the slope is x², and the list of values is not changed."""
+    values = [3.0, 5.0]
+    slope = m.central_difference(lambda x, y: x * x * y, values, 1)
+    return {"∂(x²y)/∂y = x²": slope, "the values afterwards": values[0] + 10 * values[1]}
+
+
+@slope_along_the_second_argument.expects
+def _():
+    return {"∂(x²y)/∂y = x²": close(9.0, 1e-6), "the values afterwards": 53.0}
+
+
+@task("1.2", points=1)
+def the_rule_of_add(m):
+    """x + y passes g on to both."""
+    value, (dx, dy) = m.add(2.0, 3.0)
+    return {"2 + 3": value, "dx: g": dx(7.0), "dy: g": dy(7.0)}
+
+
+@the_rule_of_add.expects
+def _():
+    return {"2 + 3": 5.0, "dx: g": 7.0, "dy: g": 7.0}
+
+
+@task("1.2", points=1)
+def the_rule_of_mul(m):
+    """The product rule."""
+    value, (dx, dy) = m.mul(3.0, 5.0)
+    return {"3 · 5": value, "dx: g·y": dx(2.0), "dy: g·x": dy(2.0)}
+
+
+@the_rule_of_mul.expects
+def _():
+    return {"3 · 5": 15.0, "dx: g·y": 10.0, "dy: g·x": 6.0}
+
+
+@task("1.2", points=1)
+def the_rule_of_tanh(m):
+    """tanh' = 1 - tanh²."""
+    value, dx = m.tanh(0.5)
+    return {"tanh 0.5": value, "dx: g·(1 - tanh²)": dx(2.0)}
+
+
+@the_rule_of_tanh.expects
+def _():
+    return {"tanh 0.5": math.tanh(0.5), "dx: g·(1 - tanh²)": 2 * (1 - math.tanh(0.5) ** 2)}
+
+
+@task("1.2", points=1)
+def the_rules_of_exp_and_log(m):
+    """exp is its own derivative; that of log is 1/x."""
+    e, de = m.exp(1.5)
+    l, dl = m.log(2.5)
+    return {"e^1.5": e, "dx of exp: g·eˣ": de(3.0), "ln 2.5": l, "dx of log: g/x": dl(3.0)}
+
+
+@the_rules_of_exp_and_log.expects
+def _():
+    return {
+        "e^1.5": math.exp(1.5),
+        "dx of exp: g·eˣ": 3 * math.exp(1.5),
+        "ln 2.5": math.log(2.5),
+        "dx of log: g/x": 1.2,
+    }
+
+
+class Node:
+    """Something with parents, as topological_order asks for."""
+
+    def __init__(self, *parents, pullbacks=()):
+        self.parents, self.pullbacks, self.grad = parents, pullbacks, 0.0
+
+
+def places(order, nodes):
+    """Where each node comes in the order: an index, -1 if it is missing."""
+    where = {id(node): i for i, node in enumerate(order)}
+    return [where.get(id(node), -1) for node in nodes] + [len(order)]
+
+
+@task("1.3", points=2)
+def order_of_a_diamond(m):
+    """a feeds b and c, both feed d: a first, d last, each once."""
+    a = Node()
+    b, c = Node(a), Node(a)
+    d = Node(b, c)
+    return {"places of a, b, c, d, and the length": places(m.topological_order(d), [a, b, c, d])}
+
+
+def true_order(*pairs):
+    """A check: every first of a pair before its second; all there; nothing twice."""
+
+    def check(got):
+        *where, length = got
+        if -1 in where:
+            return f"a node is missing: the places are {where}"
+        if length != len(where):
+            return f"the order has {length} entries, there are {len(where)} nodes: each must come once"
+        wrong = [f"node {child} comes before its parent {parent}" for parent, child in pairs if where[parent] > where[child]]
+        return wrong[0] if wrong else None
+
+    return check
+
+
+@order_of_a_diamond.expects
+def _():
+    return {"places of a, b, c, d, and the length": true_order((0, 1), (0, 2), (1, 3), (2, 3))}
+
+
+@task("1.4", points=2)
+def a_value_used_twice(m):
+    """r = h + h with h = 3x: the slope along x is 6."""
+    x = Node()
+    h = Node(x, pullbacks=(lambda g: 3 * g,))
+    r = Node(h, h, pullbacks=(lambda g: g, lambda g: g))
+    m.backward(r)
+    return {"dr/dr": r.grad, "dr/dh: 1 + 1": h.grad, "dr/dx: 2·3": x.grad}
+
+
+@a_value_used_twice.expects
+def _():
+    return {"dr/dr": 1.0, "dr/dh: 1 + 1": 2.0, "dr/dx: 2·3": 6.0}
+
+
+@task("1.4", points=2)
+def a_residual(m):
+    """r = h + h·u with h = x·1 (x = 2, u = 5): along x 1 + u = 6, along u h = 2."""
+    x, u = Node(), Node()
+    h = Node(x, pullbacks=(lambda g: g,))
+    hu = Node(h, u, pullbacks=(lambda g: 5 * g, lambda g: 2 * g))
+    r = Node(h, hu, pullbacks=(lambda g: g, lambda g: g))
+    m.backward(r)
+    return {"dr/dx = 1 + u": x.grad, "dr/du = h": u.grad}
+
+
+@a_residual.expects
+def _():
+    return {"dr/dx = 1 + u": 6.0, "dr/du = h": 2.0}
+
+
+@task("1.5", points=2)
+def descend_a_parabola(m):
+    """(p - 3)² from p = 0 with lr 0.25: every step halves the distance."""
+    p = m.Value(0.0)
+    losses = m.descend(lambda: (p - 3.0) ** 2, [p], 0.25, 3)
+    return {"losses": losses, "p afterwards": p.value}
+
+
+@descend_a_parabola.expects
+def _():
+    return {"losses": [9.0, 2.25, 0.5625], "p afterwards": 2.625}
+
+
+@task("1.5", points=2)
+def bert_trains_on_your_backward(m):
+    """A small BERT, trained with your topological_order and backward as the engine's walk: the same losses as the library's."""
+    m.descend(lambda: m.Value(0.0), [], 0.1, 1)
+    return {"the losses of 6 steps": losses_with_scalar_engine(m)}
+
+
+@bert_trains_on_your_backward.expects
+def _():
+    return {"the losses of 6 steps": close(losses(), 1e-3)}

@@ -1,0 +1,121 @@
+"""The visible tests of assignment 2. Each runs with your module m; below it stands what should come out.
+
+They are here to be read: `minitorch course check` runs the original ones, whatever is written here.
+"""
+
+import numpy as np
+
+from models.course.testing import close, raises, task
+from models.course.tiny_bert import losses, losses_with_tensor_operations
+
+
+@task("2.1", points=1)
+def strides_of_a_box(m):
+    """(2, 3, 4): neighbours along the axes lie 12, 4 and 1 elements apart."""
+    return {"strides": list(m.row_major_strides((2, 3, 4))), "offset of [1, 2, 3]": m.offset((1, 2, 3), (2, 3, 4), (12, 4, 1))}
+
+
+@strides_of_a_box.expects
+def _():
+    return {"strides": [12, 4, 1], "offset of [1, 2, 3]": 23}
+
+
+@task("2.2", points=1)
+def shapes_that_fit(m):
+    """(2, 1, 4) and (3, 1) are (2, 3, 4) together."""
+    return {"together": list(m.broadcast_shape((2, 1, 4), (3, 1)))}
+
+
+@shapes_that_fit.expects
+def _():
+    return {"together": [2, 3, 4]}
+
+
+@task("2.2", points=1)
+def shapes_that_do_not_fit(m):
+    """(2, 3) and (2,) are an error: 3 and 2 meet."""
+    return {"(2, 3) with (2,)": raises(m.broadcast_shape, (2, 3), (2,))}
+
+
+@shapes_that_do_not_fit.expects
+def _():
+    return {"(2, 3) with (2,)": "ValueError"}
+
+
+@task("2.3", points=2)
+def a_bias_collects_the_rows(m):
+    """A bias (3,) that was added to (4, 3): its gradient is the sum over the rows."""
+    g = np.arange(12.0).reshape(4, 3)
+    return {"db: Σ over rows of g": m.undo_broadcast(g, (3,)), "g afterwards": g}
+
+
+@a_bias_collects_the_rows.expects
+def _():
+    return {"db: Σ over rows of g": np.array([18.0, 22.0, 26.0]), "g afterwards": np.arange(12.0).reshape(4, 3)}
+
+
+@task("2.4", points=2)
+def a_sum_over_columns(m):
+    """Σ along axis 1, and g spread back."""
+    x = np.arange(6.0).reshape(2, 3)
+    y, pullback = m.sum_axis(x, axis=1)
+    return {"y": y, "dx: g for every summand": pullback(np.array([1.0, 10.0]))}
+
+
+@a_sum_over_columns.expects
+def _():
+    return {"y": np.array([3.0, 12.0]), "dx: g for every summand": np.array([[1.0, 1, 1], [10, 10, 10]])}
+
+
+@task("2.4", points=1)
+def a_mean_over_everything(m):
+    """The mean of all, and g / n for each."""
+    x = np.array([[1.0, 2.0], [3.0, 6.0]])
+    y, pullback = m.mean_axis(x)
+    return {"y": y, "dx: g/n": pullback(np.array(8.0))}
+
+
+@a_mean_over_everything.expects
+def _():
+    return {"y": 3.0, "dx: g/n": np.full((2, 2), 2.0)}
+
+
+@task("2.5", points=2)
+def a_product_of_matrices(m):
+    """(2, 3) times (3, 4)."""
+    rng = np.random.default_rng(0)
+    a, b, g = rng.normal(size=(2, 3)), rng.normal(size=(3, 4)), rng.normal(size=(2, 4))
+    y, (da, db) = m.matmul(a, b)
+    return {"y": y, "da: g bᵀ": da(g), "db: aᵀ g": db(g)}
+
+
+@a_product_of_matrices.expects
+def _():
+    rng = np.random.default_rng(0)
+    a, b, g = rng.normal(size=(2, 3)), rng.normal(size=(3, 4)), rng.normal(size=(2, 4))
+    return {"y": a.dot(b), "da: g bᵀ": g.dot(b.T), "db: aᵀ g": a.T.dot(g)}
+
+
+@task("2.6", points=2)
+def rows_taken_twice(m):
+    """Rows 2, 0, 2 of a table: row 2 collects two gradients, row 1 none."""
+    table = np.arange(6.0).reshape(3, 2)
+    y, pullback = m.take_rows(table, np.array([2, 0, 2]))
+    return {"rows": y, "dtable": pullback(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))}
+
+
+@rows_taken_twice.expects
+def _():
+    return {"rows": np.array([[4.0, 5.0], [0, 1], [4, 5]]), "dtable": np.array([[3.0, 4.0], [0, 0], [6, 8]])}
+
+
+@task("2.6", points=2)
+def bert_trains_on_your_operations(m):
+    """A small BERT with your undo_broadcast, matmul and take_rows in it: the same losses as with the library's own."""
+    m.take_rows(np.zeros((2, 1)), np.array([0]))
+    return {"the losses of 6 steps": losses_with_tensor_operations(m)}
+
+
+@bert_trains_on_your_operations.expects
+def _():
+    return {"the losses of 6 steps": close(losses(), 1e-3)}

@@ -1,0 +1,217 @@
+"""The checks of the lessons' exercises: what is off, by how much, and a hint when asked for.
+
+    check(slope, case("x = 2", (2.0,), 12.0), hints=["The power rule.", "d x³/dx = 3x²."])
+    hint(slope)      # the next hint; hint(slope, 2) the second one
+
+An exercise is a function that raises NotImplementedError until you write it. The lesson runs on without it.
+Arguments are copied for each case, results compared element by element; a wrong result is compared with some typical
+slips too (sign, constant factor, transposed, a sum that is missing), because the slip often names the line.
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Case:
+    """One question: call the function with ``arguments`` and expect ``expected`` (a tuple, if it returns several things)."""
+
+    what: str
+    arguments: tuple[Any, ...]
+    expected: Any
+    parts: tuple[str, ...] = ("the result",)
+    tolerance: float = 1e-5
+    raises: type[Exception] | None = None
+
+
+@dataclass
+class Exercise:
+    """A function to be written, how it is judged, and what helps."""
+
+    name: str
+    cases: Sequence[Case]
+    hints: Sequence[str]
+    through: Callable[..., Any] | None = None  # makes of the learner's function the one that is asked
+    shown: int = field(default=0)
+
+    def judge(self, function: Callable[..., Any]) -> tuple[bool | None, str]:
+        """(True, False, or None where it is not written yet; what to say)."""
+        function = function if self.through is None else self.through(function)
+        for n, c in enumerate(self.cases):
+            try:
+                problem = _run(function, c)
+            except NotImplementedError:
+                return None, f"{self.name}: not done yet. Write it in the cell above and run both cells again.{self._help()}"
+            if problem:
+                return False, f"{self.name}: {n} of {len(self.cases)} cases right, then: {c.what}\n  {problem}{self._help()}"
+        return True, f"{self.name}: right, {len(self.cases)} of {len(self.cases)} cases."
+
+    def _help(self) -> str:
+        left = len(self.hints) - self.shown
+        return f"\n  hint({self.name}) shows a hint ({left} left)." if left else ""
+
+
+EXERCISES: dict[str, Exercise] = {}  # all that were checked so far, by name
+
+
+def case(
+    what: str,
+    arguments: Any,
+    expected: Any = None,
+    parts: Sequence[str] = ("the result",),
+    tolerance: float = 1e-5,
+    raises: type[Exception] | None = None,
+) -> Case:
+    """A case for ``check``; parts name the things that the function returns, raises is the error that it must end with."""
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    return Case(what, arguments, expected, tuple(parts), tolerance, raises)
+
+
+def check(
+    function: Callable[..., Any], *cases: Case, hints: Sequence[str] = (), through: Callable[..., Any] | None = None
+) -> bool | None:
+    """Judge the function, or what ``through`` makes of it, and print the verdict; the first case that fails is explained."""
+    old = EXERCISES.get(function.__name__)
+    exercise = EXERCISES[function.__name__] = Exercise(function.__name__, cases, hints, through, old.shown if old else 0)
+    verdict, text = exercise.judge(function)
+    print({True: "✓ ", False: "✗ ", None: "· "}[verdict] + text)
+    return verdict
+
+
+def hint(function: Callable[..., Any], number: int | None = None) -> None:
+    """Print the next hint, or the one of that number."""
+    exercise = EXERCISES.get(function.__name__)
+    if exercise is None:
+        print(f"Run the cell with check({function.__name__}, ...) first: the hints live there.")
+        return
+    n = min(exercise.shown + 1 if number is None else number, len(exercise.hints))
+    exercise.shown = max(exercise.shown, n)
+    print(f"Hint {n} of {len(exercise.hints)}: {exercise.hints[n - 1]}" if n > 0 else "This one has no hints.")
+
+
+# ----------------------------------------------------------------------------------------------- one case
+
+
+def _run(function: Callable[..., Any], c: Case) -> str:
+    """What is wrong with this case; nothing if it is right."""
+    arguments = copy.deepcopy(c.arguments)
+    try:
+        got = function(*arguments)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        if c.raises is not None and isinstance(error, c.raises):
+            return ""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"it stops with {type(error).__name__}: {error}\n  at: {frame.line or f'line {frame.lineno}'}"
+    if c.raises is not None:
+        return f"it should raise a {c.raises.__name__}, yours returns {_short(got)}"
+    for before, after in zip(c.arguments, arguments, strict=True):
+        if _changed(before, after):
+            return (
+                "your function changes its argument in place; whoever called it may still need the old value. Make a new array."
+            )
+    if got is None:
+        return "your function returns None; does a `return` miss?"
+    if len(c.parts) == 1:
+        return _compare(c.parts[0], got, c.expected, c.tolerance)
+    if not isinstance(got, tuple | list) or len(got) != len(c.parts):
+        return f"{len(c.parts)} things should come back ({', '.join(c.parts)}), yours is {_short(got)}"
+    problems = [_compare(part, g, e, c.tolerance) for part, g, e in zip(c.parts, got, c.expected, strict=True)]
+    right = [part for part, problem in zip(c.parts, problems, strict=True) if not problem]
+    wrong = [problem for problem in problems if problem]
+    return "\n  ".join(wrong) + (f"\n  ({', '.join(right)}: right)" if right else "") if wrong else ""
+
+
+def _changed(before: Any, after: Any) -> bool:
+    if isinstance(before, list):
+        return len(before) != len(after) or any(map(_changed, before, after))
+    a, b = getattr(before, "array", before), getattr(after, "array", after)
+    return isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _plain(x: Any) -> Any:
+    """A Tensor, array or number as an array; anything else as it is."""
+    x = getattr(x, "array", x)
+    if isinstance(x, bool | int | float | np.generic | np.ndarray):
+        return np.asarray(x)
+    if isinstance(x, list | tuple) and x and not any(isinstance(item, str) for item in x):
+        try:
+            return np.asarray([getattr(item, "array", item) for item in x])
+        except ValueError:
+            return x
+    return x
+
+
+def _compare(part: str, got: Any, expected: Any, tolerance: float) -> str:
+    g, e = _plain(got), _plain(expected)
+    if not isinstance(e, np.ndarray):
+        return "" if type(g) is type(e) and g == e else f"{part}: yours is {_short(g)}, it should be {_short(e)}"
+    if not isinstance(g, np.ndarray) or g.dtype.kind not in "biuf":
+        return f"{part}: numbers of shape {e.shape} should come back, yours is {_short(got)}"
+    if g.shape != e.shape:
+        return f"{part} has shape {g.shape}, it should have {e.shape}.{_shape_slip(g, e, tolerance)}"
+    g, e = g.astype(np.float64), e.astype(np.float64)
+    if np.allclose(g, e, rtol=tolerance, atol=tolerance, equal_nan=True):
+        return ""
+    with np.errstate(all="ignore"):
+        error = np.where(np.isnan(g) != np.isnan(e), np.inf, np.nan_to_num(np.abs(g - e), nan=0.0, posinf=np.inf))
+    at = np.unravel_index(int(np.argmax(error)), error.shape)
+    wrong = int((error > tolerance + tolerance * np.abs(e)).sum())
+    place = "" if e.ndim == 0 else f" at {[int(i) for i in at]}"
+    share = "" if e.size == 1 else f", {wrong} of {e.size} numbers are off"
+    off = "" if not np.isfinite(g[at]) else f", off by {abs(g[at] - e[at]):.4g}"
+    return f"{part}{place}: yours is {g[at]:.6g}, it should be {e[at]:.6g}{off}{share}.{_slip(g, e, tolerance)}"
+
+
+def _slip(g: Any, e: Any, tolerance: float) -> str:
+    """What the wrong numbers look like."""
+
+    def alike(a: Any) -> bool:
+        return bool(a.shape == e.shape and np.allclose(a, e, rtol=10 * tolerance, atol=10 * tolerance))
+
+    if np.isnan(g).any() and not np.isnan(e).any():
+        return " There is a NaN: look for ∞ - ∞, ∞/∞ or 0/0."
+    if np.isinf(g).any() and not np.isinf(e).any():
+        return " There is an infinity: an overflow, or a division by 0."
+    if g.size > 1 and not np.any(g):
+        return " Yours is 0 everywhere: does the formula reach the end?"
+    if alike(-g):
+        return " All numbers have the wrong sign."
+    if g.ndim == 2 and alike(g.T):
+        return " It is transposed."
+    if np.abs(e).max() > 0:
+        factor = float((g * e).sum() / (e * e).sum())
+        if factor and alike(g / factor):
+            return f" All numbers are {factor:.6g} times what they should be: a constant factor is missing or too much."
+        shift = float((g - e).mean())
+        if e.size > 1 and alike(g - shift):
+            return f" All numbers are shifted by {shift:.6g}: a term is missing or too much."
+    return ""
+
+
+def _shape_slip(g: Any, e: Any, tolerance: float) -> str:
+    """Is it a sum away from what it should be?"""
+    if g.ndim == 2 and g.T.shape == e.shape and np.allclose(g.T, e, rtol=tolerance, atol=tolerance):
+        return " The numbers are right, but transposed."
+    if g.size == e.size:
+        same = np.allclose(g.reshape(-1), e.reshape(-1), rtol=tolerance, atol=tolerance)
+        return " The numbers are right: only the shape is not (reshape, or keepdims)." if same else ""
+    for axes in [(i,) for i in range(g.ndim)] + [tuple(range(g.ndim))]:
+        for keep in (False, True):
+            total = g.sum(axis=axes, keepdims=keep)
+            if total.shape == e.shape and np.allclose(total, e, rtol=tolerance, atol=tolerance):
+                return f" Summed over axis {axes[0] if len(axes) == 1 else axes} it would be right: a sum is missing."
+    return ""
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 80 else text[:77] + "..."

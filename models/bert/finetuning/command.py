@@ -1,0 +1,116 @@
+"""``minitorch finetune [TASK] --train FILE ...``: with no files, on two tasks made from Python's own documentation.
+
+Read before: run.py, report.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ...tables import BadInput, count
+from ..settings import add_options, given, same_settings
+from .report import finish
+from .run import FACTS, STATE, TASKS, Run, read_state
+from .tasks import Settings
+
+FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options: one a setting."""
+    parser.add_argument(
+        "task", nargs="?", choices=list(TASKS), help="what to learn; none: classify and tag, on Python's own documentation"
+    )
+    add_options(parser, Settings, skip=("task",))
+
+
+def run(args: argparse.Namespace) -> int:
+    """``minitorch finetune``"""
+    chosen = given(args, Settings)
+    train = chosen.get("train", "")
+    if train or args.resume:
+        one(args, chosen)
+        return 0
+    for name in ("dev", "test"):
+        if chosen.get(name):
+            raise BadInput(f"--{name} needs --train: the examples to learn from")
+    from .documentation import DEFAULTS, MAKERS, make_files
+
+    model = chosen.get("model", Settings.model)
+    if not Path(model).is_dir():
+        raise BadInput(f"{model}: no such folder; `minitorch pretrain` makes a checkpoint there, --model FOLDER takes another")
+    tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
+    base = chosen.get("output", Settings.output)
+    for task in tasks:
+        if task not in MAKERS:
+            raise BadInput(f"--train FILE is missing; without files there are {' and '.join(MAKERS)}, not {task}")
+        output = base if chosen.get("task") else f"{base}/{task}"
+        refuse_overwriting(output, args)
+        files = make_files(task, Path(output) / "data", print)
+        one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})
+    return 0
+
+
+def refuse_overwriting(output: str, args: argparse.Namespace) -> None:
+    """What is in the folder stays, unless --overwrite says otherwise."""
+    for name in (STATE, FACTS, "model.safetensors"):
+        if (Path(output) / name).exists() and not args.overwrite:
+            raise BadInput(f"{output} holds a run already: use --resume, --overwrite or another --output")
+
+
+def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
+    """Prepare, train, report."""
+    try:
+        job = start(args, chosen)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    t = job.trainer
+    learning = sum(p.numel() for p in job.model.parameters() if p.requires_grad)
+    held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
+    print(
+        f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}; {listed(job.task.labels)}\n"
+        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {t.steps:,} steps of up to "
+        f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
+    )
+    try:
+        job.train()
+    except KeyboardInterrupt:
+        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} goes on from there")
+        raise
+    print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
+    try:
+        finish(job)
+    except KeyboardInterrupt:
+        print(f"\nthe model is trained and kept; minitorch finetune --resume --output {job.s.output} writes the report")
+        raise
+    print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
+    print(
+        f"use it: minitorch predict --model {job.folder} "
+        + ("'a text'" if job.task.name in ("classify", "tag") else "--file FILE")
+    )
+
+
+def listed(labels: list[str]) -> str:
+    """The labels, if they are few enough to look at."""
+    return f"labels {', '.join(labels)}" if len(", ".join(labels)) < 90 else f"{len(labels)} labels"
+
+
+def start(args: argparse.Namespace, chosen: dict[str, Any]) -> Run:
+    """A new run, or one that goes on."""
+    output = chosen.get("output", Settings.output)
+    state = Path(output) / STATE
+    if not args.resume:
+        refuse_overwriting(output, args)
+        new = Run(Settings(**chosen))
+        state.unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+        return new
+    if not state.is_file():
+        raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")
+    saved = read_state(state)["settings"]
+    same_settings(state, saved, chosen, Settings, FREE)
+    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": output}))
+    job.load_state()
+    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    return job

@@ -1,0 +1,181 @@
+"""How good are predictions? scikit-learn's metrics of classes and numbers, spans as conlleval counts them, answers as SQuAD does.
+
+Span F1: Tjong Kim Sang and De Meulder (2003), "Introduction to the CoNLL-2003 shared task"; a span counts if its ends and
+its type are right. Answers: Rajpurkar et al. (2016), "SQuAD", section 6.1, and (2018) for questions without an answer.
+Read next: tasks.py.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Span = tuple[str, int, int]  # type, first word, last word
+
+# -------------------------------------------------------------------------------------------------- classes, numbers
+
+
+def classes(gold: Sequence[int], predicted: Sequence[int], labels: Sequence[str]) -> dict[str, Any]:
+    """One class each: accuracy, averages of precision, recall and F1, Matthews, the confusion matrix (rows: gold)."""
+    from sklearn import metrics
+
+    numbers = list(range(len(labels)))
+    report = metrics.classification_report(
+        gold, predicted, labels=numbers, target_names=list(labels), output_dict=True, zero_division=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a split with one class, on which Matthews is 0
+        matthews = float(metrics.matthews_corrcoef(gold, predicted))
+    micro = metrics.precision_recall_fscore_support(gold, predicted, average="micro", zero_division=0)
+    report["micro avg"] = {**dict(zip(("precision", "recall", "f1-score"), map(float, micro[:3]))), "support": float(len(gold))}
+    return {
+        "accuracy": float(metrics.accuracy_score(gold, predicted)),
+        "macro_f1": report["macro avg"]["f1-score"],
+        "micro_f1": report["micro avg"]["f1-score"],
+        "weighted_f1": report["weighted avg"]["f1-score"],
+        "matthews": matthews,
+        "classes": table_of(report, labels),
+        "confusion": metrics.confusion_matrix(gold, predicted, labels=numbers).tolist(),
+        "labels": list(labels),
+    }
+
+
+def several(gold: Any, predicted: Any, labels: Sequence[str]) -> dict[str, Any]:
+    """Several labels at once, tables of 0 and 1 (examples, labels): per label, and how many examples are right in all."""
+    from sklearn import metrics
+
+    report = metrics.classification_report(gold, predicted, target_names=list(labels), output_dict=True, zero_division=0)
+    return {
+        "micro_f1": report["micro avg"]["f1-score"],
+        "macro_f1": report["macro avg"]["f1-score"],
+        "weighted_f1": report["weighted avg"]["f1-score"],
+        "accuracy": float(metrics.accuracy_score(gold, predicted)),
+        "hamming_loss": float(metrics.hamming_loss(gold, predicted)),
+        "classes": table_of(report, labels),
+        "confusion": metrics.multilabel_confusion_matrix(gold, predicted).tolist(),
+        "labels": list(labels),
+    }
+
+
+def numbers(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]:
+    """Numeric targets: Pearson, Spearman, R² and the errors; a correlation with a constant is 0."""
+    from scipy import stats
+    from sklearn import metrics
+
+    varies = len(gold) > 1 and np.ptp(gold) > 0 and np.ptp(predicted) > 0
+    return {
+        "pearson": float(stats.pearsonr(gold, predicted)[0]) if varies else 0.0,
+        "spearman": float(stats.spearmanr(gold, predicted)[0]) if varies else 0.0,
+        "r2": float(metrics.r2_score(gold, predicted)) if len(gold) > 1 else float("nan"),
+        "rmse": float(metrics.root_mean_squared_error(gold, predicted)),
+        "mae": float(metrics.mean_absolute_error(gold, predicted)),
+        "points": [[float(a), float(b)] for a, b in zip(gold, predicted, strict=True)],
+    }
+
+
+def table_of(report: dict[str, Any], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall, f1, support of each label and of the averages, as plain numbers."""
+    averages = [name for name in ("micro avg", "macro avg", "weighted avg") if name in report]
+    rows = {**{name: report[name] for name in labels}, **{name: report[name] for name in averages}}
+    return {
+        name: {"precision": r["precision"], "recall": r["recall"], "f1": r["f1-score"], "support": int(r["support"])}
+        for name, r in rows.items()
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ spans
+
+
+def spans(tags: Sequence[str], strict: bool = False) -> list[Span]:
+    """The entities of one sentence's tags (B-x, I-x, O).
+
+    conlleval's reading, which is lenient: an I-x after O or after another type begins a span. strict (IOB2): only B-x does,
+    and an I-x that continues nothing is no part of any span.
+    """
+    found: list[Span] = []
+    kind, first = "", -1  # the open span; kind "" is none
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, name = tag.partition("-")
+        continues = prefix == "I" and kind == (name or "_") and first >= 0
+        if continues:
+            continue
+        if first >= 0:
+            found.append((kind, first, i - 1))
+            first = -1
+        if prefix == "B" or (prefix == "I" and not strict):
+            kind, first = name or "_", i
+    return found
+
+
+def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], strict: bool = False) -> dict[str, Any]:
+    """Precision, recall and F1 of spans over all sentences: per type, and micro, macro and weighted averages."""
+    right: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    answered: Counter[str] = Counter()
+    for g, p in zip(gold, predicted, strict=True):
+        truth, guess = set(spans(g, strict)), set(spans(p, strict))
+        asked.update(kind for kind, _, _ in truth)
+        answered.update(kind for kind, _, _ in guess)
+        right.update(kind for kind, _, _ in truth & guess)
+    kinds = sorted(asked | answered)
+    rows = {kind: prf(right[kind], answered[kind], asked[kind]) for kind in kinds}
+    micro = prf(right.total(), answered.total(), asked.total())
+    averages = {"micro avg": micro}
+    for name, weight in (("macro avg", dict.fromkeys(kinds, 1)), ("weighted avg", asked)):
+        total = sum(weight[kind] for kind in kinds) or 1
+        mean = {key: sum(rows[kind][key] * weight[kind] for kind in kinds) / total for key in ("precision", "recall", "f1")}
+        averages[name] = {**mean, "support": asked.total()}
+    return {"f1": micro["f1"], "precision": micro["precision"], "recall": micro["recall"], "classes": {**rows, **averages}}
+
+
+def prf(right: int, answered: int, asked: int) -> dict[str, Any]:
+    """precision = right/answered, recall = right/asked, F1 their harmonic mean; 0 where there is nothing to divide by."""
+    p, r = right / answered if answered else 0.0, right / asked if asked else 0.0
+    return {"precision": p, "recall": r, "f1": 2 * p * r / (p + r) if p + r else 0.0, "support": asked}
+
+
+# ---------------------------------------------------------------------------------------------------------- answers
+
+
+def normalized(answer: str) -> list[str]:
+    """The words of an answer without case, punctuation and articles."""
+    answer = "".join(c for c in answer.lower() if c not in set(string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", answer).split()
+
+
+def exact_match(predicted: str, gold: Sequence[str]) -> float:
+    """1 if the answer is one of the right ones."""
+    return float(any(normalized(predicted) == normalized(answer) for answer in gold))
+
+
+def answer_f1(predicted: str, gold: Sequence[str]) -> float:
+    """F1 of the words in common with the right answer that is nearest; with no answer on either side, 1 if on both."""
+
+    def one(answer: str) -> float:
+        a, b = normalized(predicted), normalized(answer)
+        if not a or not b:
+            return float(a == b)
+        common = (Counter(a) & Counter(b)).total()
+        return 2 * common / (len(a) + len(b))
+
+    return max(map(one, gold))
+
+
+def answers(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> dict[str, Any]:
+    """Exact match and F1 in percent, as the official script prints them; an unanswerable question's right answer is ""."""
+    em = np.array([exact_match(p, g) for g, p in zip(gold, predicted, strict=True)])
+    f1 = np.array([answer_f1(p, g) for g, p in zip(gold, predicted, strict=True)])
+    scores: dict[str, Any] = {"f1": 100 * float(f1.mean()), "exact_match": 100 * float(em.mean())}
+    has = np.array([any(g) for g in gold])
+    if not has.all():
+        for name, part in (("has_answer", has), ("no_answer", ~has)):
+            if part.any():
+                scores[f"{name}_f1"] = 100 * float(f1[part].mean())
+                scores[f"{name}_exact_match"] = 100 * float(em[part].mean())
+    return scores

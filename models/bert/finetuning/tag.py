@@ -1,0 +1,182 @@
+"""tag: a label for every word of a sentence, from CoNLL files. Named entities, parts of speech.
+
+The sub-word policy: a word's first piece carries its label, the others -100, at which nothing is asked; the prediction for
+the word is read at its first piece. Input and output are words; pieces never show.
+A sentence longer than the model's window is cut between words, and every word gets its tag.
+Read before: tasks.py. Read next: qa.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch import Tensor
+
+from ...tables import BadInput, listing
+from ..model import BertForTokenClassification
+from ..tokenizer import Tokenizer
+from . import baselines, metrics
+from .files import Sentence, read_conll
+from .tasks import IGNORED, Feature, Task
+
+ENTITY = re.compile(r"O|[BIES](-.+)?$")
+
+
+class Tag(Task):
+    """A label a word."""
+
+    name = "tag"
+    kind = BertForTokenClassification
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        """Span F1 for entities, accuracy for all other tags."""
+        return "f1" if self.entities else "accuracy"
+
+    @property
+    def entities(self) -> bool:
+        """Are the tags B-x, I-x and O? (Else a word's tag stands for itself, as parts of speech do.)"""
+        return "O" in self.labels and len(self.labels) > 1 and all(ENTITY.match(label) for label in self.labels)
+
+    # ---- examples
+
+    def read(self, path: str, labelled: bool = True) -> list[Sentence]:
+        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column if labelled else self.s.word_column)
+        if not labelled:
+            return [Sentence(s.words, [""] * len(s.words), s.where) for s in sentences]
+        tags = {tag for s in sentences for tag in s.tags}
+        if "O" in tags and len(tags) > 1 and all(ENTITY.match(tag) for tag in tags):
+            sentences = [Sentence(s.words, self.iob2(s), s.where) for s in sentences]
+        return sentences
+
+    def iob2(self, sentence: Sentence) -> list[str]:
+        """Every entity starts with B-: E- and S- (IOBES) become I- and B-; an I- that continues nothing is an error or IOB1."""
+        tags: list[str] = []
+        before = ("O", "")
+        for tag, where in zip(sentence.tags, sentence.where, strict=True):
+            prefix, _, kind = tag.partition("-")
+            if prefix in "IE" and (before[0] not in "BI" or before[1] != kind):
+                if prefix == "I" and not self.s.iob1:
+                    raise BadInput(
+                        f"{where}: {tag} continues no entity: the tag before it is "
+                        f"{sentence.tags[len(tags) - 1] if tags else 'the start of the sentence'}; an entity begins with "
+                        f"B-{kind} (--iob1 reads files in which it may begin with I-)"
+                    )
+                prefix = "B"
+            elif prefix == "S":
+                prefix = "B"
+            elif prefix == "E":
+                prefix = "I"
+            tags.append("O" if prefix == "O" else f"{prefix}-{kind}" if kind else prefix)
+            before = ("O", "") if prefix == "O" or tag[0] in "ES" else (prefix, kind)
+        return tags
+
+    def from_text(self, texts: Sequence[str]) -> list[Sentence]:
+        """Words are what spaces and punctuation leave."""
+        sentences = []
+        for i, text in enumerate(texts, 1):
+            words = re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text)
+            if not words:
+                raise BadInput(f"text {i}: is empty")
+            sentences.append(Sentence(words, [""] * len(words), [f"text {i}"] * len(words)))
+        return sentences
+
+    def learn(self, examples: list[Sentence]) -> None:
+        counts = Counter(tag for s in examples for tag in s.tags)
+        self.labels = sorted(counts, key=lambda tag: (tag != "O", tag.partition("-")[2], tag))
+        if self.entities:  # an entity of one word in training may have two elsewhere
+            kinds = dict.fromkeys(label.partition("-")[2] for label in self.labels if label != "O")
+            self.labels = ["O", *(f"{p}-{kind}" if kind else p for kind in kinds for p in "BI")]
+        if len(self.labels) < 2:
+            raise BadInput(f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one?")
+        self.set_class_weights([counts[label] for label in self.labels])
+
+    def check(self, examples: list[Sentence]) -> None:
+        known = set(self.labels)
+        for s in examples:
+            for tag, where in zip(s.tags, s.where, strict=True):
+                if tag not in known:
+                    there = listing(self.labels, 8)
+                    raise BadInput(f"{where}: the tag {tag!r} is not among those of the training file: {there}")
+
+    # ---- the model
+
+    def features(self, examples: list[Sentence], tokenizer: Tokenizer) -> list[Feature]:
+        """Pieces of the words, with the number of each first piece's word in ``extra`` as (place, word)."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        room = self.s.length - 2
+        features = []
+        for i, sentence in enumerate(examples):
+            pieces = [ids[:room] or [tokenizer.unk_id] for ids in tokenizer.encode_lines(sentence.words, special=False)]
+            for words in windows([len(p) for p in pieces], room):
+                ids: list[int] = []
+                target = []
+                firsts = []
+                for w in words:
+                    firsts.append((len(ids) + 1, w))
+                    label = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
+                    target += [label] + [IGNORED] * (len(pieces[w]) - 1)
+                    ids += pieces[w]
+                labelled = bool(sentence.tags[0])
+                features.append(Feature(i, *tokenizer.join(ids), [IGNORED, *target, IGNORED] if labelled else None, firsts))
+        return features
+
+    def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
+        labels = np.full((len(features), S), IGNORED, dtype=np.int64)
+        for row, f in zip(labels, features, strict=True):
+            row[: len(f.target)] = f.target
+        return minitorch.tensor(labels)
+
+    # ---- answers
+
+    def predictions(self, examples: list[Sentence], features: Sequence[Feature], rows: Sequence[Any]) -> list[list[str]]:
+        """The tags of each sentence's words."""
+        tags: list[list[str]] = [["O"] * len(s.words) for s in examples]
+        for f, row in zip(features, rows, strict=True):
+            best = row.argmax(-1)
+            for place, word in f.extra:
+                tags[f.example][word] = self.labels[best[place]]
+        return tags
+
+    def score(self, examples: list[Sentence], predictions: list[list[str]]) -> dict[str, Any]:
+        """Span F1 (and its strict IOB2 reading) for entities; for all tags what scikit-learn says of the words."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        gold = [number[tag] for s in examples for tag in s.tags]
+        guess = [number[tag] for tags in predictions for tag in tags]
+        words = metrics.classes(gold, guess, self.labels)
+        if not self.entities:
+            return words
+        found = metrics.span_scores([s.tags for s in examples], predictions)
+        strict = metrics.span_scores([s.tags for s in examples], predictions, strict=True)
+        return {**found, "strict_f1": strict["f1"], "accuracy": words["accuracy"], "words": words}
+
+    def shown(self, example: Sentence, prediction: list[str]) -> dict[str, Any]:
+        record: dict[str, Any] = {"words": example.words, "tags": prediction}
+        if self.entities:
+            spans = metrics.spans(prediction)
+            record["entities"] = [
+                {"type": kind, "text": " ".join(example.words[a : b + 1]), "first": a, "last": b} for kind, a, b in spans
+            ]
+        return record
+
+    def baselines(self) -> dict[str, Any]:
+        return baselines.for_tag(self)
+
+
+def windows(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Consecutive words whose pieces fit into ``room``."""
+    result: list[list[int]] = [[]]
+    used = 0
+    for word, n in enumerate(lengths):
+        if used + n > room and result[-1]:
+            result.append([])
+            used = 0
+        result[-1].append(word)
+        used += n
+    return result

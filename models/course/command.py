@@ -1,0 +1,170 @@
+"""``minitorch course``: list, start, check for learners; grade, release, export-nbgrader for instructors.
+
+Read before: handing_out.py, grader.py, reports.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import sys
+import tomllib
+from pathlib import Path
+
+from minitorch.files import write_text
+
+from ..tables import BadInput, count, listing
+from . import reports
+from .assignments import Assignment, all_assignments, find
+from .grader import Grade, grade
+from .handing_out import release, start
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommands."""
+    parser.epilog = reports.NO_SANDBOX
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    command("list", "the assignments, their tasks and points")
+    p = command("start", "get an assignment: handout, stub and visible tests in a folder of your own")
+    p.add_argument("name", metavar="NAME", help="name or number of the assignment")
+    p.add_argument("folder", metavar="DIR", type=Path, help="a folder to make")
+    p = command("check", "check your work: what passes, what is off and by how much, a hint for what comes next")
+    p.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("."), help="your folder (default: this one)")
+    p.add_argument("--hints", type=int, default=1, metavar="N", help="show the first N hints of the next task (default: 1)")
+    p.add_argument("--task", metavar="NUMBER", help="check this task alone, such as 1.2")
+    p = command("grade", "grade a folder of submissions, one folder a learner: table, feedback, CSV, Gradescope's results.json")
+    p.add_argument("folder", metavar="FOLDER_OF_SUBMISSIONS", type=Path)
+    p.add_argument("--assignment", metavar="NAME", help="grade this assignment alone; a learner without its file gets 0 points")
+    p.add_argument("--output", metavar="DIR", type=Path, default=Path("runs/grades"), help="where to (default: runs/grades)")
+    p = command("release", "write what learners get, without solutions and hidden tests, to a folder or a .zip")
+    p.add_argument("target", metavar="TARGET", type=Path)
+    p.add_argument("--assignment", metavar="NAME", help="this assignment alone")
+    p = command("export-nbgrader", "write the assignments as an nbgrader course (source/NAME/NAME.ipynb)")
+    p.add_argument("target", metavar="DIR", type=Path)
+    p.add_argument("--assignment", metavar="NAME", help="this assignment alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out the subcommand."""
+    if args.command == "list":
+        return show_list()
+    if args.command == "start":
+        return begin(find(args.name), args.folder)
+    if args.command in ("check", "grade") and importlib.util.find_spec("tokenizers") is None:
+        raise ModuleNotFoundError("the course trains a BERT", name="tokenizers")
+    if args.command == "check":
+        return check(args.folder, args.hints, args.task)
+    if args.command == "grade":
+        return grade_folder(args.folder, args.assignment, args.output)
+    chosen = [find(args.assignment)] if args.assignment else all_assignments()
+    if args.command == "release":
+        files = release(chosen, args.target)
+        what = f"{count(files, 'file')} for {count(len(chosen), 'assignment')}"
+        print(f"Wrote {what} to {args.target}: no solutions, no hidden tests.")
+        return 0
+    from .nbgrader_export import export
+
+    export(chosen, args.target)
+    print(f"Wrote an nbgrader course to {args.target}. Next: cd {args.target} && nbgrader generate_assignment {chosen[0].name}")
+    return 0
+
+
+def show_list() -> int:
+    """Name, title, tasks, points."""
+    for a in all_assignments():
+        print(f"{a.number}  {a.name:10} {a.title} ({reports.number(a.points())} points)")
+        for task in a.tasks:
+            print(f"       {task.number}  {task.title}: {', '.join(task.functions)} ({reports.number(a.points(task.number))})")
+    print("\nBegin with: minitorch course start scalar my-scalar")
+    return 0
+
+
+def begin(assignment: Assignment, folder: Path) -> int:
+    """Make the folder and say what to do in it."""
+    start(assignment, folder)
+    print(f"Assignment {assignment.number}, {assignment.title}, is in {folder}:")
+    print(f"    {folder / 'README.md'}  the handout: read it first")
+    print(f"    {folder / assignment.file}  write here, where NotImplementedError stands")
+    print(f"    {folder / 'visible_tests.py'}  what is tested, to read")
+    print(f"Then: minitorch course check {folder}")
+    return 0
+
+
+def check(folder: Path, hints: int, task: str | None) -> int:
+    """Run the visible tests on the file in the folder; 0 if all pass, else 1."""
+    assignment = assignment_in(folder)
+    if task is not None and task not in [t.number for t in assignment.tasks]:
+        raise BadInput(f"--task: {assignment.name} has no task {task}; it has {listing(t.number for t in assignment.tasks)}")
+    path = folder / assignment.file
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no such file; it is what this assignment's work goes into")
+    result = grade(assignment, path, hidden=False, tasks=None if task is None else [task])
+    if task is not None:
+        kept = tuple(t for t in assignment.tasks if t.number == task)
+        result.assignment = dataclasses.replace(assignment, tasks=kept)
+    print(reports.check_text(result, max(1, hints)))
+    return 0 if all(v.passed for v in result.verdicts) else 1
+
+
+def assignment_in(folder: Path) -> Assignment:
+    """Which assignment a learner's folder is: by the assignment.toml that ``start`` left, else by the name of the file."""
+    if folder.is_file():
+        raise BadInput(f"{folder} is a file; give the folder that it is in")
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: there is no such folder; minitorch course start NAME {folder} makes one")
+    known = all_assignments()
+    try:
+        with open(folder / "assignment.toml", "rb") as file:
+            names = [str(tomllib.load(file).get("file"))]
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        names = [a.file for a in known if (folder / a.file).is_file()]
+    found = [a for a in known if a.file in names]
+    if len(found) != 1:
+        what = "no assignment's file" if not found else f"the files of several ({listing(a.file for a in found)})"
+        raise BadInput(f"{folder} holds {what}; minitorch course start NAME DIR makes a folder for one")
+    return found[0]
+
+
+def grade_folder(folder: Path, name: str | None, output: Path) -> int:
+    """Grade every learner's folder, print the table, write the files."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: there is no such folder; it should hold one folder for each learner")
+    learners = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    if not learners:
+        raise BadInput(f"{folder} holds no folders; it should hold one for each learner, with the learner's file in it")
+    chosen = [find(name)] if name else all_assignments()
+    rows: list[tuple[str, dict[str, Grade]]] = []
+    for learner in learners:
+        grades = {}
+        for a in chosen:
+            if name or (learner / a.file).exists():
+                print(f"grading {learner.name}: {a.file}", file=sys.stderr)
+                grades[a.name] = grade(a, learner / a.file)
+        if not grades:
+            print(f"{learner.name}: none of {listing(a.file for a in chosen)} is there", file=sys.stderr)
+        rows.append((learner.name, grades))
+    used = [a for a in chosen if any(a.name in grades for _, grades in rows)]
+    write_reports(rows, output)
+    print(reports.table(rows, used))
+    print(f"\nWrote grades.csv, feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json to {output}")
+    print(reports.NO_SANDBOX)
+    return 0
+
+
+def write_reports(rows: list[tuple[str, dict[str, Grade]]], output: Path) -> None:
+    """The CSV for all, and for each learner the feedback and Gradescope's file."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / "grades.csv", reports.csv_text(rows))
+    for learner, grades in rows:
+        for name, result in grades.items():
+            for path, text in (
+                (output / "feedback" / learner / f"{name}.md", reports.feedback(learner, result)),
+                (output / "gradescope" / learner / name / "results.json", reports.gradescope(result)),
+            ):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, text)

@@ -1,0 +1,66 @@
+"""Handing out: a learner's own folder (``start``), and all stubs as a folder or a zip (``release``).
+
+What is handed out: handout, stub, visible tests, tasks with their hints. What is not: solutions, hidden tests, and the
+list of mutants, which quotes the solutions.
+Read before: assignments.py. Read next: reports.py.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from minitorch.files import write_bytes, write_text
+
+from ..tables import BadInput
+from .assignments import Assignment, solved_tasks
+
+EPOCH = (2024, 1, 1, 0, 0, 0)  # the same zip from the same sources
+
+
+def handed_out(assignment: Assignment) -> dict[str, str]:
+    """The files for the learner, by name."""
+    stub = assignment.stub
+    if solved_tasks(stub) or "SOLUTION" in stub:
+        raise RuntimeError(f"{assignment.file}: a solution marker is left in the stub; the markers do not match")
+    return {
+        "README.md": assignment.handout,
+        assignment.file: stub,
+        "visible_tests.py": assignment._read("visible_tests.py"),
+        "assignment.toml": assignment._read("assignment.toml"),
+    }
+
+
+def start(assignment: Assignment, folder: Path) -> list[Path]:
+    """Make the learner's folder; nothing that is there already is overwritten."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; give the name of a folder")
+    files = {folder / name: text for name, text in handed_out(assignment).items()}
+    there = [path for path in files if path.exists() or path.is_symlink()]
+    if there:
+        raise BadInput(f"{there[0]} is there already and is not overwritten; give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        write_text(path, text)
+    return list(files)
+
+
+def release(assignments: Sequence[Assignment], target: Path) -> int:
+    """Write all that is handed out to a new folder, or to one zip file if the target ends in .zip; return how many files."""
+    if target.exists() and (target.is_file() or any(target.iterdir())):
+        raise BadInput(f"{target} is there already and is not overwritten; give another name")
+    files = {f"{a.name}/{name}": text for a in assignments for name, text in handed_out(a).items()}
+    if target.suffix != ".zip":
+        for name, text in files.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            write_text(target / name, text)
+        return len(files)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), text.encode())
+    write_bytes(target, content.getvalue())
+    return len(files)

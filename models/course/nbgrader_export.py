@@ -1,0 +1,113 @@
+"""The assignments as an nbgrader course: notebooks with nbgrader's own cell metadata and markers.
+
+source/NAME/NAME.ipynb has the handout, one solution cell a function, and one graded cell a test; what stands between
+### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS nbgrader removes from what learners get, and puts back when it grades.
+The kernel needs minitorch-engine installed: a graded cell calls ``verify`` below. nbgrader runs learner and test in one
+process, so it is easier to fool than ``minitorch course grade``.
+Read before: assignments.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from minitorch.files import write_text
+
+from ..tables import BadInput
+from .assignments import BEGIN, END, Assignment, find
+from .testing import Test, complaint, decode, encode
+
+CONFIG = '''"""The configuration of an nbgrader course."""
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "minitorch"
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError('this is yours to write')"}
+c.ExecutePreprocessor.timeout = 60
+'''
+
+
+def verify(assignment: str, test: str, names: dict[str, Any]) -> None:
+    """Run one test with what a notebook has defined; AssertionError says what is off and by how much."""
+    found = next(t for t in find(assignment).tests if t.name == test)
+    values = {str(label): decode(encode(value)) for label, value in found.run(SimpleNamespace(**names)).items()}
+    problems = [f"{label}: {wrong}" for label, right in found.answers.items() if (wrong := complaint(values[label], right))]
+    if problems:
+        raise AssertionError("\n".join([found.about, *problems]))
+
+
+def export(assignments: Sequence[Assignment], target: Path) -> None:
+    """Write nbgrader_config.py and source/NAME/NAME.ipynb for each assignment to a new folder."""
+    if target.exists() and (target.is_file() or any(target.iterdir())):
+        raise BadInput(f"{target} is there already and is not overwritten; give another name")
+    for a in assignments:
+        folder = target / "source" / a.name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / f"{a.name}.ipynb", json.dumps(notebook(a), indent=1, ensure_ascii=False) + "\n")
+    write_text(target / "nbgrader_config.py", CONFIG)
+
+
+def notebook(assignment: Assignment) -> dict[str, Any]:
+    """The whole notebook: handout, the source cut into cells, each task's tests after its last function."""
+    cells = [_cell("markdown", "handout", _handout(assignment))]
+    pieces = _pieces(assignment.source)
+    last = {task: i for i, (task, _) in enumerate(pieces) if task}
+    for i, (task, text) in enumerate(pieces):
+        cells.append(_cell("code", f"code-{i:02}", text, solution=task is not None))
+        if task and last[task] == i:
+            cells += [_test_cell(assignment, t) for t in assignment.tests if t.task == task]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _handout(assignment: Assignment) -> str:
+    how = "**In this notebook** the file's functions stand in cells of their own; run the cells below each to check them."
+    return f"{assignment.handout}\n{how}\n"
+
+
+def _pieces(source: str) -> list[tuple[str | None, str]]:
+    """The source cut between top-level statements: (task, text) where something is to be written, (None, text) elsewhere."""
+    lines = source.splitlines()
+    pieces: list[tuple[str | None, str]] = []
+    start = 0
+    for node in ast.parse(source).body:
+        end = node.end_lineno or 0
+        while end < len(lines) and lines[end].strip().startswith(END):  # a comment after the last statement of a function
+            end += 1
+        text = "\n".join(lines[start:end]).strip("\n")
+        start = end
+        task = text.partition(f"{BEGIN} ")[2].partition(":")[0] or None
+        plain = "\n".join(line.partition(BEGIN)[0] + BEGIN if BEGIN in line else line for line in text.splitlines())
+        if pieces and task is None and pieces[-1][0] is None:
+            pieces[-1] = (None, pieces[-1][1] + "\n\n\n" + plain)
+        else:
+            pieces.append((task, plain))
+    return pieces
+
+
+def _test_cell(assignment: Assignment, test: Test) -> dict[str, Any]:
+    call = f'verify("{assignment.name}", "{test.name}", globals())'
+    lines = [
+        f"# Task {test.task}: {'a hidden test' if test.hidden else test.about}",
+        "from models.course.nbgrader_export import verify",
+        "",
+    ]
+    lines += ["### BEGIN HIDDEN TESTS", call, "### END HIDDEN TESTS"] if test.hidden else [call]
+    return _cell("code", f"test-{test.name.replace('_', '-')}"[:60], "\n".join(lines), points=test.points)
+
+
+def _cell(kind: str, name: str, text: str, solution: bool = False, points: float | None = None) -> dict[str, Any]:
+    graded = points is not None
+    about: dict[str, Any] = {
+        "grade": graded, "grade_id": name, "locked": not solution, "schema_version": 3, "solution": solution, "task": False,
+    }  # fmt: skip
+    if graded:
+        about["points"] = points
+    cell: dict[str, Any] = {
+        "cell_type": kind, "id": name, "metadata": {"nbgrader": about}, "source": text.splitlines(keepends=True),
+    }  # fmt: skip
+    return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}

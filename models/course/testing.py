@@ -1,0 +1,250 @@
+"""How a test of an assignment is written: in two halves that never meet in one process.
+
+    @task("1.2", points=2)
+    def product_rule(m):
+        "d(xy)/dx = y"
+        value, (dx, dy) = m.mul(3.0, 5.0)           # runs where the learner's module m is, and returns plain numbers
+        return {"xy": value, "dx: g·y": dx(2.0)}
+
+    @product_rule.expects
+    def _():
+        return {"xy": 15.0, "dx: g·y": 10.0}        # runs in the grader, which never imports the learner's code
+
+So an object that claims to equal everything, or a NumPy that was tampered with, has nothing to lie to. What is expected may
+also be a function of the value that returns None or a complaint. ``close(...)`` sets tolerances and asks for a dtype.
+Read next: subject.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import functools
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LARGEST = 1 << 24  # bytes of one returned value
+NUMBERS = (int, float, np.number, np.bool_, np.ndarray, list, tuple)
+
+
+@dataclass
+class Test:
+    """One test: the half that runs with the learner's module, and the half that knows what should come out."""
+
+    task: str
+    points: float
+    run: Callable[[Any], dict[str, Any]]
+    hidden: bool = False
+    expected: Callable[[], dict[str, Any]] | None = None
+    __test__ = False  # not pytest's
+
+    @property
+    def name(self) -> str:
+        """Its name in reports."""
+        return self.run.__name__
+
+    @property
+    def about(self) -> str:
+        """One line on what it checks."""
+        return (self.run.__doc__ or self.name.replace("_", " ")).strip()
+
+    def expects(self, function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+        """Decorate the function that returns what should come out, under the same labels."""
+        self.expected = function
+        return function
+
+    @functools.cached_property
+    def answers(self) -> dict[str, Any]:
+        """What should come out; computed once."""
+        assert self.expected is not None, f"the test {self.name} does not say what it expects"
+        return self.expected()
+
+
+def task(number: str, points: float) -> Callable[[Callable[[Any], dict[str, Any]]], Test]:
+    """Make a test of a function that takes the learner's module and returns {label: number or array}."""
+    return lambda run: Test(number, points, run)
+
+
+@dataclass
+class close:
+    """An expected value with tolerances of its own: |got - value| ≤ atol + rtol |value|; and perhaps a dtype."""
+
+    value: Any
+    rtol: float = 1e-6
+    atol: float = 1e-9
+    dtype: Any = None
+    because: str = field(default="")  # said after "off by"
+
+
+def single(value: Any, rtol: float = 2e-5, atol: float = 2e-6) -> close:
+    """An expected value in float32."""
+    return close(value, rtol, atol, np.float32)
+
+
+# --------------------------------------------------------------------------- helpers for the half that runs with m
+
+
+def raises(function: Callable[..., Any], *args: Any, **options: Any) -> str:
+    """The name of the exception that the call ends with, or "no error"; a stub's NotImplementedError goes through."""
+    try:
+        function(*args, **options)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return type(error).__name__
+    return "no error"
+
+
+def stopwatch(functions: Iterable[Callable[[Any], Any]], inputs: Iterable[Any], _clock: Any = time.thread_time) -> list[float]:
+    """The least processor time that each function takes for one input; they take turns, so that a busy moment hits them alike."""
+    functions = list(functions)
+    best = [math.inf] * len(functions)
+    for x in inputs:
+        for i, function in enumerate(functions):
+            start = _clock()
+            function(x)
+            best[i] = min(best[i], _clock() - start)
+    return best
+
+
+# ------------------------------------------------------------------------------------------- loading test files
+
+
+def load_tests(path: Path, hidden: bool) -> list[Test]:
+    """The tests of a file, in order, with both halves."""
+    names: dict[str, Any] = {"__name__": path.stem}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+    tests = [value for value in names.values() if isinstance(value, Test)]
+    for test in tests:
+        test.hidden = hidden
+    return tests
+
+
+def without_answers(source: str) -> str:
+    """The source of a test file without the functions that say what is expected: all that the learner's process gets."""
+    tree = ast.parse(source)
+
+    def expects(node: ast.stmt) -> bool:
+        return isinstance(node, ast.FunctionDef) and any(
+            isinstance(mark, ast.Attribute) and mark.attr == "expects" for mark in node.decorator_list
+        )
+
+    answers = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and (expects(node) or node.name.startswith("true_"))
+    ]
+    tree.body = [node for node in tree.body if node not in answers]
+    return ast.unparse(tree)
+
+
+# ---------------------------------------------------------------------------------- values between the processes
+
+
+def encode(value: Any) -> Any:
+    """A number, a text, None or an array of numbers, as JSON can carry it; anything else is a TypeError."""
+    if value is None or type(value) in (bool, str):
+        return {"plain": value}
+    if type(value) in (list, tuple) and all(type(v) is int for v in value):
+        return {"plain": list(value)}
+    if not isinstance(value, NUMBERS):
+        raise TypeError(f"returned {describe(value)} where a number or an array of numbers is needed")
+    array = np.asarray(value)
+    if type(array) is not np.ndarray or array.dtype.kind not in "fiub":
+        raise TypeError(f"returned {describe(value)} where a number or an array of numbers is needed")
+    if array.nbytes > LARGEST:
+        raise TypeError(f"returned {array.nbytes:,} bytes where far fewer are expected (shape {array.shape})")
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
+
+
+def describe(value: Any) -> str:
+    """The kind of a value, in words."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def decode(entry: Any) -> Any:
+    """What ``encode`` was given; ValueError for anything that it did not write."""
+    if not isinstance(entry, dict):
+        raise ValueError("not a value")
+    if "plain" in entry:
+        return entry["plain"]
+    dtype = np.dtype(str(entry["dtype"]))
+    if dtype.kind not in "fiub" or len(str(entry["data"])) > 2 * LARGEST:
+        raise ValueError("not a value")
+    shape = tuple(int(n) for n in entry["shape"])
+    return np.frombuffer(base64.b64decode(entry["data"]), dtype).reshape(shape)
+
+
+# -------------------------------------------------------------------------------------------- what is off, and how
+
+
+def complaint(got: Any, expected: Any) -> str | None:
+    """None if the value is right, else what is off and by how much."""
+    if callable(expected):
+        return expected(got)
+    if not isinstance(expected, close):
+        expected = close(expected)
+    right = expected.value
+    if right is None or isinstance(right, str | bool) or isinstance(got, str | bool) or got is None:
+        plain = bool(got) if isinstance(got, np.ndarray) and got.dtype == bool and got.shape == () else got
+        same = type(plain) is type(right) and plain == right
+        return None if same else f"yours is {_short(plain)}, it should be {_short(right)}{_because(expected)}"
+    x, y = np.asarray(got), np.asarray(right)
+    if x.shape != y.shape:
+        return f"yours has shape {x.shape}, it should have {y.shape}{_because(expected)}"
+    if expected.dtype is not None and x.dtype != np.dtype(expected.dtype):
+        return f"yours has dtype {x.dtype}, it should have {np.dtype(expected.dtype)}{_because(expected)}"
+    return _numbers(x.astype(np.float64), y.astype(np.float64), expected)
+
+
+def _numbers(x: np.ndarray, y: np.ndarray, expected: close) -> str | None:
+    with np.errstate(all="ignore"):
+        same = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= expected.atol + expected.rtol * np.abs(y))
+        same &= np.isfinite(x) | ~np.isfinite(y)
+        if same.all():
+            return None
+        off = np.where(same, 0, np.abs(x - y))
+        off = np.where(np.isnan(off), np.inf, off)
+        at = np.unravel_index(int(off.argmax()), off.shape)
+        where = f" at [{', '.join(str(int(i)) for i in at)}]" if x.ndim else ""
+        count = f" ({int((~same).sum())} of {same.size} elements)" if x.size > 1 else ""
+        by = f"off by {off[at]:.3g}" if np.isfinite(off[at]) else "not finite" if not np.isfinite(x[at]) else "finite"
+        return f"{by}{where}: yours {x[at]:.7g}, should be {y[at]:.7g}{count}{_likeness(x, y)}{_because(expected)}"
+
+
+def _likeness(x: np.ndarray, y: np.ndarray) -> str:
+    """A remark on how the wrong values are related to the right ones, if it is plain to see."""
+
+    def alike(a: np.ndarray, b: np.ndarray) -> bool:
+        return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-7)
+
+    if not x.size or not np.isfinite(x).all() or not np.isfinite(y).all() or not y.any():
+        return ""
+    if not x.any():
+        return "; yours is 0 everywhere" if x.size > 1 else ""
+    if alike(x, -y):
+        return "; yours has the opposite sign"
+    if y.ndim >= 2 and x.shape[-1] == x.shape[-2] and alike(x.swapaxes(-1, -2), y):
+        return "; yours is the transpose"
+    factor = float((x * y).sum() / (y * y).sum())
+    if y.size > 1 and factor and alike(x, factor * y):
+        return f"; yours is {factor:.6g} times the right one everywhere"
+    difference = x - y
+    if y.size > 1 and np.allclose(difference, difference.flat[0], rtol=1e-4):
+        return f"; yours is the right one {difference.flat[0]:+.6g} everywhere"
+    return ""
+
+
+def _because(expected: close) -> str:
+    return f"; {expected.because}" if expected.because else ""
+
+
+def _short(value: Any) -> str:
+    text = np.array2string(value, precision=6, threshold=8) if isinstance(value, np.ndarray) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,292 @@
+"""A small BERT that is trained for a few steps, with the learner's functions in the place of the library's.
+
+Each ``losses_with_...`` puts an assignment's functions where the library has its own for the length of a ``with`` block,
+trains, and returns the losses; ``losses()`` is the same with nothing replaced, which is what must come out.
+Read before: models/bert/model.py. Read next: lessons/assignments/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import minitorch
+from minitorch import Tensor, autograd, kernels, optim
+from minitorch.nn import functional as F
+
+STEPS = 6
+LENGTH, BATCH, VOCABULARY, MASK = 12, 4, 40, 1
+
+
+def model_and_batch() -> tuple[Any, dict[str, Tensor]]:
+    """The model and one batch of "sentences": the same every time."""
+    from models.bert.config import BertConfig
+    from models.bert.model import BertForMaskedLM
+
+    minitorch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=LENGTH, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, hidden_act="gelu_new",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    ids = rng.integers(3, VOCABULARY, (BATCH, LENGTH))
+    chosen = rng.random(ids.shape) < 0.25
+    chosen[:, 1] = True
+    seen = np.ones_like(ids)
+    seen[0, 8:] = 0
+    chosen &= seen == 1
+    batch = {
+        "input_ids": Tensor(np.where(chosen, MASK, ids)),
+        "attention_mask": Tensor(seen),
+        "labels": Tensor(np.where(chosen, ids, -100)),
+    }
+    return BertForMaskedLM(config), batch
+
+
+def losses(
+    optimizer: Callable[[Any], Any] | None = None,
+    before_step: Callable[[Any], None] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> np.ndarray:
+    """The loss before each of a few AdamW steps on the batch."""
+    model, batch = model_and_batch()
+    step = optimizer(model.parameters()) if optimizer else optim.AdamW(model.parameters(), lr=1e-2)
+    history = []
+    for _ in range(STEPS):
+        loss = model(**batch).loss
+        step.zero_grad()
+        loss.backward()
+        if before_step:
+            before_step(model)
+        step.step()
+        if after_step:
+            after_step()
+        history.append(loss.item())
+    return np.array(history)
+
+
+@contextlib.contextmanager
+def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
+    """Within the block ``place.name`` is the given function, for each triple; yields the list of the names that were called.
+
+    A name that is never called is an error: then what ran was the library's own.
+    """
+    called: list[str] = []
+
+    def noted(name: str, function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            called.append(name)
+            return function(*args, **options)
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for place, name, function in places:
+            stack.enter_context(mock.patch.object(place, name, noted(name, function)))
+        yield called
+    unused = {name for _, name, _ in places} - set(called)
+    if unused:
+        raise RuntimeError(f"BERT ran without calling {', '.join(sorted(unused))}: this is a mistake of the course, not yours")
+
+
+# ------------------------------------------------------------------------------------------- 1: scalar autograd
+
+
+class _Step:
+    """A node of the library's graph as assignment 1 knows nodes: parents, pullbacks, grad."""
+
+    def __init__(self, node: Any) -> None:
+        self.node, self.parents, self.pullbacks, self.grad = node, (), (), 0.0
+
+
+def losses_with_scalar_engine(m: Any) -> np.ndarray:
+    """The learner's topological_order and backward walk the graph of BERT."""
+
+    def backward(loss: Tensor) -> None:
+        assert loss.node is not None
+        steps = _steps(loss.node)
+        m.backward(steps[loss.node])
+        for node, step in steps.items():
+            if type(node) is autograd.Leaf:
+                node.receive(np.asarray(step.grad, node.dtype).reshape(node.shape), False)
+
+    with replaced((Tensor, "backward", backward)):
+        return losses()
+
+
+def _steps(root: Any) -> dict[Any, _Step]:
+    """A _Step for each node from which ``root`` was computed, with broadcasting undone on the way to each parent."""
+    order, _ = autograd.youngest_first([root], None)
+    steps = {node: _Step(node) for node in order}
+    for node, step in steps.items():
+        edges = [(i, parent) for i, parent in enumerate(node.parents) if parent is not None]
+        step.parents = tuple(steps[parent] for _, parent in edges)
+        step.pullbacks = tuple(_edge(node, i) for i, _ in edges)
+    return steps
+
+
+def _edge(node: Any, i: int) -> Callable[[Any], Any]:
+    parent = node.parents[i]
+
+    def pullback(g: Any) -> Any:
+        g = np.asarray(g, node.dtype)
+        g = np.broadcast_to(g, node.shape) if node.shape is not None else g
+        contribution = autograd.pull_back(node, node.parents, g, False)[i]
+        return autograd.undo_broadcast(np.asarray(contribution), parent.shape)
+
+    return pullback
+
+
+# ------------------------------------------------------------------------------------------ 2: tensor operations
+
+
+def losses_with_tensor_operations(m: Any) -> np.ndarray:
+    """The learner's undo_broadcast, matmul and take_rows inside of the engine."""
+
+    def matmul(a: Any, b: Any) -> Any:
+        return m.matmul(a, b)
+
+    def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+        y = product(x, weight.mT)
+        return y if bias is None else y + bias
+
+    def embedding(input: Any, weight: Any, *_: Any) -> Any:
+        return rows(weight, index=input.array)
+
+    product = autograd.op(matmul)
+    rows = autograd.op(lambda table, *, index: m.take_rows(table, index))
+    with replaced(
+        (autograd, "undo_broadcast", lambda g, shape: m.undo_broadcast(g, tuple(shape))),
+        (F, "linear", linear),
+        (F, "embedding", embedding),
+    ):
+        return losses()
+
+
+# ------------------------------------------------------------------------------------ 3: the engine and optimisers
+
+CLIP, WARMUP = 0.5, 2
+
+
+def losses_with_engine(m: Any) -> np.ndarray:
+    """The learner's accumulate in the engine, and AdamW, clipping and schedule after it."""
+
+    class Learners(optim.Optimizer):
+        def update(self, p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+            t = state["steps"] = state.get("steps", -1) + 1
+            lr = 1e-2 * m.warmup_linear(t, WARMUP, STEPS)
+            m.adamw_step(p, g, state.setdefault("learner", {}), lr, (0.9, 0.999), 1e-8, 0.01)
+
+    library = autograd.accumulate
+
+    def accumulate(pending: Any, owned: Any, node: Any, g: Any, **fresh: Any) -> None:
+        if type(g) is dict:
+            return library(pending, owned, node, g, **fresh)
+        g = autograd.undo_broadcast(g, node.shape) if g.shape != node.shape else g
+        return m.accumulate(pending, node, g.astype(node.dtype, copy=False))
+
+    def clip(model: Any) -> None:
+        m.clip_gradients([p.grad.array for p in dict.fromkeys(model.parameters()) if p.grad is not None], CLIP)
+
+    with replaced((autograd, "accumulate", accumulate)):
+        return losses(lambda parameters: Learners(parameters, {}), clip)
+
+
+def losses_with_schedule() -> np.ndarray:
+    """The library's own for the same run."""
+    from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
+
+    schedules = []
+
+    def optimizer(parameters: Any) -> Any:
+        step = optim.AdamW(parameters, lr=1e-2)
+        schedules.append(get_linear_schedule_with_warmup(step, WARMUP, STEPS))
+        return step
+
+    def clip(model: Any) -> None:
+        minitorch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+
+    return losses(optimizer, clip, lambda: schedules[0].step())
+
+
+# --------------------------------------------------------------------------- 4: softmax, LayerNorm and attention
+
+
+def losses_with_attention(m: Any) -> np.ndarray:
+    """The learner's heads, attention, softmax and LayerNorm inside of the model."""
+    from models.bert.model import BertSelfAttention
+
+    softmax = autograd.op(lambda x, *, axis: m.softmax(x, axis))
+    layer_norm = autograd.op(lambda x, weight, bias, *, eps: m.layer_norm(x, weight, bias, eps))
+    attention = autograd.op(lambda q, k, v, *, mask: m.attention(q, k, v, mask))
+    split = autograd.op(lambda x, *, heads: (m.split_heads(x, heads), m.merge_heads))
+    merge = autograd.op(lambda x: (m.merge_heads(x), lambda g: m.split_heads(g, x.shape[1])))
+    found: dict[str, int] = {}
+
+    def forward(self: Any, x: Any, mask: Any, output_attentions: bool) -> Any:
+        q, k, v = (split(part(x), heads=self.heads) for part in (self.query, self.key, self.value))
+        raw_mask = None if mask is None else mask.array
+        if not found:  # the first layer's first call also shows that softmax is the one that attention is made of
+            found["softmax"] = 1
+            scores = q @ k.mT * (q.shape[-1] ** -0.5)
+            scores = scores if mask is None else scores + mask
+            return merge(softmax(scores, axis=-1) @ v), None
+        return merge(attention(q, k, v, mask=raw_mask)), None
+
+    def norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+        return layer_norm(x, weight, bias, eps=eps)
+
+    with replaced((BertSelfAttention, "forward", forward), (F, "layer_norm", norm)):
+        return losses()
+
+
+# ------------------------------------------------------------------------- 5: masking, the loss and the head of BERT
+
+
+def losses_with_head(m: Any) -> np.ndarray:
+    """The learner's padding mask, head and loss inside of the model."""
+    from models.bert import model
+
+    head = autograd.op(lambda h, embeddings, bias: m.mlm_head(h, embeddings, bias))
+
+    def loss_formula(logits: Any, *, labels: Any) -> Any:
+        loss, pullback = m.mlm_loss(logits, labels)
+        return np.asarray(loss, logits.dtype), lambda g: pullback(float(g))
+
+    loss = autograd.op(loss_formula)
+
+    def masked_lm(decoder: Any, hidden: Any, labels: Any) -> Any:
+        logits = head(decoder.transform(hidden), decoder.decoder.weight, decoder.decoder.bias)  # (B, S, V)
+        return loss(logits, labels=labels.array), logits
+
+    def additive_mask(attention_mask: Any, x: Any) -> Any:
+        return None if attention_mask is None else Tensor(m.padding_mask(attention_mask.array, x.dtype))
+
+    with replaced((model, "masked_lm", masked_lm), (model, "additive_mask", additive_mask)):
+        return losses()
+
+
+# ----------------------------------------------------------------------------------------------- 6: fast kernels
+
+
+def losses_with_kernels(m: Any) -> np.ndarray:
+    """The learner's GELU as the library's kernel, and the learner's Adam as the optimiser."""
+
+    class Learners(optim.Optimizer):
+        def update(self, p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+            if not state:
+                state.update(t=0, m=np.zeros_like(p), v=np.zeros_like(p))
+            state["t"] += 1
+            m.fast_adam(p, g, state["m"], state["v"], state["t"], 1e-2, 0.9, 0.999, 1e-8)
+
+    with kernels.use(gelu_tanh=lambda x: m.fast_gelu(x)):
+        return losses(lambda parameters: Learners(parameters, {}))
+
+
+def losses_with_adam() -> np.ndarray:
+    """The library's own for the same run."""
+    return losses(lambda parameters: optim.Adam(parameters, lr=1e-2))

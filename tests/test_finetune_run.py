@@ -1,0 +1,416 @@
+"""Fine-tuning runs: the loop equals PyTorch's, learns, resumes bit-equal, keeps the best, reports, predicts."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import minitorch
+from minitorch.parallel import Workers
+from models import bert
+from models.bert import finetuning
+from models.bert.finetuning import report, tasks
+from models.bert.finetuning.documentation import tagged
+from models.bert.finetuning.qa import best_window, window_starts
+from models.bert.finetuning.run import Run
+from models.bert.finetuning.tag import windows
+from models.cli import main
+from models.tables import BadInput
+from tests import finetune_cases as cases
+
+each_task = pytest.mark.parametrize("task", list(cases.WRITERS))
+
+
+def weights(job):
+    """All weights by name."""
+    return {name: value.numpy().copy() for name, value in job.model.state_dict().items()}
+
+
+def quiet(**settings):
+    """A run that says nothing."""
+    return Run(settings.pop("settings"), say=lambda text: None, **settings)
+
+
+# ------------------------------------------------------------------------------------------------------ the numbers
+
+
+@each_task
+def test_50_steps_equal_hugging_face_frozen(tmp_path, task):
+    """Same weights, data order and hyperparameters: the losses that PyTorch gave."""
+    _, _, _, losses = cases.ours_50_steps(task, tmp_path)
+    np.testing.assert_allclose(losses, json.loads(cases.FROZEN.read_text())[task], atol=2e-5)
+
+
+@pytest.mark.slow
+@each_task
+def test_50_steps_equal_hugging_face(tmp_path, task):
+    """The same, with PyTorch at hand."""
+    pytest.importorskip("transformers")
+    job, start, batches, losses = cases.ours_50_steps(task, tmp_path)
+    np.testing.assert_allclose(losses, cases.theirs_50_steps(job, start, batches), atol=1e-5)
+
+
+@each_task
+def test_micro_batches_change_nothing(tmp_path, task):
+    """Accumulated, on threads or all at once: the same step, also where parts hold different numbers of labels."""
+    results = []
+    for parts in (1, 2, 3):
+        job = cases.run(task, tmp_path, n=24, accumulate=parts, label_smoothing=0.1)
+        with Workers(1) as workers:
+            job.model.train()
+            loss = job.trainer.one_step(job.trainer.features[:7], workers)
+        results.append((loss, {name: p.grad.numpy().copy() for name, p in job.model.named_parameters() if p.grad is not None}))
+    for loss, gradients in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        for name, value in gradients.items():
+            np.testing.assert_allclose(value, results[0][1][name], atol=1e-6)
+
+
+def test_weighted_and_smoothed_losses_equal_pytorch(tmp_path):
+    """Classes and several labels."""
+    torch = pytest.importorskip("torch")
+    job = cases.run("classify", tmp_path, class_weights="neg=1,pos=3", label_smoothing=0.1)
+    batch = job.task.batch(job.trainer.features[:6], job.tokenizer)
+    loss, output = job.task.loss(job.model, batch)
+    logits, labels = torch.tensor(output.logits.detach().numpy()), torch.tensor(batch["labels"].numpy())
+    expected = torch.nn.functional.cross_entropy(logits, labels, torch.tensor([1.0, 3.0]), label_smoothing=0.1)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert job.task.weight(batch) == pytest.approx(float((1 + 2 * labels).sum()))
+
+
+def test_balanced_weights_are_scikit_learns(tmp_path):
+    """n / (classes · n_class)"""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    job = cases.run("classify", tmp_path, n=30, class_weights="balanced")
+    targets = [job.task.target(e) for e in job.data.train]
+    np.testing.assert_allclose(
+        job.task.class_weight, compute_class_weight("balanced", classes=np.arange(2), y=targets), rtol=1e-6
+    )
+
+
+@each_task
+def test_padding_changes_nothing(tmp_path, task):
+    """A text alone and beside longer ones."""
+    job = cases.run(task, tmp_path)
+    rows, _ = job.trainer.answer(job.trainer.features)
+    for i in (0, 3, 11):
+        alone, _ = job.trainer.answer(job.trainer.features[i : i + 1])
+        for a, b in zip(np.atleast_2d(alone[0]), np.atleast_2d(rows[i]), strict=False):
+            n = min(len(a), len(b))
+            np.testing.assert_allclose(np.asarray(a)[:n], np.asarray(b)[:n], atol=2e-5)
+
+
+# ----------------------------------------------------------------------------------------------- learning, resuming
+
+
+@pytest.mark.parametrize(("task", "least"), [("classify", 0.85), ("tag", 0.9), ("qa", 60.0), ("choice", 0.85)])
+def test_each_task_is_learnt(tmp_path, task, least):
+    """A small BERT from random weights gets it; the best checkpoint is what the folder holds, for Hugging Face's names too."""
+    job = cases.run(task, tmp_path, n=300, epochs=8, lr=5e-3)
+    job.train()
+    assert job.trainer.best >= least
+    _, scores, _ = job.trainer.report_on(job.data.dev)
+    assert scores[job.trainer.metric] == pytest.approx(job.trainer.best)
+    config = bert.BertConfig.from_json_file(tmp_path / "out" / "config.json")
+    if task in ("classify", "tag"):
+        assert list(config.id2label.values()) == job.task.labels
+    predictor = finetuning.load(tmp_path / "out")
+    records = predictor.file(job.s.dev)
+    rows, _ = job.trainer.answer(job.trainer.dev_features)
+    expected = [
+        job.task.shown(e, p)
+        for e, p in zip(job.data.dev, job.task.predictions(job.data.dev, job.trainer.dev_features, rows), strict=True)
+    ]
+    key = {"tag": "tags"}.get(task, "prediction")
+    assert [r[key] for r in records] == [r[key] for r in expected]
+
+
+class Stop(Exception):
+    """What ends a run in the middle."""
+
+
+@each_task
+def test_a_resumed_run_is_bit_equal(tmp_path, task):
+    """With dropout, threads and early stopping on: the state at any step is all that the rest depends on."""
+    options = {"n": 40, "epochs": 2, "dropout": 0.1, "threads": 2, "save_every": 1, "patience": 5}
+    whole = cases.run(task, tmp_path, **options)
+    whole.train()
+    broken = quiet(settings=dataclasses.replace(whole.s, output=str(tmp_path / "broken")))
+    save = broken.save_state
+
+    def stop_at_7():
+        save()
+        if broken.trainer.step == 7:
+            raise Stop
+
+    broken.trainer.on_state = stop_at_7
+    with pytest.raises(Stop):
+        broken.trainer.train()
+    going_on = quiet(settings=dataclasses.replace(whole.s, output=str(tmp_path / "broken")))
+    going_on.load_state()
+    assert going_on.trainer.step == 7
+    going_on.train()
+    for name, value in weights(whole).items():
+        np.testing.assert_array_equal(value, weights(going_on)[name])
+    assert going_on.trainer.metrics == whole.trainer.metrics
+
+
+def test_resume_wants_the_same_files(tmp_path):
+    """A changed file is refused."""
+    job = cases.run("classify", tmp_path)
+    job.save_state()
+    cases.write_classify(tmp_path / "train.tsv", 48, seed=9)
+    with pytest.raises(BadInput, match="that run was on other files, or they have changed"):
+        quiet(settings=job.s).load_state()
+
+
+def test_early_stopping_and_the_best_checkpoint(tmp_path):
+    """With a metric that cannot get better it stops after ``patience`` more evaluations; the first one is kept."""
+    job = cases.run("classify", tmp_path, epochs=9, patience=2, lr=1e-12)
+    job.train()
+    assert len(job.trainer.metrics) == 3
+    assert [line["best"] for line in job.trainer.metrics] == [True, False, False]
+
+
+def test_loss_as_the_metric_is_best_when_smallest(tmp_path):
+    """--metric loss"""
+    job = cases.run("classify", tmp_path, epochs=4, metric="loss", lr=5e-3)
+    job.train()
+    assert job.trainer.best == min(line["dev_loss"] for line in job.trainer.metrics)
+    with pytest.raises(BadInput, match="there is no such metric for this task; there are accuracy"):
+        cases.run("classify", tmp_path, metric="pearson")
+
+
+def test_frozen_layers_do_not_move(tmp_path):
+    """--freeze 1: embeddings and the first layer; -1: embeddings alone."""
+    for layers, still in ((1, ("embeddings", "layer.0.")), (-1, ("embeddings",))):
+        job = cases.run("classify", tmp_path, freeze=layers, lr=1e-2)
+        before = weights(job)
+        job.trainer.train()
+        for name, value in weights(job).items():
+            assert (value == before[name]).all() == any(part in name for part in still), name
+
+
+def test_regression_is_saved_in_the_files_units(tmp_path):
+    """Learnt standardised, saved so that the model's own output is the number itself."""
+    rows = [(text, str(1000 + 50.5 * (label == "pos"))) for text, label in cases.classify_rows(200)]
+    (tmp_path / "n.tsv").write_text("sentence\tscore\n" + "".join("\t".join(row) + "\n" for row in rows))
+    s = cases.settings("classify", tmp_path, train=str(tmp_path / "n.tsv"), dev="", epochs=8, lr=5e-3)
+    job = quiet(settings=s)
+    job.train()
+    assert job.task.targets == "numbers"
+    assert job.trainer.best > 0.9
+    predictor = finetuning.load(tmp_path / "out")
+    good, bad = (r["prediction"] for r in predictor(["the good film was good", "the bad film was bad"]))
+    assert 1030 < good < 1070
+    assert 980 < bad < 1020
+    assert predictor.trainer.model.config.problem_type == "regression"
+    found = report.alternatives(quiet(settings=dataclasses.replace(s, compare="classical")), job.data.dev)
+    assert [row["name"] for row in found] == ["mean", "TF-IDF + linear regression (ridge)"]
+    assert found[1]["pearson"] > 0.9
+
+
+def test_several_labels_and_pairs(tmp_path):
+    """Lists in JSONL are several labels; a second text makes a pair."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for _ in range(300):
+        person, place = (rng.random(2) < 0.5).tolist()
+        text = " ".join([*rng.choice(cases.OTHER, 4), *(["anna"] * person), *(["rome"] * place)])
+        lines.append({"text": text, "text2": "who", "labels": ["person"] * int(person) + ["place"] * int(place)})
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    s = cases.settings("classify", tmp_path, train=str(tmp_path / "m.jsonl"), dev="", epochs=8, lr=5e-3, compare="classical")
+    job = quiet(settings=s)
+    job.train()
+    assert (job.task.targets, job.task.labels) == ("several", ["person", "place"])
+    assert job.trainer.best > 0.9
+    assert 1 in job.trainer.features[0].types
+    (record,) = finetuning.load(tmp_path / "out")(["film it was of anna rome\twho"])
+    assert record["prediction"] == ["person", "place"]
+    assert {row["name"] for row in report.alternatives(job, job.data.dev)} >= {"TF-IDF + linear SVM", "majority class"}
+
+
+# --------------------------------------------------------------------------------------------- commands and reports
+
+
+@each_task
+def test_the_command_and_its_report(tmp_path, capsys, task):
+    """finetune writes the report in three forms, predict uses the model; a finished run is not overwritten by accident."""
+    s = cases.settings(task, tmp_path)
+    out = str(tmp_path / "out")
+    argv = ["finetune", task, "--model", s.model, "--train", s.train, "--test", s.dev, "--output", out, "--epochs", "1"]
+    argv += ["--batch-size", "16", "--threads", "1", "--length", "32", *(["--fuse"] if task == "classify" else [])]
+    assert main(argv) == 0
+    shown = capsys.readouterr().out
+    assert "the same BERT from random weights" in shown
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert written["judged_on"] == "test"
+    assert (tmp_path / "out" / "report.txt").read_text().strip() in shown
+    assert (tmp_path / "out" / "report.png").stat().st_size > 5000
+    for row in written["alternatives"]:
+        assert {"train_seconds", "parameters", "bytes", "ms_per_example", written["metric"]} <= row.keys()
+    assert main(argv) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main(["finetune", "--resume", "--output", out, "--compare", "none"]) == 0
+    assert "continuing at step" in capsys.readouterr().out
+    assert main(["predict", "--model", out, "--file", s.dev, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all("prediction" in json.loads(line) or "tags" in json.loads(line) for line in lines)
+    predictions = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+    assert len(predictions) == len(lines) == written["examples"]["test"]
+
+
+def test_predict_complains(tmp_path, capsys):
+    """One line."""
+    for argv, says in ((["a"], "no finetune.json here"), ([], "give texts, or --file FILE")):
+        assert main(["predict", "--model", str(tmp_path), *argv]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_python_in_a_few_lines(tmp_path):
+    """finetune(...) and load(...)."""
+    s = cases.settings("classify", tmp_path, n=60)
+    done = finetuning.finetune(
+        "classify", train=s.train, model=s.model, output=s.output, epochs=1, compare="classical", say=lambda text: None
+    )
+    assert 0 <= done.report["scores"]["accuracy"] <= 1
+    assert finetuning.load(s.output)(["good film"])[0]["prediction"] in ("neg", "pos")
+
+
+def test_hugging_face_reads_the_checkpoint(tmp_path):
+    """Labels inside, logits equal."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    job = cases.run("tag", tmp_path, epochs=1)
+    job.train()
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out", attn_implementation="eager").eval()
+    assert list(theirs.config.id2label.values()) == job.task.labels
+    batch = {k: v for k, v in job.task.batch(job.trainer.features[:4], job.tokenizer).items() if k != "labels"}
+    job.model.eval()
+    with minitorch.no_grad():
+        ours = job.model(**batch).logits.numpy()
+    expected = theirs(**{name: torch.tensor(value.numpy()) for name, value in batch.items()}).logits
+    np.testing.assert_allclose(ours, expected.detach().numpy(), atol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------- pieces, windows
+
+
+def test_batches_are_of_one_length_and_complete():
+    """Every feature once an epoch; little padding; a function of (seed, epoch)."""
+    rng = np.random.default_rng(0)
+    features = [tasks.Feature(i, [0] * int(n), []) for i, n in enumerate(rng.integers(5, 100, 500))]
+    batches = tasks.Batches(features, 16, seed=1)
+    epochs = [batches.epoch(n) for n in (0, 1, 0)]
+    assert sorted(np.concatenate(epochs[0]).tolist()) == list(range(500))
+    assert all((a == b).all() for a, b in zip(epochs[0], epochs[2], strict=True))
+    assert any(a.tolist() != b.tolist() for a, b in zip(epochs[0], epochs[1], strict=True))
+    padded = sum(len(b) * batches.sizes[b].max() for b in epochs[0])
+    assert padded < 1.06 * batches.sizes.sum()
+    assert len(epochs[0]) == batches.count == 32
+
+
+def test_windows():
+    """Words whole, contexts overlapping, every piece read where it has the most context."""
+    assert windows([2, 2, 3, 1, 4], 4) == [[0, 1], [2, 3], [4]]
+    assert window_starts(10, 4, 3) == [0, 3, 6]
+    assert window_starts(4, 4, 3) == [0]
+    assert [best_window(t, [0, 3, 6], 10, 4) for t in range(10)] == [0, 0, 0, 0, 3, 3, 3, 6, 6, 6]
+
+
+def test_sub_word_policy(tmp_path):
+    """The first piece carries the label, the rest -100; long sentences are cut between words and every word is asked for."""
+    job = cases.run("tag", tmp_path, length=8)
+    (tmp_path / "long.conll").write_text("".join(f"{w}\tO\n" for w in ["xyz", "the", *["film"] * 20]))
+    sentences = job.task.read(str(tmp_path / "long.conll"))
+    features = job.task.features(sentences, job.tokenizer)
+    assert features[0].target == [-100, 0, -100, -100, 0, 0, 0, -100]
+    assert sorted(word for f in features for _, word in f.extra) == list(range(22))
+
+
+def test_iob1_and_iobes_become_iob2(tmp_path):
+    """--iob1 takes an I- that begins an entity; E- and S- are I- and B-."""
+    job = cases.run("tag", tmp_path, iob1=True)
+    path = tmp_path / "x.conll"
+    path.write_text("a\tI-LOC\nb\tI-LOC\nc\tB-LOC\nd\tO\ne\tI-PER\nf\tI-LOC\n\ng\tS-PER\nh\tB-LOC\ni\tE-LOC\n")
+    assert [s.tags for s in job.task.read(str(path))] == [
+        ["B-LOC", "I-LOC", "B-LOC", "O", "B-PER", "B-LOC"],
+        ["B-PER", "B-LOC", "I-LOC"],
+    ]
+
+
+def test_questions_without_an_answer(tmp_path):
+    """SQuAD 2.0: "" is an answer; 1.1: never."""
+    train = cases.write_qa(tmp_path / "two.json", 60, impossible=True)
+    job = quiet(settings=cases.settings("qa", tmp_path, train=train, dev="", epochs=1))
+    assert job.task.may_be_none
+    rows, _ = job.trainer.answer(job.trainer.dev_features)
+    predictions = job.task.predictions(job.data.dev, job.trainer.dev_features, rows)
+    assert all("" in [p["text"] for p in answer] for answer in predictions)
+    job.s.null_threshold = -1e9
+    assert all(p[0]["text"] == "" for p in job.task.predictions(job.data.dev, job.trainer.dev_features, rows))
+    assert "no_answer_f1" in job.task.score(job.data.dev, predictions)
+
+
+def test_markup_becomes_tags():
+    """``x`` LITERAL, :role:`x` REF, `x` and *x* PARAM if the function has that parameter; the text loses its markup."""
+    words, tags = tagged("If ``x`` is *axis* or `other`, see :func:`~np.sum`.", {"axis"})
+    assert words == ["If", "x", "is", "axis", "or", "other", ",", "see", "np", ".", "sum", "."]
+    assert tags == ["O", "B-LITERAL", "O", "B-PARAM", "O", "O", "O", "O", "B-REF", "I-REF", "I-REF", "O"]
+
+
+def library(folder, words, files=60):
+    """Source files with docstrings, the parameter and a literal marked."""
+    rng = np.random.default_rng(len(words))
+    for i in range(files):
+        functions = []
+        for j in range(6):
+            text = " ".join(map(str, rng.choice([*words, *cases.OTHER], 24)))
+            functions.append(f'def f{j}(axis):\n    """The {text} along `axis` gives ``None`` in {i} {text[:40]} cases."""\n')
+        (folder / f"m{i}.py").write_text("\n".join(functions).replace(f" {i} ", " "))
+    return folder
+
+
+def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
+    """Two tasks from the documentation that is there, split by source file; ordinary files are left to look at."""
+    from models.bert.finetuning import documentation
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    found = [("alpha", library(tmp_path / "a", cases.GOOD)), ("beta", library(tmp_path / "b", cases.BAD[:5]))]
+    monkeypatch.setattr(documentation, "source_folders", lambda libraries: found)
+    model = str(cases.checkpoint(tmp_path / "start"))
+    argv = [
+        "finetune",
+        "--model",
+        model,
+        "--output",
+        str(tmp_path / "out"),
+        "--epochs",
+        "1",
+        "--compare",
+        "classical",
+        "--lr",
+        "3e-3",
+    ]
+    assert main(argv) == 0
+    assert "TF-IDF + logistic regression" in capsys.readouterr().out
+    for task in ("classify", "tag"):
+        done = json.loads((tmp_path / "out" / task / "report.json").read_text())
+        assert done["judged_on"] == "test"
+        assert done["examples"]["train"] > done["examples"]["test"] > 20
+    lines = (tmp_path / "out" / "classify" / "data" / "test.tsv").read_text().splitlines()
+    assert {line.split("\t")[1] for line in lines[1:]} == {"alpha", "beta"}
+    assert "axis\tB-PARAM\n" in (tmp_path / "out" / "tag" / "data" / "train.conll").read_text()
+    assert main(argv) == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_question_and_a_sentence_are_a_pair(tmp_path):
+    """QNLI's columns."""
+    rows = "".join(f"{i}\twho went?\tanna went {i}\t{('entailment', 'not')[i % 2]}\n" for i in range(8))
+    (tmp_path / "q.tsv").write_text("index\tquestion\tsentence\tlabel\n" + rows)
+    job = quiet(settings=cases.settings("classify", tmp_path, train=str(tmp_path / "q.tsv"), dev="", validation=0.3))
+    assert job.task.columns == {"text": "question", "pair": "sentence", "label": "label"}

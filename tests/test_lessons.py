@@ -1,0 +1,215 @@
+"""The lessons: each runs from top to bottom, its notebook is in step, and its checks tell right answers from wrong ones."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .lesson_answers import ANSWERS
+
+ROOT = Path(__file__).parents[1]
+LESSONS = ROOT / "lessons"
+SOURCES = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
+LONGEST_CELL = 25
+SECONDS = 120  # on two cores; a busy machine gets more
+SLOW = {"09_bert", "10_finetuning"}  # they train for half a minute
+
+sys.path.insert(0, str(LESSONS))
+import build  # noqa: E402
+
+each_lesson = pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+each_run = pytest.mark.parametrize(
+    "source", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in SLOW else []) for p in SOURCES]
+)
+
+
+def cells(source: Path) -> list[tuple[str, str]]:
+    """(kind, text) of every cell of a percent file."""
+    found = []
+    for block in re.split(r"^# %%", source.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        head, _, body = block.partition("\n")
+        found.append(("markdown" if "[markdown]" in head else "code", body.strip("\n")))
+    return found
+
+
+def exercises(source: Path) -> dict[str, ast.FunctionDef]:
+    """The functions that a lesson passes to ``check``."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    asked = [
+        node.args[0].id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check" and isinstance(node.args[0], ast.Name)
+    ]
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return {name: functions[name] for name in asked}
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """Pictures into files, one BLAS thread (several lessons run side by side), this tree's packages."""
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, **threads, "MPLBACKEND": "Agg", "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+
+
+# -------------------------------------------------------------------------------------------------- running them
+
+
+@each_run
+def test_runs_as_a_script_and_its_checks_judge_rightly(source: Path, tmp_path: Path) -> None:
+    """Unsolved it runs through; right answers pass; wrong ones fail, with the reason."""
+    answers = ANSWERS[source.stem]
+    asked = {name: [*right, *(text for text, _ in wrong)] for name, (right, wrong) in answers.items()}
+    (tmp_path / "answers.json").write_text(json.dumps(asked), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "tests" / "run_lesson.py"), str(source), "answers.json", "result.json"]
+    begin = time.perf_counter()
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=280, encoding="utf-8")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert time.perf_counter() - begin < SECONDS * 2
+    assert list((tmp_path / "runs" / "lessons").glob("*.png")), "no picture"
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert set(result) == set(answers) == set(exercises(source))
+    for name, (right, wrong) in answers.items():
+        (unsolved, says), *verdicts = result[name]
+        assert unsolved is None, f"{name}: without an answer the check says {says}"
+        assert "not done yet" in says
+        for verdict, says in verdicts[: len(right)]:
+            assert verdict is True, says
+        for (verdict, says), (text, expected) in zip(verdicts[len(right) :], wrong, strict=True):
+            assert verdict is False, f"{name}: a wrong answer passed:\n{text}"
+            assert expected in says, f"{name}: expected {expected!r} in:\n{says}\nfor\n{text}"
+
+
+@pytest.mark.slow
+@each_lesson
+def test_runs_as_a_notebook(source: Path, tmp_path: Path) -> None:
+    """Through nbclient, from the lessons' folder, as a reader would."""
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    old = dict(os.environ)
+    os.environ.update({k: v for k, v in environment().items() if k != "MPLBACKEND"})
+    try:
+        book = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+        nbclient.NotebookClient(book, timeout=280, resources={"metadata": {"path": str(LESSONS)}}).execute()
+    finally:
+        os.environ.clear()
+        os.environ.update(old)
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs), "no picture"
+
+
+# ------------------------------------------------------------------------------------------------------- their form
+
+
+@each_lesson
+def test_the_notebook_is_in_step(source: Path) -> None:
+    """Built again it is the same, byte for byte: python lessons/build.py"""
+    pytest.importorskip("jupytext")
+    target = source.with_suffix(".ipynb")
+    assert target.exists(), "run python lessons/build.py"
+    assert target.read_bytes().decode() == build.notebook(source) == build.notebook(source), "run python lessons/build.py"
+
+
+@each_lesson
+def test_the_notebook_holds_no_outputs(source: Path) -> None:
+    """And its cell ids are numbers, not chance."""
+    book = json.loads(source.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    for i, cell in enumerate(book["cells"]):
+        assert cell["id"] == f"cell-{i:03d}"
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@each_lesson
+def test_cells_are_short(source: Path) -> None:
+    """One idea a cell: code of at most 25 lines, blank ones and tables of cases aside."""
+    for kind, text in cells(source):
+        lines = [line for line in text.splitlines() if line.strip()]
+        limit = LONGEST_CELL + (10 if "check(" in text and "hints=" in text else 0)
+        assert kind == "markdown" or len(lines) <= limit, f"{len(lines)} lines: {lines[0]}"
+
+
+@each_lesson
+def test_no_exercise_holds_its_answer(source: Path) -> None:
+    """A docstring and NotImplementedError, in a cell of its own; nor does the lesson hold it elsewhere."""
+    found = exercises(source)
+    assert 2 <= len(found) <= 5
+    text = source.read_text(encoding="utf-8")
+    for name, node in found.items():
+        first, second = node.body
+        assert isinstance(first, ast.Expr)
+        assert isinstance(first.value, ast.Constant)
+        assert ast.unparse(second) == "raise NotImplementedError", name
+        cell = next(body for kind, body in cells(source) if kind == "code" and f"def {name}(" in body)
+        assert [n.name for n in ast.parse(cell).body] == [name], f"{name} is not alone in its cell"
+        for right in ANSWERS[source.stem][name][0]:
+            body = " ".join(ast.unparse(statement) for statement in ast.parse(right).body[0].body)  # type: ignore[attr-defined]
+            assert len(body) < 40 or body not in " ".join(text.split()), f"the answer of {name} stands in the lesson"
+
+
+@each_lesson
+def test_each_exercise_has_hints_in_steps(source: Path) -> None:
+    """One hint at least, and none of them is the whole answer's line."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
+            hints = next(keyword.value for keyword in node.keywords if keyword.arg == "hints")
+            assert isinstance(hints, ast.List)
+            assert hints.elts
+
+
+@each_lesson
+def test_what_a_lesson_names_exists(source: Path) -> None:
+    """Files, and the functions said to be in them; the next lesson."""
+    text = " ".join(body for kind, body in cells(source) if kind == "markdown")
+    named = re.findall(r"`((?:minitorch|models|tests|benchmarks|lessons)/[\w./]+)`", text)
+    assert named, "it does not say what to read next"
+    assert "## Read next" in text
+    missing = [name for name in named if not (ROOT / name).exists()]
+    missing += [name for name in re.findall(r"`(\d\d_\w+\.py)`", text) if not (LESSONS / name).exists()]
+    assert not missing
+    for file, symbols in re.findall(r"`((?:minitorch|models)/[\w/]+\.py)`[,:]((?: (?:and )?`\w+`,?)+)", text):
+        defined = (ROOT / file).read_text(encoding="utf-8")
+        for symbol in re.findall(r"`(\w+)`", symbols):
+            assert re.search(rf"(def|class) {symbol}\b|^{symbol} =", defined, re.MULTILINE), f"{file} has no {symbol}"
+
+
+def test_the_index_names_every_lesson() -> None:
+    """lessons/README.md, in order."""
+    text = (LESSONS / "README.md").read_text(encoding="utf-8")
+    places = [text.find(source.stem) for source in SOURCES]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+# ------------------------------------------------------------------------------------------------------- the checks
+
+
+def test_hints_come_one_by_one(capsys: Any) -> None:
+    """And do not run out with an error."""
+    import exercises as lib
+
+    def twice(x: float) -> float:
+        raise NotImplementedError
+
+    lib.hint(twice)
+    assert lib.check(twice, lib.case("two", 2.0, 4.0), hints=["one", "two"]) is None
+    for _ in range(3):
+        lib.hint(twice)
+    said = capsys.readouterr().out
+    assert "Run the cell with check(twice, ...) first" in said
+    assert [line for line in said.splitlines() if line.startswith("Hint")] == [
+        "Hint 1 of 2: one",
+        "Hint 2 of 2: two",
+        "Hint 2 of 2: two",
+    ]
+    del lib.EXERCISES["twice"]

@@ -218,7 +218,7 @@ def test_the_curve_is_that_of_pytorch(tmp_path):
             torchs.append(loss.item())
             ours.append(run.one_step(workers).mean_loss)
             run.step += 1
-    assert torchs[-1] < torchs[0] - 1  # there is a curve to speak of
+    assert np.mean(torchs[-10:]) < torchs[0] - 0.9, np.mean(torchs[-10:])  # there is a curve to speak of
     assert abs(np.array(ours) - np.array(torchs)).max() < 2e-3
 
 

@@ -141,7 +141,8 @@ def test_micro_batches_in_turn_and_on_threads_give_the_same_numbers(corpus, tmp_
         for a, b in zip(run.metrics, runs[0].metrics, strict=True):
             assert a["valid_loss"] == pytest.approx(b["valid_loss"], abs=2e-4)
     for a, b in zip(runs[1].model.parameters(), runs[2].model.parameters(), strict=True):
-        assert (a.array == b.array).all()  # two micro-batches either way
+        # Two micro-batches either way; but BLAS on one thread (with workers) and on several (without) rounds differently.
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_settings_give_the_same_bits(corpus, tmp_path):

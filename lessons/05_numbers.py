@@ -306,7 +306,7 @@ show(figure, "05_numbers")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/ops/nn.py`: `_softmax`, `cross_entropy_at` and `_layer_norm` are your exercises.
+# - `minitorch/kernels/reference.py`: `softmax`, `cross_entropy` and `layer_norm` are your exercises.
 # - `minitorch/ops/reductions.py`, `_logsumexp`: with the case that everything is -∞.
 # - `minitorch/kernels/reference.py`, then `minitorch/kernels/cpu.py`: definition and fast hand, side by side.
 # - `minitorch/debug.py`: how `detect_anomaly` finds the line.

@@ -165,7 +165,7 @@ def failure(error: BaseException, path: str) -> dict[str, Any]:
         if frame.f_code.co_filename == path:
             line = number
     try:
-        text = str(error)[:600]
+        text = str(error.msg if isinstance(error, SyntaxError) else error)[:600]
     except BaseException:
         text = "(an error whose text cannot be shown)"
     return {"error": type(error).__name__, "text": text, "line": line}

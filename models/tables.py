@@ -10,7 +10,7 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,27 +69,30 @@ class Table:
         return "; mend it, leave the cell empty, or leave the column out (--features)"
 
 
-def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
-    """Read a CSV file as text cells; raise BadInput for whatever is wrong with it."""
+def read_table(
+    path: str | Path, delimiter: str | None = None, encoding: str = "utf-8", names: Sequence[str] | None = None
+) -> Table:
+    """Read a CSV file as text cells (with ``names``: one without a header); raise BadInput for whatever is wrong with it."""
     text = read_text(Path(path), encoding)
     delimiter = _sniff(text) if delimiter is None else delimiter
     records = _records(str(path), text, delimiter)
-    header_line, header = next(records, (0, []))
+    header_line, header = (0, list(names)) if names else next(records, (0, []))
     if not header:
         raise BadInput(f"{path}: the file is empty; its first line must name the columns")
-    names = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    heads = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
+    twice = sorted({name for name in heads if heads.count(name) > 1})
     if twice:
         raise BadInput(f"{path}:{header_line}: the header names {listing(twice)} more than once; column names must differ")
     rows, lines = [], []
     for line, row in records:
-        if len(row) != len(names):
-            raise BadInput(f"{path}:{line}: {count(len(row), 'field')}, but the header names {count(len(names), 'column')}")
+        if len(row) != len(heads):
+            what = "--columns" if header_line == 0 else "the header"
+            raise BadInput(f"{path}:{line}: {count(len(row), 'field')}, but {what} names {count(len(header), 'column')}")
         rows.append([cell.strip() for cell in row])
         lines.append(line)
     if not rows:
         raise BadInput(f"{path}: the file has a header and no rows")
-    return Table(str(path), names, rows, lines)
+    return Table(str(path), heads, rows, lines)
 
 
 def read_text(path: Path, encoding: str) -> str:
@@ -99,7 +102,7 @@ def read_text(path: Path, encoding: str) -> str:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise BadInput(f"{path}: this is a folder; give a CSV file") from None
+        raise BadInput(f"{path}: this is a folder; give a file") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     try:

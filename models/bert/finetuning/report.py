@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,9 @@ def fused(run: Run) -> dict[str, Callable[[], Any]]:
     any it will give later, and the linear model would trust them too much.
     """
     task: Any = run.task
-    tokenizer, model = load(run.s.model, BertModel, run.s.device, add_pooling_layer=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about heads that the checkpoint has
+        tokenizer, model = load(run.s.model, BertModel, run.s.device, add_pooling_layer=False)
 
     def vectors(examples: list[Any]) -> Any:
         parts = []
@@ -198,7 +201,7 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
     sign = -1 if metric in ("loss", "rmse", "mae") else 1
-    best = max(rows, key=lambda row: sign * row[metric])
+    best = max(sign * row[metric] for row in rows)
     width = max(len(row["name"]) for row in rows) + 2
     heads = ("trained in", "processor", "parameters", "size", "an example", "processor")
     lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
@@ -207,7 +210,7 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
         cost = "".join(f"{row[key]:10.1f} s" for key in ("train_seconds", "train_processor_seconds"))
         cost += f"{row['parameters']:12,}{size_text(row['bytes']):>12}"
         cost += "".join(f"{row[key]:9.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
-        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if row is best else ''}")
+        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if sign * row[metric] == best else ''}")
     return "\n".join(lines)
 
 

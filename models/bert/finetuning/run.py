@@ -18,6 +18,7 @@ import hashlib
 import json
 import math
 import re
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -322,6 +323,8 @@ class Run:
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
+        for note in self.task.notes:
+            say(note)
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
@@ -329,10 +332,10 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
+        make_folder(self.folder, settings.model)
 
     def save_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
         try:
@@ -352,7 +355,6 @@ class Run:
 
     def save_state(self) -> None:
         """Everything that the next step depends on, in one file: whole or not there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
@@ -389,6 +391,18 @@ class Run:
     def judged(self) -> tuple[str, list[Any]]:
         """What the report is on: the test examples if there are any, or else those of dev."""
         return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
+
+
+def make_folder(folder: Path, model: str) -> None:
+    """The run's folder; what makes it unfit to write to is said before anything is trained."""
+    if folder.resolve() == Path(model).resolve():
+        raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
 
 
 def read_state(path: Path) -> dict[str, Any]:

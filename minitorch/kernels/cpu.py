@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import Array
+from ..threads import spread
 from . import reference
 
 BLOCK = 1 << 16  # elements: four such blocks of float32 fill 1 MiB of second-level cache
@@ -166,9 +167,9 @@ def _row_max(x: Array) -> Any:
     return peak
 
 
-def _blocks(x: Array) -> Any:
-    """Slices of the first axis that hold about BLOCK elements each."""
-    n = max(1, BLOCK // max(1, math.prod(x.shape[1:])))
+def _blocks(x: Array, size: int | None = None) -> Any:
+    """Slices of the first axis that hold about BLOCK (or ``size``) elements each."""
+    n = max(1, (size or BLOCK) // max(1, math.prod(x.shape[1:])))
     return [slice(i, i + n) for i in range(0, len(x), n)]
 
 
@@ -283,6 +284,66 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
     return dx.reshape(x.shape), None if weight is None else dw.reshape(shape), db.reshape(shape)
 
 
+def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, share: float, eps: float) -> Any:
+    """reference.add_norm in blocks of rows, with one array beside the result."""
+    if x.shape != residual.shape or x.ndim < 2 or not x.size or not _all_float32(residual, weight, bias):
+        return reference.add_norm(x, residual, weight, bias, keep, share, eps)
+    n = x.shape[-1]
+    rows, others, mask = x.reshape(-1, n), residual.reshape(-1, n), None if keep is None else keep.reshape(-1, n)
+    y, unit, r = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32), np.empty((len(rows), 1), np.float32)
+    for at in _blocks(rows):
+        z = unit[at]
+        if mask is None:
+            np.add(rows[at], others[at], out=z)
+        else:
+            np.multiply(mask[at], _factor(share), out=z)
+            z *= rows[at]
+            z += others[at]
+        z -= (z @ _ones(n) / np.float32(n))[:, None]
+        variance = np.vecdot(z, z)[:, None] / np.float32(n)
+        np.divide(1, np.sqrt(variance + np.float32(eps)), out=r[at])
+        z *= r[at]
+        _scale_and_shift(z, weight, bias, y[at])
+    return y.reshape(x.shape), unit.reshape(x.shape), r.reshape(*x.shape[:-1], 1)
+
+
+def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, share: float) -> Any:
+    """reference.add_norm_backward in the same way; the sums over rows and over columns are products with vectors."""
+    if not _all_float32(g, unit, weight) or unit.ndim < 2 or not unit.size:
+        return reference.add_norm_backward(g, unit, weight, r, keep, share)
+    n = unit.shape[-1]
+    w, mask = _ones(n) if weight is None else weight, None if keep is None else keep.reshape(-1, n)
+    gs, units, rs, mean_of = g.reshape(-1, n), unit.reshape(-1, n), r.reshape(-1, 1), w / np.float32(n)
+    dz, (dw, db) = np.empty(units.shape, np.float32), np.zeros((2, n), np.float32)
+    dx = dz if mask is None else np.empty(units.shape, np.float32)
+    for at in _blocks(units):
+        part, out = gs[at], dz[at]
+        along = part * units[at]
+        dw += _ones(len(part)) @ along
+        db += _ones(len(part)) @ part
+        np.multiply(units[at], (along @ mean_of)[:, None], out=along)
+        along += (part @ mean_of)[:, None]
+        np.multiply(part, w, out=out)
+        out -= along
+        out *= rs[at]
+        if mask is not None:
+            np.multiply(mask[at], _factor(share), out=dx[at])
+            dx[at] *= out
+    return dx.reshape(unit.shape), dz.reshape(unit.shape), None if weight is None else dw, db
+
+
+def _scale_and_shift(x: Array, weight: Array, bias: Array, y: Array) -> None:
+    """x w + b into y, either of which may be absent."""
+    np.multiply(x, 1 if weight is None else weight, out=y)
+    if bias is not None:
+        y += bias
+
+
+def _factor(share: float) -> Any:
+    """What a number that is kept is multiplied by."""
+    return np.float32(1 / share if share else 0)
+
+
 # ------------------------------------------------------------------------------------------------ cross entropy
 
 
@@ -353,13 +414,53 @@ def add_rows(g: Array, index: Array, count: int) -> Any:
 # --------------------------------------------------------------------------------------------------------- Adam
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float) -> None:
-    """reference.adam in blocks that stay in the cache through its 12 passes: 9 % less time."""
-    arrays = [x for x in (p, g, m, v, largest) if x is not None]
-    if p.size <= BLOCK or not all(x.flags.c_contiguous and x.dtype == p.dtype for x in arrays):
-        reference.adam(p, g, m, v, largest, t, lr, betas, eps)
-        return
-    p, g, m, v = (x.reshape(-1) for x in (p, g, m, v))
-    largest = None if largest is None else largest.reshape(-1)
-    for at in _blocks(p):
-        reference.adam(p[at], g[at], m[at], v[at], None if largest is None else largest[at], t, lr, betas, eps)
+adam = reference.adam  # one array at a time; what training runs is adam_all
+
+
+def adam_all(
+    ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
+    ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
+) -> None:  # fmt: skip
+    """reference.adam_all in blocks that stay in the cache through their 13 passes, dealt out to the open threads."""
+
+    def update(item: tuple[int, Any]) -> None:
+        i, at = item
+        t, most = None if ts is None else ts[i], None if largest is None else largest[i][at]
+        if shrink != 1:
+            ps[i][at] *= np.float32(shrink)
+        reference.adam(ps[i][at], gs[i][at], ms[i][at], vs[i][at], most, t, lr, betas, eps)
+
+    spread(update, _pieces(ps, BLOCK // 2))
+
+
+def norm_all(arrays: list[Array]) -> Any:
+    """reference.norm_all by dot products of blocks, on the open threads."""
+    squares = spread(lambda item: np.vdot(arrays[item[0]][item[1]], arrays[item[0]][item[1]]), _pieces(arrays, BLOCK))
+    return np.asarray(np.sqrt(math.fsum(squares)), np.float32)
+
+
+def scale_all(arrays: list[Array], factor: Array) -> None:
+    """reference.scale_all on the open threads; times 1 is nothing to do."""
+
+    def scale(item: tuple[int, Any]) -> None:
+        arrays[item[0]][item[1]] *= np.float32(factor)
+
+    if factor != 1:
+        spread(scale, _pieces(arrays, BLOCK))
+
+
+def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
+    """reference.add_all on the open threads."""
+
+    def add(item: tuple[int, Any]) -> None:
+        i, at = item
+        total = arrays[i][at]
+        for b in terms[i]:
+            total += b[at]
+
+    spread(add, _pieces(arrays, BLOCK))
+
+
+def _pieces(arrays: list[Array], size: int) -> list[tuple[int, Any]]:
+    """(number of the array, which of its rows), about ``size`` numbers a piece."""
+    return [(i, at) for i, a in enumerate(arrays) for at in (_blocks(a, size) if a.ndim else [...])]

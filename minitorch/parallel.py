@@ -75,7 +75,7 @@ def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]])
         if gradients and parameter.grad is None:
             parameter.grad = gradients.pop(0)
         if gradients:
-            totals.append(parameter.grad.array)  # type: ignore[union-attr]
+            totals.append(parameter.grad.array)
             terms.append([g.array for g in gradients])
             mark_changed(totals[-1])
     if totals:

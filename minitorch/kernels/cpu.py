@@ -136,11 +136,14 @@ def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
 
 def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
     """Softmax of the rows of x into y, which may be x."""
-    peak = _row_max(x)
-    if empty:
-        peak[peak == -math.inf] = 0
-    np.subtract(x, peak[:, None], out=y)
-    np.exp(y, out=y)
+    if x.max() < 50 and x.min() > -50:  # no power overflows, none vanishes: nothing need be subtracted
+        np.exp(x, out=y)
+    else:
+        peak = _row_max(x)
+        if empty:
+            peak[peak == -math.inf] = 0
+        np.subtract(x, peak[:, None], out=y)
+        np.exp(y, out=y)
     s = y @ _ones(y.shape[1])
     if empty:
         s[s == 0] = 1
@@ -191,36 +194,53 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
     table = (*lead, L, S)
     if not _plain(q, k, v, mask) or (mask is not None and np.broadcast_shapes(mask.shape, table) != table):
         return reference.attention(q, k, v, mask, keep, scale, share)
-    weights, y = np.empty(table, np.float32), _like_heads(q, v.shape[-1])
+    weights, y, (dropped,) = np.empty(table, np.float32), _like_heads(q, v.shape[-1]), _scratch(1, table)
     mask = None if mask is None else np.broadcast_to(mask, table)
     for at in _blocks(weights):
         p = np.matmul(q[at] * np.float32(scale), k[at].mT, out=weights[at])
         if mask is not None:
             p += mask[at]
         _softmax_rows(p.reshape(-1, S), p.reshape(-1, S), empty=True)
-        np.matmul(p if keep is None else drop(p, keep[at], share), v[at], out=y[at])
+        np.matmul(p if keep is None else _dropped(p, keep[at], share, dropped[: len(p)]), v[at], out=y[at])
     return y, weights
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, weights: Array, keep: Array, scale: float, share: float
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float, y: Array, weights: Array
 ) -> tuple[Any, Any, Any]:
-    """reference.attention_backward in the same way."""
-    if not _plain(q, k, v, g, weights) or weights.shape[:-2] != q.shape[:-2]:
-        return reference.attention_backward(g, q, k, v, weights, keep, scale, share)
+    """reference.attention_backward in the same way: 3 passes over a table, with dropout 5."""
+    if not _plain(q, k, v, g, y, weights) or weights.shape[:-2] != q.shape[:-2]:
+        return reference.attention_backward(g, q, k, v, mask, keep, scale, share, y, weights)
     dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
+    dropped, table = _scratch(2, weights.shape)
     for at in _blocks(weights):
-        p, gs = weights[at], g[at]
-        np.matmul((p if keep is None else drop(p, keep[at], share)).mT, gs, out=dv[at])
-        ds = np.matmul(gs, v[at].mT, out=np.empty(p.shape, np.float32))
-        if keep is not None:
-            ds *= keep[at] * np.float32(1 / share if share else 0)
-        rows = ds.reshape(-1, ds.shape[-1])
-        _softmax_rows_backward(rows, p.reshape(rows.shape), rows)
-        ds *= np.float32(scale)
-        np.matmul(ds, k[at], out=dq[at])
-        np.matmul(ds.mT, q[at], out=dk[at])
+        p, gs, ds = weights[at], g[at], table[: len(weights[at])]
+        kept = p if keep is None else _dropped(p, keep[at], share, dropped[: len(p)])
+        np.matmul(kept.mT, gs, out=dv[at])
+        np.matmul(gs, v[at].mT, out=ds)
+        along = np.vecdot(gs, y[at])[..., None]
+        if keep is None:
+            ds -= along
+            ds *= p
+        else:
+            ds *= kept
+            ds -= np.multiply(p, along, out=kept)
+        np.multiply(np.matmul(ds, k[at]), np.float32(scale), out=dq[at])
+        np.matmul(ds.mT, q[at] * np.float32(scale), out=dk[at])
     return dq, dk, dv
+
+
+def _dropped(x: Array, keep: Array, share: float, out: Array) -> Any:
+    """reference.drop into ``out``."""
+    np.multiply(keep, np.float32(1 / share if share else 0), out=out)
+    out *= x
+    return out
+
+
+def _scratch(count: int, shape: tuple[int, ...]) -> Any:
+    """``count`` arrays of the size of a block of an array of ``shape``."""
+    n = max(1, BLOCK // max(1, math.prod(shape[1:])))
+    return np.empty((count, min(n, shape[0]), *shape[1:]), np.float32)
 
 
 def _plain(q: Array, k: Array, v: Array, *others: Array) -> bool:
@@ -296,8 +316,7 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
         if mask is None:
             np.add(rows[at], others[at], out=z)
         else:
-            np.multiply(mask[at], _factor(share), out=z)
-            z *= rows[at]
+            _dropped(rows[at], mask[at], share, out=z)
             z += others[at]
         z -= (z @ _ones(n) / np.float32(n))[:, None]
         variance = np.vecdot(z, z)[:, None] / np.float32(n)
@@ -327,8 +346,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Arra
         out -= along
         out *= rs[at]
         if mask is not None:
-            np.multiply(mask[at], _factor(share), out=dx[at])
-            dx[at] *= out
+            _dropped(out, mask[at], share, out=dx[at])
     return dx.reshape(unit.shape), dz.reshape(unit.shape), None if weight is None else dw, db
 
 
@@ -337,11 +355,6 @@ def _scale_and_shift(x: Array, weight: Array, bias: Array, y: Array) -> None:
     np.multiply(x, 1 if weight is None else weight, out=y)
     if bias is not None:
         y += bias
-
-
-def _factor(share: float) -> Any:
-    """What a number that is kept is multiplied by."""
-    return np.float32(1 / share if share else 0)
 
 
 # ------------------------------------------------------------------------------------------------ cross entropy

@@ -97,12 +97,18 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, weights: Array, keep: Array, scale: float, share: float
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float, y: Array, weights: Array
 ) -> tuple[Any, Any, Any]:
-    """With P the weights: dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP - Σ dP P),  dQ = dS K,  dK = dSᵀ Q."""
-    dv = _kept(weights, keep, share).mT @ g
-    ds = softmax_backward(_kept(g @ v.mT, keep, share), weights, (weights.ndim - 1,)) * scale
-    return ds @ k, ds.mT @ q, dv
+    """With P the weights, M the mask of dropout over its share and P̃ = P M, so that y = P̃ V:
+
+    dV = P̃ᵀ g,  dP = (g Vᵀ) M,  dS = P (dP - Σ dP P) = P̃ (g Vᵀ) - P Σ g y,  dQ = dS K · scale,  dK = dSᵀ Q · scale.
+    A row's sum runs over the narrow y instead of the wide table: Dao et al. (2022), "FlashAttention",
+    https://arxiv.org/abs/2205.14135, appendix B.  Who does not keep the weights (a GPU) finds them again from the mask.
+    """
+    kept = _kept(weights, keep, share)
+    xp = array_module(g, y)
+    ds = kept * (g @ v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
+    return ds @ k * scale, ds.mT @ (q * scale), kept.mT @ g
 
 
 def _kept(x: Array, keep: Array, share: float) -> Any:

@@ -187,10 +187,10 @@ def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, share: float) -> Any:
     """softmax(Q Kᵀ·scale + mask) V, of whose weights only those that ``keep`` names count, divided by ``share``.
 
-    With P the weights:  dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP - Σ dP P),  dQ = dS K,  dK = dSᵀ Q.  P is the one table kept.
+    The gradients are in kernels/reference.py.  Of the tables (L, S) only the weights are kept, if the kernel keeps them.
     """
     y, weights = kernels.run("attention", q, k, v, mask, keep, scale, share)
-    return y, lambda g: kernels.run("attention_backward", g, q, k, v, weights, keep, scale, share)
+    return y, lambda g: kernels.run("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
 
 
 @floats_only

@@ -73,11 +73,13 @@ class Table:
         return "; mend it, leave the cell empty, or leave the column out (--features)"
 
 
-def read_table(
-    path: str | Path, delimiter: str | None = None, encoding: str = "utf-8", names: Sequence[str] | None = None
-) -> Table:
-    """Read a CSV file as text cells (with ``names``: one without a header); raise BadInput for whatever is wrong with it."""
-    text = read_text(Path(path), encoding)
+def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
+    """Read a CSV file as text cells; raise BadInput for whatever is wrong with it."""
+    return parse_table(path, read_text(Path(path), encoding), delimiter)
+
+
+def parse_table(path: str | Path, text: str, delimiter: str | None = None, names: Sequence[str] | None = None) -> Table:
+    """The same of a file that has been read; ``names``: of the columns, where its first line does not name them."""
     delimiter = _sniff(text) if delimiter is None else delimiter
     records = _records(str(path), text, delimiter)
     header_line, header = (0, list(names)) if names else next(records, (0, []))

@@ -95,6 +95,15 @@ def test_what_the_cells_hold(tmp_path):
     assert [e.where for e in items] == [f"{tmp_path}/a.json:{line}" for line in (2, 6, 10, 14)]
 
 
+def test_texts_alone(tmp_path):
+    """A header and a text a line, to predict: a comma in a text does not matter; quotes do where a line begins with one."""
+    task = Classify(Settings(task="classify"))
+    task.columns = {"text": "text", "pair": "", "label": "label"}
+    for content, texts in (("text\na, b\n\nc\n", ["a, b", "c"]), ('text\n"a\nb"\nc\n', ["a\nb", "c"])):
+        (tmp_path / "t.csv").write_text(content)
+        assert [e.text for e in task.read(str(tmp_path / "t.csv"), labelled=False)] == texts
+
+
 REFUSED = [
     ("t.tsv", "good film\t1\nbad film\t0\n", {}, "if that line is no header, name the columns with --columns"),
     ("t.csv", "text;score\na;0,5\nb;1,5\n", {}, ":2: what is the label '0,5'. Write decimals with a point"),

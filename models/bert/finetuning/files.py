@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...tables import BadInput, Table, count, listing, read_table, read_text
+from ...tables import BadInput, Table, count, listing, parse_table, read_text
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
@@ -85,7 +85,7 @@ def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: 
     rows = plain_table(path, text, names) if between in ("", "\t") else None
     if rows is None:
         between = between or ("\t" if "\t" in text.split("\n", 1)[0] else "")
-        table = read_table(path, between or None, encoding, names)
+        table = parse_table(path, text, between or None, names)
         rows = Rows(path, table.names, [dict(zip(table.names, row, strict=True)) for row in table.rows], table.lines)
     return rows
 
@@ -151,12 +151,15 @@ def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
 def plain_table(path: str, text: str, names: list[str] | None = None) -> Rows | None:
     """A TSV in which quotes mean nothing, as GLUE's: every line has as many tabs as the header. Otherwise None.
 
+    Or a header of one word and a text a line, commas and all.
+
     Where a whole cell is a well-formed quoted string the quotes are taken off, as a CSV reader would.
     """
     lines = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     heads = names or [unquoted(name.strip()) for name in lines[0][1].split("\t")]
     lines = lines if names else lines[1:]
-    if len(heads) < 2 or not lines or len(set(heads)) < len(heads) or not all(heads):
+    alone = len(heads) == 1 and not re.search(r'[,;|"]', heads[0]) and not re.search(r'^\s*"', text, re.MULTILINE)
+    if (len(heads) < 2 and not alone) or not lines or len(set(heads)) < len(heads) or not all(heads):
         return None
     cells = [line.split("\t") for _, line in lines]
     if any(len(row) != len(heads) for row in cells):

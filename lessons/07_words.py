@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from exercises import case, check, hint
 from pictures import BLUE, GREY, ORANGE, RED, show
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 
 import minitorch
 import minitorch.nn.functional as F
@@ -172,6 +172,11 @@ table = np.array([[t.split().count(w) for w in vectorizer.get_feature_names_out(
 check(
     tf_idf,
     case("four short texts", table, expected),
+    case(
+        "a word that occurs twice in a text",
+        table + np.eye(*table.shape),
+        TfidfTransformer().fit_transform(table + np.eye(*table.shape)).toarray(),
+    ),
     hints=[
         "df counts texts, not occurrences: in how many rows is the count above 0?",
         "(counts > 0).sum(axis=0). Multiply the counts by idf; broadcasting takes care of the rows.",

@@ -124,6 +124,7 @@ def _run(function: Callable[..., Any], c: Case, home: str = "") -> str:
         return "your function returns None; is a `return` missing?"
     if len(c.parts) == 1:
         return _compare(c.parts[0], got, c.expected, c.tolerance)
+    got = getattr(got, "array", got)
     several = isinstance(got, tuple | list) or (isinstance(got, np.ndarray) and got.ndim > 0)
     if not several or len(got) != len(c.parts):
         return f"{len(c.parts)} things should come back ({', '.join(c.parts)}), yours is {_short(got)}"
@@ -210,12 +211,20 @@ def _slip(g: Any, e: Any, tolerance: float) -> str:
         return " It is in reverse order."
     if np.abs(e).max() > 0:
         factor = float((g * e).sum() / (e * e).sum())
-        if factor and alike(g / factor):
+        if e.size == 1:
+            return f" That is {factor:.6g} times what it should be: is a factor missing, or too much?" if _telling(factor) else ""
+        if factor and alike(g / factor) and abs(factor - 1) > 0.01:
             return f" All numbers are {factor:.6g} times what they should be: a constant factor is missing or too much."
         shift = float((g - e).mean())
         if e.size > 1 and alike(g - shift):
             return f" All numbers are shifted by {shift:.6g}: a term is missing or too much."
     return ""
+
+
+def _telling(factor: float) -> bool:
+    """Of a single number everything is a multiple; worth saying are n, 1/n, and what another logarithm's base would do."""
+    known = [2, 3, 4, 5, 8, 10, 16, 32, 100, 1000, 1 / np.log(2), 1 / np.log(10)]
+    return bool(np.isclose([*known, *(1 / k for k in known)], abs(factor), rtol=1e-4, atol=0).any())
 
 
 def _shape_slip(g: Any, e: Any, tolerance: float) -> str:

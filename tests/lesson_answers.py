@@ -35,7 +35,7 @@ ANSWERS["01_slopes"] = {
             (
                 "def neuron_loss(w, b, x, target):\n    y = math.tanh(w * x + b)\n    s = (y - target) * (1 - y * y)\n"
                 "    return (y - target) ** 2, s * x, s",
-                "0.5 times what they should be",
+                "0.5 times what it should be",
             ),
             ("def neuron_loss(w, b, x, target): return 1 / 0", "ZeroDivisionError"),
         ],

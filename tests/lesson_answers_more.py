@@ -58,7 +58,7 @@ def neuron_loss(w, b, x, target):
             (
                 "def neuron_loss(w, b, x, target):\n    y = math.tanh(w * x + b)\n    d = 2 * (y - target)\n"
                 "    return (y - target) ** 2, d * x, d",
-                "dL/dw: yours is -1.58254",
+                "dL/dw: yours is -1.58253",
             ),
             (
                 "def neuron_loss(w, b, x, target):\n    y = math.tanh(w * x + b)\n    d = 2 * (y - target) * (1 - y * y)\n"
@@ -188,7 +188,7 @@ def accumulate(contributions):
                 "        total += g\n    return total, 1",
                 "arrays made: yours is 1, it should be 0",
             ),
-            ("def accumulate(contributions): return np.sum(contributions), 1", "sum: numbers of shape"),
+            ("def accumulate(contributions): return np.sum(contributions), 1", "sum has shape ()"),
             ("def accumulate(contributions): return sum(contributions[1:], contributions[0])", "2 things should come back"),
             (
                 "def accumulate(contributions):\n    total = contributions.pop(0)\n    made = 0\n    for g in contributions:\n"
@@ -570,7 +570,7 @@ def layer_norm_backward(g, x, weight, eps=1e-5):
                 "    n, h = (x - x.mean(axis=-1, keepdims=True)) / s, g * weight\n"
                 "    dx = (h - h.mean(axis=-1, keepdims=True) - n * (h * n).mean(axis=-1, keepdims=True)) / s\n"
                 "    return dx, (g * n).sum(axis=0), g.sum(axis=0)",
-                "a large ε",
+                "three rows",
             ),
         ],
     ),
@@ -584,7 +584,7 @@ MORE["06_training"] = {
             "    return minitorch.tensor(w)",
         ],
         [
-            ("def initial_weight(random, inputs, outputs): return random.standard_normal((outputs, inputs))", "times"),
+            ("def initial_weight(random, inputs, outputs): return random.standard_normal((outputs, inputs))", "yours is 0.99"),
             (
                 "def initial_weight(random, inputs, outputs): return random.standard_normal((outputs, inputs)) / math.sqrt(inputs)",
                 "0.176",
@@ -719,7 +719,7 @@ def tf_idf(counts):
             (
                 "def tf_idf(counts):\n    n = len(counts)\n    x = counts * (np.log((1 + n) / (1 + counts.sum(axis=0))) + 1)\n"
                 "    return x / np.sqrt((x * x).sum(axis=1, keepdims=True))",
-                "four short texts",
+                "a word that occurs twice",
             ),
             (
                 "def tf_idf(counts):\n    n = len(counts)\n    x = counts * (np.log((1 + n) / (1 + (counts > 0).sum(axis=0))) + 1)\n"
@@ -867,7 +867,7 @@ def split_heads(x, heads):
                 "def split_heads(x, heads):\n    B, L, E = x.shape\n    return x.reshape(B, L, E // heads, heads).permute(0, 3, 1, 2)",
                 "numbers are off",
             ),
-            ("def split_heads(x, heads): return x.chunk(heads, -1)", "has shape"),
+            ("def split_heads(x, heads): return x.chunk(heads, -1)", "two heads of four"),
         ],
     ),
 }
@@ -1212,7 +1212,10 @@ MORE["12_gpu"] = {
             "def pieces_read(first, stride): return np.unique((first + stride * np.arange(32)) // 32).size",
         ],
         [
-            ("def pieces_read(first, stride): return len({(first + stride * t) // 128 for t in range(32)})", "every second"),
+            (
+                "def pieces_read(first, stride): return len({(first + stride * t) // 128 for t in range(32)})",
+                "not from the start",
+            ),
             ("def pieces_read(first, stride): return stride", "neighbours, but not from the start"),
             ("def pieces_read(first, stride): return len({4 * stride * t // 128 for t in range(32)})", "not from the start"),
             (

@@ -57,6 +57,15 @@ class Key:
         return np.array((where, *self.words, self.threshold, 1 / share if share else 0, 0), DROPOUT)
 
 
+def as_array(x: Any) -> Any:
+    """A Key as the array of bools that it stands for; anything else unchanged."""
+    if type(x) is not Key:
+        return x
+    from .cuda.launch import computed
+
+    return computed(x)
+
+
 DROPOUT = np.dtype([("step", "u8"), *((name, "u4") for name in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])
 NONE = np.zeros((), DROPOUT)  # a factor of 0 and a threshold of 0: nothing is dropped
 

@@ -1,6 +1,6 @@
 """CUDA kernels for CuPy arrays: the same results as reference.py, each in as few passes over memory as can be.
 
-launch.py       what all sources begin with, compiling and launching; masks as arrays
+launch.py       what all sources begin with, compiling and launching
 elementwise.py  GELU with bias, dropout
 rows.py         softmax, layer norm with residual and dropout, cross entropy, sums of rows
 attention.py    attention in one pass
@@ -14,7 +14,6 @@ Read before: reference.py.
 from .attention import attention, attention_backward
 from .elementwise import bias_gelu, bias_gelu_backward, drop, gelu, gelu_tanh, keep_mask
 from .embedding import add_rows
-from .launch import mask_of
 from .lists import adam, adam_all, add_all, norm_all, scale_all
 from .rows import (
     add_norm,

@@ -14,7 +14,7 @@ Read before: rows.py. Read next: lists.py.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +99,7 @@ extern "C" __global__ void __launch_bounds__(256) attention(
         load_tile<true>(keys, k, A * D, from, S, 1);
         __syncthreads();
         scores(s, queries, keys);
+        #pragma unroll
         for (int i = 0; i < 4; i++) {
             int query = min(first + 4 * ty + i, L - 1);  // beyond the last one it is computed for nothing
             add_mask(s[i], mask, head / A, head % A, query, from + 4 * tx, S);
@@ -118,6 +119,7 @@ extern "C" __global__ void __launch_bounds__(256) attention(
         __syncthreads();
         mix(acc, p, keys);
     }
+    #pragma unroll
     for (int i = 0; i < 4; i++) {
         for (int apart = 8; apart > 0; apart /= 2) total[i] += __shfl_xor_sync(0xffffffffu, total[i], apart);
         bool empty = total[i] == 0;  // the query may see nothing: its result is 0
@@ -150,6 +152,7 @@ __device__ inline void weights_again(
     PLACE;
     scores(p, queries, keys);
     scores(ds, gs, values);
+    #pragma unroll
     for (int i = 0; i < 4; i++) {
         int query = first + 4 * ty + i;
         long long row = (long long)head * L + min(query, L - 1);
@@ -230,16 +233,8 @@ extern "C" __global__ void __launch_bounds__(256) attention_dkv(
 TILE = 64
 
 
-class Saved(NamedTuple):
-    """What the kernels keep in the place of the weights: the result, ln Σ eˢ of each query, and the mask."""
-
-    y: Array
-    lse: Array
-    mask: Array | None
-
-
 def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float) -> Any:
-    """reference.attention: Q, K, V read once, the result written once; with it ``Saved``.
+    """reference.attention: Q, K, V read once, the result written once; with it ln Σ eˢ (..., L) instead of the weights.
 
     Heads of another width than 32, 64 or 128 take three steps: cuBLAS's product, softmax with mask and dropout in one kernel,
     cuBLAS's product; the weights are then kept.
@@ -257,32 +252,33 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
     y, lse = cupy().empty(qs.shape, q.dtype), cupy().empty((B, A, L), np.float32)
     where = mask_argument(mask, (*q.shape[:-1], k.shape[-2]))
     _run("attention", L, 2, qs, ks, vs, where, dropout(keep, share), y, lse, A, L, ks.shape[1], float(scale))
-    y = _by_head(y, q)
-    return y, Saved(y, lse, mask)
+    return _by_head(y, q), lse if q.ndim == 4 else lse[:, 0]
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, weights: Any, keep: Any, scale: float, share: float
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float, y: Array, weights: Array
 ) -> tuple[Any, Any, Any]:
-    """reference.attention_backward: nothing of the size (L, S) is read or written, where ``weights`` is ``Saved``."""
-    if type(weights) is not Saved:
-        return _backward_in_steps(g, q, k, v, weights, keep, scale, share)
-    qs, ks, vs, gs, ys = map(_by_position, (q, k, v, g.astype(q.dtype, copy=False), weights.y))
+    """reference.attention_backward: nothing of the size (L, S) is read or written, where ``weights`` is ln Σ eˢ."""
+    if weights.ndim == q.ndim:
+        return _backward_in_steps(g, q, k, v, mask, keep, scale, share, y, weights)
+    qs, ks, vs, gs, ys = map(_by_position, (q, k, v, g.astype(q.dtype, copy=False), y))
     B, L, A, d = qs.shape
     S = ks.shape[1]
     sums, (dq, dk, dv) = cupy().empty((B, A, L), np.float32), (cupy().empty(x.shape, q.dtype) for x in (qs, ks, vs))
     launch(compiled(SOURCE, "along", T=ctype(q), D=d), -(-B * L * A // 8), THREADS, gs, ys, sums, A, L, np.int64(B * L * A))
-    where, random = mask_argument(weights.mask, (*q.shape[:-1], S)), dropout(keep, share)
-    both = gs, qs, ks, vs, where, random, weights.lse, sums
+    mask = None if mask is None else mask.astype(np.float32, copy=False)
+    both = gs, qs, ks, vs, mask_argument(mask, (*q.shape[:-1], S)), dropout(keep, share), compact(weights), sums
     _run("attention_dq", L, 4, *both, dq, A, L, S, float(scale))
     _run("attention_dkv", S, 4, *both, dk, dv, A, L, S, float(scale))
     return _by_head(dq, q), _by_head(dk, k), _by_head(dv, v)
 
 
-def _backward_in_steps(g: Array, q: Array, k: Array, v: Array, weights: Array, keep: Any, scale: float, share: float) -> Any:
+def _backward_in_steps(
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float, y: Array, weights: Array
+) -> Any:
     masked = keep is None or type(keep) is Key
     if not masked or not one_type(q, k, v, g, weights) or weights.shape[-1] > LONGEST or not weights.size:
-        return by_definition("attention_backward", g, q, k, v, weights, keep, scale, share)
+        return by_definition("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
     left = weights if keep is None else drop(weights, keep, share)
     ds = masked_softmax_backward(g @ v.mT, weights, keep, scale, share)
     return ds @ k, ds.mT @ q, left.mT @ g

@@ -38,7 +38,7 @@ extern "C" __global__ void gelu(const T* x, T* y, T* slope, int n) {
     store4(d, slope, at.c, n);
 }
 
-extern "C" __global__ void bias_gelu(const T* x, const T* bias, T* y, int rows, int n) {
+extern "C" __global__ void bias_gelu(const T* x, const W* bias, T* y, int rows, int n) {
     Place at = place(rows, n);
     if (!at.inside) return;
     float v[4], b[4], unused;
@@ -48,7 +48,7 @@ extern "C" __global__ void bias_gelu(const T* x, const T* bias, T* y, int rows, 
     store4(v, y + at.row * n, at.c, n);
 }
 
-extern "C" __global__ void bias_gelu_backward(const T* g, const T* x, const T* bias, T* dx, int rows, int n) {
+extern "C" __global__ void bias_gelu_backward(const T* g, const T* x, const W* bias, T* dx, int rows, int n) {
     Place at = place(rows, n);
     if (!at.inside) return;
     float v[4], b[4], d[4], unused, slope;
@@ -88,17 +88,17 @@ def _gelu(name: str, x: Array, tanh: int) -> Any:
         return by_definition(name, x)
     x = compact(x)
     y, slope = cupy().empty_like(x), cupy().empty_like(x)
-    launch(compiled(SOURCE, "gelu", T=ctype(x), TANH=tanh), groups(1, x.size), THREADS, x, y, slope, x.size)
+    launch(compiled(SOURCE, "gelu", T=ctype(x), W=ctype(x), TANH=tanh), groups(1, x.size), THREADS, x, y, slope, x.size)
     return y, slope
 
 
 def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
     """reference.bias_gelu: reads x, writes y.  Kept are x and the bias, which are there anyway, and no slope."""
-    if not one_type(x, bias) or not x.size or x.shape[-1:] != bias.shape:
+    if not one_type(x) or not one_type(bias) or not x.size or x.shape[-1:] != bias.shape:
         return by_definition("bias_gelu", x, bias, tanh)
     x, bias = compact(x), compact(bias)
     y, n = cupy().empty_like(x), x.shape[-1]
-    kernel = compiled(SOURCE, "bias_gelu", T=ctype(x), TANH=int(tanh))
+    kernel = compiled(SOURCE, "bias_gelu", T=ctype(x), W=ctype(bias), TANH=int(tanh))
     launch(kernel, groups(x.size // n, n), THREADS, x, bias, y, x.size // n, n)
     return y, (x, bias, tanh)
 
@@ -109,7 +109,7 @@ def bias_gelu_backward(g: Array, kept: Any) -> Any:
         return by_definition("bias_gelu_backward", g, kept if type(kept) is not tuple else by_definition("bias_gelu", *kept)[1])
     x, bias, tanh = kept
     g, dx, n = compact(g), cupy().empty_like(x), x.shape[-1]
-    kernel = compiled(SOURCE, "bias_gelu_backward", T=ctype(x), TANH=int(tanh))
+    kernel = compiled(SOURCE, "bias_gelu_backward", T=ctype(x), W=ctype(bias), TANH=int(tanh))
     launch(kernel, groups(x.size // n, n), THREADS, g, x, bias, dx, x.size // n, n)
     return dx
 
@@ -120,7 +120,7 @@ def drop(x: Array, keep: Any, share: float) -> Any:
         return by_definition("drop", x, keep, share)
     x = compact(x)
     y, (rows, n) = cupy().empty_like(x), keep.rows
-    launch(compiled(SOURCE, "drop", T=ctype(x), TANH=0), groups(rows, n), THREADS, x, y, dropout(keep, share), rows, n)
+    launch(compiled(SOURCE, "drop", T=ctype(x), W=ctype(x), TANH=0), groups(rows, n), THREADS, x, y, dropout(keep, share), rows, n)
     return y
 
 

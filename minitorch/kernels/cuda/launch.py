@@ -176,7 +176,7 @@ def one_type(first: Array, *others: Array) -> bool:
 def by_definition(name: str, *arguments: Any, **named: Any) -> Any:
     """What reference.py computes: 16-bit floats in float32 (what is kept for the gradient stays so), masks as arrays."""
     half = next((a.dtype for a in arguments if _is_half(a)), None)
-    wide = [a.astype(np.float32) if _is_half(a) else mask_of(a) for a in arguments]
+    wide = [a.astype(np.float32) if _is_half(a) else philox.as_array(a) for a in arguments]
     result = getattr(reference, name)(*wide, **named)
     if half is None:
         return result
@@ -192,10 +192,8 @@ def dropout(keep: philox.Key | None, share: float) -> Any:
     return philox.NONE if keep is None else keep.as_argument(share)
 
 
-def mask_of(keep: Any) -> Any:
-    """A mask as an array of bools, where it is not one yet."""
-    if type(keep) is not philox.Key:
-        return keep
+def computed(keep: philox.Key) -> Any:
+    """The mask as an array of bools."""
     rows, n = keep.rows
     mask = cupy().empty(keep.shape, bool)
     if mask.size:

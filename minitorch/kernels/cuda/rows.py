@@ -132,7 +132,7 @@ NORM = r"""
 #define COLUMN ((e * (int)blockDim.x + (int)threadIdx.x) * 4)
 
 // z = residual + drop(x), y = ẑ w + b with ẑ = (z - mean) r, r = 1/√(var + eps).  What is null is not there, or not wanted.
-extern "C" __global__ void __launch_bounds__(256) norm(
+extern "C" __global__ void __launch_bounds__(256) layer_norm(
     const T* x, const T* residual, const Dropout random, const W* weight, const W* bias,
     T* y, T* unit, float* means, float* rs, int n, float eps
 ) {
@@ -171,7 +171,7 @@ extern "C" __global__ void __launch_bounds__(256) norm(
 
 // With h = g w:  dz = r (h - mean h - ẑ mean(h ẑ)),  dx = drop(dz).  Without means x is ẑ itself.  A block has several rows, and
 // adds up g ẑ and g of all of them in registers (a thread has the same columns in each): its line of the tables dw and db.
-extern "C" __global__ void __launch_bounds__(256) norm_backward(
+extern "C" __global__ void __launch_bounds__(256) layer_norm_backward(
     const T* g, const T* x, const float* means, const float* rs, const W* weight, const Dropout random,
     T* dz, T* dx, float* dw, float* db, int rows, int n
 ) {
@@ -263,7 +263,7 @@ def _norm(
 ) -> Any:
     x, residual, weight, bias = (None if a is None else compact(a) for a in (x, residual, weight, bias))
     y, (items, threads) = cupy().empty(x.shape, x.dtype), _team(n)
-    kernel = compiled(NORM, "norm", T=ctype(x), W=_weight_type(x, weight, bias), ITEMS=items)
+    kernel = compiled(NORM, "layer_norm", T=ctype(x), W=_weight_type(x, weight, bias), ITEMS=items)
     random = dropout(keep, share)
     launch(kernel, x.size // n, threads, x, residual, random, weight, bias, y, unit, mean, r, n, float(eps))
     return y
@@ -275,7 +275,7 @@ def _norm_backward(g: Array, x: Array, mean: Any, r: Array, weight: Any, keep: A
     blocks = min(rows, 4 * cupy().cuda.Device().attributes["MultiProcessorCount"])
     dz, sums = cupy().empty(x.shape, x.dtype), cupy().empty((2, blocks, n), np.float32)
     dx = None if keep is None else cupy().empty(x.shape, x.dtype)
-    kernel = compiled(NORM, "norm_backward", T=ctype(x), W=_weight_type(x, weight), ITEMS=items)
+    kernel = compiled(NORM, "layer_norm_backward", T=ctype(x), W=_weight_type(x, weight), ITEMS=items)
     launch(kernel, blocks, threads, g, x, mean, r, weight, dropout(keep, share), dz, dx, sums[0], sums[1], rows, n)
     kind = x.dtype if weight is None else weight.dtype
     dw, db = (sum_rows(s).astype(kind, copy=False) for s in sums)

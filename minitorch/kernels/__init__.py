@@ -27,7 +27,8 @@ from . import cpu, philox, reference
 _own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
 
 NAMES = (
-    "gelu", "gelu_tanh", "bias_gelu", "bias_gelu_backward", "linear", "sum_rows", "softmax", "softmax_backward", "attention", "attention_backward",
+    "gelu", "gelu_tanh", "bias_gelu", "bias_gelu_backward", "linear", "sum_rows", "softmax", "softmax_backward",
+    "attention", "attention_backward",
     "layer_norm", "layer_norm_backward", "add_norm", "add_norm_backward", "cross_entropy", "cross_entropy_backward",
     "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all",
 )  # fmt: skip

@@ -24,7 +24,6 @@ from .checkpoint import PreTrained
 from .config import BertConfig
 
 
-
 def gelu_tanh(x: Tensor) -> Tensor:
     """GELU by its formula with tanh."""
     return F.gelu(x, approximate="tanh")  # type: ignore[no-any-return]

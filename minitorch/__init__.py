@@ -25,6 +25,8 @@ from .grad_mode import inference_mode as inference_mode
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
+from .kernels.deterministic import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .kernels.deterministic import use_deterministic_algorithms as use_deterministic_algorithms
 from .ops import *
 from .random import *
 from .serialization import load as load

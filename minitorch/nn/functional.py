@@ -19,6 +19,7 @@ from ..changes import mark_changed
 from ..devices import array_module
 from ..grad_mode import no_grad
 from ..ops import layer_norm, raw, rms_norm
+from ..ops._autocast import autocast
 from ..ops.nn import gelu, glu, linear, mish, one_hot, softplus
 from ..ops.nn import log_sigmoid as logsigmoid
 from ..tensor import Tensor
@@ -163,6 +164,7 @@ def _pair(name: str, input: Any, target: Any) -> None:
         )
 
 
+@autocast
 def mse_loss(
     input: Any,
     target: Any,
@@ -177,6 +179,7 @@ def mse_loss(
     return _weighted((_difference("mse_loss", input, target)).square(), weight, reduction)
 
 
+@autocast
 def l1_loss(
     input: Any,
     target: Any,
@@ -191,6 +194,7 @@ def l1_loss(
     return _weighted((input - target).abs(), weight, reduction)
 
 
+@autocast
 def smooth_l1_loss(
     input: Any,
     target: Any,
@@ -208,6 +212,7 @@ def smooth_l1_loss(
     return _reduced(d.abs() if beta == 0 else ops.nn.huber(d, delta=beta) / beta, reduction)
 
 
+@autocast
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """½(x - y)² where |x - y| ≤ δ, else δ(|x - y| - ½δ)"""
     reduction = _reduction(reduction, None, None)
@@ -234,6 +239,7 @@ def _weighted(loss: Any, weight: Any, reduction: str) -> Any:
     return loss.sum() / weight.sum() if reduction == "mean" else _reduced(loss, reduction)
 
 
+@autocast
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -255,6 +261,7 @@ def binary_cross_entropy(
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
+@autocast
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -273,6 +280,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
+@autocast
 def kl_div(
     input: Any,
     target: Any,
@@ -294,6 +302,7 @@ def kl_div(
 # ------------------------------------------------------------------------------------------------ cross entropy
 
 
+@autocast
 def cross_entropy(
     input: Any,
     target: Any,
@@ -326,6 +335,7 @@ def cross_entropy(
     return _mean_of(mixed, share, ignored, reduction)
 
 
+@autocast
 def nll_loss(
     input: Any,
     target: Any,
@@ -437,6 +447,7 @@ def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: flo
     return input / norm.clamp(min=eps)
 
 
+@autocast
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x₁·x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)) along ``dim`` of the broadcast operands"""
     dtype = dtypes.result_type(x1, x2)
@@ -458,6 +469,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return ops.norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 
 
+@autocast
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -535,6 +547,7 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
 # ---------------------------------------------------------------------------------------------------- attention
 
 
+@autocast
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

@@ -17,6 +17,7 @@ from .. import autograd
 from ..autograd import op
 from ..devices import Array, array_module, device_of, move
 from ._arguments import numpy_names, one_dim, raw
+from ._autocast import autocast
 from .elementwise import add, mul
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
 
@@ -373,6 +374,7 @@ def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) ->
     return x, grid, getitem(src, tuple(slice(k) for k in i.shape))
 
 
+@autocast
 @numpy_names
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """x[i][index[i][j][k]][k] += src[i][j][k] for dim = 1, on a copy: the reverse of gather. Values for one place add."""

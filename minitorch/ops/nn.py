@@ -16,6 +16,7 @@ from ..autograd import op
 from ..devices import Array, array_module
 from ..kernels.reference import peak_of
 from ._arguments import numpy_names, one_dim, raw
+from ._autocast import autocast
 from ._promotion import astype, floating, floats_only, half_in_float32
 from .elementwise import sigmoid
 from .linalg import matmul, rows, times
@@ -33,6 +34,7 @@ def _linear(x: Array, weight: Array, bias: Array) -> Any:
     return y, (lambda g: times(g, weight), lambda g: rows(g).mT @ rows(x), lambda g: kernels.run("sum_rows", g))
 
 
+@autocast
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b: x (..., in), W (out, in) or (in,), b (out,) -> y (..., out)."""
     if weight.ndim != 2 or input.ndim == 0:
@@ -108,6 +110,7 @@ def _softplus(x: Array, *, beta: float, threshold: float) -> Any:
     return y, lambda g: xp.where(z >= threshold, g, g * sigmoid(z))
 
 
+@autocast
 def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Any:
     """ln(1 + eᵝˣ)/β, a smooth relu; x itself where βx > threshold."""
     return _softplus(input, beta=beta, threshold=threshold)
@@ -150,7 +153,7 @@ def elu(input: Any, alpha: float = 1.0) -> Any:
 
 def mish(input: Any) -> Any:
     """x tanh(ln(1 + eˣ))"""
-    return input * array_module(input).tanh(softplus(input))
+    return input * array_module(input).tanh(_softplus(input, beta=1, threshold=20))
 
 
 def glu(input: Any, dim: int = -1) -> Any:
@@ -208,12 +211,14 @@ def _along(input: Any, dim: int) -> tuple[int, ...]:
     return (d,) if input.ndim else ()
 
 
+@autocast
 @numpy_names
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """eˣⁱ / Σⱼ eˣʲ along ``dim``: positive numbers that sum to 1."""
     return _softmax(input if dtype is None else astype(input, dtype), axis=_along(input, dim))
 
 
+@autocast
 @numpy_names
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """ln softmax(x) = xᵢ - ln Σⱼ eˣʲ along ``dim``, accurate where softmax underflows to 0."""
@@ -249,12 +254,14 @@ def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | No
     return y, pullback
 
 
+@autocast
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """(x - mean)/√(var + eps) · weight + bias, over the last axes, whose sizes are ``normalized_shape`` (arXiv 1607.06450)."""
     axis = _last_axes("layer_norm", input, normalized_shape, weight, bias)
     return _layer_norm(input, weight, bias, axis=axis, eps=eps)
 
 
+@autocast
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """x/√(mean x² + eps) · weight, over the last axes; eps None is the dtype's own (arXiv 1910.07467)."""
     return _rms_norm(input, weight, axis=_last_axes("rms_norm", input, normalized_shape, weight, None), eps=eps)
@@ -362,6 +369,7 @@ def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     return loss, lambda g: kernels.run("cross_entropy_backward", g, x, target, axis, peak, s)
 
 
+@floats_only
 @op
 def huber(d: Array, *, delta: float) -> Any:
     """½d² for |d| ≤ δ, beyond it the straight line δ(|d| - ½δ): c(d - ½c) with c = d limited to ±δ, its derivative."""

@@ -84,7 +84,7 @@ def run_attention(hand: Any, q: Any, k: Any, v: Any, mask: Any) -> list[Any]:
     """Without dropout."""
     scale = q.shape[-1] ** -0.5
     y, weights = hand.attention(q, k, v, mask.astype(q.dtype), None, scale, 1.0)
-    return [y, *hand.attention_backward(gradient(y), q, k, v, weights, None, scale, 1.0)]
+    return [y, *hand.attention_backward(gradient(y), q, k, v, None, None, scale, 1.0, y, weights)]
 
 
 def run_cross_entropy(hand: Any, x: Any, target: Any) -> list[Any]:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import autograd
+from . import autograd, kernels
+from .changes import mark_changed
 from .random import seeded
 from .tensor import Tensor
+from .threads import open_threads
 
 Part = Callable[[], tuple[Tensor, Any]]
 
@@ -22,7 +24,8 @@ Part = Callable[[], tuple[Tensor, Any]]
 class Workers:
     """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts in turn.
 
-    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight.
+    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight. What then
+    works on all parameters at once (clipping, the optimiser's step) is dealt out to the same threads (threads.py).
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -33,7 +36,7 @@ class Workers:
     def __enter__(self) -> Workers:
         if self.threads > 1:
             self.stack.enter_context(one_blas_thread())
-            self.pool = self.stack.enter_context(ThreadPoolExecutor(self.threads))
+            self.pool = self.stack.enter_context(open_threads(self.threads))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -57,12 +60,26 @@ class Workers:
             return loss.item(), extra, gradients
 
         results = []
-        for loss, extra, gradients in self.map(run, range(len(parts))):
-            for parameter, g in zip(parameters, gradients, strict=True):
-                if g is not None:
-                    parameter.grad = g if parameter.grad is None else parameter.grad.add_(g)
-            results.append((loss, extra))
+        for start in range(0, len(parts), self.threads):  # added up after each round, so that few gradients are held at once
+            round_ = list(self.map(run, range(start, min(start + self.threads, len(parts)))))
+            _add(parameters, [gradients for _, _, gradients in round_])
+            results += [(loss, extra) for loss, extra, _ in round_]
         return results
+
+
+def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]]) -> None:
+    """Add each part's gradients to ``.grad``, in the order of the parts."""
+    totals, terms = [], []
+    for parameter, *found in zip(parameters, *parts, strict=True):
+        gradients = [g for g in found if g is not None]
+        if gradients and parameter.grad is None:
+            parameter.grad = gradients.pop(0)
+        if gradients:
+            totals.append(parameter.grad.array)
+            terms.append([g.array for g in gradients])
+            mark_changed(totals[-1])
+    if totals:
+        kernels.run("add_all", totals, terms)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ Which one runs follows from the array. ``use`` puts a function of your own in th
         model(ids)
 
 A kernel that keeps something for its gradient returns it beside the result; NAME_backward takes it. What a kernel returns
-is fresh, and none changes an argument, but for adam, whose business that is.
+is fresh, and none changes an argument, but for adam and those that end in _all (but norm_all), whose business that is.
 Read before: ops/nn.py, which calls them.
 """
 
@@ -26,15 +26,20 @@ _own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place
 
 NAMES = (
     "gelu", "gelu_tanh", "linear", "sum_rows", "softmax", "softmax_backward", "attention", "attention_backward",
-    "layer_norm", "layer_norm_backward", "cross_entropy", "cross_entropy_backward", "drop", "keep_mask", "add_rows", "adam",
+    "layer_norm", "layer_norm_backward", "add_norm", "add_norm_backward", "cross_entropy", "cross_entropy_backward",
+    "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all",
 )  # fmt: skip
+PARTS = {  # of which kernels another consists: where one of those is the user's own, the definition runs, which calls it
+    "add_norm": ("layer_norm", "drop"), "add_norm_backward": ("layer_norm_backward", "drop"), "adam_all": ("adam",),
+}  # fmt: skip
 
 
 def run(name: str, x: Any, *arguments: Any, **named: Any) -> Any:
-    """The kernel ``name`` on the array ``x``: the user's own, else the fast one if it knows the array, else the definition."""
+    """The kernel ``name`` on the array (or list) ``x``: the user's own, else the fast one if it knows x, else the definition."""
     if name in _own:
         return _own[name](x, *arguments, **named)
-    fast = type(x) is np.ndarray and x.dtype == np.float32
+    fast = all(type(a) is np.ndarray and a.dtype == np.float32 for a in (x if type(x) is list else (x,)))
+    fast = fast and not (_own and any(part in _own for part in PARTS.get(name, ())))
     return getattr(cpu if fast else reference, name)(x, *arguments, **named)
 
 

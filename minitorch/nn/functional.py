@@ -26,9 +26,10 @@ from ..tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity", "cross_entropy",
-    "dropout", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "relu",
-    "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "dropout", "dropout_add_layer_norm", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "relu", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax",
+    "softplus", "tanh",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -94,6 +95,19 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     if not dtypes.is_floating(input.dtype):
         raise RuntimeError(f"dropout: the result is floating and the input {input.dtype}; make the input floating: x.float()")
     return _perhaps_in_place(input, ops.nn.drop(input, keep=_keep_mask(input, input.shape, p), p=p), inplace)
+
+
+def dropout_add_layer_norm(
+    input: Any, residual: Any, weight: Any, bias: Any, p: float = 0.0, eps: float = 1e-5, training: bool = True
+) -> Any:
+    """layer_norm(residual + dropout(input)) over the last axis: the end of each half of a Transformer's layer, in one operation.
+
+    input and residual (..., H), weight and bias (H,) or None. The same numbers as the three functions one after the other give.
+    """
+    _check_probability(p)
+    drops = training and p > 0 and input.numel() > 0
+    keep = _keep_mask(input, input.shape, p) if drops else None
+    return ops.nn.add_layer_norm(input, residual, weight, bias, eps, keep, 1 - p if drops else 1.0)
 
 
 def _check_probability(p: float) -> None:

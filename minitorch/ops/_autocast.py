@@ -20,7 +20,7 @@ from ._promotion import astype
 HALF = "matmul mm bmm addmm baddbmm linear einsum scaled_dot_product_attention"
 FLOAT32 = (
     "prod mse_loss l1_loss smooth_l1_loss huber_loss cosine_embedding_loss cross_entropy nll_loss kl_div "
-    "binary_cross_entropy_with_logits"
+    "binary_cross_entropy_with_logits add_layer_norm"  # the last is ours, and does what layer_norm does
 )
 LISTS = {  # what is done to the floating operands -> which functions do it
     "cuda": {

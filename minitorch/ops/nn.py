@@ -190,10 +190,10 @@ def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, share: float) -> Any:
     """softmax(Q Kᵀ·scale + mask) V, of whose weights only those that ``keep`` names count, divided by ``share``.
 
-    With P the weights:  dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP - Σ dP P),  dQ = dS K,  dK = dSᵀ Q.  P is the one table kept.
+    The gradients are in kernels/reference.py.  Of the tables (L, S) only the weights are kept, if the kernel keeps them.
     """
     y, weights = kernels.run("attention", q, k, v, mask, keep, scale, share)
-    return y, lambda g: kernels.run("attention_backward", g, q, k, v, weights, keep, scale, share)
+    return y, lambda g: kernels.run("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
 
 
 @floats_only
@@ -238,6 +238,14 @@ def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], 
 
 @floats_only
 @op
+def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Array | None, share: float, eps: float) -> Any:
+    """y = layer_norm(residual + dropout(x)): ``keep`` names the elements of x that count, divided by ``share``."""
+    y, unit, rstd = kernels.run("add_norm", x, residual, weight, bias, keep, share, eps)
+    return y, lambda g: kernels.run("add_norm_backward", g, unit, weight, rstd, keep, share)
+
+
+@floats_only
+@op
 def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | None) -> Any:
     """y = x̂ w, x̂ = x / √(mean x² + eps).  With h = g w:  dL/dx = (h - x̂ mean(h x̂)) / √(mean x² + eps)."""
     xp = array_module(x, weight)
@@ -259,6 +267,15 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     """(x - mean)/√(var + eps) · weight + bias, over the last axes, whose sizes are ``normalized_shape`` (arXiv 1607.06450)."""
     axis = _last_axes("layer_norm", input, normalized_shape, weight, bias)
     return _layer_norm(input, weight, bias, axis=axis, eps=eps)
+
+
+@autocast
+def add_layer_norm(
+    input: Any, residual: Any, weight: Any, bias: Any, eps: float, keep: Array | None = None, share: float = 1.0
+) -> Any:
+    """layer_norm(residual + dropout(input)) over the last axis in one operation, which keeps one array of that size."""
+    _last_axes("add_layer_norm", residual, (input.shape[-1],), weight, bias)
+    return _add_norm(input, residual, weight, bias, keep=keep, share=share, eps=eps)
 
 
 @autocast

@@ -149,7 +149,8 @@ class BertSelfOutput(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(h)) + x)
+        norm, p = self.LayerNorm, self.dropout.p
+        return F.dropout_add_layer_norm(self.dense(h), x, norm.weight, norm.bias, p, norm.eps, self.training)
 
 
 class BertAttention(nn.Module):

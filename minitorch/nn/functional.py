@@ -267,7 +267,7 @@ def binary_cross_entropy(
     if input.shape != target.shape:
         raise ValueError(f"binary_cross_entropy: target {tuple(target.shape)} and input {tuple(input.shape)} must have one shape")
     for name, x in (("input", input), ("target", target)):
-        if not bool(((x.array >= 0) & (x.array <= 1)).all()):
+        if may_read(x) and not bool(((x.array >= 0) & (x.array <= 1)).all()):
             raise RuntimeError(
                 f"binary_cross_entropy: the {name} must be probabilities, in [0, 1]; scores need the _with_logits loss"
             )
@@ -381,11 +381,11 @@ def _class_indices(name: str, input: Any, target: Any, weight: Any, ignore_index
         _check_class_weights(name, weight, classes, input.dtype)
     t = t.reshape(()) if input.ndim == 1 else t
     ignored = t == ignore_index
-    if not ignored.any():
+    if may_read(t) and not ignored.any():
         ignored = None
     else:
         t = array_module(t).where(ignored, 0, t)
-    if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
+    if t.size and may_read(t) and (int(t.min()) < 0 or int(t.max()) >= classes):
         bad = int(t.min()) if t.min() < 0 else int(t.max())
         raise IndexError(f"Target {bad} is out of bounds: {name} got {classes} classes, numbered 0 to {classes - 1}")
     share = None if weight is None else raw(weight)[t]
@@ -475,7 +475,7 @@ def _length(x: Any, dim: int, eps: float) -> Any:
     """‖x‖, at least eps. As in PyTorch the limit is no part of the gradient, so it is added as a constant."""
     norm = ops.norm(x, 2, dim, keepdim=True)
     missing = (eps - norm.detach()).clamp(min=0)
-    return norm + missing if bool((missing.array > 0).any()) else norm
+    return norm + missing if not may_read(missing) or bool((missing.array > 0).any()) else norm
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:

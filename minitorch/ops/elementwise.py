@@ -19,7 +19,7 @@ from ..autograd import op
 from ..devices import Array, array_module
 from ..errors import explain
 from . import _special
-from ._arguments import raw
+from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._promotion import astype, common, floating, floats_only, half_in_float32
 
@@ -156,7 +156,7 @@ def _integers(*operands: Any) -> bool:
 def _refuse_zero(name: str, a: Array, b: Array) -> None:
     """Floats have inf and nan for a division by zero, integers nothing."""
     _refuse_bool(name, a, b)
-    if _integers(a, b) and (b == 0).any():
+    if _integers(a, b) and may_read(b) and (b == 0).any():
         raise RuntimeError(f"{name}: integer division by zero")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from .. import autograd
 from ..autograd import op
 from ..devices import Array, array_module, device_of, move
-from ._arguments import numpy_names, one_dim, raw
+from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
 from .elementwise import add, mul
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
@@ -196,7 +196,7 @@ def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
 
 
 def _check_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
-    for i in (index.min(), index.max()) if index.size else ():
+    for i in (index.min(), index.max()) if index.size and may_read(index) else ():
         if not low <= int(i) < n:
             raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
 

@@ -15,7 +15,7 @@ from .. import autograd, dtypes, kernels
 from ..autograd import op
 from ..devices import Array, array_module
 from ..kernels.reference import peak_of
-from ._arguments import numpy_names, one_dim, raw
+from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._promotion import astype, floating, floats_only, half_in_float32
 from .elementwise import sigmoid
@@ -343,7 +343,7 @@ def embedding(
         raise RuntimeError(f"embedding: the weight must be a matrix (entries, size), got shape {tuple(weight.shape)}")
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, got {index.dtype}; convert them with .long()")
-    if index.size and (int(index.min()) < 0 or int(index.max()) >= weight.shape[0]):
+    if index.size and may_read(index) and (int(index.min()) < 0 or int(index.max()) >= weight.shape[0]):
         bad = index.min() if index.min() < 0 else index.max()
         raise IndexError(f"embedding: index {bad} is out of range for a table of {weight.shape[0]} rows")
     share = None
@@ -417,9 +417,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise RuntimeError(f"one_hot: the classes must be int64, got {index.dtype}; convert them with .long()")
     if index.size == 0 and num_classes <= 0:
         raise RuntimeError("one_hot: the number of classes cannot be told from an empty tensor; pass num_classes")
-    if index.size and int(index.min()) < 0:
+    if index.size and may_read(index) and int(index.min()) < 0:
         raise RuntimeError(f"one_hot: classes must not be negative, got {int(index.min())}")
-    if index.size and num_classes != -1 and int(index.max()) >= num_classes:
+    if index.size and num_classes != -1 and may_read(index) and int(index.max()) >= num_classes:
         raise RuntimeError(
             f"one_hot: class {int(index.max())} needs num_classes of at least {int(index.max()) + 1}, got {num_classes}"
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import autograd, kernels
 from .changes import mark_changed
+from .grad_mode import mode
 from .random import seeded
 from .tensor import Tensor
 from .threads import open_threads
@@ -43,8 +44,19 @@ class Workers:
         self.stack.close()
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        """The results in the order of the items."""
-        return map(function, items) if self.pool is None else self.pool.map(function, items)
+        """The results in the order of the items; what watches this thread (profile, detect_anomaly) watches the workers too."""
+        if self.pool is None:
+            return map(function, items)
+        observer = mode.observer
+
+        def watched(item: Any) -> Any:
+            before, mode.observer = mode.observer, observer
+            try:
+                return function(item)
+            finally:
+                mode.observer = before
+
+        return self.pool.map(watched, items)
 
     def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[float, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.

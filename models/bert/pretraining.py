@@ -275,7 +275,7 @@ def forward(model: Any, batch: dict[str, Tensor], masked_in_step: int, share: fl
     """This micro-batch's share of the step's loss: masked words are averaged over the whole step, sentence pairs too."""
     labels = batch["labels"].array
     masked = int((labels != -100).sum())
-    output = model(**batch)
+    output = model(**batch, masked_only=True)
     if masked == 0:  # of whole words there may be none that is short enough; the loss of nothing would be 0 / 0
         output.mlm_loss = output.masked_logits.sum()
     loss = output.mlm_loss * (masked / max(1, masked_in_step))

@@ -21,6 +21,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ...tables import BadInput
+from ..data import batches_by_length
 from ..settings import check_limits, option, usable_device
 from ..tokenizer import Tokenizer
 from ..training import available_cores
@@ -258,8 +259,7 @@ class Task:
 class Batches:
     """Batches of features of about the same length, so that little is computed on padding.
 
-    Each epoch shuffles, sorts by length within portions of 32 batches, cuts, and shuffles the batches: a function of
-    (seed, epoch).
+    Each epoch has others, in another order: a function of (seed, epoch).
     """
 
     def __init__(self, features: Sequence[Feature], batch_size: int, seed: int, groups: Sequence[Any] | None = None) -> None:
@@ -272,14 +272,7 @@ class Batches:
     def epoch(self, number: int) -> list[Any]:
         """The batches of an epoch, each an array of the features' numbers."""
         rng = np.random.default_rng([self.seed, 5, number])
-        batches: list[Any] = []
-        portion = 32 * self.batch_size
-        for group in self.groups:
-            order = group[rng.permutation(len(group))]
-            for i in range(0, len(order), portion):
-                part = order[i : i + portion]
-                part = part[np.argsort(self.sizes[part], kind="stable")]
-                batches += [part[j : j + self.batch_size] for j in range(0, len(part), self.batch_size)]
+        batches = [group[b] for group in self.groups for b in batches_by_length(self.sizes[group], self.batch_size, rng)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -30,6 +30,8 @@ from .grad_mode import inference_mode as inference_mode
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
+from .kernels.cublas import get_float32_matmul_precision as get_float32_matmul_precision
+from .kernels.cublas import set_float32_matmul_precision as set_float32_matmul_precision
 from .ops import *
 from .random import *
 from .serialization import load as load

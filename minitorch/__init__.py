@@ -32,6 +32,8 @@ from .grad_mode import no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
 from .kernels.cublas import get_float32_matmul_precision as get_float32_matmul_precision
 from .kernels.cublas import set_float32_matmul_precision as set_float32_matmul_precision
+from .kernels.deterministic import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .kernels.deterministic import use_deterministic_algorithms as use_deterministic_algorithms
 from .ops import *
 from .random import *
 from .serialization import load as load

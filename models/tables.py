@@ -10,6 +10,7 @@ import csv
 import difflib
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ class Table:
     names: list[str]
     rows: list[list[str]]
     lines: list[int]
+    delimiter: str = ","
 
     def index(self, name: str) -> int:
         """Where the column is; an error suggests the nearest name."""
@@ -46,10 +48,12 @@ class Table:
         """A column as float64, NaN where a value is missing; None if it is text: fewer than half of its values are numbers."""
         at = self.index(name)
         cells = [row[at] for row in self.rows]
+        if self.delimiter != "," and _decimal_commas(cells) and not all(re.search(r",\d{3}$|^[^,]*$", cell) for cell in cells):
+            cells = [cell.replace(",", ".") for cell in cells]  # which "1,234" alone would not tell: it may be a thousand
         values = [_number(cell) for cell in cells]
         bad = [i for i, value in enumerate(values) if value is None]
         given = sum(cell.casefold() not in MISSING for cell in cells)
-        if 2 * (given - len(bad)) < given:
+        if 2 * (given - len(bad)) < given and not _decimal_commas(cells):
             return None
         if bad:
             raise BadInput(f"{self.where(bad[0], name)}: {_quote(cells[bad[0]])} is not a number{self._hint(cells[bad[0]])}")
@@ -89,7 +93,7 @@ def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "
         lines.append(line)
     if not rows:
         raise BadInput(f"{path}: the file has a header and no rows")
-    return Table(str(path), names, rows, lines)
+    return Table(str(path), names, rows, lines, delimiter)
 
 
 def read_text(path: Path, encoding: str) -> str:
@@ -149,6 +153,11 @@ def _number(cell: str) -> float | None:
         return None if "_" in cell else float(cell)  # float() takes 1_000, a programmer's number and nobody else's
     except ValueError:
         return None
+
+
+def _decimal_commas(cells: list[str]) -> bool:
+    """Are all of them numbers once a comma is read as a point?"""
+    return all(_number(cell.replace(",", ".", 1)) is not None for cell in cells)
 
 
 def _quote(cell: str) -> str:

@@ -74,6 +74,10 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return _in_blocks(block, x)
 
 
+bias_gelu = reference.bias_gelu  # not called: linear adds the bias in place (ops/nn.py: linear_gelu)
+bias_gelu_backward = reference.bias_gelu_backward
+
+
 def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
     """Run an elementwise ``block(x, y, slope, scratch, scratch)`` over slices of BLOCK elements."""
     flat = x.reshape(-1)

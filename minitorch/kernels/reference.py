@@ -37,6 +37,16 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return x * (t + 1) * 0.5, slope
 
 
+def bias_gelu(x: Any, bias: Any, tanh: bool) -> tuple[Any, Any]:
+    """gelu(x + b) or gelu_tanh(x + b), and what the gradient needs: the slope."""
+    return kernels.run("gelu_tanh" if tanh else "gelu", x + bias)  # type: ignore[no-any-return]
+
+
+def bias_gelu_backward(g: Any, kept: Any) -> Any:
+    """dx = g · slope; the bias's gradient is its sum over the rows."""
+    return g * kept
+
+
 # ------------------------------------------------------------------------------------------------------- linear
 
 

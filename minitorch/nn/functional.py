@@ -16,18 +16,19 @@ import numpy as np
 from .. import dtypes, kernels, ops
 from .. import random as _random
 from ..changes import mark_changed
-from ..devices import array_module
+from ..devices import array_module, device_of
 from ..grad_mode import no_grad
 from ..ops import layer_norm, raw, rms_norm
+from ..ops._arguments import may_read
 from ..ops._autocast import autocast
-from ..ops.nn import gelu, glu, linear, mish, one_hot, softplus
+from ..ops.nn import gelu, glu, linear, linear_gelu, mish, one_hot, softplus
 from ..ops.nn import log_sigmoid as logsigmoid
 from ..tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity", "cross_entropy",
     "dropout", "dropout_add_layer_norm", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "leaky_relu", "linear", "linear_gelu", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "relu", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax",
     "softplus", "tanh",
 ]  # fmt: skip
@@ -116,7 +117,8 @@ def _check_probability(p: float) -> None:
 
 
 def _keep_mask(like: Any, shape: tuple[int, ...], p: float) -> Any:
-    return kernels.run("keep_mask", raw(like), shape, p, _random.stream_for(raw(like)))
+    like = raw(like)
+    return kernels.run("keep_mask", like, shape, p, _random.default_generator().masks(device_of(like)))
 
 
 def embedding(

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import autograd, dtypes, kernels
 from ..autograd import op
-from ..devices import Array, array_module
+from ..devices import Array, array_module, device_of
 from ..kernels.reference import peak_of
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
@@ -69,7 +69,7 @@ def relu(input: Any) -> Any:
     return _relu(input)
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def _gelu(x: Array) -> Any:
     """x Φ(x), Φ the normal distribution function.  The derivative, kept by the forward pass, is Φ(x) + x φ(x), φ its density."""
@@ -77,7 +77,7 @@ def _gelu(x: Array) -> Any:
     return y, lambda g: g * slope
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def _gelu_tanh(x: Array) -> Any:
     """½x(1 + tanh u) with u = √(2/π)(x + 0.044715 x³).  The derivative is ½(1 + tanh u) + ½x(1 - tanh² u) u'."""
@@ -90,6 +90,27 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
     return _gelu(input) if approximate == "none" else _gelu_tanh(input)
+
+
+@floats_only(on_gpu=False)
+@op
+def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
+    """gelu(x + b), b being added to every row."""
+    y, kept = kernels.run("bias_gelu", x, bias, tanh)
+
+    def pullback(g: Array) -> Any:
+        dx = kernels.run("bias_gelu_backward", g, kept)
+        return dx, kernels.run("sum_rows", dx)
+
+    return y, pullback
+
+
+def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str = "none") -> Any:
+    """gelu(linear(input, weight, bias)).  On a GPU the bias is added inside of GELU's kernel: a pass over memory less each way."""
+    if bias is None or device_of(raw(input)) == "cpu":
+        return gelu(linear(input, weight, bias), approximate=approximate)
+    h = linear(input, weight)
+    return _bias_gelu(h, bias, tanh=approximate == "tanh")
 
 
 @floats_only
@@ -169,7 +190,7 @@ def glu(input: Any, dim: int = -1) -> Any:
 # ------------------------------------------------------------------------------------------------------ softmax
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def _softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = eˣⁱ / Σⱼ eˣʲ.  dL/dx = y (g - Σ g y)."""
@@ -177,7 +198,7 @@ def _softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     return y, lambda g: kernels.run("softmax_backward", g, y, axis)
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
     """Softmax for attention: where every score is -inf (nothing may be attended to) the result is 0, not NaN."""
@@ -185,7 +206,7 @@ def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
     return y, lambda g: kernels.run("softmax_backward", g, y, axis)
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, share: float) -> Any:
     """softmax(Q Kᵀ·scale + mask) V, of whose weights only those that ``keep`` names count, divided by ``share``.
@@ -228,7 +249,7 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
 # ------------------------------------------------------------------------------------------------ normalisation
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b, x̂ = (x - mean) / √(var + eps).  With h = g w:  dL/dx = (h - mean h - x̂ mean(h x̂)) / √(var + eps)."""
@@ -236,7 +257,7 @@ def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], 
     return y, lambda g: kernels.run("layer_norm_backward", g, x, weight, mean, rstd, axis)
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Array | None, share: float, eps: float) -> Any:
     """y = layer_norm(residual + dropout(x)): ``keep`` names the elements of x that count, divided by ``share``."""
@@ -375,7 +396,7 @@ def place(x: Array, *, index: Array, axis: int, size: int) -> Any:
     return y, lambda g: pick(g, index=index, axis=axis)
 
 
-@floats_only
+@floats_only(on_gpu=False)
 @op
 def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position.  dL/dx = g (softmax(x) - onehot(t)).

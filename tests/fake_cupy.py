@@ -119,13 +119,12 @@ def _using_allocator(allocator: Any) -> Iterator[None]:
 def installed() -> Iterator[list[str]]:
     """Within the block device "cuda" is the stand-in; the list grows by a line whenever a number is read from it."""
     before, reads = {name: sys.modules.get(name) for name in MODULES}, []
+    library, handles = cublas._library, cublas._handles
     emulated_cupy.install()
     cuda = sys.modules["cupy"].cuda
     null = Stream(null=True)
-    cuda.runtime.getDevice, cuda.runtime.runtimeGetVersion = lambda: 0, lambda: 13020
     cuda.Stream, cuda.MemoryPool, cuda.using_allocator = Stream, MemoryPool, _using_allocator
     cuda.get_current_stream = lambda: Stream.current or null
-    cuda.memory = types.SimpleNamespace(Memory=lambda size: types.SimpleNamespace(ptr=0, size=size))
     plain = {name: getattr(ndarray, name) for name in READING if name in ndarray.__dict__}
     kept, looked_up = dict(plain), ndarray.__getattr__
 
@@ -137,12 +136,10 @@ def installed() -> Iterator[list[str]]:
     for name, method in plain.items():
         setattr(ndarray, name, _recording(name, method, reads))
     ndarray.__getattr__ = attribute
-    library = cublas._library
-    cublas._handles = cublas._Handles()
     try:
         yield reads
     finally:
-        cublas._library, ndarray.__getattr__ = library, looked_up
+        cublas._library, cublas._handles, ndarray.__getattr__ = library, handles, looked_up
         for name, method in kept.items():
             setattr(ndarray, name, method)
         for name, module in before.items():

@@ -48,7 +48,7 @@ def get_float32_matmul_precision() -> str:
 def matmul(a: Array, b: Array) -> Array:
     """a @ b: (..., n, k) @ (..., k, m) -> (..., n, m). What is neither floating nor of one type is left to CuPy."""
     xp = devices.array_module(a)
-    if a.dtype != b.dtype or a.dtype.name not in TYPES or min(a.ndim, b.ndim) < 2:
+    if type(a) is not type(b) or a.dtype != b.dtype or a.dtype.name not in TYPES or min(a.ndim, b.ndim) < 2:
         return a @ b
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     n, k, m = a.shape[-2], a.shape[-1], b.shape[-1]

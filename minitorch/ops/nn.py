@@ -19,7 +19,7 @@ from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._promotion import astype, floating, floats_only, half_in_float32
 from .elementwise import sigmoid
-from .linalg import matmul, rows, times
+from .linalg import matmul, product, rows, times
 
 __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"]  # what PyTorch has beside nn.functional
 
@@ -31,7 +31,7 @@ __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"] 
 def _linear(x: Array, weight: Array, bias: Array) -> Any:
     """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes laid end to end as rows."""
     y = kernels.run("linear", x, weight, bias)
-    return y, (lambda g: times(g, weight), lambda g: rows(g).mT @ rows(x), lambda g: kernels.run("sum_rows", g))
+    return y, (lambda g: times(g, weight), lambda g: product(rows(g).mT, rows(x)), lambda g: kernels.run("sum_rows", g))
 
 
 @autocast

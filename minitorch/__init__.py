@@ -7,6 +7,7 @@ with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults a
 from . import amp as amp
 from . import autograd as autograd
 from . import checkpoint as checkpoint
+from . import cuda as cuda
 from . import data as data
 from . import linalg as linalg
 from . import nn as nn

@@ -48,7 +48,7 @@ def _caller() -> str:
 
 def _recording(name: str, plain: Any, reads: list[str]) -> Any:
     def method(self: Any, *arguments: Any, **named: Any) -> Any:
-        masks = [i for i in (arguments[0] if type(arguments[0]) is tuple else arguments)] if name == "__getitem__" else []
+        masks = list(arguments[0] if type(arguments[0]) is tuple else arguments) if name == "__getitem__" else []
         if name != "__getitem__" or any(isinstance(i, ndarray) and i._a.dtype == bool for i in masks):
             reads.append(f"{name} in {_caller()}")
         return plain(self, *arguments, **named)

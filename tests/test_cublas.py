@@ -16,6 +16,7 @@ from . import fake_cupy
 from .emulated_cublas import Library
 from .fake_cupy import off_card, on_card
 
+
 @pytest.fixture
 def library(monkeypatch):
     """The stand-ins of CuPy and of cuBLAS."""
@@ -27,7 +28,7 @@ def library(monkeypatch):
 
 def layouts(shape: tuple[int, ...], rng: Any) -> dict[str, Any]:
     """Arrays of a shape, as they may lie in memory."""
-    *lead, r, c = shape
+    *lead, _, c = shape
     x = rng.standard_normal(shape).astype(np.float32)
     found = {
         "in rows": x,

@@ -95,7 +95,10 @@ class GradScaler:
         if state["found_inf"] is None:
             raise AssertionError("No inf checks were recorded for this optimizer.")
         state["stage"] = STEPPED
-        return None if bool(state["found_inf"]) else optimizer.step()  # the one number that the host has to wait for
+        if bool(state["found_inf"]):  # the one number that the host has to wait for
+            optimizer._opt_called = True  # a schedule may go on: the step was asked for
+            return None
+        return optimizer.step()
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """The next factor: smaller after an overflow, larger after growth_interval steps without one, or ``new_scale``."""
@@ -105,7 +108,7 @@ class GradScaler:
         xp = array_module(scale)
         if new_scale is not None:
             value = new_scale.array if isinstance(new_scale, Tensor) else new_scale
-            self._scale = xp.asarray(value, dtype=dtypes.float32).reshape(())
+            scale[...] = value
         else:
             found = [state["found_inf"] for state in self._optimizers.values() if state["found_inf"] is not None]
             if not found:
@@ -115,8 +118,8 @@ class GradScaler:
             grown = scale * np.float32(self._growth_factor)
             due = count == self._growth_interval
             larger = xp.where(xp.logical_and(due, xp.isfinite(grown)), grown, scale)
-            self._scale = xp.asarray(xp.where(bad, scale * np.float32(self._backoff_factor), larger))
-            self._growth_tracker = xp.asarray(xp.where(xp.logical_or(bad, due), 0, count).astype(dtypes.int32))
+            scale[...] = xp.where(bad, scale * np.float32(self._backoff_factor), larger)
+            tracker[...] = xp.where(xp.logical_or(bad, due), 0, count)
         self._optimizers = {}
 
     # ---------------------------------------------------------------------------------------------------- the parts

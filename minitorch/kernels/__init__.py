@@ -36,7 +36,7 @@ NAMES = (
 PARTS = {  # of which kernels another consists: where one of those is the user's own, the definition runs, which calls it
     "add_norm": ("layer_norm", "drop"), "add_norm_backward": ("layer_norm_backward", "drop"), "adam_all": ("adam",),
     "bias_gelu": ("gelu", "gelu_tanh"), "linear": ("matmul",),
-    "attention": ("attention_backward", "matmul"), "attention_backward": ("matmul",),  # both keep, and take, what the definition does
+    "attention": ("attention_backward", "matmul"), "attention_backward": ("matmul",),  # what one keeps the other takes
 }  # fmt: skip
 
 

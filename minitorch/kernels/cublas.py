@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import math
 import os
 import threading
@@ -59,7 +60,8 @@ def matmul(a: Array, b: Array) -> Array:
     (a, trans_a, lda, step_a), (b, trans_b, ldb, step_b) = _operand(xp, a, lead), _operand(xp, b, lead)
     double = a.dtype.name == "float64"
     one, zero = ((ctypes.c_double if double else ctypes.c_float)(x) for x in (1, 0))
-    kind, compute = TYPES[a.dtype.name], COMPUTE_64F if double else COMPUTE[_precision if a.dtype.name == "float32" else "highest"]
+    kind, single = TYPES[a.dtype.name], a.dtype.name == "float32"
+    compute = COMPUTE_64F if double else COMPUTE[_precision if single else "highest"]
     with xp.cuda.Device(a.device.id):
         _check(  # cuBLAS counts down the columns: what it takes for yᵀ = bᵀ aᵀ is y = a b in rows
             _library().cublasGemmStridedBatchedEx(
@@ -90,7 +92,7 @@ def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> 
     axes = [(n, s) for n, s in zip(lead, strides, strict=True) if n > 1]
     if not axes:
         return 0
-    for (_, outer), (n, inner) in zip(axes, axes[1:], strict=False):
+    for (_, outer), (n, inner) in itertools.pairwise(axes):
         if outer != n * inner:
             return None
     return axes[-1][1] if axes[-1][1] >= 0 else None

@@ -375,7 +375,8 @@ class Tensor:
         shape = getattr(array, "shape", ())
         if index is ... and np.broadcast_shapes(shape, self.shape) != self.shape:
             raise RuntimeError(f"{name}: a value of shape {shape} does not fit into a tensor of shape {self.shape}")
-        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
+        shared = any(stride == 0 and n > 1 for stride, n in zip(self.array.strides, self.shape, strict=True))
+        if shared or not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
             raise RuntimeError(f"{name}: several elements of this expanded tensor share one memory cell; clone() it first")
         if index is ...:
             self.array[...] = array

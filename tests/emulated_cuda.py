@@ -88,6 +88,11 @@ def library(source: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(target))
 
 
+@functools.cache
+def _many(kind: type, count: int) -> type:
+    return kind * count  # type: ignore[operator,no-any-return]  (a new class each time, and a class is a reference cycle)
+
+
 def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, shared: int) -> None:
     """Run a kernel on ``arguments``: (address, dtype) for arrays, None for null, NumPy scalars, structures as 0-d arrays."""
     loaded, macros = library(source), dict(re.findall(r"^#define (\w+) (\w+)$", source, re.MULTILINE))
@@ -95,15 +100,20 @@ def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, s
     assert len(block) == 1 or block[1:] == (1,) * (len(block) - 1), "the emulation's blocks have one dimension"
     if len(arguments) != len(pairs):
         raise TypeError(f"{name} takes {len(pairs)} arguments, got {len(arguments)}")
-    sizes = (ctypes.c_int * len(pairs)).in_dll(loaded, f"sizes_{name}")
+    sizes = _many(ctypes.c_int, len(pairs)).in_dll(loaded, f"sizes_{name}")
     kept = [_checked(name, kind, what, a, size, macros) for (kind, what), a, size in zip(pairs, arguments, sizes, strict=True)]
-    pointers = (ctypes.c_void_p * len(kept))(*[a.ctypes.data for a in kept])
+    pointers = _many(ctypes.c_void_p, len(kept))(*map(address, kept))
     run = getattr(loaded, f"run_{name}")
     run.restype, run.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_bool]
     with _lock:
-        fault = run(pointers, (ctypes.c_uint * 3)(*(grid + (1, 1))[:3]), block[0], shared, backwards)
+        fault = run(pointers, _many(ctypes.c_uint, 3)(*(grid + (1, 1))[:3]), block[0], shared, backwards)
     if fault:
         raise RuntimeError(f"{name}: {fault.decode()}")
+
+
+def address(a: np.ndarray) -> int:
+    """Where the array's first element lies (a.ctypes.data would leave reference cycles)."""
+    return int(a.__array_interface__["data"][0])
 
 
 def _checked(name: str, kind: str, what: str, a: object, size: int, macros: dict[str, str]) -> np.ndarray:
@@ -112,12 +122,12 @@ def _checked(name: str, kind: str, what: str, a: object, size: int, macros: dict
     if plain.endswith("*"):
         if a is None:
             return np.zeros(1, np.uint64)
-        address, dtype = a  # type: ignore[misc]
+        where, dtype = a  # type: ignore[misc]
         element = plain.removesuffix("*").strip()
         expected = TYPES[macros.get(element, element)]
         if dtype.name != expected:
             raise TypeError(f"{name}: {what} points to {element} ({expected}), the array is {dtype}")
-        return np.array([address], np.uint64)
+        return np.array([where], np.uint64)
     if plain in TYPES:
         if not isinstance(a, np.generic) or a.dtype.name != TYPES[plain]:
             raise TypeError(f"{name}: {what} is {plain}, got {a!r} of {type(a).__name__}")

@@ -32,7 +32,7 @@ def _memory(shape: Any, dtype: Any, order: str = "C") -> tuple[np.ndarray, np.nd
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     size = math.prod(shape) * dtype.itemsize
     raw = np.full(size + (2 * GUARD + 256 if GUARD else 1), 0xFF, np.uint8)
-    start = (-raw.ctypes.data) % 256 + GUARD if GUARD else 0
+    start = (-emulated_cuda.address(raw)) % 256 + GUARD if GUARD else 0
     return np.ndarray(shape, dtype, raw, start, order=order), raw
 
 
@@ -70,7 +70,7 @@ class ndarray:
         if not GUARD:
             return True
         owner = self if self.base is None else self.base
-        start = owner._a.ctypes.data - self._raw.ctypes.data
+        start = emulated_cuda.address(owner._a) - emulated_cuda.address(self._raw)
         return bool((self._raw[:start] == 0xFF).all() and (self._raw[start + owner._a.nbytes :] == 0xFF).all())
 
     def __array__(self, *arguments: Any, **named: Any) -> Any:
@@ -81,7 +81,12 @@ class ndarray:
 
     @property
     def data(self) -> Any:
-        return _Pointer(self._a.ctypes.data)
+        return _Pointer(emulated_cuda.address(self._a))
+
+    @property
+    def flags(self) -> Any:
+        f = self._a.flags
+        return types.SimpleNamespace(c_contiguous=f.c_contiguous, f_contiguous=f.f_contiguous, owndata=self.base is None)
 
     @property
     def device(self) -> Any:
@@ -170,12 +175,15 @@ def _index(index: Any) -> Any:
 def _wrap(y: Any, of: ndarray | None = None) -> Any:
     """A result as an array of ours: a view of ``of`` if it is one, 0-d if NumPy made a scalar of it."""
     if isinstance(y, tuple | list):
-        return type(y)(_wrap(item, of) for item in y)
+        return (tuple if isinstance(y, tuple) else list)([_wrap(item, of) for item in y])
     if isinstance(y, np.ndarray):
         if of is not None and np.may_share_memory(y, of._raw):
-            return of if y is of._a else of._view(y)
+            if y is of._a:
+                return of
+            offset = emulated_cuda.address(y) - emulated_cuda.address(of._raw)  # CuPy's views can all be written to
+            return of._view(np.ndarray(y.shape, y.dtype, of._raw, offset, y.strides) if y.size else y)
         return ndarray._new(y)
-    return ndarray._new(np.asarray(y)) if isinstance(y, np.generic) else y
+    return ndarray._new(np.asarray(y)) if isinstance(y, np.generic | bool) else y
 
 
 def _first(arguments: Any) -> ndarray | None:
@@ -254,7 +262,7 @@ class RawKernel:
     def __call__(self, grid: tuple, block: tuple, arguments: tuple, *, shared_mem: int = 0, stream: Any = None) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDARuntimeError("CUDA_ERROR_INVALID_VALUE: more shared memory than max_dynamic_shared_size_bytes")
-        passed = [(a._a.ctypes.data, a.dtype) if isinstance(a, ndarray) else a for a in arguments]
+        passed = [(emulated_cuda.address(a._a), a.dtype) if isinstance(a, ndarray) else a for a in arguments]
         emulated_cuda.launch(self.source, self.name, grid, block, passed, shared_mem)
         for a in arguments:
             if isinstance(a, ndarray) and not a._intact():

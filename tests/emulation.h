@@ -35,8 +35,8 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a
 inline float atomicAdd(float* at, float x) { float before = *at; *at += x; return before; }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline long long min(long long a, long long b) { return a < b ? a : b; }
-inline float half_to_float(unsigned short bits) { _Float16 x; memcpy(&x, &bits, 2); return (float)x; }
-inline unsigned short float_to_half(float x) { _Float16 y = (_Float16)x; unsigned short bits; memcpy(&bits, &y, 2); return bits; }
+inline float from_half(unsigned short bits) { _Float16 x; memcpy(&x, &bits, 2); return (float)x; }
+inline unsigned short to_half(float x) { _Float16 y = (_Float16)x; unsigned short bits; memcpy(&bits, &y, 2); return bits; }
 
 namespace emulation {
 

@@ -33,9 +33,11 @@ __device__ inline void narrow(float x, bfloat16& y) {  // to the nearest, ties t
     y.bits = x != x ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
 #ifndef EMULATED  // tests/emulation.h has its own two, for a processor
-__device__ inline float wide(float16 x) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits)); return y; }
-__device__ inline void narrow(float x, float16& y) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x)); }
+__device__ inline float from_half(unsigned short x) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y; }
+__device__ inline unsigned short to_half(float x) { unsigned short y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
 #endif
+__device__ inline float wide(float16 x) { return from_half(x.bits); }
+__device__ inline void narrow(float x, float16& y) { y.bits = to_half(x); }
 
 // Four neighbours of a row of n, from column c (a multiple of 4) on: in one access where all rows begin at a multiple of 4,
 // else one by one; `fill` beyond the end of the row.

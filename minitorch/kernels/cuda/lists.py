@@ -104,13 +104,14 @@ extern "C" __global__ void scale(const __grid_constant__ Tables tables, int arra
 }
 """
 
-TABLES = np.dtype(
-    [
-        *((name, "u8", MOST) for name in ("a", "g", "m", "v", "largest")),
-        *(("size", "i8", MOST), ("first", "i4", MOST + 1), ("rate", "f4", MOST), ("root", "f4", MOST)),
-    ],
-    align=True,
-)
+
+def tables_of(most: int) -> Any:
+    """The C structure Tables as a dtype."""
+    columns = [(name, "u8", most) for name in ("a", "g", "m", "v", "largest")]
+    return np.dtype([*columns, ("size", "i8", most), ("first", "i4", most + 1), ("rate", "f4", most), ("root", "f4", most)], align=True)
+
+
+TABLES = tables_of(MOST)
 
 
 def adam_all(

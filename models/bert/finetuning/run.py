@@ -446,7 +446,8 @@ class Predictor:
         path = folder / FACTS
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            settings = Settings(**{**saved["settings"], "device": device, "precision": "float32", "threads": 0, "model": str(folder)})
+            here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
+            settings = Settings(**{**saved["settings"], **here})
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
         except FileNotFoundError:

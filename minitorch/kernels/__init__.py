@@ -28,10 +28,10 @@ from . import cpu, philox, reference
 _own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
 
 NAMES = (
-    "matmul", "gelu", "gelu_tanh", "bias_gelu", "bias_gelu_backward", "linear", "sum_rows", "softmax", "softmax_backward",
+    "gelu", "gelu_tanh", "bias_gelu", "bias_gelu_backward", "linear", "sum_rows", "softmax", "softmax_backward",
     "attention", "attention_backward",
     "layer_norm", "layer_norm_backward", "add_norm", "add_norm_backward", "cross_entropy", "cross_entropy_backward",
-    "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all",
+    "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all", "matmul",
 )  # fmt: skip
 PARTS = {  # of which kernels another consists: where one of those is the user's own, the definition runs, which calls it
     "add_norm": ("layer_norm", "drop"), "add_norm_backward": ("layer_norm_backward", "drop"), "adam_all": ("adam",),

@@ -92,7 +92,8 @@ def adam(hand: Any, _: Any, p: Any, g: Any, m: Any, v: Any) -> Any:
 TABLE, NARROW, CLASSES, HEADS = (4096, 3072), (4096, 768), (608, 30522), (32, 12, 128, 64)  # BERT-base, 32 x 128
 CASES = [
     Case("matmul", lambda r, n, k, m: [rows(r, n, k), rows(r, m, k)], lambda hand, _, x, w: hand.matmul(x, w.T),
-         lambda b, n, k, m: b * (n * k + k * m + n * m), lambda n, k, m: 2 * n * k * m, (5, 4, 3), (4096, 768, 3072), product=True),
+         lambda b, n, k, m: b * (n * k + k * m + n * m), lambda n, k, m: 2 * n * k * m, (5, 4, 3), (4096, 768, 3072),
+         product=True),
     Case("attention", heads, lambda hand, _, *x: attend(hand, *x)[0], lambda b, B, A, S, d: 4 * b * B * A * S * d,
          lambda B, A, S, d: 4 * B * A * S * S * d, (2, 2, 5, 4), HEADS, product=True),
     Case("attention, gradient", heads, attend_back, lambda b, B, A, S, d: 8 * b * B * A * S * d,

@@ -1,4 +1,4 @@
-"""On a card the host must not wait: a training step reads no number from it (tests/fake_cupy.py counts, emulated kernels compute).
+"""On a card the host must not wait: a training step reads no number from it. tests/fake_cupy.py counts, emulated kernels compute.
 
 And the CUDA graph around a step: what is recorded, where its memory is, what a replay gets and gives.
 """
@@ -23,7 +23,7 @@ from . import emulated_cuda, fake_cupy, finetune_cases
 from .fake_cupy import Stream
 
 pytestmark = pytest.mark.skipif(emulated_cuda.compiler() is None, reason="emulating a card needs g++")
-WORDS = "the cat sees a dog and it runs away from us all day".split()
+WORDS = ["the", "cat", "sees", "a", "dog", "and", "it", "runs", "away", "from", "us", "all", "day"]
 
 
 def pretraining_run(folder: Any, **changes: Any) -> Any:

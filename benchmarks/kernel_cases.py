@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minitorch.devices import array_module
+
 
 @dataclass
 class Case:
@@ -39,12 +41,12 @@ def normal(rng: Any, *shape: int) -> Any:
 
 def gradient(y: Any) -> Any:
     """The gradient that arrives: some numbers of y's shape."""
-    return _numbers(y.shape, y.dtype)
+    return _numbers(y.shape, y.dtype, array_module(y))
 
 
 @functools.cache  # making them takes longer than most kernels
-def _numbers(shape: tuple[int, ...], dtype: Any) -> Any:
-    return np.cos(np.arange(math.prod(shape), dtype=np.float64)).astype(dtype).reshape(shape)
+def _numbers(shape: tuple[int, ...], dtype: Any, xp: Any = np) -> Any:
+    return xp.asarray(np.cos(np.arange(math.prod(shape), dtype=np.float64)).astype(dtype).reshape(shape))
 
 
 # ------------------------------------------------------------------------------------------------ the functions
@@ -70,7 +72,7 @@ def run_linear(hand: Any, x: Any, w: Any, b: Any) -> list[Any]:
     """x Wᵀ + b"""
     y = hand.linear(x, w, b)
     g = gradient(y)
-    return [y, g @ w, g.T @ x, summed(hand.sum_rows(g), b)]
+    return [y, hand.matmul(g, w), hand.matmul(g.T, x), summed(hand.sum_rows(g), b)]
 
 
 def run_layer_norm(hand: Any, x: Any, w: Any, b: Any) -> list[Any]:
@@ -107,7 +109,7 @@ def run_embedding(hand: Any, table: Any, index: Any) -> list[Any]:
 
 def run_adam(hand: Any, p: Any, g: Any) -> list[Any]:
     """Two AdamW steps from zero state, decay included."""
-    p, m, v = p.copy(), np.zeros_like(p), np.zeros_like(p)
+    p, m, v = p.copy(), p * 0, p * 0
     for t in (1, 2):
         p *= 1 - 1e-3 * 0.01
         hand.adam(p, g, m, v, None, t, 1e-3, (0.9, 0.999), 1e-8)

@@ -217,7 +217,7 @@ def draw(results: list[dict[str, Any]], path: str) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--sizes", nargs="+", default=["tiny", "mini", "small"], choices=list(SIZES))
     parser.add_argument("--vocabularies", nargs="+", type=int, default=[8192])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--length", type=int, default=128)

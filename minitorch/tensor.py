@@ -239,6 +239,10 @@ class Tensor:
         """As float16."""
         return self.astype(dtypes.float16)
 
+    def bfloat16(self) -> Tensor:
+        """As bfloat16: float32's range with 3 digits."""
+        return self.astype(dtypes.bfloat16)
+
     def int(self) -> Tensor:
         """As int32."""
         return self.astype(dtypes.int32)
@@ -457,8 +461,7 @@ class Tensor:
     ne = not_equal = ops.ne
     equal = ops.equal
 
-    def __rtruediv__(self, other: Any) -> Any:
-        return ops.div(other, self)
+    __rtruediv__ = ops.elementwise.rdiv
 
     def __rfloordiv__(self, other: Any) -> Any:
         return ops.floor_divide(other, self)

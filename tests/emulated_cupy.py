@@ -2,7 +2,7 @@
 
 What it is for: to run the library's code for device "cuda" and to find what CuPy would refuse. It has exactly CuPy's names
 (tests/frozen/cupy_names.json), takes no NumPy arrays where CuPy takes none, never becomes one by itself, and its reductions
-stay arrays. Memory is surrounded by guards and, when new, full of NaNs. It says nothing of speed, streams, or cuBLAS.
+stay arrays. Memory is surrounded by guards and, when new, full of NaNs. It says nothing of speed or streams.
 
 ``install()`` puts it where ``import cupy`` finds it.
 """
@@ -23,7 +23,9 @@ import pytest
 
 import minitorch
 
-from . import emulated_cuda
+from minitorch.kernels import cublas
+
+from . import emulated_cublas, emulated_cuda
 
 NAMES = set(json.loads((Path(__file__).parent / "frozen" / "cupy_names.json").read_text())["names"])
 GUARD = 0 if emulated_cuda.SANITIZE else 256
@@ -331,9 +333,12 @@ def _erfc(x: ndarray) -> ndarray:
 def install() -> None:
     """Make ``import cupy`` find the stand-in."""
     quiet = types.SimpleNamespace(synchronize=lambda: None, ptr=0)
-    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError)
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError, getDevice=lambda: 0)
+    memory = types.SimpleNamespace(Memory=lambda size: _Pointer(0))
+    cublas._library = emulated_cublas.Library
+    cublas._handles = cublas._Handles()
     cuda = types.SimpleNamespace(
-        runtime=runtime, Device=Device, get_current_stream=lambda: quiet, is_available=lambda: True
+        runtime=runtime, memory=memory, Device=Device, get_current_stream=lambda: quiet, is_available=lambda: True
     )
     own = {
         "ndarray": ndarray, "array": _array, "asarray": _asarray, "ascontiguousarray": _ascontiguousarray, "empty": _empty,

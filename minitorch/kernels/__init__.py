@@ -3,6 +3,7 @@
 reference.py  the definition, in plain array code: for higher derivatives (it runs on Tensors), float64 and as the measure
 cpu.py        the same in fast NumPy: blocked, in place
 cuda/         the same in CUDA C, for CuPy arrays
+cublas.py     matrix products of CuPy arrays
 philox.py     dropout masks on a GPU: computed where they are needed, not stored
 Which one runs follows from the array. ``use`` puts a function of your own in the place of one of them:
 
@@ -30,11 +31,12 @@ NAMES = (
     "gelu", "gelu_tanh", "bias_gelu", "bias_gelu_backward", "linear", "sum_rows", "softmax", "softmax_backward",
     "attention", "attention_backward",
     "layer_norm", "layer_norm_backward", "add_norm", "add_norm_backward", "cross_entropy", "cross_entropy_backward",
-    "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all",
+    "drop", "keep_mask", "add_rows", "adam", "adam_all", "norm_all", "scale_all", "add_all", "matmul",
 )  # fmt: skip
 PARTS = {  # of which kernels another consists: where one of those is the user's own, the definition runs, which calls it
     "add_norm": ("layer_norm", "drop"), "add_norm_backward": ("layer_norm_backward", "drop"), "adam_all": ("adam",),
-    "bias_gelu": ("gelu", "gelu_tanh"), "attention": ("attention_backward",),  # which takes what the definition keeps
+    "bias_gelu": ("gelu", "gelu_tanh"), "linear": ("matmul",),
+    "attention": ("attention_backward", "matmul"), "attention_backward": ("matmul",),  # what one keeps the other takes
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ undone by the engine.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -48,6 +49,11 @@ def bias_gelu_backward(g: Any, kept: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------- linear
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a @ b"""
+    return a @ b
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
@@ -100,10 +106,10 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
     Q (..., L, d), K (..., S, d), V (..., S, e) -> (..., L, e).  A query that may see nothing (all -inf) gets 0.
     Vaswani et al. (2017), "Attention is all you need", https://arxiv.org/abs/1706.03762, equation 1.
     """
-    scores = (q * scale) @ k.mT
+    scores = kernels.run("matmul", q * scale, k.mT)
     scores = scores if mask is None else scores + mask
     weights = softmax(scores, (scores.ndim - 1,), empty=True)
-    return _kept(weights, keep, share) @ v, weights
+    return kernels.run("matmul", _kept(weights, keep, share), v), weights
 
 
 def attention_backward(
@@ -117,8 +123,9 @@ def attention_backward(
     """
     kept = _kept(weights, keep, share)
     xp = array_module(g, y)
-    ds = kept * (g @ v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
-    return ds @ k * scale, ds.mT @ (q * scale), kept.mT @ g
+    product = functools.partial(kernels.run, "matmul")
+    ds = kept * product(g, v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
+    return product(ds, k) * scale, product(ds.mT, q * scale), product(kept.mT, g)
 
 
 def _kept(x: Array, keep: Array, share: float) -> Any:

@@ -11,6 +11,7 @@ that are arrays) it leaves to the definition.
 Read before: reference.py.
 """
 
+from ..cublas import matmul
 from .attention import attention, attention_backward
 from .elementwise import bias_gelu, bias_gelu_backward, drop, gelu, gelu_tanh, keep_mask
 from .embedding import add_rows

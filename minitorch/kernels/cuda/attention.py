@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array, cupy
+from ..cublas import matmul
 from ..philox import Key
 from .elementwise import drop
 from .launch import THREADS, by_definition, compact, compiled, ctype, dropout, launch, one_type
@@ -247,8 +248,8 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
     if not _fits(q, k, v):
         if k.shape[-2] > LONGEST:
             return by_definition("attention", q, k, v, mask, keep, scale, share)
-        weights, left = masked_softmax(q @ k.mT, mask, keep, scale, share, True)
-        return left @ v, weights
+        weights, left = masked_softmax(matmul(q, k.mT), mask, keep, scale, share, True)
+        return matmul(left, v), weights
     qs, ks, vs = map(_by_position, (q, k, v))
     B, L, A, _ = qs.shape
     y, lse = cupy().empty(qs.shape, q.dtype), cupy().empty((B, A, L), np.float32)
@@ -281,8 +282,8 @@ def _backward_in_steps(
     if not masked or not one_type(q, k, v, g, weights) or weights.shape[-1] > LONGEST or not weights.size:
         return by_definition("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
     left = weights if keep is None else drop(weights, keep, share)
-    ds = masked_softmax_backward(g @ v.mT, weights, keep, scale, share)
-    return ds @ k, ds.mT @ q, left.mT @ g
+    ds = masked_softmax_backward(matmul(g, v.mT), weights, keep, scale, share)
+    return matmul(ds, k), matmul(ds.mT, q), matmul(left.mT, g)
 
 
 def _run(name: str, count: int, tiles: int, first: Array, *arguments: Any) -> None:

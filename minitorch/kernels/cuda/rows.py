@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array, cupy
+from ..cublas import matmul
 from ..philox import Key
 from .launch import THREADS, by_definition, compact, compiled, ctype, dropout, groups, launch, one_type
 
@@ -393,7 +394,7 @@ def linear(x: Array, weight: Array, bias: Array) -> Any:
     """reference.linear: the product is cuBLAS's; the bias is added in place."""
     if x.dtype != weight.dtype:
         return by_definition("linear", x, weight, bias)
-    y = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight.T
+    y = matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.T)
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], len(weight))

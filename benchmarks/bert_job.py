@@ -44,7 +44,7 @@ class Job:
         return round(0.15 * self.length)
 
     def batches(self) -> list[dict[str, Any]]:
-        """Arrays: ids (B, S) and labels, (B, S) with -100 where no word is masked, or (B,); mask (B, S) where there is padding."""
+        """Arrays: ids (B, S); labels (B, S) with -100 where no word is masked, or (B,); mask (B, S) where there is padding."""
         rng = np.random.default_rng(1)
         if self.lengths == "full":
             ids = self.words(rng, self.batch)

@@ -123,7 +123,7 @@ class Program:
             return [float(x) for x in self.scores().reshape(-1)]
         found = [self.train(0.0) for _ in range(2)]
         with torch.no_grad():
-            return [*found, sum(float(self.forward(b, 0.0)) for b in self.batches)]
+            return [*found, sum(self.forward(b, 0.0).item() for b in self.batches)]
 
     def step(self) -> None:
         """What is timed."""
@@ -146,7 +146,7 @@ class Program:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.p.values(), 1.0)
             self.optimizer.step()
-            total += float(loss)
+            total += loss.item()
         return total
 
 

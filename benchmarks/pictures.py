@@ -27,23 +27,40 @@ def roofline(report: dict[str, Any], path: Path) -> None:
     axes.plot(
         [low, knee, max(high, 2 * knee)], [low * most["bytes_per_s"] / 1e9, *[most["operations_per_s"] / 1e9] * 2], "k-", lw=1
     )
-    for i, (x, row) in enumerate(dots, 1):
+    points = []
+    for x, row in dots:
         y = row["operations"] / row["seconds"]["ours"] / 1e9
         if "PyTorch" in row["seconds"]:
             other = row["operations"] / row["seconds"]["PyTorch"] / 1e9
             axes.plot([x, x], [y, other], color="#cccccc", lw=1, zorder=1)
             axes.plot(x, other, "o", ms=5, color=THEIRS, zorder=2)
-        axes.plot(x, y, "o", ms=13, color=OURS, zorder=3)
-        axes.text(x, y, str(i), color="white", ha="center", va="center", fontsize=8, zorder=4)
+        axes.plot(x, y, "o", ms=6, color=OURS, zorder=3)
+        points.append((x, y))
     axes.set(xscale="log", yscale="log", xlabel="operations a byte that must pass through memory", ylabel="GFLOP/s of one thread")
     top = f"matrix product {most['operations_per_s'] / 1e9:.0f} GFLOP/s, copy {most['bytes_per_s'] / 1e9:.0f} GB/s"
     axes.set_title(f"Kernels with their gradients, below the roof\n{report['machine']['processor']}: {top}", fontsize=10)
     axes.grid(alpha=0.2)
+    figure.canvas.draw()  # from here on the axes know where a point is on the paper
+    number(axes, points)
     names = "\n".join(f"{i:2}  {name}" for i, name in enumerate(kernels, 1))
-    marks = "numbered: minitorch\nsmall dot: PyTorch, same work\nblack: the roof\n\n"
+    marks = "blue, numbered: minitorch\norange: PyTorch, the same work\nblack: the roof\n\n"
     legend.text(0, 1, marks + names, va="top", fontsize=10, linespacing=1.35)
     legend.axis("off")
     figure.savefig(path, dpi=110)
+
+
+def number(axes: Any, points: list[tuple[float, float]]) -> None:
+    """1, 2, ... beside the points, each at the nearest of some places that is free of other points and numbers."""
+    taken = [axes.transData.transform(p) for p in points]
+    scale = axes.figure.dpi / 72
+    for i, (x, y) in enumerate(points, 1):
+        here = taken[i - 1]
+        places = [(r * dx * scale, r * dy * scale) for r in (10, 18, 26, 34) for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1))]
+        free = lambda d: all(abs(here[0] + d[0] - t[0]) + abs(here[1] + d[1] - t[1]) > 9 * scale for t in taken)  # noqa: B023, E731
+        dx, dy = next(filter(free, places), places[0])
+        taken.append((here[0] + dx, here[1] + dy))
+        where = {"xytext": (dx / scale, dy / scale), "textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+        axes.annotate(str(i), (x, y), color=OURS, zorder=4, **where)
 
 
 def ratios(report: dict[str, Any], path: Path) -> None:
@@ -84,6 +101,7 @@ def ratios(report: dict[str, Any], path: Path) -> None:
 def scaling(report: dict[str, Any], path: Path) -> None:
     """Time and memory over each factor, on logarithmic axes."""
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     factors = report["factors"]
     figure, table = plt.subplots(
@@ -97,6 +115,8 @@ def scaling(report: dict[str, Any], path: Path) -> None:
                 axes.plot(x, y, "o-", ms=4, color=color, label=f"{who}: exponent {slope(x[-3:], y[-3:]):.2f}")
             axes.set(xscale="log", yscale="log")
             axes.set_xticks(x, [f"{v // 1024}k" if v >= 4096 else str(v) for v in x])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1 else f"{v:g}"))
             axes.minorticks_off()
             axes.grid(alpha=0.2)
             axes.legend(fontsize=7, loc="upper left")

@@ -31,8 +31,8 @@ from .machine import describe
 
 DOMAINS = ("airline", "books", "dvd", "electronics", "kitchen")
 REVIEWS: dict[str, Any] = {"task": "classify", "length": 96, "truncate": "middle", "batch_size": 16, "lr": 1e-4, "epochs": 2}
-REVIEWS |= {"freeze": 2, "validation": 0.0, "compare": "classical", "fuse": True}
-ENTITIES: dict[str, Any] = {"task": "tag", "length": 64, "batch_size": 32, "lr": 2e-4, "epochs": 3, "compare": "classical"}
+REVIEWS |= {"freeze": 2, "validation": 0.0, "compare": "all", "fuse": True}
+ENTITIES: dict[str, Any] = {"task": "tag", "length": 64, "batch_size": 32, "lr": 2e-4, "epochs": 3, "compare": "all"}
 
 
 def main() -> int:

@@ -281,7 +281,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, text, message):
 def test_absent_files_folders_and_encodings(tmp_path):
     for path, options, message in [
         (tmp_path / "none.csv", {}, f"{tmp_path}/none.csv: no such file"),
-        (tmp_path, {}, f"{tmp_path}: this is a folder; give a CSV file"),
+        (tmp_path, {}, f"{tmp_path}: this is a folder; give a file"),
         (write(tmp_path, "a,y\n1,2\n"), {"encoding": "utf-9"}, '--encoding: "utf-9" is not an encoding that Python knows'),
     ]:
         with pytest.raises(BadInput) as caught:

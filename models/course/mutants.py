@@ -302,7 +302,7 @@ def first_failure(assignment: Assignment, source: str, task: str = "") -> str | 
         return "(the import)"
     for test in sorted(assignment.tests, key=lambda t: (t.task != task, "bert" in t.name)):
         outcome = subject.outcome(test.run, module, encode, assignment.file)
-        if "error" in outcome:
+        if "error" in outcome or set(outcome["values"]) != set(test.answers):
             return test.name
         for label, value in outcome["values"].items():
             try:

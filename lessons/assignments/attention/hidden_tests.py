@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.course.testing import close, single, task
+from models.course.testing import close, exact, single, task
 
 
 @task("4.1", points=2)
@@ -35,7 +35,7 @@ def _():
         x, g = 3 * rng.normal(size=(3, 3, 4)), rng.normal(size=(3, 3, 4))
         y, dx = true_softmax(x, axis, g)
         found |= {f"y, axis {axis}": y, f"dx, axis {axis}": dx, f"dx again, axis {axis}": dx}
-        found |= {f"x afterwards, {axis}": x, f"g afterwards, {axis}": g, f"y afterwards, {axis}": y}
+        found |= {f"x afterwards, {axis}": exact(x), f"g afterwards, {axis}": exact(g), f"y afterwards, {axis}": y}
     return found
 
 
@@ -58,7 +58,7 @@ def _():
 SHAPES = ((5,), (1, 6), (4, 3), (2, 3, 4), (2, 1, 2, 3))
 
 
-def norms(function):
+def norms(function, same=lambda x: x):
     rng = np.random.default_rng(3)
     found = {}
     for shape, eps in zip(SHAPES, (1e-5, 0.1, 1e-12, 0.5, 1e-3), strict=True):
@@ -68,10 +68,10 @@ def norms(function):
         label = f"{shape}, eps {eps}"
         found |= {f"y {label}": y, f"dx {label}": dx, f"dw {label}": dw, f"db {label}": db}
         found |= {
-            f"x afterwards {label}": x,
-            f"g afterwards {label}": g,
-            f"weight afterwards {label}": w,
-            f"bias afterwards {label}": b,
+            f"x afterwards {label}": same(x),
+            f"g afterwards {label}": same(g),
+            f"weight afterwards {label}": same(w),
+            f"bias afterwards {label}": same(b),
         }
     return found
 
@@ -105,24 +105,30 @@ def true_norm(x, w, b, eps, g):
 
 @layer_norm_of_many_shapes.expects
 def _():
-    return norms(true_norm)
+    return norms(true_norm, exact)
 
 
 @task("4.2", points=1)
 def layer_norm_in_float32(m):
-    """float32 stays float32, also far from zero."""
-    x = np.array([[1000.0, 1001.0, 1002.0, 1003.0]], np.float32)
+    """float32 stays float32; rows far from zero, and a row of equal numbers."""
+    x = np.array([[1000.0, 1001.0, 1002.0, 1003.0], [1.5, 1.5, 1.5, 1.5]], np.float32)
     one, zero = np.ones(4, np.float32), np.zeros(4, np.float32)
     y, pullback = m.layer_norm(x, one, zero)
-    dx, dw, db = pullback(np.array([[1.0, 0.0, 0.0, 0.0]], np.float32))
-    return {"y": y, "dx": dx, "dw": dw, "db": db}
+    dx, dw, db = pullback(np.array([[1.0, 0.0, 0.0, 0.0]] * 2, np.float32))
+    far, _ = m.layer_norm(FAR, one, zero)
+    return {"y": y, "dx": dx, "dw": dw, "db": db, "y of a row far from zero": far}
+
+
+FAR = np.array([[1000.3, 1000.1, 999.6, 1000.7], [-2000.7, -2001.1, -1999.3, -2000.9]], np.float32)
 
 
 @layer_norm_in_float32.expects
 def _():
-    g = np.array([[1.0, 0, 0, 0]])
-    y, (dx, dw, db) = true_norm(np.array([[0.0, 1, 2, 3]]), np.ones(4), np.zeros(4), 1e-5, g)
-    return {"y": single(y), "dx": single(dx), "dw": single(dw), "db": single(db)}
+    g = np.array([[1.0, 0, 0, 0]] * 2)
+    one, zero = np.ones(4), np.zeros(4)
+    y, (dx, dw, db) = true_norm(np.array([[0.0, 1, 2, 3], [0, 0, 0, 0]]), one, zero, 1e-5, g)
+    far = close(true_norm(FAR.astype(np.float64), one, zero, 1e-5, g)[0], 3e-3, 1e-3, np.float32)
+    return {"y": single(y), "dx": single(dx), "dw": single(dw), "db": single(db), "y of a row far from zero": far}
 
 
 @task("4.3", points=1)
@@ -219,8 +225,8 @@ def _():
     for label, q, k, v, mask, g in cases():
         y, dq, dk, dv = true_attention(q, k, v, mask, g)
         found |= {f"y, {label}": y, f"dq, {label}": dq, f"dk, {label}": dk, f"dv, {label}": dv}
-        found |= {f"q afterwards, {label}": q, f"k, {label}": k, f"v, {label}": v, f"g, {label}": g}
-        found |= {} if mask is None else {f"mask, {label}": mask}
+        found |= {f"q afterwards, {label}": exact(q), f"k, {label}": exact(k), f"v, {label}": exact(v), f"g, {label}": exact(g)}
+        found |= {} if mask is None else {f"mask, {label}": exact(mask)}
     return found
 
 
@@ -232,7 +238,9 @@ def attention_in_float32(m):
     y, _ = m.attention(q * 100, k * 100, v)
     small, again = m.attention(q, k, v)
     dq, dk, dv = again(np.ones((2, 3, 4), np.float32))
-    return {"y of large scores": y, "y": small, "dq": dq, "dk": dk, "dv": dv}
+    masked, back = m.attention(q, k, v, np.array([0.0, 0.0, -1e9], np.float32))
+    found = {"y of large scores": y, "y": small, "dq": dq, "dk": dk, "dv": dv, "y with a mask": masked}
+    return found | {f"{name} with a mask": x for name, x in zip(("dq", "dk", "dv"), back(np.ones((2, 3, 4), np.float32)))}
 
 
 @attention_in_float32.expects
@@ -243,4 +251,6 @@ def _():
     g = np.ones((2, 3, 4))
     large = close(true_attention(q * 100, k * 100, v, None, g)[0], 1e-3, 1e-4, np.float32)
     y, dq, dk, dv = (single(x, atol=1e-5) for x in true_attention(q, k, v, None, g))
-    return {"y of large scores": large, "y": y, "dq": dq, "dk": dk, "dv": dv}
+    found = {"y of large scores": large, "y": y, "dq": dq, "dk": dk, "dv": dv}
+    names, masked = ("y", "dq", "dk", "dv"), true_attention(q, k, v, np.array([0.0, 0.0, -1e9]), g)
+    return found | {f"{name} with a mask": single(x, atol=1e-5) for name, x in zip(names, masked, strict=True)}

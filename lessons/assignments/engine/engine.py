@@ -1,7 +1,7 @@
 """Assignment 3: an engine for arrays, and what moves the weights. The handout is README.md.
 
 A node of the graph is any object with
-    time        a number: a node is younger (has a larger time) than its parents
+    time        a number: a node is younger (has a larger time) than its parents; nodes that are not related may share one
     parents     a tuple of nodes, with None for an input that needs no gradient; () for a leaf
     pullbacks   a tuple of functions, one a parent: gradient of the node -> contribution to the parent's; None once walked
 """
@@ -16,7 +16,7 @@ import numpy as np
 def accumulate(pending, node, g):
     """Add the contribution g to pending[node], the gradient of node that is on its way; pending is a dict.
 
-    g may be held by somebody else, and so may every array that came earlier: none of them is changed.
+    g may be held by somebody else, and so may every array that is in pending already: none of them is changed. float32 stays.
     """
     ### BEGIN SOLUTION 3.1: accumulate, which adds contributions without changing them
     held = pending.get(node)

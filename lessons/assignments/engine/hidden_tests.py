@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from models.course.testing import close, raises, task
+from models.course.testing import close, exact, raises, task
 
 
 @task("3.1", points=2)
@@ -19,6 +19,10 @@ def what_came_stays_as_it_was(m):
     scalars = {}
     m.accumulate(scalars, "s", np.array(2.0))
     m.accumulate(scalars, "s", np.array(3.0))
+    held = np.array([1.0, 2.0], np.float32)
+    mixed = {"x": held}
+    m.accumulate(mixed, "x", np.array([3.0, 4.0], np.float32))
+    m.accumulate(mixed, "y", np.array([5.0], np.float32))
     return {
         "Σ": pending["x"],
         "after one": seen[0],
@@ -29,6 +33,9 @@ def what_came_stays_as_it_was(m):
         "another node": pending["other"],
         "no axes": scalars["s"],
         "entries": len(pending),
+        "what was there before": held,
+        "float32": mixed["x"],
+        "float32, alone": mixed["y"],
     }
 
 
@@ -38,12 +45,15 @@ def _():
         "Σ": np.array([5.5, 7.25]),
         "after one": (lambda got: None),
         "after two": (lambda got: None),
-        "first": np.array([1.0, -1.0]),
-        "second": np.array([0.5, 0.25]),
-        "third": np.array([4.0, 8.0]),
-        "another node": np.array([7.0]),
+        "first": exact([1.0, -1.0]),
+        "second": exact([0.5, 0.25]),
+        "third": exact([4.0, 8.0]),
+        "another node": exact([7.0]),
         "no axes": 5.0,
         "entries": 2,
+        "what was there before": exact([1.0, 2.0]),
+        "float32": close([4.0, 6.0], dtype=np.float32),
+        "float32, alone": close([5.0], dtype=np.float32),
     }
 
 
@@ -79,6 +89,25 @@ def the_order_of_handling(m):
 def _():
     seven, two = np.full((1, 2), 7.0), np.full((1, 2), 2.0)
     return {"dx (1)": seven, "du (1)": two, "dx (-1)": seven, "du (-1)": two}
+
+
+@task("3.2", points=1)
+def times_of_other_kinds(m):
+    """Nodes that share a time, times with a fraction and below zero; float32 stays."""
+    x, u, v = Node(), Node(), Node()
+    a = Node(x, u, pullbacks=[lambda g: g * 2, same])
+    b = Node(x, v, pullbacks=[lambda g: g * 3, same])
+    c = Node(a, x, pullbacks=[same, lambda g: g * 4])
+    r = Node(c, b, a, pullbacks=[same, same, same])
+    for node, time in ((x, -1.5), (u, -1.5), (v, -1.5), (a, 0), (b, 0), (c, 0.25), (r, 7)):
+        node.time = time
+    found = m.backward(r, np.ones(2, np.float32))
+    return {"dx: 2·2 + 3 + 4": found[x], "du": found[u], "dv": found[v]}
+
+
+@times_of_other_kinds.expects
+def _():
+    return {name: close(np.full(2, n), dtype=np.float32) for name, n in (("dx: 2·2 + 3 + 4", 11.0), ("du", 2.0), ("dv", 1.0))}
 
 
 @task("3.2", points=2)
@@ -164,8 +193,8 @@ def _():
         "dx, dy, dz": np.stack([g, g, kept]),
         "pairs that share memory": 0,
         "dx of kept + kept": 2 * kept,
-        "g": g,
-        "kept": kept,
+        "g": exact(g),
+        "kept": exact(kept),
         "a root that is a leaf": g,
         "it shares memory with g": False,
     }
@@ -203,16 +232,25 @@ def _():
 @task("3.3", points=2)
 def blocks_within_blocks(m):
     """Nested, twice the same object in a row, within a mode that was off already, and after an exception that goes on."""
-    seen = {}
+    seen = {"the exception goes on": False}
+    block = m.no_grad()
+    with block:
+        seen["in a block"] = m.mode.recording
     with m.no_grad():
         with m.no_grad():
-            pass
+            seen["in the inner block"] = m.mode.recording
         seen["after the inner block"] = m.mode.recording
     seen["after the outer one"] = m.mode.recording
     m.mode.recording = False
     with m.no_grad():
-        pass
+        seen["in a block, off before"] = m.mode.recording
     seen["it was off before"] = m.mode.recording
+    m.mode.recording = True
+    block = m.no_grad()  # made while the mode was on, entered while it is off
+    m.mode.recording = False
+    with block:
+        pass
+    seen["what it was on entering"] = m.mode.recording
     m.mode.recording = True
     try:
         with m.no_grad():
@@ -226,6 +264,10 @@ def blocks_within_blocks(m):
 @blocks_within_blocks.expects
 def _():
     return {
+        "in a block": False,
+        "in the inner block": False,
+        "in a block, off before": False,
+        "what it was on entering": False,
         "after the inner block": False,
         "after the outer one": True,
         "it was off before": False,
@@ -234,14 +276,15 @@ def _():
     }
 
 
-def steps(function, count, shape, **options):
-    """The parameter after each of a few steps; what happened to the gradients; is it the same array?"""
+def steps(function, count, shape, lr, turned=False, **options):
+    """The parameter after each of a few steps, the rate falling; is g left alone? ``turned``: p is a transpose."""
     rng = np.random.default_rng(5)
     p, state, history, unchanged = rng.normal(size=shape), {}, [], True
-    for _ in range(count):
-        g = rng.normal(size=shape)
+    p = p.T if turned else p
+    for t in range(count):
+        g = rng.normal(size=p.shape)
         before = g.copy()
-        function(p, g, state, **options)
+        function(p, g, state, lr=lr / (1 + t), **options)
         unchanged &= bool((g == before).all())
         history.append(p.copy())
     return {"p after each step": np.stack(history), "g is left as it was": unchanged}
@@ -252,12 +295,13 @@ SGD = [dict(lr=0.1), dict(lr=0.3, momentum=0.9), dict(lr=0.1, weight_decay=0.5),
 
 @task("3.4", points=2)
 def several_steps_of_sgd(m):
-    """Four steps with each setting."""
-    return {f"{k}, {o}": v for o in SGD for k, v in steps(m.sgd_step, 4, (2, 3), **o).items()}
+    """Four steps with each setting, the rate falling; and with a parameter that is a transpose."""
+    found = {f"{k}, {o}": v for o in SGD for k, v in steps(m.sgd_step, 4, (2, 3), **o).items()}
+    return found | {f"{k}, a transpose": v for k, v in steps(m.sgd_step, 2, (2, 3), turned=True, **SGD[3]).items()}
 
 
-def true_sgd(lr, momentum=0.0, weight_decay=0.0):
-    def function(p, g, state):
+def true_sgd():
+    def function(p, g, state, lr, momentum=0.0, weight_decay=0.0):
         d = g + weight_decay * p
         state["all"] = [*state.get("all", []), d]
         t = len(state["all"])
@@ -268,7 +312,8 @@ def true_sgd(lr, momentum=0.0, weight_decay=0.0):
 
 @several_steps_of_sgd.expects
 def _():
-    return {f"{k}, {o}": v for o in SGD for k, v in steps(true_sgd(**o), 4, (2, 3)).items()}
+    found = {f"{k}, {o}": v for o in SGD for k, v in steps(true_sgd(), 4, (2, 3), **o).items()}
+    return found | {f"{k}, a transpose": v for k, v in steps(true_sgd(), 2, (2, 3), turned=True, **SGD[3]).items()}
 
 
 @task("3.4", points=1)
@@ -297,11 +342,12 @@ ADAM = [
 
 @task("3.5", points=3)
 def several_steps_of_adamw(m):
-    """Five steps with each setting."""
-    return {f"{k}, {o}": v for o in ADAM for k, v in steps(m.adamw_step, 5, (3, 2), **o).items()}
+    """Five steps with each setting, the rate falling; and with a parameter that is a transpose."""
+    found = {f"{k}, {o}": v for o in ADAM for k, v in steps(m.adamw_step, 5, (3, 2), **o).items()}
+    return found | {f"{k}, a transpose": v for k, v in steps(m.adamw_step, 2, (2, 3), turned=True, **ADAM[4]).items()}
 
 
-def true_adamw(lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
+def true_adamw():
     """Means written out as weighted sums over all gradients so far."""
 
     def mean(values, beta):
@@ -309,7 +355,7 @@ def true_adamw(lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         weights = [beta ** (t - 1 - i) for i in range(t)]
         return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 
-    def function(p, g, state):
+    def function(p, g, state, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
         past = state["all"] = [*state.get("all", []), g.copy()]
         step = mean(past, betas[0]) / (np.sqrt(mean([g * g for g in past], betas[1])) + eps)
         p[...] = p - lr * weight_decay * p - lr * step
@@ -319,7 +365,8 @@ def true_adamw(lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
 
 @several_steps_of_adamw.expects
 def _():
-    return {f"{k}, {o}": v for o in ADAM for k, v in steps(true_adamw(**o), 5, (3, 2)).items()}
+    found = {f"{k}, {o}": v for o in ADAM for k, v in steps(true_adamw(), 5, (3, 2), **o).items()}
+    return found | {f"{k}, a transpose": v for k, v in steps(true_adamw(), 2, (2, 3), turned=True, **ADAM[4]).items()}
 
 
 @task("3.5", points=1)
@@ -359,7 +406,10 @@ def norms_of_all_kinds(m):
         held = list(gradients)
         found[f"norm, {name}"] = m.clip_gradients(gradients, limit)
         found[f"arrays, {name}"] = np.concatenate([*held, [0.0]])
-    return found
+    matrix = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, 12.0]]).T  # a transpose, and a single precision one
+    gradients = [matrix, np.zeros((0, 2)), np.array([84.0], np.float32)]
+    found["norm, of a matrix and more"] = m.clip_gradients(gradients, 8.5)
+    return found | {"a transpose": matrix, "float32": gradients[2]}
 
 
 @norms_of_all_kinds.expects
@@ -377,6 +427,9 @@ def _():
         "arrays, none": [0.0],
         "norm, zero": 0.0,
         "arrays, zero": [0.0, 0.0, 0.0],
+        "norm, of a matrix and more": close(85.0, 1e-5),
+        "a transpose": close([[0.3, 0.0, 0.0], [0.0, 0.4, 1.2]], 1e-5),
+        "float32": close([8.4], 1e-5, dtype=np.float32),
         "norm, all negative": close(10.0, 1e-5),
         "arrays, all negative": close([-1.2, -1.6, 0.0], 1e-5),
     }

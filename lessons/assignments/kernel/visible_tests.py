@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from models.course.testing import close, single, stopwatch, task
+from models.course.testing import close, exact, single, stopwatch, task
 from models.course.tiny_bert import losses_with_adam, losses_with_kernels
 
-MILLION = 1_000_000
+MANY = 4_000_000
 
 
 def plain_gelu(x):
@@ -68,17 +68,18 @@ def fast_gelu_is_right(m):
 def _():
     x = np.linspace(-5, 5, 60, dtype=np.float32).reshape(6, 10)
     y, slope = true_gelu(x)
-    return {"y": single(y), "slope": single(slope), "x afterwards": x}
+    return {"y": single(y), "slope": single(slope), "x afterwards": exact(x)}
 
 
 @task("6.3", points=2)
 def fast_gelu_is_fast(m):
-    """A million float32, against the plain formula; and right on the way."""
-    rng = np.random.default_rng(0)
-    inputs = [rng.normal(size=MILLION).astype(np.float32) for _ in range(7)]
+    """Four million float32, against the plain formula; and right on the way."""
+    base, some = np.random.default_rng(0).normal(size=MANY + 10).astype(np.float32), slice(None, None, 997)
+    inputs = [base[i : i + MANY] for i in range(10)]  # each is another array
     results = []
-    mine, plain = stopwatch([lambda x: results.append(m.fast_gelu(x)), plain_gelu], inputs)
-    wrong = max(float(np.abs(np.asarray(a) - b).max()) for x, pair in zip(inputs, results) for a, b in zip(pair, plain_gelu(x)))
+    mine, plain = stopwatch([lambda x: results.append([np.array(y[some]) for y in m.fast_gelu(x)]), plain_gelu], inputs)
+    right = [[y[some] for y in plain_gelu(x)] for x in inputs]
+    wrong = max(float(np.abs(a - b).max()) for one, other in zip(results, right) for a, b in zip(one, other))
     return {"times as fast as plain array code": plain / mine, "largest error": wrong}
 
 
@@ -110,7 +111,7 @@ def _():
     first = np.array([0.9, -1.9])
     mean, square = (0.9 * 0.1 - 0.1) * g, (0.99 * 0.01 + 0.01) * g * g
     second = first - 0.1 * (mean / (1 - 0.81)) / np.sqrt(square / (1 - 0.99**2))
-    return {"p after one": close(first, 1e-6), "p after two": close(second, 1e-6), "m": mean, "v": square, "g": g}
+    return {"p after one": close(first, 1e-6), "p after two": close(second, 1e-6), "m": mean, "v": square, "g": exact(g)}
 
 
 @task("6.4", points=2)

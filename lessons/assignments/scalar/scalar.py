@@ -61,7 +61,7 @@ def apply(rule, *inputs):
     """Compute a rule on Values (plain numbers become Values) and remember the way back. Given."""
     inputs = [x if isinstance(x, Value) else Value(x) for x in inputs]
     value, pullbacks = rule(*[x.value for x in inputs])
-    return Value(value, inputs, pullbacks if isinstance(pullbacks, tuple) else (pullbacks,))
+    return Value(value, inputs, pullbacks if isinstance(pullbacks, (tuple, list)) else (pullbacks,))
 
 
 # ------------------------------------------------------------------------------------------------------- Task 1.1
@@ -140,9 +140,10 @@ def relu(x):
 
 
 def topological_order(root):
-    """All nodes from which root was computed, root included: each once, and each after all of its parents.
+    """A list of all nodes from which root was computed, root included: each once, and each after all of its parents.
 
-    A node is anything with .parents, a tuple of nodes. Chains of 100,000 nodes and ladders of diamonds must work.
+    A node is any object with .parents, a tuple of nodes; nothing in it is changed. Chains of 100,000 nodes and ladders of
+    diamonds must work.
     """
     ### BEGIN SOLUTION 1.3: topological_order, parents before children
     order, seen, stack = [], set(), [(root, False)]
@@ -162,7 +163,7 @@ def topological_order(root):
 
 
 def backward(root):
-    """Put the slope of root along every node into node.grad (root's own is 1); return nothing.
+    """Put the slope of root along every node into node.grad (root's own is 1); return nothing (None).
 
     The grads of the nodes between the leaves and root are set anew. A leaf (a node without parents) keeps what it has
     already: the new slope is added to its grad, so that two calls of backward add up there. Slopes may be arrays; none of

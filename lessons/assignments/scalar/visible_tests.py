@@ -5,7 +5,7 @@ They are here to be read: `minitorch course check` runs the original ones, whate
 
 import math
 
-from models.course.testing import close, task
+from models.course.testing import close, exact, task
 from models.course.tiny_bert import losses, losses_with_scalar_engine
 
 
@@ -25,12 +25,12 @@ def slope_along_the_second_argument(m):
     """f = x²y: along y the slope is x², and the list of values is not changed."""
     values = [3.0, 5.0]
     slope = m.central_difference(lambda x, y: x * x * y, values, 1)
-    return {"∂(x²y)/∂y = x²": slope, "the values afterwards": values[0] + 10 * values[1]}
+    return {"∂(x²y)/∂y = x²": slope, "the values afterwards": list(values)}
 
 
 @slope_along_the_second_argument.expects
 def _():
-    return {"∂(x²y)/∂y = x²": close(9.0, 1e-6), "the values afterwards": 53.0}
+    return {"∂(x²y)/∂y = x²": close(9.0, 1e-6), "the values afterwards": exact([3.0, 5.0])}
 
 
 @task("1.2", points=1)
@@ -106,7 +106,7 @@ def order_of_a_diamond(m):
     a = Node()
     b, c = Node(a), Node(a)
     d = Node(b, c)
-    return {"places of a, b, c, d, and the length": places(m.topological_order(d), [a, b, c, d])}
+    return {"places of a, b, c, d, and the length": places(list(m.topological_order(d)), [a, b, c, d])}
 
 
 def true_order(*pairs):

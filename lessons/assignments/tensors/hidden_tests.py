@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.course.testing import raises, single, task
+from models.course.testing import exact, raises, single, task
 
 
 @task("2.1", points=1)
@@ -135,31 +135,33 @@ REDUCTIONS = [
     ((4,), -1, True),
     ((2, 1), 1, False),
 ]
+EMPTY = [((0, 3), 0, False), ((2, 0), 1, True), ((0, 3), None, False)]
 
 
-def reductions(functions):
+def reductions(functions, cases=REDUCTIONS):
     found = {}
     rng = np.random.default_rng(2)
-    for shape, axis, keepdims in REDUCTIONS:
+    for shape, axis, keepdims in cases:
         x = rng.normal(size=shape)
         g = rng.normal(size=x.sum(axis=axis, keepdims=keepdims).shape)
         for name, function in functions.items():
             y, pullback = function(x, axis, keepdims)
             label = f"{name} of {shape}, axis {axis}, keepdims {keepdims}"
-            found |= {label: y, f"dx of the {label}": pullback(np.asarray(g))}
+            found |= {label: y, f"dx of the {label}": np.array(pullback(np.asarray(g)))}
+            found |= {f"twice dx of the {label}": pullback(2 * np.asarray(g)), f"g of the {label}": g}
         found |= {f"x afterwards {shape}, {axis}, {keepdims}": x}
     return found
 
 
 @task("2.4", points=3)
 def many_sums(m):
-    """Every axis, with and without keepdims."""
-    return reductions({"sum": m.sum_axis})
+    """Every axis, with and without keepdims; empty arrays; the pullback twice."""
+    return reductions({"sum": m.sum_axis}, REDUCTIONS + EMPTY)
 
 
 @task("2.4", points=2)
 def many_means(m):
-    """Every axis, with and without keepdims."""
+    """Every axis, with and without keepdims; the pullback twice."""
     return reductions({"mean": m.mean_axis})
 
 
@@ -184,7 +186,7 @@ def true_reduction(kind):
 
 @many_sums.expects
 def _():
-    return reductions({"sum": true_reduction("sum")})
+    return reductions({"sum": true_reduction("sum")}, REDUCTIONS + EMPTY)
 
 
 @many_means.expects
@@ -198,8 +200,11 @@ def reductions_keep_float32(m):
     x = np.array([[1.0, 2.0], [3.0, 5.0]], np.float32)
     y, dy = m.sum_axis(x, 0)
     z, dz = m.mean_axis(x, 1)
-    g = np.ones(2, np.float32)
-    return {"sum": y, "its gradient": dy(g), "mean": z, "its gradient too": dz(g)}
+    s, ds = m.sum_axis(x)
+    a, da = m.mean_axis(x)
+    g, one = np.ones(2, np.float32), np.array(1, np.float32)
+    found = {"sum": y, "its gradient": dy(g), "mean": z, "its gradient too": dz(g)}
+    return found | {"sum of all": s, "gradient of that": ds(one), "mean of all": a, "gradient of that too": da(one)}
 
 
 @reductions_keep_float32.expects
@@ -209,7 +214,23 @@ def _():
         "its gradient": single(np.ones((2, 2))),
         "mean": single([1.5, 4.0]),
         "its gradient too": single(np.full((2, 2), 0.5)),
+        "sum of all": single(11.0),
+        "gradient of that": single(np.ones((2, 2))),
+        "mean of all": single(2.75),
+        "gradient of that too": single(np.full((2, 2), 0.25)),
     }
+
+
+PRODUCTS = (
+    ((5, 2, 3), (5, 3, 4)),
+    ((2, 3, 4, 5), (2, 3, 5, 2)),
+    ((5, 2, 3), (3, 4)),
+    ((2, 2), (2, 2)),
+    ((3, 3), (4, 3, 3)),
+    ((1, 2, 3), (5, 3, 4)),
+    ((4, 1, 2, 3), (5, 3, 2)),
+    ((1, 1), (1, 1)),
+)
 
 
 @task("2.5", points=3)
@@ -217,16 +238,11 @@ def batches_of_products(m):
     """Three and four axes, and a matrix that is the same for the whole batch (its gradient, summed, is right)."""
     rng = np.random.default_rng(3)
     found = {}
-    for one, two in (
-        ((5, 2, 3), (5, 3, 4)),
-        ((2, 3, 4, 5), (2, 3, 5, 2)),
-        ((5, 2, 3), (3, 4)),
-        ((2, 2), (2, 2)),
-        ((3, 3), (4, 3, 3)),
-    ):
+    for one, two in PRODUCTS:
         a, b = rng.normal(size=one), rng.normal(size=two)
         y, (da, db) = m.matmul(a, b)
         g = rng.normal(size=np.shape(y))
+        da(2 * g), db(2 * g)
         label = f"{one} @ {two}"
         found |= {
             label: y,
@@ -239,21 +255,16 @@ def batches_of_products(m):
 
 
 def summed(g, shape):
-    """Extra axes in front added up."""
-    return g.sum(axis=tuple(range(g.ndim - len(shape))))
+    """Extra axes in front added up, and those that the shape has at size 1."""
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
 
 
 @batches_of_products.expects
 def _():
     rng = np.random.default_rng(3)
     found = {}
-    for one, two in (
-        ((5, 2, 3), (5, 3, 4)),
-        ((2, 3, 4, 5), (2, 3, 5, 2)),
-        ((5, 2, 3), (3, 4)),
-        ((2, 2), (2, 2)),
-        ((3, 3), (4, 3, 3)),
-    ):
+    for one, two in PRODUCTS:
         a, b = rng.normal(size=one), rng.normal(size=two)
         y = np.einsum("...ik,...kj->...ij", a, b)
         g = rng.normal(size=y.shape)
@@ -262,10 +273,24 @@ def _():
             label: y,
             f"da, {label}": summed(np.einsum("...ij,...kj->...ik", g, b), one),
             f"db, {label}": summed(np.einsum("...ik,...ij->...kj", a, g), two),
-            f"a, {label}": a,
-            f"b, {label}": b,
+            f"a, {label}": exact(a),
+            f"b, {label}": exact(b),
         }
     return found
+
+
+@task("2.5", points=1)
+def products_keep_float32(m):
+    """float32 matrices have a float32 product and float32 gradients."""
+    a, b = np.array([[1.0, 2.0]], np.float32), np.array([[3.0], [4.0]], np.float32)
+    y, (da, db) = m.matmul(a, b)
+    g = np.array([[0.5]], np.float32)
+    return {"y": y, "da": da(g), "db": db(g)}
+
+
+@products_keep_float32.expects
+def _():
+    return {"y": single([[11.0]]), "da": single([[1.5, 2.0]]), "db": single([[0.5], [1.0]])}
 
 
 @task("2.6", points=2)
@@ -297,7 +322,35 @@ def _():
         "rows": single(np.stack([np.stack([table[i] for i in row]) for row in index])),
         "dtable": single(grad),
         "dtable, asked again": single(grad),
-        "the table afterwards": table,
-        "g afterwards": g,
+        "the table afterwards": exact(table),
+        "g afterwards": exact(g),
         "one index": table[3],
+    }
+
+
+@task("2.6", points=1)
+def rows_at_the_edges(m):
+    """One index without an axis, a table with one axis, a table of one row."""
+    table = np.arange(6.0).reshape(3, 2)
+    line, single_row = np.array([5.0, 6.0, 7.0]), np.array([[1.0, 2.0]])
+    found = {}
+    for name, rows, index in (
+        ("one index", table, np.array(1)),
+        ("a line", line, np.array([2, 2, 0])),
+        ("one row", single_row, np.array([[0, 0]])),
+    ):
+        y, pullback = m.take_rows(rows, index)
+        found |= {f"rows, {name}": np.array(y), f"dtable, {name}": pullback(np.ones(index.shape + rows.shape[1:]))}
+    return found
+
+
+@rows_at_the_edges.expects
+def _():
+    return {
+        "rows, one index": np.array([2.0, 3.0]),
+        "dtable, one index": np.array([[0.0, 0], [1, 1], [0, 0]]),
+        "rows, a line": np.array([7.0, 7.0, 5.0]),
+        "dtable, a line": np.array([1.0, 0, 2]),
+        "rows, one row": np.array([[[1.0, 2.0], [1.0, 2.0]]]),
+        "dtable, one row": np.array([[2.0, 2.0]]),
     }

@@ -1,7 +1,8 @@
 """Assignment 2: arrays, broadcasting, and the gradients of a few operations. The handout is README.md.
 
 An operation takes arrays and returns (y, pullback); a pullback turns g, the gradient of the loss along y, into the gradient
-along an input. With two inputs the second value is a tuple of two pullbacks. Nothing that comes in is changed.
+along an input. With two inputs the second value is a tuple of two pullbacks. Nothing that comes in is changed, a pullback may
+be called more than once, and float32 in means float32 out.
 """
 
 import numpy as np

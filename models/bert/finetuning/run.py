@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 import re
-import time
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ from ...tables import BadInput, count
 from ..checkpoint import locate
 from ..config import BertConfig
 from ..tokenizer import Tokenizer
-from ..training import between_steps, decay_groups, progress
+from ..training import between_steps, clocks, decay_groups, progress
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -45,6 +45,7 @@ from .tasks import Batches, Feature, Settings, Task
 
 STATE = "training.safetensors"
 FACTS = "finetune.json"
+REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
 
 
@@ -144,7 +145,9 @@ class Trainer:
 
     def __init__(self, s: Settings, task: Task, tokenizer: Tokenizer, model: Any, train: Sequence[Any], dev: Sequence[Any]):
         self.s, self.task, self.tokenizer, self.model = s, task, tokenizer, model
+        started = clocks()
         self.features = task.features(list(train), tokenizer)
+        self.seconds, self.processor_seconds = clocks() - started  # of training, evaluations included
         self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
         self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
         self.steps = s.epochs * self.batches.count
@@ -152,7 +155,6 @@ class Trainer:
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
         self.step = 0
-        self.seconds = 0.0  # of training, evaluations included
         self.recent: list[float] = []  # losses since the last evaluation
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
@@ -180,7 +182,7 @@ class Trainer:
         self.model.train()
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
             while self.step < self.steps and not self.is_stale:
-                started = time.perf_counter()
+                started = clocks()
                 epoch, position = divmod(self.step, self.batches.count)
                 order = order if order[0] == epoch else (epoch, self.batches.epoch(epoch))
                 self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
@@ -188,7 +190,7 @@ class Trainer:
                 evaluated = self.step % every == 0 or self.step == self.steps
                 if evaluated:
                     self.evaluate(workers)
-                self.seconds += time.perf_counter() - started
+                self.count_cost(clocks() - started)
                 shown = f"loss {np.mean(self.recent[-50:]):.3f}" if self.recent else f"loss {self.metrics[-1]['loss']:.3f}"
                 best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
                 bar.set_postfix_str(shown + best, refresh=False)
@@ -197,6 +199,11 @@ class Trainer:
                     self.on_state()
                 if interrupt.is_set():
                     raise KeyboardInterrupt
+
+    def count_cost(self, spent: Any) -> None:
+        """Add (seconds, processor seconds)."""
+        self.seconds += float(spent[0])
+        self.processor_seconds += float(spent[1])
 
     @property
     def is_stale(self) -> bool:
@@ -285,15 +292,15 @@ class Trainer:
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
 
-    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], float]:
-        """Predictions, scores and seconds an example, from text to answer."""
-        started = time.perf_counter()
+    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+        """Predictions, scores, and what answering cost, from text to answer: (seconds, processor seconds)."""
+        started = clocks()
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.s.workers) as workers:
             rows, loss = self.answer(features, workers)
         predictions = self.task.predictions(examples, features, rows)
-        seconds = (time.perf_counter() - started) / len(examples)
-        return predictions, {**self.task.score(examples, predictions), "loss": loss}, seconds
+        spent = clocks() - started
+        return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
 
 
 def groups_of(features: Sequence[Feature]) -> list[int] | None:
@@ -316,6 +323,8 @@ class Run:
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
+        for note in self.task.notes:
+            say(note)
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
@@ -323,10 +332,10 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
+        make_folder(self.folder, settings.model)
 
     def save_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
         try:
@@ -346,12 +355,11 @@ class Run:
 
     def save_state(self) -> None:
         """Everything that the next step depends on, in one file: whole or not there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
-            **{name: getattr(t, name) for name in ("step", "seconds", "recent", "metrics", "best", "stale")},
+            **{name: getattr(t, name) for name in REACHED},
             "model": dict(self.model.state_dict()),
             "optimizer": t.optimizer.state_dict(),
             "schedule": t.schedule.state_dict(),
@@ -370,7 +378,7 @@ class Run:
         t = self.trainer
         t.optimizer.load_state_dict(state["optimizer"])
         t.schedule.load_state_dict(state["schedule"])
-        for name in ("step", "seconds", "recent", "metrics", "best", "stale"):
+        for name in REACHED:
             setattr(t, name, state[name])
         minitorch.set_rng_state(state["rng"])
 
@@ -385,23 +393,22 @@ class Run:
         return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
 
 
+def make_folder(folder: Path, model: str) -> None:
+    """The run's folder; what makes it unfit to write to is said before anything is trained."""
+    if folder.resolve() == Path(model).resolve():
+        raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """What Run.save_state wrote."""
     state = minitorch.load(path)
-    wanted = {
-        "settings",
-        "sha256",
-        "step",
-        "seconds",
-        "recent",
-        "metrics",
-        "best",
-        "stale",
-        "model",
-        "optimizer",
-        "schedule",
-        "rng",
-    }
+    wanted = {*REACHED, "settings", "sha256", "model", "optimizer", "schedule", "rng"}
     if not isinstance(state, dict) or wanted - state.keys():
         raise BadInput(f"{path}: not the state of a fine-tuning run")
     return state

@@ -25,6 +25,7 @@ from ..data import batches_by_length
 from ..settings import check_limits, option, usable_device
 from ..tokenizer import Tokenizer
 from ..training import available_cores
+from .files import DELIMITERS
 
 IGNORED = -100  # the label of a piece at which nothing is asked
 
@@ -42,7 +43,9 @@ class Settings:
     # what stands where in the files
     text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
-    label: str = option("", "classify, choice: column of the label", "label, class, category, target, score, answer, ...")
+    label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
+    columns: str = option("", "classify, choice: names of a table's columns, with commas, if its first line does not name them")
+    delimiter: str = option("", "classify, choice: what stands between them: tab, comma, semicolon, space", "found")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: what stands between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
@@ -102,6 +105,8 @@ class Settings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
+            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it says nothing for {self.task}")
         if 0 < self.length < 5:
@@ -142,6 +147,7 @@ class Task:
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
+        self.notes: list[str] = []  # what was found in the files, for the user to see
         self.class_weight: Any = None  # (labels,), None: all alike
 
     # ---- examples
@@ -250,6 +256,8 @@ class Task:
                 weights[label.strip()] = float(value)
             except ValueError:
                 raise BadInput(f"--class-weights: {part!r} is not label=number (or give none, balanced)") from None
+            if not 0 < weights[label.strip()] < math.inf:
+                raise BadInput(f"--class-weights: {part!r}: a weight must be a number above 0")
         unknown = [label for label in weights if label not in self.labels]
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")

@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 import minitorch
-
 from minitorch.kernels import cublas
 
 from . import emulated_cublas, emulated_cuda
@@ -80,8 +79,7 @@ class ndarray:
 
     def __array__(self, *arguments: Any, **named: Any) -> Any:
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. "
-            "Please use `.get()` to construct a NumPy array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
         )
 
     @property

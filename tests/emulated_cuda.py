@@ -56,12 +56,13 @@ def translated(source: str) -> str:
         r"auto& \2 = *(\1(*)\3)emulation::shared([] { static char site; return &site; }(), sizeof(\1\3));",
         source,
     )
-    text = f'#include "{HEADER}"\n#line 1 "kernel"\n{source}\n'
+    text = f'#line 1 "kernel"\n{source}\n'
     for name, pairs in parameters(source).items():
         arguments = ", ".join(f"*({kind}*)a[{i}]" for i, (kind, _) in enumerate(pairs))
         sizes = ", ".join(f"sizeof({kind})" for kind, _ in pairs)
         text += f'extern "C" int sizes_{name}[] = {{{sizes}}};\n'
-        text += f'extern "C" const char* run_{name}(void** a, unsigned* grid, unsigned threads, size_t shared, bool backwards) {{\n'
+        text += f'extern "C" const char* run_{name}(void** a, unsigned* grid, unsigned threads, size_t shared, bool backwards) '
+        text += "{\n"
         text += f"    return emulation::launch(grid, threads, shared, backwards, [=] {{ {name}({arguments}); }});\n}}\n"
     return text
 
@@ -69,23 +70,29 @@ def translated(source: str) -> str:
 @functools.cache
 def library(source: str) -> ctypes.CDLL:
     """The compiled source; kept in the temporary folder under the hash of all it is made of."""
-    text = translated(source)
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off"]
+    text, flags = translated(source), ["-std=c++17", "-O1", "-fPIC", "-w", "-ffp-contract=off"]
     if SANITIZE:
         flags += ["-g", "-fsanitize=address,alignment,bounds,shift,signed-integer-overflow", "-fno-sanitize-recover=all"]
-    key = hashlib.sha256("\n".join([text, HEADER.read_text(), *flags]).encode()).hexdigest()[:24]
+    header = _made(HEADER.read_text(), flags, "h", ".gch", ["-x", "c++-header"])  # read once, not with every kernel
+    return ctypes.CDLL(str(_made(text, [*flags, "-include", str(header.with_suffix(""))], "cpp", ".so", ["-shared"])))
+
+
+def _made(text: str, flags: list[str], kind: str, result: str, more: list[str]) -> Path:
+    """What g++ makes of a text; made only if it is not there already."""
+    key = hashlib.sha256("\n".join([text, *flags]).encode()).hexdigest()[:24]
     folder = Path(tempfile.gettempdir()) / f"minitorch-emulation-{os.getuid()}"
-    target = folder / f"{key}.so"
+    source, target = folder / f"{key}.{kind}", folder / f"{key}.{kind}{result}"
     if not target.exists():
         folder.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as work:
-            (Path(work) / "kernel.cpp").write_text(text)
-            command = [compiler() or "g++", *flags, f"{work}/kernel.cpp", "-o", f"{work}/kernel.so"]
+            (Path(work) / source.name).write_text(text)
+            os.replace(Path(work) / source.name, source)
+            command = [compiler() or "g++", *flags, *more, str(source), "-o", f"{work}/made"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"g++ refuses a kernel:\n{done.stderr[:4000]}")
-            os.replace(f"{work}/kernel.so", target)
-    return ctypes.CDLL(str(target))
+            os.replace(f"{work}/made", target)
+    return target
 
 
 @functools.cache
@@ -106,7 +113,7 @@ def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, s
     run = getattr(loaded, f"run_{name}")
     run.restype, run.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_bool]
     with _lock:
-        fault = run(pointers, _many(ctypes.c_uint, 3)(*(grid + (1, 1))[:3]), block[0], shared, backwards)
+        fault = run(pointers, _many(ctypes.c_uint, 3)(*(*grid, 1, 1)[:3]), block[0], shared, backwards)
     if fault:
         raise RuntimeError(f"{name}: {fault.decode()}")
 

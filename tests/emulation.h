@@ -145,8 +145,8 @@ static bool release(State what, size_t first, size_t count) {
     }
     if (waiting == 0 || waiting + gone < count) return false;
     for (size_t i = first; i < first + count; i++) {
-        if (gone) snprintf(message, sizeof message, "line %d: some threads wait for others that have returned", fibers[i].line);
-        if (fibers[i].line != fibers[first].line)
+        if (gone) snprintf(message, sizeof message, "some threads wait for others that have returned");
+        else if (fibers[i].line != fibers[first].line)
             snprintf(message, sizeof message, "threads wait at different places: lines %d and %d", fibers[i].line, fibers[first].line);
     }
     if (!message[0]) for (size_t i = first; i < first + count; i++) fibers[i].state = RUNS;

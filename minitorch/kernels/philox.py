@@ -66,7 +66,7 @@ def as_array(x: Any) -> Any:
     return computed(x)
 
 
-DROPOUT = np.dtype([("step", "u8"), *((name, "u4") for name in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])
+DROPOUT = np.dtype([("step", "u8"), *((f, "u4") for f in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])
 NONE = np.zeros((), DROPOUT)  # a factor of 0 and a threshold of 0: nothing is dropped
 
 

@@ -106,7 +106,7 @@ def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
 
 
 def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str = "none") -> Any:
-    """gelu(linear(input, weight, bias)).  On a GPU the bias is added inside of GELU's kernel: a pass over memory less each way."""
+    """gelu(linear(input, weight, bias)).  On a GPU the bias is added inside of GELU's kernel: one pass over memory less."""
     if bias is None or device_of(raw(input)) == "cpu":
         return gelu(linear(input, weight, bias), approximate=approximate)
     h = linear(input, weight)

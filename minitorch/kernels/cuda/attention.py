@@ -85,7 +85,8 @@ __device__ inline void store_rows(const float (&acc)[4][D / 16], T* x, int A, in
 }
 
 extern "C" __global__ void __launch_bounds__(256) attention(
-    const T* q, const T* k, const T* v, const Mask mask, const Dropout random, T* y, float* lse, int A, int L, int S, float scale
+    const T* q, const T* k, const T* v, const Mask mask, const Dropout random,
+    T* y, float* lse, int A, int L, int S, float scale
 ) {
     extern __shared__ __align__(16) float room[];
     float *queries = room, *keys = queries + TILE * PITCH, *p = keys + TILE * PITCH;  // `keys` has first K, then V
@@ -148,7 +149,8 @@ extern "C" __global__ void along(const T* g, const T* y, float* sums, int A, int
 // One tile again: the weights p = e^(s - lse), and ds = p (dp - Σ g y) where dp = g vᵀ passes back through dropout.
 __device__ inline void weights_again(
     float (&p)[4][4], float (&ds)[4][4], const float* queries, const float* gs, const float* keys, const float* values,
-    const Mask& mask, const Dropout& random, const float* lse, const float* sums, int head, int A, int L, int S, int first, int from
+    const Mask& mask, const Dropout& random, const float* lse, const float* sums,
+    int head, int A, int L, int S, int first, int from
 ) {
     PLACE;
     scores(p, queries, keys);
@@ -249,7 +251,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
         weights, left = masked_softmax(matmul(q, k.mT), mask, keep, scale, share, True)
         return matmul(left, v), weights
     qs, ks, vs = map(_by_position, (q, k, v))
-    B, L, A, d = qs.shape
+    B, L, A, _ = qs.shape
     y, lse = cupy().empty(qs.shape, q.dtype), cupy().empty((B, A, L), np.float32)
     where = mask_argument(mask, (*q.shape[:-1], k.shape[-2]))
     _run("attention", L, 2, qs, ks, vs, where, dropout(keep, share), y, lse, A, L, ks.shape[1], float(scale))
@@ -258,13 +260,12 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
 
 def attention_backward(
     g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float, y: Array, weights: Array
-) -> tuple[Any, Any, Any]:
+) -> Any:
     """reference.attention_backward: nothing of the size (L, S) is read or written, where ``weights`` is ln Σ eˢ."""
     if weights.ndim == q.ndim:
         return _backward_in_steps(g, q, k, v, mask, keep, scale, share, y, weights)
     qs, ks, vs, gs, ys = map(_by_position, (q, k, v, g.astype(q.dtype, copy=False), y))
-    B, L, A, d = qs.shape
-    S = ks.shape[1]
+    (B, L, A, d), S = qs.shape, ks.shape[1]
     sums, (dq, dk, dv) = cupy().empty((B, A, L), np.float32), (cupy().empty(x.shape, q.dtype) for x in (qs, ks, vs))
     launch(compiled(SOURCE, "along", T=ctype(q), D=d), -(-B * L * A // 8), THREADS, gs, ys, sums, A, L, np.int64(B * L * A))
     mask = None if mask is None else mask.astype(np.float32, copy=False)

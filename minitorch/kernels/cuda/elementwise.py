@@ -106,7 +106,8 @@ def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
 def bias_gelu_backward(g: Array, kept: Any) -> Any:
     """reference.bias_gelu_backward: computes the slope again, from two arrays read to one written."""
     if type(kept) is not tuple or g.dtype != kept[0].dtype:
-        return by_definition("bias_gelu_backward", g, kept if type(kept) is not tuple else by_definition("bias_gelu", *kept)[1])
+        slope = by_definition("bias_gelu", *kept)[1] if type(kept) is tuple else kept
+        return by_definition("bias_gelu_backward", g, slope)
     x, bias, tanh = kept
     g, dx, n = compact(g), cupy().empty_like(x), x.shape[-1]
     kernel = compiled(SOURCE, "bias_gelu_backward", T=ctype(x), W=ctype(bias), TANH=int(tanh))
@@ -120,7 +121,8 @@ def drop(x: Array, keep: Any, share: float) -> Any:
         return by_definition("drop", x, keep, share)
     x = compact(x)
     y, (rows, n) = cupy().empty_like(x), keep.rows
-    launch(compiled(SOURCE, "drop", T=ctype(x), W=ctype(x), TANH=0), groups(rows, n), THREADS, x, y, dropout(keep, share), rows, n)
+    kernel = compiled(SOURCE, "drop", T=ctype(x), W=ctype(x), TANH=0)
+    launch(kernel, groups(rows, n), THREADS, x, y, dropout(keep, share), rows, n)
     return y
 
 

@@ -34,7 +34,11 @@ __device__ inline void narrow(float x, bfloat16& y) {  // to the nearest, ties t
 }
 #ifndef EMULATED  // tests/emulation.h has its own two, for a processor
 __device__ inline float from_half(unsigned short x) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y; }
-__device__ inline unsigned short to_half(float x) { unsigned short y; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x)); return y; }
+__device__ inline unsigned short to_half(float x) {
+    unsigned short y;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y) : "f"(x));
+    return y;
+}
 #endif
 __device__ inline float wide(float16 x) { return from_half(x.bits); }
 __device__ inline void narrow(float x, float16& y) { y.bits = to_half(x); }
@@ -134,13 +138,13 @@ __device__ inline void add_mask(float (&s)[4], const Mask& mask, int b, int h, i
 CTYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def compiled(source: str, name: str, **macros: Any) -> Any:
     """The kernel ``name`` of a source, in which the given macros are defined: T=float, ..."""
     return _module(source, **macros).get_function(name)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _module(source: str, **macros: Any) -> Any:
     defines = "".join(f"#define {key} {value}\n" for key, value in macros.items())
     return cupy().RawModule(code=PRELUDE + defines + source, options=("-std=c++17",))

@@ -108,7 +108,8 @@ extern "C" __global__ void scale(const __grid_constant__ Tables tables, int arra
 def tables_of(most: int) -> Any:
     """The C structure Tables as a dtype."""
     columns = [(name, "u8", most) for name in ("a", "g", "m", "v", "largest")]
-    return np.dtype([*columns, ("size", "i8", most), ("first", "i4", most + 1), ("rate", "f4", most), ("root", "f4", most)], align=True)
+    columns += [("size", "i8", most), ("first", "i4", most + 1), ("rate", "f4", most), ("root", "f4", most)]
+    return np.dtype(columns, align=True)
 
 
 TABLES = tables_of(MOST)
@@ -181,7 +182,7 @@ def _plain(*lists: list[Array]) -> bool:
 
 
 def _blocks(a: Array) -> int:
-    return -(-a.size // CHUNK)
+    return int(-(-a.size // CHUNK))
 
 
 def _tables(arrays: list[Array], **beside: list[Array] | None) -> Iterator[tuple[slice, Any, int]]:

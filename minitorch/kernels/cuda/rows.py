@@ -376,7 +376,7 @@ extern "C" __global__ void sum_rows(const T* x, R* total, int rows, int n, int c
 
 
 def sum_rows(g: Array) -> Any:
-    """The sum over all but the last axis, a bias's gradient: parts of the rows, then the sum of the parts, always in one order."""
+    """The sum over all but the last axis, a bias's gradient: parts of the rows, then their sum, always in one order."""
     if g.ndim < 2 or not g.size or not one_type(g):
         return g
     n = g.shape[-1]
@@ -384,7 +384,8 @@ def sum_rows(g: Array) -> Any:
     parts = max(1, min(-(-rows // 64), 1024 // columns))
     for kind, count in ((np.dtype(np.float32), -(-rows // parts)), (g.dtype, parts)) if parts > 1 else ((g.dtype, rows),):
         total = cupy().empty((-(-rows // count), n), kind)
-        launch(compiled(SUM_ROWS, "sum_rows", T=ctype(x), R=ctype(total)), (columns, len(total)), THREADS, x, total, rows, n, count)
+        kernel = compiled(SUM_ROWS, "sum_rows", T=ctype(x), R=ctype(total))
+        launch(kernel, (columns, len(total)), THREADS, x, total, rows, n, count)
         x, rows = total, len(total)
     return total[0]
 

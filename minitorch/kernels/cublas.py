@@ -105,8 +105,8 @@ def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> 
 @functools.cache
 def _library() -> Any:
     """libcublas, the one that CuPy has loaded into this process."""
-    importlib.import_module("cupy_backends.cuda.libs.cublas")  # which loads it, wherever it is installed
-    major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000
+    major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000  # CuPy first: it knows where the library is installed
+    importlib.import_module("cupy_backends.cuda.libs.cublas")  # and this, its own module for cuBLAS, loads it
     library = ctypes.CDLL(f"cublas64_{major}.dll" if os.name == "nt" else f"libcublas.so.{major}")
     i, p, long = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
     library.cublasGemmStridedBatchedEx.argtypes = [

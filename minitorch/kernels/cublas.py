@@ -105,8 +105,8 @@ def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> 
 @functools.cache
 def _library() -> Any:
     """libcublas, the one that CuPy has loaded into this process."""
-    major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000  # CuPy first: it knows where the library is installed
-    importlib.import_module("cupy_backends.cuda.libs.cublas")  # and this, its own module for cuBLAS, loads it
+    importlib.import_module("cupy.cublas")  # which finds and loads it, also where pip put it
+    major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000
     library = ctypes.CDLL(f"cublas64_{major}.dll" if os.name == "nt" else f"libcublas.so.{major}")
     i, p, long = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
     library.cublasGemmStridedBatchedEx.argtypes = [

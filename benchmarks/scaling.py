@@ -103,8 +103,8 @@ def theory(job: Job, n: int, plain: dict[str, float], inside: float) -> dict[str
 def allocated(job: Job, threads: int, least: int) -> dict[str, float]:
     """Seconds of a step, and MiB of the arrays it allocates; in one thread, so that the count is exact."""
     field = line_up({"": job}, threads, None)[:2]
-    for c in field[1:]:
-        mib = c.ask("arrays")
+    field[1].ask("step")  # from now on the optimiser's state is there
+    mib = field[1].ask("arrays")
     found = play(field, 0, least)
     return {"s": found["rows"][0]["median_s"], "mib": mib}
 

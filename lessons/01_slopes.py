@@ -5,7 +5,7 @@
 # The answer is a slope. In this lesson you get slopes in three ways. The first goes wrong at once, the second is exact but
 # tiring, and the third lets the computer do the tiring part. That third way is the heart of every deep-learning library.
 #
-# You need: Python, and the memory that the derivative of x² is 2x.
+# You need Python, and to remember that the derivative of x² is 2x.
 
 # %%
 import itertools
@@ -38,10 +38,15 @@ for h in (1e-1, 1e-4, 1e-8, 1e-12, 1e-15, 1e-17):
 # %% [markdown]
 # It gets better, then worse, and at h = 1e-17 the sine is suddenly flat. Nothing is wrong with the mathematics. A Python
 # float keeps about 16 digits, and 1 + 1e-17 needs 18: so x + h **is** x, and 0/h is 0. Before that, sin(x + h) and sin(x)
-# agree in most of their digits, and the subtraction leaves only the unreliable ones.
+# agree in most of their digits, and the subtraction leaves only the last, unreliable ones.
 #
-# Two errors pull in opposite directions: the formula's (of order h) wants h small, the arithmetic's (of order 1e-16/h) wants
-# it large. Looking to both sides makes the formula's error of order h², so that h need not be so small.
+# So there are two errors, and they pull in opposite directions:
+#
+# - the formula's error is of order h (the curve bends between x and x + h), and wants h small;
+# - the arithmetic's error is of order 1e-16/h, and wants h large.
+#
+# At h = 1e-8 both are about 1e-8, and with this formula it does not get better. A better formula looks to both sides of x.
+# Then the bend cancels, the formula's error is only of order h², and h need not be so small.
 
 
 # %%
@@ -53,8 +58,8 @@ print("error, one side :", abs(forward_difference(math.sin, 1.0, 1e-8) - math.co
 print("error, two sides:", abs(central_difference(math.sin, 1.0) - math.cos(1)))
 
 # %% [markdown]
-# Ten or eleven good digits: fine for *checking* a slope. But for training it is hopeless. A model with a million parameters
-# needs two million evaluations for one step. We want all slopes for the price of about one evaluation.
+# Ten or eleven good digits: fine for *checking* a slope, and we shall use it for that. But for training it is hopeless. A model
+# with a million parameters needs two million evaluations for one step. We want all slopes for the price of a few evaluations.
 #
 # ## The chain rule as bookkeeping
 #
@@ -137,9 +142,10 @@ print("a.grad =", a.grad, " but it should be 4")
 # It says 1. There are four ways from c to a, each contributes 1, and `y.grad = g` keeps only the last to arrive. Slopes along
 # different ways **add up**, because moving a moves c through all of them at once. So we need `+=`.
 #
-# Adding on every visit of the recursion would be right, but would walk every *way*. A chain of 30 doublings has 2³⁰ of them.
-# Better: visit every *number* once, when all that will arrive has arrived. When is that? When everything younger has been
-# visited, for a number can only be used in numbers made after it. So we sort by birth, youngest first.
+# Adding on every visit of the recursion would be right, but it would walk every *way* from the result down to a, and a chain
+# of 30 doublings has 2³⁰ of them. It is far better to visit every *number* once and to hand on its whole slope. For that, all
+# contributions must have arrived before a number's turn comes. When have they? A number can only be used in numbers that were
+# made after it. So when everything younger has been visited, nothing more will arrive: we visit the youngest first.
 
 
 # %%
@@ -174,13 +180,14 @@ backward(x)
 print("a thousand steps, 2¹⁰⁰⁰ ways:", start.grad, "   1.001¹⁰⁰⁰ =", 1.001**1000)
 
 # %% [markdown]
-# That is an autograd: `Value`, `tanh`, `numbers_behind` and `backward` are about 40 lines. Everything a large library adds
-# is arrays in place of numbers, more operations, and care. The order by birth is what `minitorch/autograd.py` does as well.
+# That is an autograd: `Value`, `tanh`, `numbers_behind` and `backward` are about 40 lines. What a large library adds to it is
+# arrays in place of numbers, more operations, and care. The order by birth is what `minitorch/autograd.py` uses as well.
 #
 # ## Exercises
 #
-# Each operation only needs its own slopes. Here you write some. A check tells you what is off and by how much; `hint(name)`
-# helps a step further each time you call it. An exercise not yet written does no harm: the lesson goes on below.
+# Each operation only needs its own slopes. Here you write some. Replace `raise NotImplementedError` by your code, run that cell,
+# then the one with the check below it. The check tells you what is off and by how much. If you are stuck, make a new cell with
+# `hint(quotient)`: each call gives the next hint. An exercise left for later does no harm, the lesson goes on without it.
 
 
 # %%
@@ -196,8 +203,8 @@ check(
     case("a = -1, b = 4", (-1.0, 4.0), (-0.25, 0.25, 0.0625), parts=("a/b", "slope of a", "slope of b")),
     hints=[
         "Write a/b as a·b⁻¹ and take one letter at a time; the other is then a constant.",
-        "d(b⁻¹)/db = -b⁻². Mind the minus sign.",
-        "The slope of a is 1/b, the slope of b is -a/b².",
+        "For the slope of a, b is a constant: what is the slope of a·(something constant)?",
+        "For the slope of b use d(b⁻¹)/db = -b⁻². Mind the minus sign, and do not forget the factor a.",
     ],
 )
 
@@ -217,7 +224,7 @@ check(
     hints=[
         "math.exp(-x) is e^-x. The outer step is 1/u with u = 1 + e^-x.",
         "d(1/u)/du = -1/u², and du/dx = -e^-x.",
-        "Like tanh, its slope can be written with s alone. Try s·(something) at x = 0.",
+        "As for tanh, the slope can be written with s alone: e^-x / (1 + e^-x) is 1 - s.",
     ],
 )
 
@@ -243,7 +250,8 @@ check(
     case("already right", (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0), parts=("L", "dL/dw", "dL/db")),
     hints=[
         "Name the steps: s = w·x + b, y = tanh s, L = (y - target)². Write the slope of each.",
-        "dL/ds = 2(y - target) · (1 - y²). Then ds/dw = x and ds/db = 1.",
+        "The slopes: dL/dy = 2(y - target), dy/ds = 1 - y², ds/dw = x, ds/db = 1.",
+        "Multiply along the way from L to w, and along the way from L to b. Both share dL/ds.",
     ],
 )
 hint(neuron_loss)
@@ -251,7 +259,8 @@ hint(neuron_loss)
 # %% [markdown]
 # ## Something to train
 #
-# Two half-moons, blue and orange. A straight line cannot part them. A hidden layer of eight of our neurons can.
+# Is it good for anything? Here are two half-moons, blue and orange, labelled -1 and 1. A straight line cannot part them. But
+# the weighted sum of eight of our neurons can: together they have 33 parameters, and `backward` finds all 33 slopes.
 
 # %%
 random.seed(0)
@@ -283,8 +292,8 @@ def cost(parameters):
 
 
 # %% [markdown]
-# One step of gradient descent: compute the cost, walk back, and move every parameter a little against its slope. A new step
-# has new `Value`s, so old slopes cannot leak into it.
+# The cost is the mean square error. One step of gradient descent: compute the cost, walk back, and move every parameter a little
+# against its slope. Each step makes new `Value`s, so that old slopes cannot leak into it.
 
 
 # %%
@@ -308,27 +317,28 @@ print(f"cost: {costs[0]:.3f} at first, {costs[-1]:.3f} after 100 steps")
 # %%
 table = minitorch.tensor(start_values[:-1], dtype=minitorch.float64).reshape(HIDDEN, 4)
 table = table.detach().requires_grad_()  # a row a neuron: w₁, w₂, b, weight in the result
+last = minitorch.tensor(start_values[-1], dtype=minitorch.float64, requires_grad=True)
 data = minitorch.tensor(points, dtype=minitorch.float64)
 X, labels = data[:, :2], data[:, 2]
 
 
 def cost_of_arrays():
     hidden = minitorch.tanh(X @ table[:, :2].T + table[:, 2])  # (80, 8)
-    return ((hidden @ table[:, 3] + start_values[-1] - labels) ** 2).mean()
+    return ((hidden @ table[:, 3] + last - labels) ** 2).mean()
 
 
 begin = time.perf_counter()
 for _ in range(100):
-    table.grad = None
+    table.grad = last.grad = None
     cost_of_arrays().backward()
 per_step_arrays = (time.perf_counter() - begin) / 100
 
 # %%
 parameters = [Value(v) for v in start_values]
 backward(cost(parameters))
-ours = minitorch.tensor([p.grad for p in parameters[:-1]], dtype=minitorch.float64).reshape(HIDDEN, 4)
-difference = (ours - table.grad).abs().max().item()
-print(f"largest difference between our {ours.numel()} slopes and the library's: {difference:.1e}")
+theirs = [*table.grad.reshape(-1).tolist(), last.grad.item()]
+difference = max(abs(p.grad - g) for p, g in zip(parameters, theirs, strict=True))
+print(f"largest difference between our {len(parameters)} slopes and the library's: {difference:.1e}")
 assert difference < 1e-12
 print(f"a step takes {per_step * 1e3:.1f} ms with single numbers, {per_step_arrays * 1e3:.2f} ms with arrays", end="")
 print(f": {per_step / per_step_arrays:.0f} times faster")
@@ -336,8 +346,8 @@ print(f": {per_step / per_step_arrays:.0f} times faster")
 # %% [markdown]
 # ## The picture
 #
-# On the left the error of the forward difference: the V of two errors that pull in opposite directions. On the right what our
-# 40 lines have learnt.
+# On the left the error of the slope by differences: both curves are a V, from the two errors that pull in opposite directions.
+# On the right what our 40 lines have learnt: the network's result is negative in the blue region and positive in the other.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 2. Arrays, broadcasting, strides
 #
-# Lesson 1 ended with arrays being a hundred times faster than single numbers. They also bring a new way of being wrong: code
-# that runs, raises nothing, and computes something else than you meant. This lesson shows the most common case, then the two
-# ideas behind it: *broadcasting* (how shapes are made to fit) and *strides* (how an array lies in memory).
+# Lesson 1 ended with arrays being far faster than single numbers. They also bring a new way of being wrong: code that runs,
+# raises nothing, and computes something else than you meant. This lesson shows the most common case, then the two ideas behind
+# it: *broadcasting* (how shapes are made to fit) and *strides* (how an array lies in memory).
 
 # %%
 import time
@@ -43,15 +43,16 @@ w, wrong_costs = fit(lambda prediction: ((prediction - y) ** 2).mean())
 print(f"w = {w:.3f} instead of 3; cost {wrong_costs[0]:.3f} -> {wrong_costs[-1]:.3f}")
 
 # %% [markdown]
-# The cost is flat and w stays near 0. No error, no warning. Print the shapes.
+# The cost is flat and w stays near 0. No error, no warning. When numbers are strange, print the shapes:
 
 # %%
 prediction = x @ minitorch.tensor([[0.0]])
 print("prediction", prediction.shape, "  y", y.shape, "  prediction - y", (prediction - y).shape)
 
 # %% [markdown]
-# A column minus a row is a whole 100 × 100 table: *every* prediction minus *every* target. Its mean square is least when all
-# predictions are the mean of y. Repaired, by making the two shapes equal:
+# A column minus a row is a whole 100 × 100 table: *every* prediction minus *every* target. To do well on average against every
+# target at once, a prediction can only say the mean of them all, and so w is pulled to where all predictions are alike. Repaired,
+# by making the two shapes equal:
 
 # %%
 w, right_costs = fit(lambda prediction: ((prediction[:, 0] - y) ** 2).mean())
@@ -60,6 +61,7 @@ print(f"w = {w:.3f}; cost {right_costs[0]:.3f} -> {right_costs[-1]:.1e}")
 # %% [markdown]
 # ## The rule of broadcasting
 #
+# Nobody wants to write a loop to add a bias to every row. So array libraries repeat the smaller operand for you, by this rule.
 # Write the two shapes above each other, **aligned at the right**. In each column the sizes must be equal, or one of them must
 # be 1 or missing; then it is repeated to the size of the other.
 #
@@ -80,7 +82,8 @@ except RuntimeError as error:
 # %% [markdown]
 # ### Exercise: the rule as code
 #
-# From two shapes, make the shape of the result. Shapes that do not fit raise a ValueError.
+# From two shapes, make the shape of the result. For shapes that do not fit, raise a ValueError. (NumPy has a function for it;
+# write it without.)
 
 
 # %%
@@ -98,17 +101,18 @@ check(
     case("a size of 0 wins over 1", ((0, 3), (1, 3)), (0, 3)),
     case("these do not fit", ((3, 4), (3,)), raises=ValueError),
     hints=[
-        "Pad the shorter shape with ones at the left: (1,) * n + shape.",
-        "Then go through both with zip: equal sizes stay, a 1 takes the other's size, anything else is a ValueError.",
-        "max(m, n) is tempting, but (0, 1) must give 0.",
+        "First make both shapes equally long. Where does the shorter one get its missing sizes, and what size are they?",
+        "At the left, and 1: (1,) * n + shape. Then go through both with zip, one pair of sizes at a time.",
+        "Equal sizes stay, a 1 takes the other's size, anything else is a ValueError. (Not max(m, n): 0 and 1 give 0.)",
     ],
 )
 
 # %% [markdown]
 # ## The way back: what was repeated is summed
 #
-# Broadcasting repeats a value. Lesson 1 said: a number that is used several times gets the **sum** of what arrives. So the
-# gradient of a broadcast operand is the gradient of the result, summed over the axes along which it was repeated.
+# What does broadcasting mean for gradients? It uses one value in several places. Lesson 1 said: a number that is used several
+# times gets the **sum** of what arrives. So the gradient of a broadcast operand is the gradient of the result, summed over the
+# axes along which the operand was repeated. And it has the operand's shape, as every gradient has.
 
 # %%
 b = minitorch.tensor([1.0, 2.0], requires_grad=True)
@@ -143,7 +147,7 @@ check(
     question("both at once", (5, 4, 3), (1, 3)),
     question("a single number", (4, 3), ()),
     hints=[
-        "Two kinds of axes: those in front that the operand does not have, and those where it has size 1.",
+        "There are two kinds of axes: those in front that the operand does not have, and those where it has size 1.",
         "First g.sum(axis=0) as long as g has too many dimensions.",
         "Then, for each axis where shape has 1 and g has not: g.sum(axis=axis, keepdims=True).",
     ],
@@ -152,8 +156,9 @@ check(
 # %% [markdown]
 # ## Strides: one line of memory, many shapes
 #
-# Memory has no rows and columns, it is one long line. An array is that line plus two notes: its shape, and its *strides*, how
-# far to go in memory for one step along each dimension. Element (i, j) lies at i·stride₀ + j·stride₁.
+# How can repeating cost nothing? For that, look at how an array lies in memory. Memory has no rows and columns, it is one long
+# line. An array is that line plus two notes: its shape, and its *strides*: how far to go in memory for one step along each
+# dimension. Element (i, j) lies at i·stride₀ + j·stride₁.
 
 # %%
 a = minitorch.arange(6).reshape(2, 3)
@@ -162,8 +167,8 @@ print(a.T.tolist(), "  shape", a.T.shape, " strides", a.T.stride())
 print("a row repeated 4 times:", minitorch.arange(3).expand(4, 3).stride(), "strides; no copy was made")
 
 # %% [markdown]
-# Transposing swaps two notes and moves nothing. Broadcasting is stride 0: the same row over and over. That is why it costs no
-# memory, and why these are *views*: they share memory with the original.
+# Transposing swaps two notes and moves no number. Broadcasting is stride 0: the same row is read over and over. Neither makes a
+# copy. The results are *views*: they share their memory with the original, so writing into one changes the other.
 
 # %%
 original = np.zeros((2, 3))
@@ -175,7 +180,8 @@ print("do they share memory?", np.shares_memory(original, view))
 # %% [markdown]
 # ### Exercise: strides of a fresh array
 #
-# In row-major order the last dimension is the fastest: its neighbours lie side by side.
+# A fresh array lies in *row-major* order: row after row. So along the last dimension neighbours lie side by side, and its stride
+# is 1. What are the others?
 
 
 # %%
@@ -200,8 +206,8 @@ check(
 # %% [markdown]
 # ## Why it matters: the processor reads lines, not numbers
 #
-# Memory comes in lines of 64 bytes: sixteen float32 at once. Walk along the rows and you use all sixteen. Walk down a column
-# of a wide table and you use one of them. The same sum, twice:
+# Memory comes to the processor in lines, of 64 bytes on most: sixteen float32 at once. Walk along a row and you use all sixteen.
+# Walk down a column of a wide table and you use one of them, and throw fifteen away. The same number of sums, twice:
 
 # %%
 big = np.ones((4096, 4096), dtype=np.float32)
@@ -221,7 +227,7 @@ down = best_time(lambda: [float(big[:, i].sum()) for i in range(0, 4096, 16)])
 print(f"256 rows: {along * 1e3:.2f} ms   256 columns, as many numbers: {down * 1e3:.2f} ms   {down / along:.0f} times slower")
 
 # %% [markdown]
-# And the loop in Python that all this replaces:
+# And what all this replaces, a loop in Python:
 
 # %%
 numbers = big[:64].reshape(-1)
@@ -251,8 +257,8 @@ right.legend()
 show(figure, "02_arrays")
 
 # %% [markdown]
-# The wrong cost stands at the variance of y: it is what knowing nothing but the mean costs. Such *floors* will come back: a
-# loss that stays at one tells you what your model has not learnt.
+# The wrong cost stands close to the variance of y (its mean square distance from its mean): that is what knowing nothing but the
+# mean costs. Such *floors* will come back in this course. A loss that stays at one tells you what your model has not learnt.
 #
 # ## Read next
 #

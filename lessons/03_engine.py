@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3. The engine: order, reuse, aliasing, no_grad, gradients of gradients
 #
-# Lesson 1 built an autograd for numbers. An engine for arrays needs the same idea and four pieces of care. Each is a bug that
-# real engines have shipped. You will see each bug give a wrong result first, and then the repair as `minitorch/autograd.py`
-# has it.
+# Lesson 1 built an autograd for numbers. An engine for arrays needs the same idea, and care in a few places. What goes wrong
+# there is no invention of ours: real engines have shipped these bugs. You will see each one at work first, and then the
+# repair, as `minitorch/autograd.py` has it.
 
 # %%
 import time
@@ -20,8 +20,9 @@ from minitorch.devices import array_module
 # %% [markdown]
 # ## Something goes wrong
 #
-# Here is lesson 1's engine, on arrays. Adding hands the arriving gradient on to both operands. The first contribution to a
-# gradient is stored, later ones are added with `+=`. It looks right.
+# Here is lesson 1's engine, on arrays. Each result keeps a *pullback*: a function that turns the gradient of the result into the
+# gradients of what it was made from. For a sum that is simple: each operand gets the arriving gradient g as it is. Where several
+# contributions arrive, the first is stored and later ones are added with `+=`. It looks right.
 
 
 # %%
@@ -94,8 +95,8 @@ def store_safely(node, g):
 both_ways(store_safely)
 
 # %% [markdown]
-# That is safe, and wasteful: a value used a hundred times makes ninety-nine arrays, each perhaps as large as the model. The
-# better repair is a rule of property:
+# That is safe, and wasteful: a value used a hundred times makes ninety-nine arrays, each as large as the value. The better repair
+# is a rule of ownership:
 #
 # 1. the first contribution is *borrowed*: keep it, do not touch it;
 # 2. the second one makes a *new* array, the sum, which is ours;
@@ -103,8 +104,8 @@ both_ways(store_safely)
 #
 # ### Exercise: borrow, allocate, own
 #
-# `contributions` is a list of arrays, in the order in which they arrive. Return their sum by the three rules, and the number
-# of arrays you had to allocate. No contribution may be changed; the check looks.
+# `contributions` is a list of arrays, in the order in which they arrive. Return their sum by the three rules, and how many new
+# arrays you made. No contribution may be changed: the check looks.
 
 
 # %%
@@ -126,16 +127,17 @@ check(
     case("five: still one new array", (arrivals(5),), (np.full(3, 15.0), 1), parts=("sum", "arrays made")),
     case("the same array three times", ([shared] * 3,), (3 * shared, 1), parts=("sum", "arrays made")),
     hints=[
-        "Keep the total and a flag: is the total ours? At first it is not.",
-        "Not ours: total = total + g makes a new array, and from then on it is ours.",
-        "Ours: total += g adds in place.",
+        "Go through the contributions in a loop. Keep the total, and beside it a flag: is the total ours? At first it is not.",
+        "For NumPy arrays `total = total + g` makes a new array; `total += g` writes into the one that is there.",
+        "Use the first of these when the total is not ours yet (and count it), the second from then on.",
     ],
 )
 
 
 # %% [markdown]
-# The library does this in `accumulate`, with a set of the nodes whose pending gradient it owns. The test expressions below
-# broke three of eight small engines that were looked at when minitorch was designed.
+# The library does this in a function of the same name, and keeps a set of the nodes whose gradient it owns. When minitorch was
+# designed, expressions like the ones below were tried on eight other small engines; three of them gave wrong numbers. Here is
+# what the library says:
 
 # %%
 probes = {
@@ -155,8 +157,17 @@ for name, (f, dx, dy) in probes.items():
 # %% [markdown]
 # ## Order
 #
-# "The youngest first" visits every node once. A recursion that follows every *path* is right too, if it adds up. But h = h + h,
-# n times, has 2ⁿ paths. Count the visits.
+# The second piece of care is the order of the walk. This is the graph of 3y + (x + y), drawn by the library. Two lines leave y,
+# so y's gradient is complete only when both have been followed.
+
+# %%
+x = minitorch.tensor([2.0], requires_grad=True)
+y = minitorch.tensor([3.0], requires_grad=True)
+show(minitorch.draw_graph(y * 3 + (x + y), names={"x": x, "y": y}), "03_graph")
+
+# %% [markdown]
+# "The youngest first" visits every node once, when its gradient is complete. A recursion that follows every *path* is right too,
+# if it adds up. But h = h + h, done n times, has 2ⁿ paths. Count the visits:
 
 
 # %%
@@ -178,8 +189,9 @@ assert x.grad.item() == 2.0**1000
 # %% [markdown]
 # ## Reuse: gradients add up, until you say stop
 #
-# `.grad` is a sum over *all* backward passes since it was emptied. That is useful (a large batch in small parts) and the source
-# of a classic bug: a training loop without `zero_grad`. And a graph can be walked once: the engine frees it as it goes.
+# Contributions add up within one backward pass. They also add up from one pass to the next: `.grad` is a sum over *all* passes
+# since it was last emptied. That is useful, for a large batch can be done in small parts. It is also the source of a classic bug:
+# a training loop without `zero_grad`. (The graph itself can be walked only once. The engine frees it as it goes, to save memory.)
 
 # %%
 w = minitorch.tensor(2.0, requires_grad=True)
@@ -197,8 +209,9 @@ except RuntimeError as error:
 # %% [markdown]
 # ## no_grad: what is kept alive
 #
-# To walk back, the engine keeps what the formulas need. If you only want a result, that memory is wasted. Watch the most bytes
-# that are alive at once while 50 layers of tanh run, and what happens if you keep losses for a plot.
+# To walk back, the engine keeps what the pullbacks need: the results of all layers. If you only want the final result, that
+# memory is wasted. Watch the most memory in use at once while 50 layers of tanh run. And then watch what happens if you collect
+# losses for a plot, and forget that a loss is a Tensor with a graph behind it.
 
 # %%
 data = minitorch.randn(200_000)
@@ -227,7 +240,8 @@ with minitorch.profile() as p:
 print(f"three losses as tensors: {tensors / 2**20:.0f} MiB; as numbers: {numbers / 2**20:.0f} MiB")
 
 # %% [markdown]
-# The same care explains why an in-place change is refused: the graph may need the old value.
+# The kept values are also why an in-place change of a tensor that is part of a graph is refused: below, the gradient of h·h needs
+# the h that was multiplied, not a later one. An engine that allows it computes a wrong gradient without a word.
 
 # %%
 x = minitorch.tensor([1.0, 2.0], requires_grad=True)
@@ -241,9 +255,8 @@ except RuntimeError as error:
 # %% [markdown]
 # ## An operation of your own
 #
-# In minitorch an operation is a function of arrays that returns its result and, beside it, the *pullback*: how the gradient of
-# the result becomes the gradient of the input. `array_module(x)` is NumPy for NumPy arrays, CuPy for arrays on a GPU, and
-# minitorch itself for Tensors. That one line makes the operation work in three worlds.
+# In minitorch an operation is a function of arrays that returns two things: its result and the pullback. Below is x³, and what
+# happens if its gradient is wrong: `gradcheck` compares it with lesson 1's differences.
 
 
 # %%
@@ -268,8 +281,11 @@ except RuntimeError as error:
 # %% [markdown]
 # ### Exercise: softplus
 #
-# softplus(x) = log(1 + eˣ) is a smooth version of max(0, x). Write it as a formula: return the result and the pullback. The
-# check wraps it in `op`, and compares the value, the gradient and the second derivative.
+# softplus(x) = log(1 + eˣ) is a smooth version of max(0, x). Write it in the form of `cube`: return the result and the pullback.
+# The check wraps it in `op`, and compares the value, the gradient and the second derivative.
+#
+# Use `xp = array_module(x)`, and then `xp.exp` and `xp.log`. It is NumPy for NumPy arrays, CuPy for arrays on a GPU, and
+# minitorch itself for Tensors, so that one formula works in all three.
 
 
 # %%
@@ -280,28 +296,31 @@ def softplus(x):
 
 # %%
 def as_operation(formula):
-    """Value, first and second derivative of the sum of the operation."""
+    """Value, first and second derivative of the operation's results, each times a weight (so that g is not just 1)."""
 
     def ask(values):
         x = minitorch.tensor(values, dtype=minitorch.float64, requires_grad=True)
         formula(x.array)  # a formula that is not written yet says so here
         y = op(formula)(x)
-        (first,) = minitorch.autograd.grad(y.sum(), x, create_graph=True)
-        (second,) = minitorch.autograd.grad(first.sum(), x)
+        (first,) = minitorch.autograd.grad((y * minitorch.tensor(weights, dtype=y.dtype)).sum(), x, create_graph=True)
+        second = minitorch.zeros_like(x)
+        if first.requires_grad:  # else the pullback does not depend on x
+            (second,) = minitorch.autograd.grad(first.sum(), x)
         return y.detach(), first.detach(), second
 
     return ask
 
 
-places = [-2.0, 0.0, 1.5]
+places, weights = [-2.0, 0.0, 1.5], np.array([1.0, -2.0, 0.5])
 s = 1 / (1 + np.exp(-np.array(places)))
+expected = (np.log1p(np.exp(places)), weights * s, weights * s * (1 - s))
 check(
     softplus,
-    case("x = -2, 0, 1.5", (places,), (np.log1p(np.exp(places)), s, s * (1 - s)), parts=("value", "gradient", "second")),
+    case("x = -2, 0, 1.5, with g = 1, -2, 0.5", (places,), expected, parts=("value", "gradient", "second")),
     hints=[
         "The derivative of log u is 1/u, that of 1 + eˣ is eˣ. Chain them.",
-        "eˣ / (1 + eˣ) = 1 / (1 + e^-x): the sigmoid. The pullback is lambda g: g times that.",
-        "If only the second derivative is off, the pullback computes with numbers instead of with x: keep everything in xp.",
+        "That gives eˣ / (1 + eˣ), lesson 1's sigmoid. The pullback multiplies the arriving g by it: return y, lambda g: ...",
+        "If only the second derivative is off, something in the pullback is a plain array that does not depend on x: stay in xp.",
     ],
     through=as_operation,
 )
@@ -323,12 +342,12 @@ print("tanh'' at 0.5:", np.interp(0.5, x.detach().numpy(), derivatives[2].detach
 print(-2 * at_half * (1 - at_half**2))
 
 # %% [markdown]
-# What is it good for? Newton's method: near a minimum, f looks like a parabola, and f' / f'' is exactly the step to its
-# bottom.
+# What is it good for? One use is Newton's method. Near a minimum, f looks like a parabola, and for a parabola f' / f'' is exactly
+# the distance to the bottom.
 #
 # ### Exercise: one step of Newton's method
 #
-# `f` takes a 0-d Tensor and returns one. Return the number x - f'(x) / f''(x).
+# `f` takes a Tensor that holds one number and returns one. Return the number x - f'(x) / f''(x).
 
 
 # %%
@@ -344,17 +363,17 @@ check(
     case("x⁴ at 1", (lambda x: x**4, 1.0), 1 - 4 / 12),
     case("eˣ - 2x at 0", (lambda x: x.exp() - 2 * x, 0.0), 1.0),
     hints=[
-        "Make a tensor first: minitorch.tensor(x, dtype=minitorch.float64, requires_grad=True).",
-        "(g,) = minitorch.autograd.grad(f(t), t, create_graph=True) is f'(x), recorded.",
-        "Do the same to g for f''(x), then return a number with .item().",
+        "Make a tensor t of the number first, one that requires a gradient (float64, to keep all digits).",
+        "The cell above shows the call that gives a derivative which is itself recorded; here for f(t) with respect to t.",
+        "Call it once more on that derivative for f''. Divide, take .item(), subtract from x.",
     ],
 )
 
 # %% [markdown]
 # ## The picture, and a measured number
 #
-# Left: tanh and three of its derivatives, all from one formula. Right: what a step costs the engine itself. A chain of n
-# additions of single numbers does next to no arithmetic, so its time is the engine's.
+# Left: tanh and three of its derivatives, all from one formula. Right: the cost of the engine itself. A chain of n additions of
+# single numbers does next to no arithmetic, so its time is the engine's own.
 
 # %%
 sizes, seconds = [100, 1000, 10_000, 100_000], []

@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 4. Linear regression three ways, and optimisers
 #
-# The oldest model there is: a weighted sum. It has an exact solution, so here we can see what gradient descent, the method
-# behind every large model, does right and where it struggles. 442 people with diabetes; from age, body mass, blood pressure
-# and seven blood values, predict how far the disease has gone a year later.
+# The simplest model is a weighted sum. Its best weights can be computed exactly, and that makes it a good place to study gradient
+# descent, the method behind every large model: here we can see how far it is from the truth, and why.
+#
+# The data: 442 people with diabetes. From age, sex, body mass, blood pressure and six blood values, predict how far the disease
+# has gone a year later.
 
 # %%
+import math
 import time
 
 import matplotlib.pyplot as plt
@@ -55,7 +58,8 @@ exploding, _, _ = descend(X_raw, y, lr=0.01, steps=8)
 print("cost:", " ".join(f"{c:.1e}" for c in exploding))
 
 # %% [markdown]
-# It explodes. With a step a thousand times smaller it explodes more slowly; with one that does not explode, it crawls:
+# It explodes: each step makes the cost larger. With a step ten times smaller it still does. A thousand times smaller it no longer
+# explodes, but now it crawls:
 
 # %%
 crawling, _, _ = descend(X_raw, y, lr=1e-5, steps=2000)
@@ -66,15 +70,24 @@ print(f"after 2000 small steps {crawling[-1]:.0f}, the best possible is {optimum
 # %% [markdown]
 # ## Why: the valley
 #
-# The cost is a parabola in every direction, and the directions differ. Cholesterol is a number near 190, so its weight has an
-# enormous slope; another column is near 4. Along a direction of curvature λ a step of size lr multiplies the error by
-# (1 - lr·λ). If lr·λ > 2, that factor is below -1: each step overshoots by more than it came from. So the steepest direction
-# dictates lr < 2/λ_max, and the flattest then needs about λ_max/λ_min steps. That ratio is the *condition number*.
+# Seen along any direction the cost is a parabola, but not the same one. The column s1 holds numbers near 190, so moving its
+# weight a little changes every prediction a lot; s4 holds numbers near 4. The cost is a valley, steep across and almost flat
+# along.
+#
+# Take a parabola of curvature λ, ½λe², where e is how far we are from its bottom. Its slope is λe, so one step of gradient
+# descent turns e into e - lr·λe = (1 - lr·λ)·e. Two things follow:
+#
+# - If lr·λ > 2, the factor is below -1: each step overshoots and ends farther away. The *steepest* direction decides how large lr
+#   may be: lr < 2/λ_max.
+# - In the *flattest* direction the factor is then as close to 1 as 1 - 2·λ_min/λ_max. It takes about λ_max/λ_min steps to get
+#   anywhere.
+#
+# That ratio λ_max/λ_min is the *condition number*. The curvatures are the eigenvalues of the cost's second derivative.
 
 
 # %%
 def curvatures(X):
-    """The eigenvalues of the cost's second derivative, 2/n AᵀA, where A is X with a column of ones for b."""
+    """The eigenvalues of 2/n AᵀA, the second derivative of the cost; A is X with a column of ones for b."""
     A = np.column_stack([X, np.ones(len(X))])
     return np.linalg.eigvalsh(2 / len(A) * A.T @ A)
 
@@ -83,39 +96,43 @@ c = curvatures(X_raw)
 print(f"curvatures from {c[0]:.1e} to {c[-1]:.1e}: condition number {c[-1] / c[0]:.0e}, largest step {2 / c[-1]:.1e}")
 
 # %% [markdown]
-# ### Exercise: the largest step
+# ### Exercise: how many steps?
 #
-# For a cost mean((Xw - y)²), without b. Return the learning rate above which gradient descent explodes.
+# From the curvatures and a learning rate: how many steps does it take until the error has shrunk to `share` of what it was at the
+# start, along *every* direction? Where it never does, the answer is math.inf.
 
 
 # %%
-def largest_step(X):
-    """2/λ_max of the second derivative of mean((Xw - y)²) with respect to w; X is an array (n, d)."""
+def steps_needed(curvatures, lr, share):
+    """The smallest whole number n with |1 - lr·λ|ⁿ ≤ share for every λ of the array; share is between 0 and 1."""
     raise NotImplementedError
 
 
 # %%
-line = np.array([[1.0], [2.0], [3.0]])
-plane = np.array([[1.0, 0.0], [0.0, 3.0], [2.0, 1.0], [1.0, 1.0]])
 check(
-    largest_step,
-    case("one column", (line,), 3 / 14),
-    case("two columns", (plane,), 4 / np.linalg.eigvalsh(plane.T @ plane).max()),
+    steps_needed,
+    case("one direction: 0.9ⁿ", (np.array([1.0]), 0.1, 0.01), 44),
+    case("the flattest is the slowest", (np.array([0.1, 1.0, 5.0]), 0.3, 0.001), 227),
+    case("the steepest is the slowest", (np.array([0.5, 1.0, 6.5]), 0.3, 0.001), 135),
+    case("it explodes", (np.array([0.1, 7.0]), 0.3, 0.001), math.inf),
+    case("at the bottom after one step", (np.array([2.0, 2.0]), 0.5, 0.001), 1),
     hints=[
-        "The second derivative of mean((Xw - y)²) is the matrix 2/n XᵀX.",
-        "np.linalg.eigvalsh gives the eigenvalues of a symmetric matrix in rising order.",
+        "Each direction has its factor |1 - lr·λ|. Which direction decides: that with the smallest, or the largest?",
+        "The slowest: f = max |1 - lr·λ|. If f ≥ 1, it never gets there. If f = 0, one step is enough.",
+        "Else solve fⁿ = share with logarithms, and round up. Both logarithms are negative, their quotient is not.",
     ],
 )
 
 # %% [markdown]
 # ## The repair: one scale for all
 #
-# Shift each column to mean 0 and stretch it to standard deviation 1. The model can express the same, but the valley becomes
-# rounder.
+# Shift each column to mean 0 and stretch it to standard deviation 1. The model can still express the same predictions, but
+# now the valley is much rounder.
 #
 # ### Exercise: standardise
 #
-# Mean and deviation come from the *training* rows; new rows are treated with the same numbers.
+# Mean and deviation are taken from the *training* rows. New rows are shifted and scaled by the same numbers, not by their
+# own: the weights were learnt for that scale, and a single new row has no deviation at all.
 
 
 # %%
@@ -129,7 +146,10 @@ t, n = np.array([[1.0, 10.0], [3.0, 30.0]]), np.array([[2.0, 40.0]])
 check(
     standardise,
     case("two rows", (t, n), (np.array([[-1.0, -1.0], [1.0, 1.0]]), np.array([[0.0, 2.0]])), parts=("train", "new")),
-    hints=["Means along the rows are .mean(axis=0).", "(x - mean) / deviation, twice, with the numbers of train."],
+    hints=[
+        "One mean and one deviation for each column: which axis has to disappear?",
+        "train.mean(axis=0) and train.std(axis=0). Broadcasting (lesson 2) does the rest.",
+    ],
 )
 
 # %%
@@ -142,9 +162,10 @@ print(f"after 2000 steps {good[-1]:.2f}; the best possible is {optimum:.2f}")
 # %% [markdown]
 # ## Three ways to the bottom
 #
-# 1. **Normal equations**: at the bottom the gradient is 0, so XᵀXw = Xᵀy. One solve. XᵀX squares the condition number.
-# 2. **Least squares by an orthogonal method**: works on X itself and loses no digits.
-# 3. **Gradient descent**: needs only gradients, so it works for every model. That is why it is in this course.
+# 1. **Normal equations**: at the bottom the gradient is 0, so XᵀXw = Xᵀy. That is one linear system. But XᵀX has the square
+#    of X's condition number, and so it can lose twice as many digits.
+# 2. **Least squares by an orthogonal method** works on X itself and avoids that.
+# 3. **Gradient descent** is the slowest here. But it needs nothing except gradients, so it works for every model.
 #
 # `models/linear_regression.py` has all three. Ours and theirs, on the same data:
 
@@ -163,16 +184,17 @@ assert abs(lr.r_squared(y, X @ w + b) - best.score(X_raw, y)) < 1e-4
 # %% [markdown]
 # ## Optimisers: better steps from the same gradients
 #
-# Even the scaled valley is long: some columns nearly repeat each other. Two ideas help.
+# Even the scaled valley is long, because some columns nearly repeat each other. Two ideas help.
 #
-# *Momentum* keeps a running velocity b ← μb + g and moves by lr·b. Along the valley all gradients agree, and speed builds up.
-# Across it they alternate, and cancel.
+# *Momentum* lets the gradients build up a velocity: v ← μ·v + g, and the step is lr·v. Along the valley all gradients point
+# the same way, and speed builds up. Across it they alternate, and cancel.
 #
-# *Adam* gives every coordinate its own step: the mean gradient over the root of the mean square gradient.
+# *Adam* gives every coordinate its own step: a running mean of its gradients, divided by the root of a running mean of their
+# squares. So a coordinate with small gradients moves as far as one with large gradients.
 #
 # ### Exercise: momentum
 #
-# One step. Return the new parameter and the new velocity.
+# One step. Return the new parameter and the new velocity; leave the old ones as they are.
 
 
 # %%
@@ -186,14 +208,18 @@ check(
     momentum_step,
     case("from rest", (1.0, 2.0, 0.0, 0.1, 0.9), (0.8, 2.0), parts=("p", "velocity")),
     case("moving", (np.array([1.0]), np.array([2.0]), np.array([5.0]), 0.1, 0.9), ([0.35], [6.5]), parts=("p", "velocity")),
-    hints=["First the velocity, then the parameter, with the new velocity."],
+    hints=[
+        "The order matters: which of the two must be known first?",
+        "First the velocity. The parameter then moves with the new one. Do not use *= or +=: they change the caller's arrays.",
+    ],
 )
 
 # %% [markdown]
 # ### Exercise: Adam
 #
-# m and v are running means of g and g². They start at 0 and are therefore too small at first; dividing by 1 - βᵗ repairs that.
-# Kingma and Ba (2015), algorithm 1. The check compares you with `minitorch.optim.Adam`.
+# m and v are running means of g and g². They start at 0 and are therefore too small at first: after one step m is only (1 -
+# β₁)·g. Dividing by 1 - β₁ᵗ (and v by 1 - β₂ᵗ) repairs exactly that. Then p moves by lr times m̂/(√v̂ + eps), where the hats
+# are the repaired means. This is algorithm 1 of Kingma and Ba (2015). The check compares you with `minitorch.optim.Adam`.
 
 
 # %%
@@ -203,10 +229,10 @@ def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 # %%
-def library_adam(p, gradients):
+def library_adam(p, gradients, eps=1e-8):
     """p, m and v after the library's steps with these gradients."""
     parameter = minitorch.tensor(p, requires_grad=True)
-    adam = optim.Adam([parameter], lr=0.1)
+    adam = optim.Adam([parameter], lr=0.1, eps=eps)
     for g in gradients:
         parameter.grad = minitorch.tensor(g)
         adam.step()
@@ -220,16 +246,23 @@ check(
     adam_step,
     case("step 1", (p0, gs[0], np.zeros(2), np.zeros(2), 1), one, parts=("p", "m", "v")),
     case("step 2", (one[0], gs[1], one[1], one[2], 2), two, parts=("p", "m", "v")),
+    case(
+        "step 1, a large eps",
+        (p0, gs[0], np.zeros(2), np.zeros(2), 1, 0.1, 0.9, 0.999, 0.5),
+        library_adam(p0, gs[:1], eps=0.5),
+        parts=("p", "m", "v"),
+    ),
     hints=[
         "m = β₁m + (1 - β₁)g and v = β₂v + (1 - β₂)g², as new arrays.",
         "m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ); these are used, but not returned.",
-        "p = p - lr · m̂ / (√v̂ + eps). In step 1 that is lr in every coordinate, whatever the size of g.",
+        "A test of your own: in step 1 every coordinate moves by lr, whatever the size of its gradient. Is eps outside the root?",
     ],
 )
 
 
 # %% [markdown]
-# The library's optimisers on our data, each with a step that suits it. What counts is how far the cost is from the best.
+# Now the library's optimisers on our data, each with a learning rate that suits it. We know the lowest cost that is possible,
+# so we can print how far each one is above it.
 
 
 # %%
@@ -258,16 +291,16 @@ for name, costs in runs.items():
 # %% [markdown]
 # ## The picture
 #
-# Left: two columns alone, body mass and blood pressure, unscaled: a narrow valley, and the path jumps from side to side.
-# Middle: the same two, scaled. Right: the race.
+# Left: two columns alone, body mass and blood pressure, unscaled. The valley is narrow, and with the largest step that is still
+# allowed the path jumps from side to side. Middle: the same two, scaled, with a moderate step. Right: the race of the optimisers.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.6))
-for axis, A, lr_, title in ((axes[0], X_raw, 2.0, "unscaled"), (axes[1], X, 0.35, "scaled")):
+for axis, A, share, title in ((axes[0], X_raw, 0.95, "unscaled"), (axes[1], X, 0.3, "scaled")):
     A = A[:, [2, 3]] - A[:, [2, 3]].mean(axis=0)
     H, target = 2 / len(A) * A.T @ A, np.linalg.lstsq(A, y - y.mean(), rcond=None)[0]
-    step = lr_ if title == "scaled" else 1.9 / np.linalg.eigvalsh(H)[-1]
-    path = [target + np.array([1.0, 1.0]) * np.abs(target).max()]
+    step = share * 2 / np.linalg.eigvalsh(H)[-1]
+    path = [target + np.array([1.0, 0.1]) * np.abs(target).max()]
     for _ in range(15):
         path.append(path[-1] - step * H @ (path[-1] - target))
     path, reach = np.array(path), 1.6 * np.abs(target).max()

@@ -39,18 +39,26 @@ for scale in (1, 10, 40, 100):
 
 # %% [markdown]
 # In the last line the loss of the third class is `inf`, because its probability was rounded to 0, and the other two are `nan`,
-# because they are ∞/∞: e⁸⁹ is already too large for float32. In a training run one such number poisons every weight in the
-# next step.
+# because they are ∞/∞: e⁸⁹ is already too large for float32. In a training run one such number is enough. It makes every gradient
+# a NaN, and after the next step every weight is one.
 #
 # ## log-sum-exp
 #
-# Work it out on paper first: -log(e^xᵣ / Σ e^xⱼ) = log Σ e^xⱼ - xᵣ. No division is left, only the log-sum-exp. And that can
-# be shifted: log Σ e^xⱼ = m + log Σ e^(xⱼ - m) for any m. With m = max x the largest exponent is 0. Nothing can overflow, and
-# at least one term of the sum is 1, so the logarithm is of something sane.
+# Work it out on paper before you compute:
+#
+#     -log(e^xᵣ / Σ e^xⱼ)  =  log Σ e^xⱼ - xᵣ
+#
+# No division is left, only the logarithm of a sum of exponentials, the *log-sum-exp*. And there we may take out any factor e^m:
+#
+#     log Σ e^xⱼ  =  m + log Σ e^(xⱼ - m)
+#
+# With m = max x the largest exponent is 0. Nothing can overflow. And at least one term of the sum is 1, so that the logarithm
+# never sees a sum that was rounded to 0.
 #
 # ### Exercise: log-sum-exp
 #
-# For a line of numbers. The check has large ones, small ones, and the limits.
+# For a one-dimensional array. The check has large numbers, small ones, and the limits: a score of -∞ means "this class is
+# ruled out".
 
 
 # %%
@@ -68,8 +76,8 @@ check(
     case("a class that is ruled out", np.array([0.0, -np.inf]), 0.0),
     case("all are ruled out", np.array([-np.inf, -np.inf]), -np.inf),
     hints=[
-        "m = x.max(), then m + log of the sum of e^(x - m).",
-        "If everything is -∞, x - m is ∞ - ∞. Use m = 0 where m is not finite: np.isfinite(m).",
+        "Which m? Take the largest number, and write the shifted formula above in NumPy.",
+        "A NaN where everything is -∞? There x - m is ∞ - ∞. Any m may be taken out: take 0 if the maximum is not finite.",
     ],
 )
 
@@ -81,8 +89,10 @@ for right in range(3):
     print(f"the library, right class {right}: loss {loss.item():5.1f}, gradient {slope.tolist()}")
 
 # %% [markdown]
-# Look at the gradient: it is the probabilities, minus 1 at the right class. Always between -1 and 1, however wrong the model
-# is. That simplicity is why softmax and logarithm belong in *one* operation.
+# The library's losses are finite. Look at the gradients, too: they are the probabilities, minus 1 at the right class. (The
+# tiny number is e⁻¹⁰⁰, as close as float32 comes to it.) So they lie between -1 and 1, however wrong the model is. Softmax
+# followed by a logarithm has a harmless gradient, although that of the logarithm alone, 1/p, is not. That is why the two
+# belong in *one* operation.
 #
 # ### Exercise: the gradient of cross entropy
 #
@@ -112,18 +122,17 @@ check(
     case("four rows", (some_scores, some_classes), library_gradient(some_scores, some_classes)),
     case("huge scores", (some_scores * 500, some_classes), library_gradient(some_scores * 500, some_classes)),
     hints=[
-        "For one row: softmax(scores), minus 1 at the right class.",
-        "p[np.arange(n), right] picks one number a row.",
-        "The loss is a mean over n rows: divide by n.",
-        "Subtract the maximum of each row (axis=1, keepdims=True) before exp.",
+        "For one row: softmax(scores), minus 1 at the right class. The rows do not mix: every maximum and sum is along axis 1.",
+        "Subtract each row's maximum before exp; keepdims=True keeps a column that broadcasts.",
+        "p[np.arange(n), right] picks one number a row. The loss is a mean over n rows: what does that do to its gradient?",
     ],
 )
 
 # %% [markdown]
 # ## float32 has seven digits
 #
-# Between 16,777,216 and the next float32 lies a gap of 2. So adding 1 does nothing. A sum of many small numbers stops growing
-# when it is large enough.
+# The digits end on the other side as well. float32 keeps 24 binary digits. Above 2²⁴ = 16,777,216 the gap from one number to the
+# next is 2, so adding 1 does nothing. Long before that, each addition of a small number to a large sum loses digits:
 
 # %%
 print("float32: 16777216 + 1 =", np.float32(16777216) + np.float32(1))
@@ -133,8 +142,8 @@ for _ in range(300_000):
 print(f"0.1 added 300,000 times, in float32: {total:.1f}; NumPy's sum:", np.full(300_000, 0.1, np.float32).sum())
 
 # %% [markdown]
-# NumPy adds in blocks and then adds the blocks (pairwise summation), so no number is ever added to a much larger one. A
-# running sum, one number after the other, is off by a quarter of a percent.
+# The running sum is off by a quarter of a percent. NumPy adds in blocks and then adds the sums of the blocks (pairwise
+# summation), so that no number is ever added to a much larger one.
 #
 # ## LayerNorm, and a variance that turns negative
 #
@@ -157,13 +166,15 @@ for offset in (0, 100, 1000, 10_000):
     print(f"offset {offset:6d}: one pass {variance_one_pass(x):9.4f}   two passes {variance_two_passes(x):.4f}")
 
 # %% [markdown]
-# The true value is the same in all rows. At an offset of 10,000 both terms are 10⁸, seven digits are gone before the
-# subtraction, and what remains is noise; it can even be negative, and its root a NaN. The cure costs a second pass: subtract
-# the mean first. Subtracting nearly equal numbers is the enemy; subtract *early*, while the digits are still there.
+# Shifting data does not change its variance, so all rows should be the same. At an offset of 10,000 both terms are about 10⁸.
+# Their seven digits end near 10, and the difference we want is near 1: what remains is noise. It can even be negative, and
+# then its root is a NaN. The cure costs a second pass: subtract the mean first. As in lesson 1, subtracting nearly equal
+# numbers leaves only their unreliable digits. So subtract *early*, while the digits are still there.
 #
 # ### Exercise: LayerNorm, forward
 #
-# Over the last axis, for x of shape (n, d), with weight and bias of shape (d,).
+# Over the last axis, for x of shape (n, d). At the end, LayerNorm multiplies by a weight and adds a bias, both of shape (d,). If
+# float32 comes in, float32 must come out.
 
 
 # %%
@@ -174,18 +185,19 @@ def layer_norm(x, weight, bias, eps=1e-5):
 
 # %%
 x, w, b = random.standard_normal((3, 8)), random.uniform(0.5, 2, 8), random.standard_normal(8)
-far = (x + 3000).astype(np.float32)
-w32, b32 = w.astype(np.float32), b.astype(np.float32)
+in_float32 = [a.astype(np.float32) for a in (x + 3000, w, b)]
+
+
+def library_norm(x, w, b, eps=1e-5):
+    return F.layer_norm(minitorch.tensor(x), (8,), minitorch.tensor(w), minitorch.tensor(b), eps=eps)
+
+
 check(
     layer_norm,
-    case("three rows", (x, w, b), F.layer_norm(minitorch.tensor(x), (8,), minitorch.tensor(w), minitorch.tensor(b))),
+    case("three rows", (x, w, b), library_norm(x, w, b)),
+    case("a large ε", (x, w, b, 0.5), library_norm(x, w, b, 0.5)),
     case("all numbers equal: ε saves us", (np.ones((1, 4)), np.ones(4), np.zeros(4)), np.zeros((1, 4))),
-    case(
-        "float32, far from 0",
-        (far, w32, b32),
-        F.layer_norm(minitorch.tensor(far), (8,), minitorch.tensor(w32), minitorch.tensor(b32)),
-        tolerance=1e-3,
-    ),
+    case("float32, far from 0", tuple(in_float32), library_norm(*in_float32), tolerance=1e-3),
     hints=[
         "mean and variance along axis=-1, with keepdims=True.",
         "The variance divides by d, not by d - 1.",
@@ -196,13 +208,18 @@ check(
 # %% [markdown]
 # ### Exercise: LayerNorm, backward
 #
-# The part that people get wrong. Moving one xᵢ moves the mean and the variance, and so every output. With x̂ the normalised
-# vector and h = g·weight, the chain rule gives, after some algebra,
+# This is the part that people get wrong. Moving one xᵢ moves the mean and the variance, and so every output. Write r =
+# 1/√(var + ε), x̂ = (x - mean)·r for the normalised vector, and h = g·weight for the gradient that arrives at x̂. Then
 #
-#     dL/dx = (h - mean(h) - x̂ · mean(h·x̂)) / √(var + ε)
+#     ∂x̂ᵢ/∂xⱼ = r · (δᵢⱼ - 1/d - x̂ᵢx̂ⱼ/d)        δᵢⱼ is 1 for i = j, else 0
 #
-# Read it as geometry: LayerNorm cannot see a shift of x nor a stretch, so the gradient has no part in these two directions;
-# the two means take them out. Return the gradients of x, weight and bias.
+# (the 1/d comes from the mean, the last term from r). The chain rule sums h over all outputs i:
+#
+#     dL/dx = (h - mean(h) - x̂ · mean(h·x̂)) · r
+#
+# You can read it as geometry. LayerNorm does not react to a shift of x, and (but for ε) not to a stretch. So the gradient
+# must have no part in these two directions, and the two subtracted terms take them out. Return the gradients of x, weight and
+# bias.
 
 
 # %%
@@ -212,37 +229,48 @@ def layer_norm_backward(g, x, weight, eps=1e-5):
 
 
 # %%
-g = random.standard_normal((3, 8))
-leaves = [minitorch.tensor(a, requires_grad=True) for a in (x, w, b)]
-F.layer_norm(leaves[0], (8,), leaves[1], leaves[2]).backward(minitorch.tensor(g))
+g, parts = random.standard_normal((3, 8)), ("dL/dx", "dL/dweight", "dL/dbias")
+
+
+def library_backward(eps):
+    leaves = [minitorch.tensor(a, requires_grad=True) for a in (x, w, b)]
+    F.layer_norm(leaves[0], (8,), leaves[1], leaves[2], eps=eps).backward(minitorch.tensor(g))
+    return tuple(leaf.grad.numpy() for leaf in leaves)
+
+
 check(
     layer_norm_backward,
-    case("three rows", (g, x, w), tuple(leaf.grad.numpy() for leaf in leaves), parts=("dL/dx", "dL/dweight", "dL/dbias")),
+    case("three rows", (g, x, w), library_backward(1e-5), parts=parts),
+    case("a large ε", (g, x, w, 0.5), library_backward(0.5), parts=parts),
     hints=[
-        "bias was repeated n times: sum g over axis 0. weight likewise: sum g·x̂.",
-        "For dL/dx use the equation above; the means run over the last axis, with keepdims=True.",
+        "bias and weight are used in every row, so their gradients are sums over the rows. Which factor does weight have?",
+        "For dL/dx use the equation above, row by row: the means run over the last axis, with keepdims=True.",
+        "Mind which one is which: h = g·weight for dL/dx, but plain g for the gradients of weight (times x̂) and bias.",
     ],
 )
 
 # %% [markdown]
 # ## GELU: one activation, two formulas
 #
-# GELU is x·Φ(x), with Φ the normal distribution's probability of less than x. Φ needs the error function, which NumPy does not
-# have, so many models use a tanh in its place. The two differ, and a checkpoint trained with one should be run with that one.
-# minitorch's fast float32 kernel goes a third way: a polynomial inside a tanh, with the digits that float32 has.
+# BERT's activation is GELU, x·Φ(x), with Φ(x) the probability that a normal random number is below x: a smooth ReLU. Φ needs
+# the error function, which is slow and which NumPy does not have. So some models use a formula with tanh in its place. The
+# two differ a little, and a checkpoint trained with one should be run with that one. Here we keep the exact one and look for
+# a fast way to it: minitorch's float32 kernel fits a polynomial P so that tanh(x·P(x²)) is the error function, to the digits
+# that float32 has.
 
 # %%
 x = np.linspace(-6, 6, 100_001)
 exact = reference.gelu(x)[0]
 tanh_form = reference.gelu_tanh(x)[0]
 fast = cpu.gelu(x.astype(np.float32))[0]
-in_float32 = reference.gelu(x.astype(np.float32))[0]
+definition = reference.gelu(x.astype(np.float32))[0]
 print(f"tanh form against exact : {np.abs(tanh_form - exact).max():.1e}")
 print(f"fast kernel, float32    : {np.abs(fast - exact).max():.1e}")
-print(f"definition, float32     : {np.abs(in_float32 - exact).max():.1e}")
+print(f"definition, float32     : {np.abs(definition - exact).max():.1e}")
 
 # %% [markdown]
-# Speed is the reason to bother. One million numbers, value and derivative:
+# The tanh form is off in the fourth digit; the kernel is as good as the definition itself in float32. Was it worth the
+# trouble? One million numbers, value and derivative:
 
 # %%
 million = random.standard_normal(1 << 20).astype(np.float32)
@@ -263,7 +291,8 @@ print(f"definition {slow_ms:.1f} ms, fast kernel {fast_ms:.1f} ms: {slow_ms / fa
 # %% [markdown]
 # ## When a NaN does come
 #
-# Ask the library where it was born. `detect_anomaly` stops at the first operation that makes one, and names your line.
+# When a loss becomes NaN, the operation that is to blame may lie far back. Ask the library where it began: `detect_anomaly`
+# stops at the first operation that makes a NaN or an infinity, and names your line.
 
 # %%
 try:
@@ -275,11 +304,13 @@ except RuntimeError as error:
     print(error)
 
 # %% [markdown]
-# 0·log 0 should be 0, but the computer sees 0·(-∞). `minitorch.xlogy(p, p)` knows.
+# The entropy's term 0·log 0 should be 0, but the computer sees 0·(-∞). `minitorch.xlogy(p, p)` is p·log p with the right
+# value there.
 #
 # ## The picture
 #
-# Left: the error of the two variances as the data moves away from 0. Right: how far the cheap GELUs are from the exact one.
+# Left: the error of the two variances as the data moves away from 0. Right: how far three ways to compute GELU are from the
+# exact value.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -294,7 +325,7 @@ left.legend(fontsize=8)
 middles = x[:-1].reshape(200, 500).mean(axis=1)
 for values, colour, name in (
     (tanh_form, ORANGE, "tanh form"),
-    (in_float32, GREY, "definition in float32"),
+    (definition, GREY, "definition in float32"),
     (fast, GREEN, f"fast kernel, {slow_ms / fast_ms:.0f} times faster"),
 ):
     largest = np.abs(values - exact)[:-1].reshape(200, 500).max(axis=1)  # of 500 neighbours
@@ -306,8 +337,8 @@ show(figure, "05_numbers")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/kernels/reference.py`: `softmax`, `cross_entropy` and `layer_norm` are your exercises.
-# - `minitorch/ops/reductions.py`, `_logsumexp`: with the case that everything is -∞.
-# - `minitorch/kernels/reference.py`, then `minitorch/kernels/cpu.py`: definition and fast hand, side by side.
+# - `minitorch/ops/reductions.py`, `_logsumexp`: your first exercise, with the case that everything is -∞.
+# - `minitorch/kernels/reference.py`, `cross_entropy` and `layer_norm`: the other three, as definitions.
+# - `minitorch/kernels/cpu.py`: the same functions, made fast. Compare its `gelu` with the one in reference.py.
 # - `minitorch/debug.py`: how `detect_anomaly` finds the line.
 # - Then lesson 6, `06_training.py`.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 6. Modules and a training loop
 #
-# 1797 handwritten digits, 8 × 8 pixels each, ten classes. We build a network out of modules, train it, and learn the habits
-# that catch most mistakes: know what the loss should be before training, overfit one batch, watch rows the model has not seen.
+# 1797 handwritten digits, 8 × 8 pixels each, ten classes. We build a network out of modules, train it, and learn three habits
+# that catch most mistakes: know what the loss should be before training, overfit one batch, and watch rows the model has not
+# seen.
 
 # %%
 import math
@@ -14,6 +15,7 @@ from exercises import case, check, hint
 from pictures import BLUE, GREEN, GREY, ORANGE, RED, show
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 
 import minitorch
@@ -31,7 +33,8 @@ print("train", X_train.shape, " test", X_test.shape)
 # %% [markdown]
 # ## Something goes wrong
 #
-# Weights have to start somewhere. Zero looks neutral. Two layers with a ReLU between them, all weights 0, fifty steps:
+# Weights have to start somewhere. Zero looks neutral. Two layers with a ReLU (which turns negative numbers into 0) between
+# them, all weights 0, fifty steps of gradient descent:
 
 
 # %%
@@ -62,8 +65,10 @@ print(f"loss {flat[0]:.4f} -> {flat[-1]:.4f};  ln 10 = {math.log(10):.4f}")
 
 # %% [markdown]
 # A flat loss, and a telling number: ln 10 = 2.3026 is what guessing among ten classes costs, because -log(1/10) = ln 10. The
-# network has learnt *nothing*. Why? With B = 0 no gradient gets back to A; with A = 0 the ReLU gives 0 and no gradient
-# reaches B. Only b moves. And equal weights would be little better: all 64 neurons would get the same gradient for ever.
+# network has learnt *nothing*. Why? The gradient on its way back to A is multiplied by B, which is 0. And the gradient of B
+# is multiplied by the hidden numbers, which are 0 because A is. Only b can move, and it can learn no more than how frequent
+# each class is. All weights equal, but not 0, would be little better: all 64 neurons would compute the same and get the same
+# gradient, for ever.
 #
 # So start at random. How large? Let us see what a forward pass does to the size of the numbers, through ten layers.
 
@@ -76,8 +81,9 @@ for name, scale in (("1", 1.0), ("0.01", 0.01), ("√(2/n)", math.sqrt(2 / 64)))
     print(f"weights of size {name:7s}: numbers of size {h.std().item():.1e} after ten layers")
 
 # %% [markdown]
-# Too large explodes, too small vanishes, and in the middle it stays. Why √(2/n)? A sum of n terms, each of variance s², has
-# variance n·s². The ReLU throws away half of it. So n·s²/2 = 1 keeps the size (He et al., 2015).
+# Too large explodes, too small vanishes, and in the middle the size stays. Why √(2/n)? Each number of a layer is a sum of n
+# terms, weight times input. With weights of variance s² and inputs of mean square q, the sum has variance n·s²·q. The ReLU
+# then sets the negative half to 0, and what is left has mean square n·s²·q/2. That is q again if s² = 2/n (He et al., 2015).
 #
 # ### Exercise: initial weights
 #
@@ -107,8 +113,8 @@ check(
     case("64 to 400", (64, 400), ((400, 64), math.sqrt(2 / 64)), parts=("shape", "standard deviation"), tolerance=0.02),
     case("1000 to 20", (1000, 20), ((20, 1000), math.sqrt(2 / 1000)), parts=("shape", "standard deviation"), tolerance=0.02),
     hints=[
-        "random.standard_normal((outputs, inputs)) has standard deviation 1.",
-        "n is the number of terms that are summed: inputs.",
+        "random.standard_normal(shape) has standard deviation 1. By what do you multiply it to make it s?",
+        "s = √(2/n), and n is the number of terms that each output sums up. Is that the number of inputs or of outputs?",
     ],
     through=size_of,
 )
@@ -120,8 +126,9 @@ print(f"loss {healthy[0]:.4f} -> {healthy[-1]:.4f}")
 # %% [markdown]
 # ## A module
 #
-# Keeping A, a, B, b by hand does not scale. A *module* is a function with parameters. Assigning a Parameter or another module
-# to an attribute registers it; `parameters()` then finds all of them, however deep. Here is a layer by hand.
+# A larger model has hundreds of weights; nobody wants to list A, a, B, b in every place. A *module* is a function that owns its
+# parameters. Assigning a Parameter or another module to an attribute registers it, and `parameters()` then finds all of them,
+# however deep they sit. Here is a layer by hand.
 
 
 # %%
@@ -142,7 +149,7 @@ for name, p in mine.named_parameters():
     print(f"{name:10s} {p.shape}")
 
 # %% [markdown]
-# The library's `nn.Linear` has the same names, so that its weights load into ours. Then both must compute the same.
+# The library's `nn.Linear` uses the same names, so its weights can be loaded into ours. Then both must compute the same.
 
 # %%
 theirs = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -152,30 +159,12 @@ print(f"largest difference between our layer and the library's: {difference:.1e}
 assert difference < 1e-5
 
 # %% [markdown]
-# ### Exercise: accuracy
-#
-# The loss is what we train on; the share of right answers is what we care about.
-
-
-# %%
-def accuracy(scores, labels):
-    """The share of rows whose largest score stands at the label; scores (n, classes), labels (n,). A number."""
-    raise NotImplementedError
-
-
-# %%
-check(
-    accuracy,
-    case("three of four", (minitorch.tensor([[2.0, 1], [0, 1], [5, 1], [0, 3]]), minitorch.tensor([0, 1, 1, 1])), 0.75),
-    case("none", (minitorch.tensor([[0.0, 1, 0]]), minitorch.tensor([2])), 0.0),
-    hints=["scores.argmax(-1) gives a class number a row.", "(a == b) is bool; .float().mean().item() makes a share of it."],
-)
-
 # %% [markdown]
 # ## The loop
 #
-# Every training loop has these five lines. Learn their order once; leaving out `zero_grad` adds up the gradients of all
-# steps so far (lesson 3), and then things go wrong slowly.
+# The inner loop of `train` below has five lines, and every training loop has them, in this order: scores, loss, zero_grad,
+# backward, step. If `zero_grad` is missing, the gradients of all steps add up (lesson 3). Nothing crashes then; the model
+# just learns badly.
 
 
 # %%
@@ -204,7 +193,8 @@ def train(model, epochs, lr=3e-3, rows=None):
 
 
 # %% [markdown]
-# **Habit one: know the first number.** An untrained network with ten classes should have a loss near ln 10.
+# **Habit one: know the first number.** An untrained network with ten classes should have a loss near ln 10. If it is much
+# larger, the scores start too large; if it is smaller, something about the answer leaks into the input.
 #
 # **Habit two: overfit one batch.** A network that cannot learn 64 rows by heart has a bug, not a lack of data.
 
@@ -216,8 +206,9 @@ history = train(model, epochs=150, rows=64)
 print(f"one batch, 150 steps: loss {history[-1][0]:.4f} on it, but {history[-1][2]:.3f} on the test rows")
 
 # %% [markdown]
-# **Habit three: watch rows that it has not seen.** On 64 rows the network learnt those rows, not digits. With all rows, a
-# larger network, and dropout (which at every step silences a random part of the neurons, so that none can rely on another):
+# **Habit three: watch rows that it has not seen.** On 64 rows the network learnt those rows by heart, not digits: its loss on
+# the test rows is far larger. So take all rows, and a larger network. We train it twice, without and with *dropout*, which at
+# every step silences a random part of the neurons, so that none can rely on another:
 
 # %%
 minitorch.manual_seed(0)
@@ -233,7 +224,8 @@ for name, history in histories.items():
     )
 
 # %% [markdown]
-# And a baseline, always: what does something simple reach? Without it no number means anything.
+# On a data set this small and this easy dropout changes little; it earns its place in larger models. To know whether to be
+# impressed by the numbers, one needs a baseline: what does something simple reach?
 
 # %%
 simple = LogisticRegression(max_iter=2000).fit(split[0], split[2])
@@ -242,8 +234,9 @@ print(f"logistic regression: {simple.score(split[1], split[3]):.1%};  both netwo
 # %% [markdown]
 # ### Exercise: clip the gradient
 #
-# One strange batch can throw a model far away. The usual seat belt: if the length of *all* gradients together is more than
-# `longest`, scale them all down to it. The direction stays.
+# One strange batch can have a huge gradient and throw a model far away. The usual seat belt: if the norm (the length) of *all*
+# gradients together is more than `longest`, scale them all down, so that it is `longest`. The direction stays. The check compares
+# you with the library's `nn.utils.clip_grad_norm_`.
 
 
 # %%
@@ -262,25 +255,64 @@ def joined(function):
     return lambda gradients, longest: np.concatenate([np.ravel(g) for g in function(gradients, longest)])
 
 
+def library_clip(gradients, longest):
+    """What nn.utils.clip_grad_norm_ makes of gradients that parameters hold."""
+    parameters = [nn.Parameter(minitorch.zeros_like(minitorch.tensor(g))) for g in gradients]
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = minitorch.tensor(g)
+    nn.utils.clip_grad_norm_(parameters, longest)
+    return np.concatenate([p.grad.numpy().ravel() for p in parameters])
+
+
 check(
     clip,
     case("too long: 5, at most 1", ([g1, g2], 1.0), both / 5),
     case("short enough: left alone", ([g1, g2], 10.0), both),
     case("all zero", ([0 * g1], 1.0), np.zeros(2)),
+    case("as the library does it", ([g1 + 7, g2 - 9], 2.5), library_clip([g1 + 7, g2 - 9], 2.5)),
     hints=[
-        "The norm of all: the root of the sum of all squares, over all arrays.",
-        "factor = longest / norm, but never more than 1; mind a norm of 0.",
+        "One norm for all: add up the squares of all numbers of all arrays, then take one root.",
+        "One factor for all, so that the direction stays. When may it be less than 1? And what if the norm is 0?",
+        "Return new arrays, a list of them. `g *= factor` would change the caller's.",
     ],
     through=joined,
 )
 
 # %% [markdown]
-# The library's is `nn.utils.clip_grad_norm_`.
+# ### Exercise: which digit is taken for which?
 #
+# One number, the accuracy, hides what kind of mistakes a model makes. A *confusion table* shows it: row i, column j counts
+# how many digits i were read as j.
+
+
+# %%
+def confusion(scores, labels, classes):
+    """Counts of shape (classes, classes) as an array; scores (n, classes), labels (n,), both NumPy arrays."""
+    raise NotImplementedError
+
+
+# %%
+dropped.eval()
+test_scores = dropped(X_test).detach().numpy()
+check(
+    confusion,
+    case("three rows", (np.array([[2.0, 1], [0, 1], [5, 1]]), np.array([0, 1, 1]), 2), np.array([[1.0, 0], [1, 1]])),
+    case(
+        "all read as 1", (np.array([[0.0, 1, 0]] * 4), np.array([2, 1, 2, 2]), 3), np.array([[0.0, 0, 0], [0, 1, 0], [0, 3, 0]])
+    ),
+    case("our network", (test_scores, y_test.numpy(), 10), confusion_matrix(y_test.numpy(), test_scores.argmax(axis=1)) * 1.0),
+    hints=[
+        "The class that is read is where the largest score of a row stands: argmax along axis 1.",
+        "Each row of the data adds 1 to one cell of the table. A loop is fine.",
+        "Without a loop: table[labels, read] += 1 forgets repeated cells. np.add.at(table, (labels, read), 1) does not.",
+    ],
+)
+
+# %% [markdown]
 # ## The picture
 #
-# Left: the flat loss of the beginning, and the healthy one. Middle: train and test loss; the gap is what was learnt by heart.
-# Right: test digits that the network reads wrongly. Would you do better?
+# Left: the flat loss of the beginning, and the healthy one. Middle: train and test loss; the gap between them is what was
+# learnt by heart. Right: test digits that the network with dropout reads wrongly. Would you do better?
 
 # %%
 figure = plt.figure(figsize=(12, 3.6))
@@ -297,7 +329,6 @@ middle.set(xlabel="epoch", title=f"{histories['with dropout'][-1][1]:.1%} of the
 middle.legend(fontsize=8)
 
 # %%
-dropped.eval()
 guesses = dropped(X_test).argmax(-1).numpy()
 missed = np.flatnonzero(guesses != y_test.numpy())[:8]
 sheet = np.zeros((2 * 9, 4 * 9))

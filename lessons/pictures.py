@@ -25,15 +25,20 @@ plt.rcParams.update(
 BLUE, ORANGE, GREEN, RED, GREY = "#2563eb", "#ea580c", "#15803d", "#b91c1c", "#6b7280"
 
 
-def show(figure: Any, name: str) -> None:
-    """Show the figure, or write it to runs/lessons/NAME.png and say so."""
+def show(picture: Any, name: str) -> None:
+    """Show a figure or a drawing of a graph, or write it to runs/lessons/NAME.png (.svg) and say so."""
+    drawing = hasattr(picture, "_repr_svg_")
     if "ipykernel" in sys.modules:
         from IPython.display import display
 
-        display(figure)
+        display(picture)
     else:
-        path = Path("runs/lessons") / f"{name}.png"
+        path = Path("runs/lessons") / f"{name}.{'svg' if drawing else 'png'}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=110)
+        if drawing:
+            picture.save(path)
+        else:
+            picture.savefig(path, dpi=110)
         print(f"picture: {path}")
-    plt.close(figure)
+    if not drawing:
+        plt.close(picture)

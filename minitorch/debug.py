@@ -20,6 +20,7 @@ import gc
 import linecache
 import os
 import sys
+import threading
 import time
 import warnings
 import weakref
@@ -254,13 +255,15 @@ class profile(Observer):
     Times are exclusive: an op that runs inside another's pullback (create_graph) counts for itself. On a GPU every op is
     waited for, which slows the whole but tells whose the time is. Memory is that of the arrays which an op made inside the
     block, counted from birth until they are freed: its outputs, what its pullback keeps, the gradients it returns; a view
-    costs nothing. Not seen: temporaries within a formula, sums of gradients, parameters, the optimiser's state.
+    costs nothing. Not seen: temporaries within a formula, sums of gradients, parameters, the optimiser's state, and threads
+    other than the block's own and those of parallel.Workers.
     """
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
         self._alive: dict[int, weakref.ref[Any]] = {}  # by id of the array that owns the memory
-        self._inner = 0.0  # seconds spent in ops inside the one being timed
+        self._inner: dict[int, float] = {}  # by thread: seconds spent in ops inside the one being timed
+        self._lock = threading.RLock()  # memory may be freed while it is held
         self.live = self.peak = 0
         self.wall = self._start = 0.0
 
@@ -279,11 +282,12 @@ class profile(Observer):
 
         def timed(*arrays: Any, **static: Any) -> Any:
             result, seconds = self._timed(lambda: run(*arrays, **static))
-            row.forward += seconds
+            with self._lock:
+                row.forward += seconds
+                row.calls += 1
             return result
 
         y, pullback = super().forward(call, timed, arrays, static)
-        row.calls += 1
         self._made(row, [*_parts(y), *held(pullback)], arrays)
         return y, pullback
 
@@ -295,7 +299,8 @@ class profile(Observer):
         def around(p: Callable[[Any], Any], _: int | None) -> Callable[[Any], Any]:
             def timed(g: Any) -> Any:
                 result, seconds = self._timed(lambda: p(g))
-                row.backward += seconds
+                with self._lock:
+                    row.backward += seconds
                 self._made(row, _parts(result), [g])
                 return result
 
@@ -305,7 +310,8 @@ class profile(Observer):
 
     def _timed(self, run: Callable[[], Any]) -> tuple[Any, float]:
         """The result of ``run()`` and the seconds it took, less those of ops inside it, which count for themselves."""
-        before, self._inner = self._inner, 0.0
+        thread = threading.get_ident()
+        before, self._inner[thread] = self._inner.get(thread, 0.0), 0.0
         start = time.perf_counter()
         result = run()
         for x in held(result):
@@ -313,8 +319,8 @@ class profile(Observer):
                 devices.cupy().cuda.get_current_stream().synchronize()
             break
         elapsed = time.perf_counter() - start
-        own = elapsed - self._inner
-        self._inner = before + elapsed
+        own = elapsed - self._inner[thread]
+        self._inner[thread] = before + elapsed
         return result, own
 
     def _made(self, row: _Row, arrays: Sequence[Any], given: Sequence[Any]) -> None:
@@ -326,17 +332,19 @@ class profile(Observer):
                 continue
 
             def freed(_: Any, key: int = key, size: int = size) -> None:
-                self._alive.pop(key, None)
-                self.live -= size
-                row.live -= size
+                with self._lock:
+                    self._alive.pop(key, None)
+                    self.live -= size
+                    row.live -= size
 
             try:
                 self._alive[key] = weakref.ref(x, freed)
             except TypeError:  # one of NumPy's scalars
                 continue
-            self.live += size
-            row.live += size
-            self.peak, row.peak = max(self.peak, self.live), max(row.peak, row.live)
+            with self._lock:
+                self.live += size
+                row.live += size
+                self.peak, row.peak = max(self.peak, self.live), max(row.peak, row.live)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -359,8 +367,10 @@ class profile(Observer):
         lines.append(("all", sum(row["calls"] for row in rows), _time(forward), _time(backward), "", _bytes(self.peak)))
         wall = self.wall or time.perf_counter() - self._start
         table = _table(("op", "calls", "forward", "backward", "share", "peak memory"), lines)
-        used = (forward + backward) / wall
-        return f"{table}\n{_time(wall)} in the block, {used:.0%} of it in operations; the rest is Python and the engine"
+        n = max(1, len(self._inner))
+        whole = f"{_time(wall)} in the block" if n == 1 else f"{_time(wall)} in the block on {n} threads"
+        used = (forward + backward) / (wall * n)
+        return f"{table}\n{whole}, {used:.0%} of it in operations; the rest is Python and the engine"
 
     __repr__ = __str__
 

@@ -27,6 +27,7 @@ Report = dict[str, Any]
 
 _OPTIONAL = {  # package -> what it is for, the extra of pyproject.toml that brings it
     "cupy": ("arrays on an NVIDIA card", "cuda"),
+    "ml_dtypes": ("bfloat16", "cuda"),
     "safetensors": ("checkpoints", "models"),
     "scikit-learn": ("data sets and classical baselines", "models"),
     "tqdm": ("progress bars", "models"),
@@ -84,6 +85,7 @@ def processor() -> Report:
         "model": facts.get("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "usable cores": _quota(usable or 1),
+        "AVX-512 in halves": facts.get("vendor_id") == "AuthenticAMD" and int(facts.get("cpu family", 0)) < 26,
         "vectors": [name for name in ("avx2", "fma", "avx512f", "avx512bw", "avx512_bf16", "amx_tile", "asimd") if name in flags],
     }
 
@@ -240,7 +242,8 @@ def _engine_trouble(engine: Report, python: Report, numpy: Report) -> list[str]:
 def _blas_trouble(processor: Report, numpy: Report, environment: dict[str, str]) -> list[str]:
     lines = []
     kernels, threads, cores = numpy.get("kernels"), numpy.get("threads"), processor.get("usable cores", 1)
-    if "avx512f" in processor.get("vectors", ()) and kernels in ("Haswell", "Zen", "Sandybridge", "Prescott"):
+    wide = "avx512f" in processor.get("vectors", ()) and not processor.get("AVX-512 in halves")
+    if wide and kernels in ("Haswell", "Zen", "Sandybridge", "Prescott"):
         forced = environment.get("OPENBLAS_CORETYPE")
         cure = f"unset OPENBLAS_CORETYPE (it is {forced})" if forced else "try OPENBLAS_CORETYPE=SkylakeX"
         lines.append(

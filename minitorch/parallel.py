@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import autograd
+from . import autograd, kernels
+from .changes import mark_changed
+from .grad_mode import mode
 from .random import seeded
 from .tensor import Tensor
+from .threads import open_threads
 
 Part = Callable[[], tuple[Tensor, Any]]
 
@@ -22,7 +25,8 @@ Part = Callable[[], tuple[Tensor, Any]]
 class Workers:
     """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts in turn.
 
-    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight.
+    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight. What then
+    works on all parameters at once (clipping, the optimiser's step) is dealt out to the same threads (threads.py).
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -33,36 +37,62 @@ class Workers:
     def __enter__(self) -> Workers:
         if self.threads > 1:
             self.stack.enter_context(one_blas_thread())
-            self.pool = self.stack.enter_context(ThreadPoolExecutor(self.threads))
+            self.pool = self.stack.enter_context(open_threads(self.threads))
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.stack.close()
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        """The results in the order of the items."""
-        return map(function, items) if self.pool is None else self.pool.map(function, items)
+        """The results in the order of the items; what watches this thread (profile, detect_anomaly) watches the workers too."""
+        if self.pool is None:
+            return map(function, items)
+        observer = mode.observer
 
-    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[float, Any]]:
+        def watched(item: Any) -> Any:
+            before, mode.observer = mode.observer, observer
+            try:
+                return function(item)
+            finally:
+                mode.observer = before
+
+        return self.pool.map(watched, items)
+
+    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[Tensor, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
 
         A part returns (loss, anything): its share of the whole batch's loss, already weighted. The result is each part's
-        (loss, anything). Part i draws its random numbers from a stream of (seed, i), whichever thread runs it.
+        (loss, anything), the loss outside of the graph, and not read: a GPU may still be at it. Part i draws its random numbers
+        from a stream of (seed, i), whichever thread runs it.
         """
 
-        def run(i: int) -> tuple[float, Any, Sequence[Tensor | None]]:
+        def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
             with seeded(*seed, i):
                 loss, extra = parts[i]()
                 gradients = autograd.grad(loss, parameters, allow_unused=True)
-            return loss.item(), extra, gradients
+            return loss.detach(), extra, gradients
 
         results = []
-        for loss, extra, gradients in self.map(run, range(len(parts))):
-            for parameter, g in zip(parameters, gradients, strict=True):
-                if g is not None:
-                    parameter.grad = g if parameter.grad is None else parameter.grad.add_(g)
-            results.append((loss, extra))
+        for start in range(0, len(parts), self.threads):  # added up after each round, so that few gradients are held at once
+            round_ = list(self.map(run, range(start, min(start + self.threads, len(parts)))))
+            _add(parameters, [gradients for _, _, gradients in round_])
+            results += [(loss, extra) for loss, extra, _ in round_]
         return results
+
+
+def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]]) -> None:
+    """Add each part's gradients to ``.grad``, in the order of the parts."""
+    totals, terms = [], []
+    for parameter, *found in zip(parameters, *parts, strict=True):
+        gradients = [g for g in found if g is not None]
+        if gradients and parameter.grad is None:
+            parameter.grad = gradients.pop(0)
+        if gradients:
+            totals.append(parameter.grad.array)
+            terms.append([g.array for g in gradients])
+            mark_changed(totals[-1])
+    if totals:
+        kernels.run("add_all", totals, terms)
 
 
 @contextlib.contextmanager

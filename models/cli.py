@@ -7,10 +7,13 @@ What the user got wrong is one line on standard error and status 2; Ctrl-C is on
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from . import startup
 
@@ -25,6 +28,19 @@ JOBS = {
     "doctor": ("minitorch.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
 }
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, which also says what a mistyped job or option may have been meant to be."""
+
+    def error(self, message: str) -> NoReturn:
+        known = [*JOBS, *(name for parser in (self, self.job) if parser for name in parser._option_string_actions)]
+        for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
+            if near := difflib.get_close_matches(word, known, 1):
+                message += f"; did you mean {near[0]}?"
+        super().error(message)
+
+    job: argparse.ArgumentParser | None = None  # of the subcommand, once it has its options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     startup.prepare()
-    parser = argparse.ArgumentParser(prog="minitorch", description="A deep-learning engine to read, and what is built with it.")
+    parser = Parser(prog="minitorch", description="A deep-learning engine to read, and what is built with it.")
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}
     if not argv or argv[0] not in JOBS:
@@ -66,7 +82,8 @@ def _run(argv: list[str]) -> int:
         return int(module.main(argv[1:]))
     from .tables import BadInput
 
-    module.add_arguments(parsers[argv[0]])
+    parser.job = parsers[argv[0]]
+    module.add_arguments(parser.job)
     args = parser.parse_args(argv)
     try:
         return int(module.run(args) or 0)

@@ -480,6 +480,8 @@ def _print_weights(problem: Problem, model: LinearModel, most: int = 10) -> None
         print(f"{problem.features[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
     if len(order) > most:
         print(f"and {len(order) - most} smaller ones")
+    zero = model.bias - np.sum(model.weight * problem.mean / problem.deviation)
+    print(f"{'intercept':{width}}{model.bias:14.5g}{zero:14.5g}   where all features are at their mean, and where all are 0")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Table:
     names: list[str]
     rows: list[list[str]]
     lines: list[int]
+    delimiter: str = ","
 
     def index(self, name: str) -> int:
         """Where the column is; an error suggests the nearest name."""
@@ -46,10 +48,12 @@ class Table:
         """A column as float64, NaN where a value is missing; None if it is text: fewer than half of its values are numbers."""
         at = self.index(name)
         cells = [row[at] for row in self.rows]
+        if self.delimiter != "," and _decimal_commas(cells) and not all(re.search(r",\d{3}$|^[^,]*$", cell) for cell in cells):
+            cells = [cell.replace(",", ".") for cell in cells]  # which "1,234" alone would not tell: it may be a thousand
         values = [_number(cell) for cell in cells]
         bad = [i for i, value in enumerate(values) if value is None]
         given = sum(cell.casefold() not in MISSING for cell in cells)
-        if 2 * (given - len(bad)) < given:
+        if 2 * (given - len(bad)) < given and not _decimal_commas(cells):
             return None
         if bad:
             raise BadInput(f"{self.where(bad[0], name)}: {_quote(cells[bad[0]])} is not a number{self._hint(cells[bad[0]])}")
@@ -71,25 +75,30 @@ class Table:
 
 def read_table(path: str | Path, delimiter: str | None = None, encoding: str = "utf-8") -> Table:
     """Read a CSV file as text cells; raise BadInput for whatever is wrong with it."""
-    text = read_text(Path(path), encoding)
+    return parse_table(path, read_text(Path(path), encoding), delimiter)
+
+
+def parse_table(path: str | Path, text: str, delimiter: str | None = None, names: Sequence[str] | None = None) -> Table:
+    """The same of a file that has been read; ``names``: of the columns, where its first line does not name them."""
     delimiter = _sniff(text) if delimiter is None else delimiter
     records = _records(str(path), text, delimiter)
-    header_line, header = next(records, (0, []))
+    header_line, header = (0, list(names)) if names else next(records, (0, []))
     if not header:
         raise BadInput(f"{path}: the file is empty; its first line must name the columns")
-    names = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    heads = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
+    twice = sorted({name for name in heads if heads.count(name) > 1})
     if twice:
         raise BadInput(f"{path}:{header_line}: the header names {listing(twice)} more than once; column names must differ")
     rows, lines = [], []
     for line, row in records:
-        if len(row) != len(names):
-            raise BadInput(f"{path}:{line}: {count(len(row), 'field')}, but the header names {count(len(names), 'column')}")
+        if len(row) != len(heads):
+            what = "--columns" if header_line == 0 else "the header"
+            raise BadInput(f"{path}:{line}: {count(len(row), 'field')}, but {what} names {count(len(header), 'column')}")
         rows.append([cell.strip() for cell in row])
         lines.append(line)
     if not rows:
         raise BadInput(f"{path}: the file has a header and no rows")
-    return Table(str(path), names, rows, lines)
+    return Table(str(path), heads, rows, lines, delimiter)
 
 
 def read_text(path: Path, encoding: str) -> str:
@@ -99,7 +108,7 @@ def read_text(path: Path, encoding: str) -> str:
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise BadInput(f"{path}: this is a folder; give a CSV file") from None
+        raise BadInput(f"{path}: this is a folder; give a file") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -149,6 +158,11 @@ def _number(cell: str) -> float | None:
         return None if "_" in cell else float(cell)  # float() takes 1_000, a programmer's number and nobody else's
     except ValueError:
         return None
+
+
+def _decimal_commas(cells: list[str]) -> bool:
+    """Are all of them numbers once a comma is read as a point?"""
+    return all(_number(cell.replace(",", ".", 1)) is not None for cell in cells)
 
 
 def _quote(cell: str) -> str:

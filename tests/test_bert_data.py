@@ -316,6 +316,21 @@ def test_batches_of_pairs(text):
     assert set(batch["next_sentence_label"].tolist()) <= {0, 1}
 
 
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_pairs_of_a_batch_are_about_as_long_in_every_epoch(text, dynamic):
+    data = Pairs(text, TOKENIZER, 24, 4, 0, dynamic=dynamic)
+    padding = mixed = 0.0
+    for epoch in range(3):
+        pairs = data.epoch(epoch)
+        sizes = pairs[:, 1] - pairs[:, 0] + pairs[:, 3] - pairs[:, 2]
+        begun = -epoch * data.count % 4
+        groups = [sizes[i : i + 4] for i in range(begun, len(sizes) - 3, 4)]
+        padding += sum(int((group.max() - group).sum()) for group in groups)
+        shuffled = np.random.default_rng(0).permutation(sizes)
+        mixed += sum(int((group.max() - group).sum()) for group in (shuffled[i : i + 4] for i in range(0, len(sizes) - 3, 4)))
+    assert padding < 0.3 * mixed
+
+
 def test_pairs_of_one_sentence_and_lengths_without_room(tmp_path):
     one = Corpus.write([["w1 w2 w3"]], TOKENIZER, tmp_path / "x")
     assert Pairs(one, TOKENIZER, 16, 2, 0).batch(0)["next_sentence_label"].tolist() == [1, 1]

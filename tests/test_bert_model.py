@@ -301,6 +301,33 @@ def test_training_never_computes_the_logits_that_nobody_reads():
     np.testing.assert_allclose(masked.detach().numpy(), output.masked_logits.detach().numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [bert.BertForMaskedLM, bert.BertForPreTraining])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_last_layer_at_the_masked_words_alone_gives_the_same_loss_and_gradients(kind, padded):
+    minitorch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
+    model = kind(bert.BertConfig(**sizes)).double().eval()
+    ids = minitorch.randint(5, 50, (4, 9))
+    labels = minitorch.where(minitorch.rand(4, 9) < 0.3, ids, -100)
+    labels[2] = -100  # a sequence without a masked word
+    batch = {"input_ids": ids, "labels": labels}
+    if padded:
+        lengths = minitorch.tensor([9, 6, 3, 7])
+        batch["attention_mask"] = (minitorch.arange(9)[None, :] < lengths[:, None]).long()
+    if kind is bert.BertForPreTraining:
+        batch["next_sentence_label"] = minitorch.tensor([0, 1, 1, 0])
+    found = []
+    for masked_only in (False, True):
+        output = model(**batch, masked_only=masked_only)
+        model.zero_grad()
+        output.loss.backward()
+        found.append([output.loss.detach(), output.masked_logits.detach(), *(p.grad for p in model.parameters())])
+    assert "logits" not in output
+    assert "prediction_logits" not in output
+    for name, a, b in zip(["loss", "logits", *dict(model.named_parameters())], *found, strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
 def test_missing_head_weights_are_reported_and_start_afresh(tmp_path):
     make("BertModel").save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match=r"2 weights of BertForSequenceClassification .* start at random: classifier.weight"):

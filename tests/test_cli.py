@@ -65,6 +65,22 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys, monkeypa
     assert last.startswith(f"minitorch linear-regression: error: {message}")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["pretrian"], "did you mean pretrain?"),
+        (["pretrain", "--lenght", "32"], "did you mean --length?"),
+        (["linear-regression", "--rigde", "1"], "did you mean --ridge?"),
+        (["linear-regression", "surplus"], "unrecognized arguments: surplus"),
+    ],
+)
+def test_a_mistyped_word_gets_a_suggestion(arguments, hint, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(arguments)
+    assert stopped.value.code == 2
+    assert hint in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_file_without_a_target_names_its_columns(capsys, tmp_path):
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     assert cli.main(["linear-regression", "--csv", str(tmp_path / "data.csv")]) == 2
@@ -79,6 +95,7 @@ def test_a_whole_run_on_a_file(capsys, tmp_path):
     out = capsys.readouterr().out
     assert '"y" from 2 features' in out
     assert "left out 1 text column: town" in out
+    assert "intercept" in out
     assert "24 training rows, 6 test rows; features standardised; λ = 0.5" in out
 
 

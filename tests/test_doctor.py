@@ -63,6 +63,7 @@ def test_each_trouble_has_its_advice(section, facts, line):
 def test_what_the_environment_forces_is_named():
     (line,) = advice(numpy={"kernels": "Haswell"}, environment={"OPENBLAS_CORETYPE": "Haswell"})
     assert "unset OPENBLAS_CORETYPE (it is Haswell)" in line
+    assert advice(numpy={"kernels": "Haswell"}, processor={"AVX-512 in halves": True}) == []
     (line,) = advice(numpy={"threads": 1}, environment={"OMP_NUM_THREADS": "1"})
     assert "unset OMP_NUM_THREADS" in line
     (line,) = advice(cuda={"devices": 0}, environment={"CUDA_VISIBLE_DEVICES": ""})

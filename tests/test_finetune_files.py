@@ -128,14 +128,17 @@ def test_bad_squad(tmp_path, capsys, model, train, says):
 
 
 CHOICE = [
-    ('{"question": "x", "choices": ["a", "b"], "label": 2}', ":1: the label 2 is none of the choices: 0, 1"),
+    (
+        '{"question": "x", "choices": ["a", "b"], "label": 0}\n{"question": "x", "choices": ["a", "b"], "label": 2}',
+        ":2: the label 2 is none of the choices: a, b (numbers count from 0)",
+    ),
     ('{"question": "x", "choices": ["a", "b"], "label": "C"}', ":1: the label 'C' is none of the choices"),
     ('{"question": "x", "choices": ["a", ""], "label": 0}', ":1: choice 1 is empty"),
-    ('{"question": "x", "choices": ["a"], "label": 0}', ":1: 1 choices; at least two are needed"),
+    ('{"question": "x", "choices": ["a"], "label": 0}', ":1: 1 choice; at least two are needed"),
     ('{"question": "", "choices": ["a", "b"], "label": 0}', ':1: the text in "question" is empty'),
     ('{"question": "x", "label": 0}', ":1: there are no choices"),
     ('{"question": "x", "choices": ["a", "b"], "label": 0}\n{"question"', ":2: not a JSON value"),
-    ("[1]", ":1: a list and not an object"),
+    ("[1]", ":1: '1' is not an object"),
 ]
 
 

@@ -59,7 +59,7 @@ def test_micro_batches_change_nothing(tmp_path, task):
         job = cases.run(task, tmp_path, n=24, accumulate=parts, label_smoothing=0.1)
         with Workers(1) as workers:
             job.model.train()
-            loss = job.trainer.one_step(job.trainer.features[:7], workers)
+            loss = sum(part.item() for part in job.trainer.one_step(job.trainer.features[:7], workers))
         results.append((loss, {name: p.grad.numpy().copy() for name, p in job.model.named_parameters() if p.grad is not None}))
     for loss, gradients in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5)
@@ -279,20 +279,27 @@ def test_python_in_a_few_lines(tmp_path):
     assert finetuning.load(s.output)(["good film"])[0]["prediction"] in ("neg", "pos")
 
 
-def test_hugging_face_reads_the_checkpoint(tmp_path):
-    """Labels inside, logits equal."""
+@each_task
+def test_hugging_face_reads_the_checkpoint(tmp_path, task):
+    """Labels inside, logits equal, the tokenizer too."""
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
-    job = cases.run("tag", tmp_path, epochs=1)
+    job = cases.run(task, tmp_path, epochs=1)
     job.train()
-    theirs = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path / "out", attn_implementation="eager").eval()
-    assert list(theirs.config.id2label.values()) == job.task.labels
-    batch = {k: v for k, v in job.task.batch(job.trainer.features[:4], job.tokenizer).items() if k != "labels"}
+    folder = tmp_path / "out"
+    theirs = getattr(transformers, type(job.model).__name__).from_pretrained(folder, attn_implementation="eager").eval()
+    if task in ("classify", "tag"):
+        assert list(theirs.config.id2label.values()) == job.task.labels
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert tokenizer("The good film.")["input_ids"] == job.tokenizer("The good film.")["input_ids"].tolist()[0]
+    batch = job.task.batch(job.trainer.features[:4], job.tokenizer)
+    batch = {name: value for name, value in batch.items() if name not in ("labels", "start_positions", "end_positions")}
     job.model.eval()
     with minitorch.no_grad():
-        ours = job.model(**batch).logits.numpy()
-    expected = theirs(**{name: torch.tensor(value.numpy()) for name, value in batch.items()}).logits
-    np.testing.assert_allclose(ours, expected.detach().numpy(), atol=1e-5)
+        ours = job.model(**batch)
+    expected = theirs(**{name: torch.tensor(value.numpy()) for name, value in batch.items()})
+    for name in ("start_logits", "end_logits") if task == "qa" else ("logits",):
+        np.testing.assert_allclose(ours[name].numpy(), expected[name].detach().numpy(), atol=1e-5)
 
 
 # -------------------------------------------------------------------------------------------------- pieces, windows

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import minitorch
 
 from .lesson_answers import ANSWERS
 
@@ -22,7 +25,7 @@ LESSONS = ROOT / "lessons"
 SOURCES = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
 LONGEST_CELL = 25
 SECONDS = 120  # on two cores; a busy machine gets more
-SLOW = {"09_bert", "10_finetuning"}  # they train for half a minute
+SLOW = {"09_bert", "10_finetuning"}  # they train for up to a minute
 
 sys.path.insert(0, str(LESSONS))
 import build  # noqa: E402
@@ -159,12 +162,16 @@ def test_no_exercise_holds_its_answer(source: Path) -> None:
 
 @each_lesson
 def test_each_exercise_has_hints_in_steps(source: Path) -> None:
-    """One hint at least, and none of them is the whole answer's line."""
+    """Two hints at least, and none of them is an answer's body."""
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check":
             hints = next(keyword.value for keyword in node.keywords if keyword.arg == "hints")
             assert isinstance(hints, ast.List)
-            assert hints.elts
+            assert len(hints.elts) >= 2
+            said = " ".join(" ".join(str(ast.literal_eval(hint)) for hint in hints.elts).split())
+            for right in ANSWERS[source.stem][node.args[0].id][0]:  # type: ignore[attr-defined]
+                body = ast.parse(right).body[0].body  # type: ignore[attr-defined]
+                assert len(body) > 1 or len(ast.unparse(body)) < 25 or ast.unparse(body) not in said
 
 
 @each_lesson
@@ -213,3 +220,65 @@ def test_hints_come_one_by_one(capsys: Any) -> None:
         "Hint 2 of 2: two",
     ]
     del lib.EXERCISES["twice"]
+
+
+def verdict(capsys: Any, function: Any, *cases: Any) -> str:
+    """What the check says."""
+    import exercises as lib
+
+    lib.check(function, *cases, hints=["one", "two"])
+    del lib.EXERCISES[function.__name__]
+    return str(capsys.readouterr().out)
+
+
+def test_a_check_names_wrong_dtypes_and_changed_arguments(capsys: Any) -> None:
+    """Right numbers are not enough: float32 stays float32, ids stay integers, what belongs to the caller stays as it was."""
+    import exercises as lib
+
+    def f(x: Any) -> Any:
+        return x * np.float64(2)
+
+    def ids(x: Any) -> Any:
+        return x + 0.0
+
+    def empties(names: dict[str, int]) -> Any:
+        names.clear()
+        return 0
+
+    single = np.ones(3, np.float32)
+    assert "float32 should come back" in verdict(capsys, f, lib.case("three", single, 2 * single))
+    assert "✓" in verdict(capsys, f, lib.case("three", np.ones(3), 2 * np.ones(3)))
+    assert "they should be integers" in verdict(capsys, ids, lib.case("three", np.arange(3), np.arange(3)))
+    assert "Make a new dict" in verdict(capsys, empties, lib.case("names", {"a": 1}, 0))
+
+
+def test_a_check_takes_lists_tuples_and_tensors(capsys: Any) -> None:
+    """And arrays in place of tuples of results."""
+    import exercises as lib
+
+    expected = np.array([1.0, 2.0])
+    for result in ([1, 2], (1.0, 2.0), expected, minitorch.tensor([1.0, 2.0]), [np.float32(1), minitorch.tensor(2.0)]):
+        assert "✓" in verdict(capsys, lambda x, result=result: result, lib.case("two", 0.0, expected))
+        assert "✓" in verdict(capsys, lambda x, result=result: result, lib.case("two", 0.0, (1.0, 2.0), parts=("a", "b")))
+    assert "✓" in verdict(capsys, lambda x: ("a", "b"), lib.case("names", 0.0, ["a", "b"]))
+    for result in ("1, 2", {1.0: 2.0}, None, expected.reshape(1, 2), np.array([1.0, np.nan]), [1.0, 2.0, 3.0], 1j * expected):
+        assert "✗" in verdict(capsys, lambda x, result=result: result, lib.case("two", 0.0, expected))
+
+
+def test_a_check_points_at_the_learners_line(capsys: Any) -> None:
+    """Not at the line of the library that raised."""
+    import exercises as lib
+
+    def adds(x: Any) -> Any:
+        return x + minitorch.ones(7)
+
+    assert "at: return x + minitorch.ones(7)" in verdict(capsys, adds, lib.case("three", minitorch.ones(3), 0.0))
+
+
+def test_a_single_number_is_not_called_a_multiple(capsys: Any) -> None:
+    """Every number is a multiple of every other; only a telling factor is worth a word."""
+    import exercises as lib
+
+    assert "times" not in verdict(capsys, lambda x: 1.2345, lib.case("one", 0.0, 1.0))
+    assert "That is 2 times" in verdict(capsys, lambda x: 2.0, lib.case("one", 0.0, 1.0))
+    assert "in reverse order" in verdict(capsys, lambda x: [3.0, 2.0, 1.0], lib.case("three", 0.0, np.arange(1.0, 4.0)))

@@ -225,6 +225,14 @@ def test_byte_order_mark_blank_lines_windows_ends_and_fields_that_span_lines(tmp
     assert table.lines == [3, 5]
 
 
+def test_decimal_commas(tmp_path):
+    table = read_table(write(tmp_path, "a;b\n1,5;x,y\n-2;z\n"))
+    assert table.numbers("a").tolist() == [1.5, -2.0]
+    assert table.numbers("b") is None
+    with pytest.raises(BadInput, match=r':2: column "a": "1,5" is not a number \(write decimals with a point'):
+        read_table(write(tmp_path, 'a,b\n"1,5",1\n"2,5",2\n')).numbers("a")
+
+
 def test_policies_for_text_gaps_and_unnamed_columns(tmp_path):
     path = write(tmp_path, ",a,town,void,y\n0,1,Rome,,5\n1,NA,Oslo,,6\n2,?,Bonn,,null\n3,4e1,7,,-8\n")
     name, features, target, X, y, remarks = load(path)
@@ -251,7 +259,7 @@ def test_policies_for_text_gaps_and_unnamed_columns(tmp_path):
         ("a,yy\n1,2\n", '{}: there is no column "y", did you mean "yy"? Its columns are: a, yy'),
         ("a,b\n1,2\n", '{}: there is no column "y"; its columns are: a, b'),
         ("a,y\n1,2\n2,x7\n3,3\n", '{}:3: column "y": "x7" is not a number; mend it, leave the cell empty, or leave'),
-        ("a;y\n1,5;2\n2;3\n3;4\n", '{}:2: column "a": "1,5" is not a number (write decimals with a point'),
+        ("a;y\n1,500;2\n2;3\n3;4\n", '{}:2: column "a": "1,500" is not a number (write decimals with a point'),
         ("a,y\n1_000,2\n2,3\n", '{}:2: column "a": "1_000" is not a number'),
         ("a,y\n1,2\n-inf,3\n", '{}:3: column "a": "-inf" is infinite; give a finite number or leave the cell empty'),
         ("a,y\n1,2\n1e999,3\n", '{}:3: column "a": "1e999" is infinite'),
@@ -273,7 +281,7 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, text, message):
 def test_absent_files_folders_and_encodings(tmp_path):
     for path, options, message in [
         (tmp_path / "none.csv", {}, f"{tmp_path}/none.csv: no such file"),
-        (tmp_path, {}, f"{tmp_path}: this is a folder; give a CSV file"),
+        (tmp_path, {}, f"{tmp_path}: this is a folder; give a file"),
         (write(tmp_path, "a,y\n1,2\n"), {"encoding": "utf-9"}, '--encoding: "utf-9" is not an encoding that Python knows'),
     ]:
         with pytest.raises(BadInput) as caught:

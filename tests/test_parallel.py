@@ -83,3 +83,17 @@ def test_the_streams_of_the_caller_are_left_alone():
     with Workers(1) as workers:
         workers.backward(list(model.parameters()), [lambda: (F.cross_entropy(F.dropout(model(x)), y), None)], seed=(1,))
     assert minitorch.rand(3).tolist() == expected
+
+
+def test_what_watches_the_program_watches_the_workers():
+    model, x, y = setting()
+    parameters, tables = list(model.parameters()), []
+    for threads in (1, 2):
+        with Workers(threads) as workers, minitorch.profile() as p:
+            workers.backward(parameters, parts_of(model, x, y, 4))
+        tables.append({row["op"]: row["calls"] for row in p.rows})
+    assert tables[0] == tables[1]
+    assert tables[0]["linear"] == 8
+    assert "on 2 threads" in str(p)
+    with Workers(2) as workers, minitorch.detect_anomaly(), pytest.raises(RuntimeError, match="log"):
+        workers.backward([x.requires_grad_()], [lambda: ((x * 0 - 1).log().sum(), None)] * 2)

@@ -10,27 +10,29 @@ import pytest
 
 from models import startup
 
-AMD = "vendor_id\t: AuthenticAMD\nflags\t\t: fpu avx2 avx512f avx512dq avx512bw avx512vl\n"
+ZEN5 = "vendor_id\t: AuthenticAMD\ncpu family\t: 26\nflags\t\t: fpu avx2 avx512f avx512dq avx512bw avx512vl\n"
+ZEN4 = ZEN5.replace("26", "25")
 
 
 @pytest.mark.parametrize(
     ("info", "expected"),
     [
-        (AMD, True),
-        (AMD.replace("avx512vl", ""), False),
-        (AMD.replace("AuthenticAMD", "GenuineIntel"), False),
-        (AMD.replace("avx512f ", "avx512f_not "), False),
-        ("", False),
+        (ZEN5, "SkylakeX"),
+        (ZEN4, "Haswell"),
+        (ZEN5.replace("avx512vl", ""), None),
+        (ZEN5.replace("AuthenticAMD", "GenuineIntel"), None),
+        (ZEN5.replace("avx512f ", "avx512f_not "), None),
+        ("", None),
     ],
 )
 def test_which_processors_need_to_be_told(info, expected):
-    assert startup.wants_avx512(info) is expected
+    assert startup.blas_kernels(info) == expected
 
 
 def chosen(program: str, **environment: str) -> str:
     """What OPENBLAS_CORETYPE is after ``program`` in a process of its own."""
     ours = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    code = f"import os; from models import startup; startup.wants_avx512 = lambda info: True; {program}; "
+    code = f"import os; from models import startup; startup.blas_kernels = lambda info: 'SkylakeX'; {program}; "
     code += "print(os.environ.get('OPENBLAS_CORETYPE'))"
     return subprocess.run(
         [sys.executable, "-c", code], env={**ours, **environment}, capture_output=True, text=True, check=True

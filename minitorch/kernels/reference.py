@@ -6,9 +6,13 @@ undone by the engine.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
+import numpy as np
+
+from .. import kernels
 from ..devices import Array, array_module
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -34,7 +38,22 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return x * (t + 1) * 0.5, slope
 
 
+def bias_gelu(x: Any, bias: Any, tanh: bool) -> tuple[Any, Any]:
+    """gelu(x + b) or gelu_tanh(x + b), and what the gradient needs: the slope."""
+    return kernels.run("gelu_tanh" if tanh else "gelu", x + bias)  # type: ignore[no-any-return]
+
+
+def bias_gelu_backward(g: Any, kept: Any) -> Any:
+    """dx = g · slope; the bias's gradient is its sum over the rows."""
+    return g * kept
+
+
 # ------------------------------------------------------------------------------------------------------- linear
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a @ b"""
+    return a @ b
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
@@ -87,19 +106,26 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
     Q (..., L, d), K (..., S, d), V (..., S, e) -> (..., L, e).  A query that may see nothing (all -inf) gets 0.
     Vaswani et al. (2017), "Attention is all you need", https://arxiv.org/abs/1706.03762, equation 1.
     """
-    scores = (q * scale) @ k.mT
+    scores = kernels.run("matmul", q * scale, k.mT)
     scores = scores if mask is None else scores + mask
     weights = softmax(scores, (scores.ndim - 1,), empty=True)
-    return _kept(weights, keep, share) @ v, weights
+    return kernels.run("matmul", _kept(weights, keep, share), v), weights
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, weights: Array, keep: Array, scale: float, share: float
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float, y: Array, weights: Array
 ) -> tuple[Any, Any, Any]:
-    """With P the weights: dV = Pᵀ g,  dP = g Vᵀ,  dS = P (dP - Σ dP P),  dQ = dS K,  dK = dSᵀ Q."""
-    dv = _kept(weights, keep, share).mT @ g
-    ds = softmax_backward(_kept(g @ v.mT, keep, share), weights, (weights.ndim - 1,)) * scale
-    return ds @ k, ds.mT @ q, dv
+    """With P the weights, M the mask of dropout over its share and P̃ = P M, so that y = P̃ V:
+
+    dV = P̃ᵀ g,  dP = (g Vᵀ) M,  dS = P (dP - Σ dP P) = P̃ (g Vᵀ) - P Σ g y,  dQ = dS K · scale,  dK = dSᵀ Q · scale.
+    A row's sum runs over the narrow y instead of the wide table: Dao et al. (2022), "FlashAttention",
+    https://arxiv.org/abs/2205.14135, appendix B.  Who does not keep the weights (a GPU) finds them again from the mask.
+    """
+    kept = _kept(weights, keep, share)
+    xp = array_module(g, y)
+    product = functools.partial(kernels.run, "matmul")
+    ds = kept * product(g, v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
+    return product(ds, k) * scale, product(ds.mT, q * scale), product(kept.mT, g)
 
 
 def _kept(x: Array, keep: Array, share: float) -> Any:
@@ -131,6 +157,20 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
     along = xp.mean(h * unit, axis=axis, keepdims=True)
     dx = (h - xp.mean(h, axis=axis, keepdims=True) - unit * along) * r
     return dx, None if weight is None else g * unit, g
+
+
+def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, share: float, eps: float) -> Any:
+    """y = layer_norm(z), z = residual + drop(x), over the last axis; with it ẑ = (z - mean) r, and r."""
+    z = residual + (x if keep is None else kernels.run("drop", x, keep, share))
+    y, mean, r = kernels.run("layer_norm", z, weight, bias, (z.ndim - 1,), eps)
+    return y, (z - mean) * r, r
+
+
+def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, share: float) -> Any:
+    """dz as in layer_norm, whose x̂ is ẑ here:  dx = drop(dz),  dresidual = dz,  dw = g ẑ,  db = g."""
+    dz, dw, db = kernels.run("layer_norm_backward", g, unit, weight, 0, 1, (unit.ndim - 1,))
+    dz = dz * r
+    return (dz if keep is None else kernels.run("drop", dz, keep, share)), dz, dw, db
 
 
 # ------------------------------------------------------------------------------------------------ cross entropy
@@ -199,3 +239,43 @@ def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int |
     xp.divide(m, u, out=u)
     u *= lr * root / (1 if t is None else 1 - beta1**t)
     p -= u
+
+
+# --------------------------------------------------------------------------------- all parameters, or gradients, at once
+
+
+def adam_all(
+    ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
+    ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
+) -> None:  # fmt: skip
+    """adam for many parameters; first p ← shrink · p, the decay that AdamW keeps out of the gradient."""
+    for i, p in enumerate(ps):
+        if shrink != 1:
+            p *= shrink
+        t, most = None if ts is None else ts[i], None if largest is None else largest[i]
+        kernels.run("adam", p, gs[i], ms[i], vs[i], most, t, lr, betas, eps)
+
+
+def norm_all(arrays: list[Array]) -> Any:
+    """The Euclidean norm of all numbers of all arrays: √Σ‖a‖², on the device of the first."""
+    from ..devices import device_of, move
+
+    home, xp = device_of(arrays[0]), array_module(arrays[0])
+    wide = [a.astype(np.float32) if a.dtype.itemsize == 2 else a for a in arrays]  # squares of float16 overflow at 256
+    squares = [move(array_module(a).sum(a * a), home) for a in wide]
+    return xp.sqrt(xp.sum(xp.stack(squares)))
+
+
+def scale_all(arrays: list[Array], factor: Array) -> None:
+    """a ← factor · a"""
+    from ..devices import device_of, move
+
+    for a in arrays:
+        a *= move(factor, device_of(a)).astype(a.dtype)
+
+
+def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
+    """a ← a + b₁ + b₂ + ..., in this order, each array with terms of its own."""
+    for a, bs in zip(arrays, terms, strict=True):
+        for b in bs:
+            a += b

@@ -6,11 +6,10 @@ Read before: module.py. Read next: optim/.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes
+from .. import devices, dtypes, kernels
 from ..changes import mark_changed
 from ..devices import Array, array_module
 from ..grad_mode import no_grad
@@ -25,18 +24,15 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
     return [grad.array for grad in found.values()]
 
 
-def _norm(array: Array, norm_type: float) -> Any:
-    dtype = dtypes.promote_types(array.dtype, dtypes.float32)  # squares of float16 numbers overflow at 256
-    return array_module(array).linalg.norm(array.ravel().astype(dtype, copy=False), norm_type)
-
-
 def _total_norm(grads: list[Array], norm_type: float) -> Array:
-    """The norm of all the arrays as if they were one long vector: the norm of their norms."""
+    """The norm of all the arrays as if they were one long vector: for p = 2 a kernel, else the norm of their norms."""
     if not grads:
         return array_module().zeros((), dtypes.get_default_dtype())
-    home = devices.device_of(grads[0])
-    xp = array_module(grads[0])
-    norms = [devices.move(_norm(g, norm_type), home) for g in grads]
+    if norm_type == 2:
+        return kernels.run("norm_all", grads)
+    home, xp = devices.device_of(grads[0]), array_module(grads[0])
+    wide = [g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False) for g in grads]  # float16 overflows soon
+    norms = [devices.move(array_module(g).linalg.norm(g.ravel(), norm_type), home) for g in wide]
     return xp.asarray(xp.linalg.norm(xp.stack(norms), norm_type))
 
 
@@ -61,9 +57,10 @@ def clip_grad_norm_(
             "find the first bad value with detect_anomaly(), or pass error_if_nonfinite=False to scale them all the same"
         )
     factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # stays on the device: no waiting for the GPU
+    with np.errstate(invalid="ignore"):  # ∞ · 0
+        if grads:
+            kernels.run("scale_all", grads, factor)
     for grad in grads:
-        with np.errstate(invalid="ignore"):  # ∞ · 0
-            grad *= devices.move(factor, devices.device_of(grad)).astype(grad.dtype)
         mark_changed(grad)
     return Tensor(total)
 

@@ -53,20 +53,24 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
-        """The equations above, for one parameter."""
+    def update_all(self, ps: list[Array], gs: list[Array], states: list[dict[str, Any]], group: Group) -> None:
+        """The equations above, for all parameters of a group in one call: on a GPU one launch, on a processor all its cores."""
+        if not ps:
+            return
         lr, decay = float(group["lr"]), group["weight_decay"]
         if group["maximize"]:
-            g = -g
-        if decay and self.decoupled_weight_decay:
-            p *= 1 - lr * decay
-        elif decay:
-            g = g + decay * p
-        t = state["step"] = state.get("step", 0) + 1
-        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
-        largest = buffer(state, "max_exp_avg_sq", p) if group["amsgrad"] else None
-        steps = t if self.correct_bias else None
-        kernels.run("adam", p, g, m, v, largest, steps, lr, group["betas"], group["eps"])
+            gs = [-g for g in gs]
+        if decay and not self.decoupled_weight_decay:
+            gs = [g + decay * p for p, g in zip(ps, gs, strict=True)]
+        for state in states:
+            state["step"] = state.get("step", 0) + 1
+        ms, vs, *others = (
+            [buffer(state, name, p) for p, state in zip(ps, states, strict=True)]
+            for name in ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
+        )
+        ts = [state["step"] for state in states] if self.correct_bias else None
+        shrink = 1 - lr * decay if self.decoupled_weight_decay else 1.0
+        kernels.run("adam_all", ps, gs, ms, vs, others[0] if others else None, ts, lr, group["betas"], group["eps"], shrink)
 
 
 class AdamW(Adam):

@@ -93,12 +93,17 @@ class Optimizer:
                 loss = closure()
         with np.errstate(all="ignore"):
             for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self.update(p.array, _gradient(p), self.state[p], group)
-                        mark_changed(p.array)
+                ready = [p for p in group["params"] if p.grad is not None]
+                self.update_all([p.array for p in ready], [_gradient(p) for p in ready], [self.state[p] for p in ready], group)
+                for p in ready:
+                    mark_changed(p.array)
         self._opt_called = True
         return loss
+
+    def update_all(self, ps: list[Array], gs: list[Array], states: list[dict[str, Any]], group: Group) -> None:
+        """The group's parameters that have a gradient: one after the other, unless an optimiser can do them all at once."""
+        for p, g, state in zip(ps, gs, states, strict=True):
+            self.update(p, g, state, group)
 
     def update(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         """Change the parameter's array ``p`` in place, given its gradient ``g``, its state and its group's options."""

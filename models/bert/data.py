@@ -215,6 +215,15 @@ def continuation(tokenizer: Tokenizer) -> Any:
 # ------------------------------------------------------------------------------------------------------ examples
 
 
+def batches_by_length(sizes: Any, batch_size: int, rng: np.random.Generator) -> list[Any]:
+    """0, 1, ... in batches of about the same size, so that little is computed on padding: shuffled, sorted within portions of
+    32 batches, cut. The batches themselves still come in order."""
+    order = rng.permutation(len(sizes))
+    portions = (order[i : i + 32 * batch_size] for i in range(0, len(order), 32 * batch_size))
+    parts = [part[np.argsort(sizes[part], kind="stable")] for part in portions]
+    return [part[i : i + batch_size] for part in parts for i in range(0, len(part), batch_size)]
+
+
 class Examples:
     """Batches of masked examples. Each is a function of (seed, step): the same whatever was drawn before.
 
@@ -356,7 +365,7 @@ def shortened(a: Span, b: Span, room: int, rng: np.random.Generator) -> tuple[Sp
 
 
 class Pairs(Examples):
-    """Masked-LM and next-sentence batches of sentence pairs; each epoch walks the corpus anew."""
+    """Masked-LM and next-sentence batches of sentence pairs of about the same length; each epoch walks the corpus anew."""
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, length: int, batch_size: int, seed: int, **options: Any) -> None:
         if length < 5:
@@ -365,10 +374,16 @@ class Pairs(Examples):
         self.count = len(self.epoch(0))
 
     def draw(self, epoch: int) -> Any:
-        """The pairs of an epoch."""
-        if self.dynamic or epoch == 0:
-            return sentence_pairs(self.corpus, self.length, np.random.default_rng([self.seed, 1, epoch]))
-        return np.random.default_rng([self.seed, 4, epoch]).permutation(self.draw(0))
+        """The pairs of an epoch, in order."""
+        walk = epoch if self.dynamic else 0
+        pairs = sentence_pairs(self.corpus, self.length, np.random.default_rng([self.seed, 1, walk]))
+        if not len(pairs):
+            return pairs
+        rng = np.random.default_rng([self.seed, 4, epoch])
+        batches = batches_by_length(pairs[:, 1] - pairs[:, 0] + pairs[:, 3] - pairs[:, 2], self.batch_size, rng)
+        order = sorted(rng.permutation(len(batches)), key=lambda i: len(batches[i]) < self.batch_size)  # a short one comes last
+        begun = -epoch * self.count % self.batch_size if epoch else 0  # examples that complete the last batch of the epoch before
+        return pairs[np.roll(np.concatenate([batches[i] for i in order]), begun)]
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """Batch number ``step``: input_ids, token_type_ids, attention_mask, labels (B, S), next_sentence_label (B,)."""

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print how similar the texts are (the cosines of their vectors), or print or save the vectors."""
+    """Print how similar the texts are (the cosines of their vectors; of many, each one's nearest), or print or save those."""
     try:
         texts = [*args.text, *((line for line in read_lines(Path(args.file)) if line) if args.file else ())]
         if not texts:
@@ -45,7 +45,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.output}: {vectors.shape[0]} vectors of {vectors.shape[1]} numbers")
     elif len(texts) == 1:
         print(" ".join(f"{x:.6f}" for x in vectors[0]))
-    else:
+    elif len(texts) <= 12:
         for text, row in zip(texts, vectors @ vectors.T, strict=True):
             print(" ".join(f"{x:6.3f}" for x in row), " ", text)
+    else:  # a table of all pairs is too wide to be read
+        for i, text in enumerate(texts):
+            cosines = vectors @ vectors[i]
+            cosines[i] = -2
+            print(f"{cosines.max():6.3f}  {text}  |  {texts[int(cosines.argmax())]}")
     return 0

@@ -13,19 +13,27 @@ Read before: config.py, minitorch/nn/functional.py. Read next: data.py, pretrain
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor, nn
+from minitorch.devices import array_module
+from minitorch.ops import may_read
 
 from .checkpoint import PreTrained
 from .config import BertConfig
 
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by its formula with tanh."""
+    return F.gelu(x, approximate="tanh")  # type: ignore[no-any-return]
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
     "relu": F.relu,
     "silu": F.silu,
     "swish": F.silu,
@@ -126,17 +134,17 @@ class BertSelfAttention(nn.Module):
         B, S, H = x.shape
         return x.reshape(B, S, self.heads, H // self.heads).transpose(1, 2)
 
-    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        B, S, H = x.shape
-        q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, S, d)
+    def forward(self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        B, L, H = asking.shape  # all tokens, L = S, or in the last layer those alone whose answer is wanted
+        q, k, v = self.split(self.query(asking)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, L or S, d)
         if output_attentions:
-            scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, S, S)
+            scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, L, S)
             probabilities = self.dropout(F.softmax(scores if mask is None else scores + mask, dim=-1))
-            context = probabilities @ v  # (B, A, S, d)
-        else:  # the same in one operation, which need not keep the (S, S) tables
+            context = probabilities @ v  # (B, A, L, d)
+        else:  # the same in one operation, which need not keep the (L, S) tables
             probabilities = None
             context = F.scaled_dot_product_attention(q, k, v, mask, self.dropout.p if self.training else 0.0)
-        return context.transpose(1, 2).reshape(B, S, H), probabilities
+        return context.transpose(1, 2).reshape(B, L, H), probabilities
 
 
 class BertSelfOutput(nn.Module):
@@ -149,7 +157,8 @@ class BertSelfOutput(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(h)) + x)
+        norm, p = self.LayerNorm, self.dropout.p
+        return F.dropout_add_layer_norm(self.dense(h), x, norm.weight, norm.bias, p, norm.eps, self.training)
 
 
 class BertAttention(nn.Module):
@@ -160,9 +169,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config, config.hidden_size)
 
-    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        context, probabilities = self.self(x, mask, output_attentions)
-        return self.output(context, x), probabilities
+    def forward(self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+        context, probabilities = self.self(asking, x, mask, output_attentions)
+        return self.output(context, asking), probabilities
 
 
 class BertIntermediate(nn.Module):
@@ -174,6 +183,9 @@ class BertIntermediate(nn.Module):
         self.activation = activation(config)
 
     def forward(self, x: Tensor) -> Tensor:
+        forms = {F.gelu: "none", gelu_tanh: "tanh"}
+        if self.activation in forms and is_plain(self.dense):  # the same in one operation
+            return F.linear_gelu(x, self.dense.weight, self.dense.bias, approximate=forms[self.activation])  # type: ignore[no-any-return]
         return self.activation(self.dense(x))
 
 
@@ -186,8 +198,10 @@ class BertLayer(nn.Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertSelfOutput(config, config.intermediate_size)
 
-    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        x, probabilities = self.attention(x, mask, output_attentions)  # (B, S, H)
+    def forward(
+        self, x: Tensor, mask: Tensor | None, output_attentions: bool, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        x, probabilities = self.attention(x if rows is None else rows_at(x, rows), x, mask, output_attentions)  # (B, S, H)
         return self.output(self.intermediate(x), x), probabilities  # (B, S, H) -> (B, S, I) -> (B, S, H)
 
 
@@ -198,10 +212,12 @@ class BertEncoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
 
-    def forward(self, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(
+        self, x: Tensor, mask: Tensor | None, output_attentions: bool, rows: Tensor | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         hidden_states, attentions = [x], []
-        for layer in self.layer:
-            x, probabilities = layer(x, mask, output_attentions)
+        for i, layer in enumerate(self.layer, 1):
+            x, probabilities = layer(x, mask, output_attentions, rows if i == len(self.layer) else None)
             hidden_states.append(x)
             attentions.append(probabilities)
         return hidden_states, attentions
@@ -216,6 +232,11 @@ class BertPooler(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return minitorch.tanh(self.dense(hidden[:, 0]))  # (B, S, H) -> (B, H)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Does calling the layer compute nothing but its formula: no other class in its place, and no hooks?"""
+    return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def activation(config: BertConfig) -> Callable[[Tensor], Tensor]:
@@ -246,11 +267,13 @@ class BertModel(PreTrained):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        rows: Tensor | None = None,
     ) -> Any:
         """ids (B, S) -> last_hidden_state (B, S, H), pooler_output (B, H).
 
         attention_mask: (B, S) or (B, from, to), 1 to look at a token and 0 not to; token_type_ids: 0 for the first
         sentence, 1 for the second. output_hidden_states adds the L+1 layers' states, output_attentions the (B, A, S, S) tables.
+        rows: positions (B, P), the first of which is pooled: the last layer is computed at these alone, S is P in its results.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, one of them and not both")
@@ -259,7 +282,9 @@ class BertModel(PreTrained):
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        states, attentions = self.encoder(x, additive_mask(attention_mask, x), wants_attentions)
+        if rows is not None and attention_mask is not None and attention_mask.ndim > 2:
+            raise ValueError("rows of the last layer need an attention_mask of shape (B, S), not (B, from, to)")
+        states, attentions = self.encoder(x, additive_mask(attention_mask, x), wants_attentions, rows)
         output = Output(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
@@ -274,7 +299,7 @@ def check_ids(input_ids: Tensor, vocab_size: int) -> None:
     if input_ids.ndim != 2:
         raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
     ids = input_ids.array
-    if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+    if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
         row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
         raise ValueError(
             f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
@@ -287,7 +312,7 @@ def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
 
     Finite, so that a fully masked row gives uniform weights and no NaN.
     """
-    if attention_mask is None or bool((attention_mask.array != 0).all()):
+    if attention_mask is None or (may_read(attention_mask) and bool((attention_mask.array != 0).all())):
         return None
     mask = attention_mask[:, None, None, :] if attention_mask.ndim == 2 else attention_mask[:, None, :, :]
     lowest = float(minitorch.finfo(x.dtype).min)
@@ -348,15 +373,61 @@ class BertPreTrainingHeads(nn.Module):
         self.seq_relationship = nn.Linear(config.hidden_size, 2)
 
 
-def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def rows_at(x: Tensor, rows: Tensor) -> Tensor:
+    """Of every sequence in x (B, S, H) the tokens at ``rows`` (B, P): (B, P, H)."""
+    B, S, H = x.shape
+    xp = array_module(rows.array)
+    flat = (rows.array + S * xp.arange(B)[:, None]).reshape(-1)
+    return minitorch.index_select(x.reshape(B * S, H), 0, Tensor(flat)).reshape(B, rows.shape[1], H)
+
+
+def masked_first(labels: Tensor, pooled: bool) -> tuple[Tensor, Tensor]:
+    """The positions of the masked words (with ``pooled`` the first token before them), and the labels there: both (B, P).
+
+    P is what the sequence with the most of them needs; in the others some follow that are not masked, whose label is -100.
+    """
+    xp, masked = array_module(labels.array), labels.array != -100
+    masked[:, 0] |= pooled
+    P = max(1, int(masked.sum(axis=1).max()))
+    rows = xp.argsort(~masked, axis=1, kind="stable")[:, :P]
+    return Tensor(rows), Tensor(xp.take_along_axis(labels.array, rows, axis=1))
+
+
+class Masked(NamedTuple):
+    """Labels in the form in which they are used. How many there are decides shapes, so a card would have to be waited for;
+    found on the host (find_masked) and sent to the card, they cost no waiting."""
+
+    rows: Tensor  # (B, P), masked_first's
+    at: Tensor  # (masked,) which of them are masked, counted through the batch
+    labels: Tensor  # (masked,) the words that stood there
+
+    def to(self, device: str) -> Masked:
+        """On a device."""
+        return Masked(*(t.to(device) for t in self))
+
+
+def find_masked(labels: Tensor, pooled: bool) -> Masked:
+    """labels (B, S) as masked_only needs them; ``pooled``: for a model with a pooler."""
+    rows, labels = masked_first(labels, pooled)
+    return Masked(rows, *places(labels))
+
+
+def places(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Where labels (B, S) are not -100, counted through the batch, and those labels: both (masked,)."""
+    flat = labels.array.reshape(-1)
+    at = (flat != -100).nonzero()[0]
+    return Tensor(at), Tensor(flat[at])
+
+
+def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor | Masked) -> tuple[Tensor, Tensor]:
     """Cross entropy at the positions whose label is not -100, and the logits at those alone.
 
     About one token in seven is masked, and the vocabulary projection is the largest product of a small BERT.
     """
     B, S, H = hidden.shape
-    rows = Tensor((labels.array.reshape(-1) != -100).nonzero()[0])
-    logits = head(minitorch.index_select(hidden.reshape(B * S, H), 0, rows))  # (masked, V)
-    return F.cross_entropy(logits, minitorch.index_select(labels.reshape(-1), 0, rows)), logits
+    at, wanted = (labels.at, labels.labels) if isinstance(labels, Masked) else places(labels)
+    logits = head(minitorch.index_select(hidden.reshape(B * S, H), 0, at))  # (masked, V)
+    return F.cross_entropy(logits, wanted), logits
 
 
 class BertForPreTraining(PreTrained):
@@ -369,10 +440,21 @@ class BertForPreTraining(PreTrained):
         self.initialize()
 
     def forward(
-        self, *inputs: Any, labels: Tensor | None = None, next_sentence_label: Tensor | None = None, **options: Any
+        self,
+        *inputs: Any,
+        labels: Tensor | Masked | None = None,
+        next_sentence_label: Tensor | None = None,
+        masked_only: bool = False,
+        **options: Any,
     ) -> Any:
-        """Loss: masked-LM plus next-sentence cross entropy (label 0: B follows A, 1: B is random), plain sum."""
+        """Loss: masked-LM plus next-sentence cross entropy (label 0: B follows A, 1: B is random), plain sum.
+
+        masked_only: as in BertForMaskedLM.
+        """
         return_dict = options.pop("return_dict", None)
+        if masked_only and labels is not None:
+            labels = labels if isinstance(labels, Masked) else find_masked(labels, pooled=True)
+            options["rows"] = labels.rows
         encoded = self.bert(*inputs, **options)
         relation = self.cls.seq_relationship(encoded.pooler_output)  # (B, 2)
         mlm_loss = nsp_loss = masked_logits = None
@@ -382,7 +464,7 @@ class BertForPreTraining(PreTrained):
             nsp_loss = F.cross_entropy(relation.reshape(-1, 2), next_sentence_label.reshape(-1))
         output = Output(
             loss=None if mlm_loss is None or nsp_loss is None else mlm_loss + nsp_loss,
-            prediction_logits=lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
+            prediction_logits=None if masked_only else lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
             seq_relationship_logits=relation,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -400,16 +482,23 @@ class BertForMaskedLM(PreTrained):
         self.cls = BertOnlyMLMHead(config)
         self.initialize()
 
-    def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
-        """labels (B, S): the word at masked positions, -100 elsewhere."""
+    def forward(self, *inputs: Any, labels: Tensor | Masked | None = None, masked_only: bool = False, **options: Any) -> Any:
+        """labels (B, S): the word at masked positions, -100 elsewhere.
+
+        masked_only: compute the last layer at the masked words alone, for the loss needs no other token of it (all of them are
+        looked at, though, as keys and values). The same loss and gradients for less; there are no logits of the other tokens.
+        """
         return_dict = options.pop("return_dict", None)
+        if masked_only and labels is not None:
+            labels = labels if isinstance(labels, Masked) else find_masked(labels, pooled=False)
+            options["rows"] = labels.rows
         encoded = self.bert(*inputs, **options)
         loss = masked_logits = None
         if labels is not None:
             loss, masked_logits = masked_lm(self.cls.predictions, encoded.last_hidden_state, labels)
         output = Output(
             loss=loss,
-            logits=lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
+            logits=None if masked_only else lambda: self.cls.predictions(encoded.last_hidden_state),  # (B, S, V)
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )

@@ -228,8 +228,9 @@ def losses_with_attention(m: Any) -> np.ndarray:
     merge = autograd.op(lambda x: (m.merge_heads(x), lambda g: m.split_heads(g, x.shape[1])))
     found: dict[str, int] = {}
 
-    def forward(self: Any, x: Any, mask: Any, output_attentions: bool) -> Any:
-        q, k, v = (split(part(x), heads=self.heads) for part in (self.query, self.key, self.value))
+    def forward(self: Any, asking: Any, x: Any, mask: Any, output_attentions: bool) -> Any:
+        parts = (self.query(asking), self.key(x), self.value(x))
+        q, k, v = (split(part, heads=self.heads) for part in parts)
         raw_mask = None if mask is None else mask.array
         if not found:  # the first layer's first call also shows that softmax is the one that attention is made of
             found["softmax"] = 1
@@ -241,7 +242,10 @@ def losses_with_attention(m: Any) -> np.ndarray:
     def norm(x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
         return layer_norm(x, weight, bias, eps=eps)
 
-    with replaced((BertSelfAttention, "forward", forward), (F, "layer_norm", norm)):
+    def add_norm(x: Any, residual: Any, weight: Any, bias: Any, p: float, eps: float, training: bool) -> Any:
+        return layer_norm(residual + F.dropout(x, p, training), weight, bias, eps=eps)
+
+    with replaced((BertSelfAttention, "forward", forward), (F, "layer_norm", norm), (F, "dropout_add_layer_norm", add_norm)):
         return losses()
 
 

@@ -358,7 +358,7 @@ class NearestChoice(Baseline):
     """The choice that shares the most (rare) words with the text."""
 
     def predict(self, examples: list[Any]) -> list[Any]:
-        return similarity([e.text for e in examples], [e.choices for e in examples])
+        return similarity([e.whole for e in examples], [e.choices for e in examples])
 
 
 class ChoiceTfIdf(Baseline):
@@ -370,7 +370,7 @@ class ChoiceTfIdf(Baseline):
     @staticmethod
     def rows(examples: list[Any]) -> list[str]:
         """Text and choice: a choice's words are told from the text's by a mark."""
-        return [" ".join([e.text, *("choice_" + w for w in re.findall(r"\w+", c.lower()))]) for e in examples for c in e.choices]
+        return [" ".join([e.whole, *("choice_" + w for w in re.findall(r"\w+", c.lower()))]) for e in examples for c in e.choices]
 
     def fit(self, examples: list[Any]) -> Baseline:
         from sklearn.feature_extraction.text import TfidfVectorizer

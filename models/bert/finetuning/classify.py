@@ -6,6 +6,9 @@ Read before: tasks.py. Read next: tag.py.
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +24,16 @@ from ...tables import BadInput, listing
 from ..model import BertForSequenceClassification
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
-from .files import Rows, read_rows
+from .files import Rows, plain_name, read_rows
 from .tasks import Feature, Task, cut
 
-TEXT = ("text", "sentence", "sentence1", "premise", "question1", "review", "utterance", "title", "content", "query", "question")
-PAIR = ("text2", "sentence2", "hypothesis", "question2", "pair")
-LABEL = ("label", "labels", "class", "category", "target", "score", "gold_label", "sentiment", "intent", "relation", "similarity")
-LABEL = (*LABEL, "is_duplicate", "topic", "rating", "answer")
+TEXT = (
+    "text sentence sentence1 premise question1 string1 review utterance tweet comment comment_text message document body content"
+)
+TEXT = f"{TEXT} description query question title headline"
+PAIR = "text2 sentence2 hypothesis question2 string2 pair"
+LABEL = "label labels class category target gold_label sentiment intent relation score similarity is_duplicate quality topic"
+LABEL = f"{LABEL} rating stars polarity emotion class_index answer"
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Classify(Task):
         super().__init__(settings)
         self.targets = settings.targets
         self.columns: dict[str, str] = {}
+        self.positions = False  # are several labels written as [0, 1, 1, 0]?
         self.mean, self.scale = 0.0, 1.0  # of numeric targets: the model learns (y - mean) / scale
 
     @property
@@ -61,33 +68,53 @@ class Classify(Task):
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:
         """The rows; the columns that the first file was read by are those of all."""
-        rows = read_rows(path, self.s.encoding)
+        rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
         if not self.columns:
             self.columns = self.find_columns(rows)
-        wanted = [
-            name for name in (self.columns["text"], self.columns["pair"], self.columns["label"] if labelled else "") if name
-        ]
-        for name in wanted:
+            pair = f' and "{self.columns["pair"]}"' if self.columns["pair"] else ""
+            self.notes.append(f'reading the text from "{self.columns["text"]}"{pair}, the label from "{self.columns["label"]}"')
+        wanted = [self.columns["text"], self.columns["pair"], *(self.label_columns(rows) if labelled else ())]
+        for name in filter(None, wanted):
             rows.column(name, (), "", "")
-        return [self.example(rows, i, labelled) for i in range(len(rows.records))]
+        examples = [self.example(rows, i, labelled) for i in range(len(rows.records))]
+        if not labelled or plain_name(self.columns["label"]) != "goldlabel":
+            return examples
+        agreed = [e for e in examples if e.target != "-"]  # SNLI's mark of a pair on which the annotators did not agree
+        if len(agreed) < len(examples):
+            self.notes.append(f"{path}: {len(examples) - len(agreed):,} pairs without a gold label (-) are left out")
+        return agreed
 
     def find_columns(self, rows: Rows) -> dict[str, str]:
         """Which column is which."""
-        asks = "question" in rows.names  # a question and a sentence that may answer it are a pair
-        text = rows.column(self.s.text, ("question", *TEXT) if asks else TEXT, "text", "--text")
-        usual = (*PAIR, "sentence", "context", "passage", "answer") if asks else PAIR
-        second = self.s.pair or next((name for name in usual if name in rows.names and name not in (text, self.s.label)), "")
-        if second:
-            rows.column(second, (), "second text", "--pair")
-        labels = [name for name in LABEL if name not in (text, second)]
-        return {"text": text, "pair": second, "label": rows.column(self.s.label, labels, "label", "--label")}
+        usual = TEXT.split()
+        asks = rows.usual(["question"]) is not None  # a question and a sentence that may answer it are a pair
+        text = rows.column(self.s.text, ["question", *usual] if asks else usual, "text", "--text")
+        second = self.s.pair
+        if not second:
+            pairs = [*PAIR.split(), *(["sentence", "context", "passage", "answer"] if asks else ())]
+            taken = [plain_name(text), plain_name(self.s.label)]
+            second = rows.usual([name for name in pairs if plain_name(name) not in taken]) or ""
+        rows.column(second or text, (), "second text", "--pair")
+        if len(self.label_columns(rows)) > 1:
+            label = self.s.label
+        else:
+            labels = [name for name in LABEL.split() if plain_name(name) not in (plain_name(text), plain_name(second))]
+            label = rows.column(self.s.label, labels, "label", "--label")
+        return {"text": text, "pair": second, "label": label}
+
+    def label_columns(self, rows: Rows) -> list[str]:
+        """The label's column; or those of a table with a column of 0 and 1 a label, asked for as --label NAME,NAME."""
+        asked = self.columns.get("label") or self.s.label
+        return [asked] if asked in rows.names or "," not in asked else [name.strip() for name in asked.split(",")]
 
     def example(self, rows: Rows, i: int, labelled: bool) -> Example:
         """Row i."""
         pair = rows.text(i, self.columns["pair"]) if self.columns["pair"] else None
-        target = rows.records[i].get(self.columns["label"]) if labelled else None
-        if labelled and (target is None or (isinstance(target, str) and not target.strip())) and self.targets != "several":
-            raise BadInput(f'{rows.where(i)}: the label in "{self.columns["label"]}" is empty; leave the row out')
+        target: Any = None
+        if labelled:
+            record, names = rows.records[i], self.label_columns(rows)
+            target = record.get(names[0]) if len(names) == 1 else [name for name in names if is_one(rows, i, name)]
+            target = "" if target is None else target
         return Example(rows.text(i, self.columns["text"]), pair, target, rows.where(i))
 
     def from_text(self, texts: Sequence[str]) -> list[Example]:
@@ -106,7 +133,7 @@ class Classify(Task):
     def learn(self, examples: list[Example]) -> None:
         """What kind of labels there are, which, and how often."""
         if self.targets == "auto":
-            self.targets = kind_of([e.target for e in examples])
+            self.targets = kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
             values = np.array([self.number(e) for e in examples])
             self.mean, self.scale = float(values.mean()), float(values.std())
@@ -116,6 +143,7 @@ class Classify(Task):
             if self.s.class_weights != "none" or self.s.label_smoothing:
                 raise BadInput("--class-weights and --label-smoothing are for classes, the targets here are numbers")
             return
+        self.positions = self.targets == "several" and are_positions([self.listed(e) for e in examples])
         seen: Counter[str] = Counter()
         first: dict[str, str] = {}
         for e in examples:
@@ -123,21 +151,35 @@ class Classify(Task):
                 seen[label] += 1
                 first.setdefault(label, e.where)
         for label, n in seen.items():
-            if n < self.s.min_examples:
-                times = "once" if n == 1 else f"{n} times"
-                raise BadInput(
-                    f"{first[label]}: the label {label!r} occurs {times} in the training examples, too little to learn from; "
-                    f"leave it out, or give --min-examples {n}"
-                )
+            self.refuse_doubtful(label, n, first[label])
         if len(seen) < 2 and self.targets != "several":
             raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; a choice needs two")
         if not seen:
             raise BadInput(f"{examples[0].where}: no training example has any label")
+        if len(seen) < 2:
+            raise BadInput(
+                f"{examples[0].where}: {next(iter(seen))!r} is the only label; make it a class of two, with and without"
+            )
         self.labels = sorted(seen, key=natural)
         self.set_class_weights([seen[label] for label in self.labels])
         if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
             ones = np.array([seen[label] for label in self.labels])
             self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+
+    def refuse_doubtful(self, label: str, n: int, where: str) -> None:
+        """A label that occurs too seldom, or that may be something else."""
+        if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
+            raise BadInput(
+                f"{where}: what is the label {label!r}? Write decimals with a point; for several labels an example: "
+                f"--targets several --separator ,; for a class of that name: --targets classes"
+            )
+        if n < self.s.min_examples:
+            times = "once" if n == 1 else f"{n} times"
+            number = ", or --targets numbers if it is a quantity" if re.fullmatch(r"-?[\d.]+", label) else ""
+            raise BadInput(
+                f"{where}: the label {label!r} occurs {times} in the training examples, too little to learn from; "
+                f"leave it out, or give --min-examples {n}{number}"
+            )
 
     def check(self, examples: list[Example]) -> None:
         """Labels that were never learnt cannot be predicted."""
@@ -155,19 +197,41 @@ class Classify(Task):
         try:
             value = float(e.target)
         except (TypeError, ValueError):
-            raise BadInput(f"{e.where}: the target {e.target!r} is not a number") from None
+            self.refuse_empty(e)
+            hint = "; write decimals with a point" if re.fullmatch(r"-?\d+,\d+", str(e.target)) else ""
+            raise BadInput(f"{e.where}: the target {e.target!r} is not a number{hint}") from None
         if not np.isfinite(value):
             raise BadInput(f"{e.where}: the target {e.target!r} is not a finite number")
         return value
 
+    def refuse_empty(self, e: Example) -> None:
+        """Only of several labels may there be none."""
+        if isinstance(e.target, str) and not e.target.strip():
+            raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
+
     def names(self, e: Example) -> list[str]:
-        """The label, or the labels, as text."""
+        """The labels of an example: one, unless there are several."""
         if self.targets != "several":
             if isinstance(e.target, list | dict):
                 raise BadInput(f"{e.where}: the label is {e.target!r}; for several labels an example: --targets several")
-            return [str(e.target).strip()]
-        parts = e.target if isinstance(e.target, list) else str(e.target or "").split(self.s.separator)
-        return list(dict.fromkeys(label for label in (str(part).strip() for part in parts) if label))
+            self.refuse_empty(e)
+            return [as_name(e.target)]
+        parts = self.listed(e)
+        if self.positions:
+            return [str(i) for i, part in enumerate(parts) if part not in (0, "0")]
+        return list(dict.fromkeys(label for label in map(as_name, parts) if label))
+
+    def listed(self, e: Example) -> list[Any]:
+        """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
+        if isinstance(e.target, list):
+            return e.target
+        text = as_name(e.target)
+        if text[:1] != "[" or text[-1:] != "]":
+            return text.split(self.s.separator) if self.s.separator else [text]
+        try:
+            return list(ast.literal_eval(text))
+        except (ValueError, SyntaxError, TypeError, RecursionError):
+            raise BadInput(f"{e.where}: the label {text[:40]!r} is not a list as Python or JSON write it") from None
 
     def facts(self) -> dict[str, Any]:
         return {"labels": self.labels, "targets": self.targets, "columns": self.columns}
@@ -260,15 +324,39 @@ class Classify(Task):
         return baselines.for_classify(self)
 
 
-def kind_of(targets: list[Any]) -> str:
-    """Lists are several labels, numbers with a fraction are numbers, all else is a class."""
-    if any(isinstance(t, list) for t in targets):
+def kind_of(targets: list[Any], separator: str) -> str:
+    """Lists and what holds the separator are several labels, numbers with a fraction are numbers, all else is a class."""
+    given = [t for t in targets if t != ""]
+    texts = [t.strip() for t in given if isinstance(t, str)]
+    if any(isinstance(t, list) for t in given) or (separator and any(separator in t for t in texts)):
         return "several"
-    try:
-        values = [float(t) for t in targets if not isinstance(t, bool)]
-    except (TypeError, ValueError):
-        return "classes"
-    return "numbers" if any(v != int(v) for v in values if np.isfinite(v)) else "classes"
+    if texts and all(t[:1] == "[" and t[-1:] == "]" for t in texts):
+        return "several"
+    values = []
+    for t in given:
+        with contextlib.suppress(TypeError, ValueError):  # a name; or a slip among numbers
+            values += [] if isinstance(t, bool) else [float(t)]
+    fraction = any(v != int(v) for v in values if np.isfinite(v))
+    return "numbers" if fraction and len(values) > 0.8 * len(given) else "classes"
+
+
+def are_positions(rows: list[list[Any]]) -> bool:
+    """Is it [0, 1, 1, 0], a 1 at the place of each label? All of one length, of 0 and 1 alone, and some repeat one."""
+    alike = len({len(row) for row in rows}) == 1 and all(x in (0, 1) for row in rows for x in row)
+    return alike and any(len(set(row)) < len(row) for row in rows)
+
+
+def is_one(rows: Rows, i: int, name: str) -> bool:
+    """A cell of 0 or 1."""
+    cell = str(rows.records[i].get(name)).strip().casefold()
+    if cell not in ("0", "1", "0.0", "1.0", "false", "true"):
+        raise BadInput(f'{rows.where(i)}: "{name}" must be 0 or 1, as a label that an example has or has not, not {cell!r}')
+    return cell in ("1", "1.0", "true")
+
+
+def as_name(label: Any) -> str:
+    """A label as text; the 1.0 of a JSON file is the 1 of another."""
+    return str(int(label) if isinstance(label, float) and label.is_integer() else label).strip()
 
 
 def natural(label: str) -> tuple[int, float, str]:

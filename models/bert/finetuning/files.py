@@ -6,12 +6,18 @@ Read before: models/tables.py. Read next: tasks.py.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...tables import BadInput, Table, count, listing, read_table, read_text
+from ...tables import BadInput, Table, count, listing, parse_table, read_text
+
+JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
+DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
+WORD_HEADS = ("word", "words", "token", "tokens", "form")  # a first line of these two is a header
+TAG_HEADS = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "pos", "upos")
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,23 @@ class Rows:
         return f"{self.path}:{self.lines[i]}"
 
     def column(self, asked: str | None, usual: Sequence[str], meaning: str, flag: str) -> str:
-        """The column that was asked for, or else the first of the usual names that is there."""
+        """The column that was asked for, or else the first of the usual names that is there, however it is written."""
         if asked:
             Table(self.path, self.names, [], []).index(asked)  # an error that suggests the nearest name
             return asked
-        for name in usual:
-            if name in self.names:
-                return name
-        names = f"its columns are: {listing(self.names)}"
-        raise BadInput(f"{self.path}:1: which column holds the {meaning}? Say so with {flag} NAME; {names}")
+        found = self.usual(usual)
+        if found is None:
+            names = f"its columns are: {listing(name[:40] for name in self.names)}"
+            line = (
+                "" if self.path.endswith(JSON) else "; if that line is no header, name the columns with --columns NAME,NAME,..."
+            )
+            raise BadInput(f"{self.path}:1: which column holds the {meaning}? Say so with {flag} NAME; {names}{line}")
+        return found
+
+    def usual(self, names: Sequence[str]) -> str | None:
+        """The first of the names that is a column; case, spaces and signs do not matter ("#1 String" is string1)."""
+        there = {plain_name(name): name for name in reversed(self.names)}
+        return next((there[name] for name in map(plain_name, names) if name in there), None)
 
     def text(self, i: int, name: str) -> str:
         """A cell that must hold text."""
@@ -48,52 +62,110 @@ class Rows:
         return value.strip()
 
 
-def read_rows(path: str, encoding: str = "utf-8") -> Rows:
-    """The rows of a .jsonl file, or of a table whose first line names the columns (TSV, CSV: the delimiter is found)."""
+def plain_name(name: str) -> str:
+    """A column's name without case, spaces and signs; a number goes to its end."""
+    bare = re.sub(r"[\W_]+", "", name).casefold()
+    return re.sub(r"^(\d+)(.+)", r"\2\1", bare)
+
+
+def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: str = "") -> Rows:
+    """The rows of a .jsonl file (or a list in a .json file), or of a table: TSV, CSV, the delimiter is found if not given.
+
+    The first line of a table names the columns, unless ``columns`` does, with commas between the names.
+    """
     text = read_text(Path(path), encoding)
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
-    if Path(path).suffix.lower() in (".jsonl", ".json", ".ndjson"):
-        return read_jsonl(path, text)
-    rows = plain_table(path, text)
+    if path.lower().endswith(JSON) or re.match(r"\s*[\[{]+\s*\"", text):
+        return read_json(path, text)
+    names = [name.strip() for name in columns.split(",")] if columns else None
+    between = DELIMITERS.get(delimiter, delimiter)
+    if between == " ":
+        return spaced_table(path, text, names)
+    rows = plain_table(path, text, names) if between in ("", "\t") else None
     if rows is None:
-        table = read_table(path, "\t" if "\t" in text.split("\n", 1)[0] else None, encoding)
+        between = between or ("\t" if "\t" in text.split("\n", 1)[0] else "")
+        table = parse_table(path, text, between or None, names)
         rows = Rows(path, table.names, [dict(zip(table.names, row, strict=True)) for row in table.rows], table.lines)
     return rows
 
 
-def read_jsonl(path: str, text: str) -> Rows:
-    """One JSON object a line."""
+def read_json(path: str, text: str) -> Rows:
+    """One JSON object a line; or all of them in one list."""
     records, lines = [], []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "it nests too deeply")
-            raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object a line") from None
+    for number, record in list_items(path, text) if text.lstrip().startswith("[") else line_items(path, text):
         if not isinstance(record, dict):
-            raise BadInput(f"{path}:{number}: a {type(record).__name__} and not an object {{...}}; a line is one example")
+            raise BadInput(f"{path}:{number}: {str(record)[:30]!r} is not an object {{...}}, which each example must be")
         records.append(record)
         lines.append(number)
+    if not records:
+        raise BadInput(f"{path}:1: the list is empty")
     return Rows(path, list(dict.fromkeys(name for record in records for name in record)), records, lines)
 
 
-def plain_table(path: str, text: str) -> Rows | None:
+def line_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
+    """(line, value) of every line that is not blank."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", str(error))
+                raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object a line") from None
+
+
+def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
+    """(line on which it begins, value) of every item of a JSON list."""
+    decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
+    try:
+        json.loads(text)  # commas and brackets are right, or it says where not
+    except (ValueError, RecursionError) as error:
+        line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
+        raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
+    at, line = space.match(text, text.index("[") + 1).end(), 1  # type: ignore[union-attr]
+    counted = 0
+    while text[at] != "]":
+        line, counted = line + text.count("\n", counted, at), at
+        value, end = decoder.raw_decode(text, at)
+        yield line, value
+        at = space.match(text, end).end()  # type: ignore[union-attr]
+
+
+def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
+    """ "label the text", the last column being all that is left of the line; it needs names."""
+    if not names:
+        raise BadInput("--delimiter space needs --columns NAME,NAME: the last column is the rest of the line")
+    records, lines = [], []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            cells = line.strip().split(None, len(names) - 1)
+            if len(cells) != len(names):
+                raise BadInput(
+                    f"{path}:{number}: {count(len(cells), 'field')}, but --columns names {count(len(names), 'column')}"
+                )
+            records.append(dict(zip(names, cells, strict=True)))
+            lines.append(number)
+    return Rows(path, names, records, lines)
+
+
+def plain_table(path: str, text: str, names: list[str] | None = None) -> Rows | None:
     """A TSV in which quotes mean nothing, as GLUE's: every line has as many tabs as the header. Otherwise None.
+
+    Or a header of one word and a text a line, commas and all.
 
     Where a whole cell is a well-formed quoted string the quotes are taken off, as a CSV reader would.
     """
     lines = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    names = [name.strip() for name in lines[0][1].split("\t")]
-    if len(names) < 2 or len(lines) < 2 or len(set(names)) < len(names) or not all(names):
+    heads = names or [unquoted(name.strip()) for name in lines[0][1].split("\t")]
+    lines = lines if names else lines[1:]
+    alone = len(heads) == 1 and not re.search(r'[,;|"]', heads[0]) and not re.search(r'^\s*"', text, re.MULTILINE)
+    if (len(heads) < 2 and not alone) or not lines or len(set(heads)) < len(heads) or not all(heads):
         return None
-    cells = [line.split("\t") for _, line in lines[1:]]
-    if any(len(row) != len(names) for row in cells):
+    cells = [line.split("\t") for _, line in lines]
+    if any(len(row) != len(heads) for row in cells):
         return None
-    records = [{name: unquoted(cell.strip()) for name, cell in zip(names, row, strict=True)} for row in cells]
-    return Rows(path, [unquoted(name) for name in names], records, [i for i, _ in lines[1:]])
+    records = [{name: unquoted(cell.strip()) for name, cell in zip(heads, row, strict=True)} for row in cells]
+    return Rows(path, heads, records, [i for i, _ in lines])
 
 
 def unquoted(cell: str) -> str:
@@ -115,28 +187,37 @@ class Sentence:
     where: list[str]
 
 
-def read_conll(path: str, encoding: str = "utf-8", word_column: int = 1, tag_column: int = -1) -> list[Sentence]:
+def read_conll(
+    path: str, encoding: str = "utf-8", word_column: int = 1, tag_column: int = -1, labelled: bool = True
+) -> list[Sentence]:
     """Sentences of a CoNLL file: a word a line, a blank line between sentences, columns between tabs or spaces.
 
-    Columns count from 1, from the last with -1. Comments (# ...) and -DOCSTART- lines are left out.
+    Columns count from 1, from the last with -1. Comments (# ...), -DOCSTART- lines, a header (word, tag) and the lines of
+    CoNLL-U that are no words (1-2, 1.1) are left out. Without labels the tags are "".
     """
     text = read_text(Path(path), encoding)
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
+    if text.lstrip()[0] in "[{":
+        raise BadInput(f"{path}:1: this is JSON; tag reads CoNLL: a word and its tag a line, a blank line between sentences")
     sentences: list[Sentence] = []
     current = Sentence([], [], [])
-    for number, fields in [*conll_lines(path, text), (0, [])]:
+    for number, fields in [*conll_lines(path, text, tag_column, labelled), (0, [])]:
         if not fields and current.words:
             sentences.append(current)
             current = Sentence([], [], [])
         if not fields:
             continue
-        for column in (word_column, tag_column):
+        for column in (word_column, tag_column) if labelled else (word_column,):
             if not 1 <= abs(column) <= len(fields):
                 raise BadInput(f"{path}:{number}: there is no column {column}, the line has {count(len(fields), 'column')}")
-        word, tag = (fields[c - 1 if c > 0 else c].strip() for c in (word_column, tag_column))
-        if not word or not tag:
+        word = fields[word_column - (word_column > 0)].strip()
+        tag = fields[tag_column - (tag_column > 0)].strip() if len(fields) >= abs(tag_column) else ""
+        if not word or (labelled and not tag):
             raise BadInput(f"{path}:{number}: the {'tag' if word else 'word'} is empty")
+        if not sentences and not current.words and word.casefold() in WORD_HEADS and tag.casefold() in TAG_HEADS:
+            continue  # a header
+        tag = tag if labelled else ""
         for items, item in ((current.words, word), (current.tags, tag), (current.where, f"{path}:{number}")):
             items.append(item)
     if not sentences:
@@ -144,21 +225,26 @@ def read_conll(path: str, encoding: str = "utf-8", word_column: int = 1, tag_col
     return sentences
 
 
-def conll_lines(path: str, text: str) -> Iterator[tuple[int, list[str]]]:
+def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields), no fields for a blank line; all lines must have as many fields as the first."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
-    between = "\t" if any("\t" in line for line in lines) else None
-    width = 0
-    for number, line in enumerate(lines, 1):
-        fields = line.split(between) if line.strip() else []
-        if fields and fields[0] == "-DOCSTART-":
-            fields = []
-        if line.startswith("#") and len(fields) != width and (width or len(fields) == 1 or (not between and len(fields) > 2)):
-            continue  # a comment; a word "#" has its tag beside it
-        if fields and width == 0:
-            width = len(fields)
-            if width < 2:
-                raise BadInput(f"{path}:{number}: a line is a word and its tag, with a tab or a space between them")
+    between = "\t" if any("\t" in line for line in lines if not line.startswith("#")) else None
+    rows = [line.split(between) if line.strip() else [] for line in lines]
+    rows = [[] if row and row[0] == "-DOCSTART-" else row for row in rows]
+    words = [row for row in rows if row and not row[0].startswith("#")] or [row for row in rows if row]
+    width = len(words[0]) if words else 0
+    at = tag_column - (tag_column > 0)
+    tags = {row[at] for row in words if len(row) >= abs(tag_column)}
+    for number, fields in enumerate(rows, 1):
+        if fields and fields[0].startswith("#"):
+            # a comment; but a word "#" has as many columns as the others, and a tag that others have too
+            alike = len(fields) == width and (fields[0] != "#" or not labelled or width < abs(tag_column) or fields[at] in tags)
+            if not alike:
+                continue
+        if width == 10 and fields and re.fullmatch(r"\d+[-.]\d+", fields[0]):
+            continue
+        if fields and width < 2 and labelled:
+            raise BadInput(f"{path}:{number}: a line is a word and its tag, with a tab or a space between them")
         if fields and len(fields) != width:
             raise BadInput(f"{path}:{number}: {count(len(fields), 'column')}, the lines before it have {width}")
         yield number, fields

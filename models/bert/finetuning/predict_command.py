@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from minitorch.files import write_text
@@ -15,7 +16,12 @@ from .run import Predictor
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.add_argument("text", nargs="*", help="texts; the two of a pair with a tab between them")
+    parser.add_argument(
+        "text",
+        nargs="*",
+        help="texts, or - for the lines of standard input; with a tab between the two of a pair, "
+        "a question and its context, a text and its choices",
+    )
     parser.add_argument("--file", help="examples in the format the model was trained on; labels need not be there")
     parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object an example to this file")
@@ -29,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
     try:
         predictor = Predictor(args.model, usable_device(args.device))
-        records = predictor.file(args.file) if args.file else predictor(args.text)
+        texts = [line.rstrip("\r\n") for line in sys.stdin if line.strip()] if args.text == ["-"] else args.text
+        records = predictor.file(args.file) if args.file else predictor(texts)
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     lines = [json.dumps(record, ensure_ascii=False) for record in records]

@@ -9,6 +9,7 @@ Read before: tasks.py. Read next: choice.py.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from ...tables import BadInput, read_text
 from ..model import BertForQuestionAnswering
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
+from .files import line_items
 from .tasks import Feature, Task
 
 
@@ -60,11 +62,24 @@ class Answer(Task):
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            line, reason = getattr(error, "lineno", 1), getattr(error, "msg", "it nests too deeply")
-            raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
+            line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
+            if line > 1 and reason == "Extra data":
+                content = [record for _, record in line_items(path, text)]  # an object a line
+            else:
+                raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
         questions = list(parse(path, text, content, labelled))
         if not questions:
             raise BadInput(f"{path}:1: the file holds no question")
+        return questions
+
+    def from_text(self, texts: Sequence[str]) -> list[Question]:
+        """The question, a tab, the context."""
+        questions = []
+        for i, text in enumerate(texts, 1):
+            question, tab, context = text.partition("\t")
+            if not tab:
+                raise BadInput(f"text {i}: give the question, a tab and the text that holds the answer; or --file")
+            questions.append(Question(f"{i}", question, context, [], f"text {i}"))
         return questions
 
     def learn(self, examples: list[Question]) -> None:
@@ -108,6 +123,8 @@ class Answer(Task):
             starts = window_starts(len(ids), room, min(self.s.stride, room))
             owner = [best_window(t, starts, len(ids), room) for t in range(len(ids))]
             span = token_span(offsets, *q.answers[0]) if q.answers else None
+            if q.answers and span is None:
+                raise BadInput(f"{q.where}: the tokenizer leaves out all characters of the answer {q.answers[0][0]!r}")
             for start in starts:
                 part = slice(start, start + room)
                 n = len(ids[part])
@@ -132,8 +149,9 @@ class Answer(Task):
         output = model(**batch)
         if not self.s.label_smoothing:
             return output.loss, output
+        mask = batch.get("attention_mask", minitorch.ones_like(batch["input_ids"]))  # not sent where it hides nothing
         terms = [
-            smoothed(logits, batch[f"{name}_positions"], batch["attention_mask"], self.s.label_smoothing)
+            smoothed(logits, batch[f"{name}_positions"], mask, self.s.label_smoothing)
             for name, logits in (("start", output.start_logits), ("end", output.end_logits))
         ]
         return (terms[0] + terms[1]) / 2, output
@@ -202,33 +220,73 @@ class Answer(Task):
         return baselines.for_qa(self)
 
 
+SHAPE = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}"
+
+
 def parse(path: str, text: str, content: Any, labelled: bool) -> Iterator[Question]:
-    """The questions of a SQuAD file's content; errors name the question and its line."""
+    """The questions of a SQuAD file's content; errors name the question and its line.
 
-    def line(key: Any) -> int:
-        place = text.find(json.dumps(str(key), ensure_ascii=False))
-        place = place if place >= 0 else text.find(json.dumps(str(key)))
-        return text.count("\n", 0, max(place, 0)) + 1
+    Also of a flat list, as Hugging Face's datasets have it: {id, context, question, answers: {text: [], answer_start: []}}.
+    """
 
+    line = LineFinder(text)
     try:
-        for article in content["data"]:
-            for paragraph in article["paragraphs"]:
-                context = paragraph["context"]
-                for qa in paragraph["qas"]:
-                    where = f"{path}:{line(qa['id'])}: question {qa['id']}"
-                    given = [] if qa.get("is_impossible") or not labelled else qa["answers"]
-                    answers = [(str(a["text"]), int(a["answer_start"])) for a in given]
-                    if not str(qa["question"]).strip() or not context.strip():
-                        raise BadInput(f"{where}: the {'context' if str(qa['question']).strip() else 'question'} is empty")
-                    if labelled and not answers and not qa.get("is_impossible"):
-                        raise BadInput(f"{where}: has no answer; mark it with is_impossible if it has none")
-                    for answer, start in answers:
-                        check_answer(where, context, answer, start)
-                    yield Question(str(qa["id"]), str(qa["question"]), context, answers, where)
+        for context, qa, flat in records(content):
+            where = f"{path}:{line(qa['id'])}: question {qa['id']}"
+            question = qa["question"]
+            for name, value in (("question", question), ("context", context)):
+                if not isinstance(value, str):
+                    raise BadInput(f"{where}: the {name} must be a text, not {value!r}")
+                if not value.strip():
+                    raise BadInput(f"{where}: the {name} is empty")
+            answers = [] if qa.get("is_impossible") or not labelled else answers_of(where, qa)
+            if labelled and not answers and not qa.get("is_impossible") and not flat:
+                raise BadInput(f"{where}: has no answer; mark it with is_impossible if it has none")
+            for answer, start in answers:
+                check_answer(where, context, answer, start)
+            yield Question(str(qa["id"]), question, context, answers, where)
     except (KeyError, TypeError, AttributeError) as error:
         missing = f"there is no {error}" if isinstance(error, KeyError) else "it nests otherwise"
-        shape = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}"
-        raise BadInput(f"{path}:1: not a SQuAD file ({missing}); it must be {shape}") from None
+        raise BadInput(f"{path}:1: not a SQuAD file ({missing}); it must be {SHAPE}") from None
+
+
+class LineFinder:
+    """The line on which a question's id stands. Ids come in the file's order: each is looked for after the one before."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.place, self.line = text, 0, 1
+
+    def __call__(self, key: Any) -> int:
+        found = (self.text.find(json.dumps(key, ensure_ascii=plain), self.place) for plain in (False, True))
+        place = next((p for p in found if p >= 0), self.place)
+        self.line += self.text.count("\n", self.place, place)
+        self.place = place
+        return self.line
+
+
+def records(content: Any) -> Iterator[tuple[Any, Any, bool]]:
+    """(context, question, is it of a flat list?)"""
+    for article in content["data"] if isinstance(content, dict) else content:
+        if "paragraphs" not in article and "context" in article:
+            yield article["context"], article, True
+            continue
+        for paragraph in article["paragraphs"]:
+            context = paragraph["context"]
+            for qa in paragraph["qas"]:
+                yield context, qa, False
+
+
+def answers_of(where: str, qa: Any) -> list[tuple[str, int]]:
+    """(text, first character) of each answer."""
+    given = qa["answers"]
+    pairs = zip(given["text"], given["answer_start"], strict=True) if isinstance(given, dict) else None
+    answers = list(pairs) if pairs else [(a["text"], a["answer_start"]) for a in given]
+    for text, start in answers:
+        if not isinstance(text, str):
+            raise BadInput(f"{where}: an answer must be a text, not {text!r}")
+        if not isinstance(start, int | float | str) or not re.fullmatch(r"-?\d+(\.0)?", str(start)):
+            raise BadInput(f"{where}: answer_start must be the number of the answer's first character, not {start!r}")
+    return [(text, int(float(start))) for text, start in answers]
 
 
 def check_answer(where: str, context: str, answer: str, start: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from minitorch.parallel import one_blas_thread
 
 from ...tables import count
 from ..model import BertModel
+from ..training import clocks
 from ..use import embed, load
 from .baselines import Fused, Linear, linear_models
 from .run import Run, Trainer, random_model
@@ -44,20 +45,11 @@ SHORT = 34  # characters of a label in a table
 def finish(run: Run) -> dict[str, Any]:
     """Judge the model and its alternatives; write report.txt, .json, .png and predictions.jsonl."""
     name, examples = run.judged
-    predictions, scores, seconds = run.trainer.report_on(examples)
+    predictions, scores, answering = run.trainer.report_on(examples)
     lines = (json.dumps(run.task.shown(e, p), ensure_ascii=False) for e, p in zip(examples, predictions, strict=True))
     write_text(run.folder / "predictions.jsonl", "\n".join(lines) + "\n")
     metric = run.trainer.metric
-    rows = [
-        row_of(
-            "this BERT, fine-tuned",
-            scores,
-            run.trainer.seconds,
-            run.model.num_parameters(),
-            run.model.num_parameters() * 4,
-            seconds,
-        )
-    ]
+    rows = [row_of("this BERT, fine-tuned", scores, *cost_of(run.trainer, answering, len(examples)))]
     rows += alternatives(run, examples)
     run.report = {
         "task": run.task.name,
@@ -79,11 +71,18 @@ def finish(run: Run) -> dict[str, Any]:
     return run.report
 
 
-def row_of(name: str, scores: dict[str, Any], train: float, parameters: int, size: int, predict: float) -> dict[str, Any]:
-    """One line of the comparison."""
+def row_of(name: str, scores: dict[str, Any], training: Any, answering: Any, parameters: int, size: int) -> dict[str, Any]:
+    """One line of the comparison; training, and answering an example, in (seconds, processor seconds)."""
     plain = {key: scores[key] for key in HEADLINES if isinstance(scores.get(key), float)}
-    cost = {"train_seconds": train, "parameters": int(parameters), "bytes": int(size), "ms_per_example": 1000 * predict}
-    return {"name": name, **plain, **cost}
+    cost = {"train_seconds": float(training[0]), "train_processor_seconds": float(training[1])}
+    cost |= {"ms_per_example": 1000 * float(answering[0]), "processor_ms_per_example": 1000 * float(answering[1])}
+    return {"name": name, **plain, **cost, "parameters": int(parameters), "bytes": int(size)}
+
+
+def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, int]:
+    """What a BERT cost to train, an example costs, its numbers and its bytes."""
+    parameters = trainer.model.num_parameters()
+    return (trainer.seconds, trainer.processor_seconds), answering / n, parameters, 4 * parameters
 
 
 def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
@@ -97,12 +96,12 @@ def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
         makers |= fused(run)
     for name, make in makers.items():
         with one_blas_thread():  # their tables are sparse: more threads only wait for each other
-            started = time.perf_counter()
+            started = clocks()
             baseline = make().fit(train)
-            fitted = time.perf_counter()
+            fitted = clocks()
             predictions = baseline.predict(examples)
-            done = time.perf_counter()
-        cost = (fitted - started, baseline.parameters, baseline.size, (done - fitted) / len(examples))
+            done = clocks()
+        cost = (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
         rows.append(row_of(name, task.score(examples, predictions), *cost))
     if run.s.compare == "all":
         rows.append(from_scratch(run, examples))
@@ -115,9 +114,8 @@ def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
     trainer = Trainer(run.s, run.task, run.tokenizer, model, run.data.train, run.data.dev)
     trainer.train("the same from random weights")
     model.load_state_dict(trainer.weights)
-    _, scores, seconds = trainer.report_on(examples)
-    n = model.num_parameters()
-    return row_of("the same BERT from random weights", scores, trainer.seconds, n, 4 * n, seconds)
+    _, scores, answering = trainer.report_on(examples)
+    return row_of("the same BERT from random weights", scores, *cost_of(trainer, answering, len(examples)))
 
 
 def fused(run: Run) -> dict[str, Callable[[], Any]]:
@@ -127,7 +125,9 @@ def fused(run: Run) -> dict[str, Callable[[], Any]]:
     any it will give later, and the linear model would trust them too much.
     """
     task: Any = run.task
-    tokenizer, model = load(run.s.model, BertModel, run.s.device, add_pooling_layer=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about heads that the checkpoint has
+        tokenizer, model = load(run.s.model, BertModel, run.s.device, add_pooling_layer=False)
 
     def vectors(examples: list[Any]) -> Any:
         parts = []
@@ -201,15 +201,16 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
     sign = -1 if metric in ("loss", "rmse", "mae") else 1
-    best = max(rows, key=lambda row: sign * row[metric])
+    best = max(sign * row[metric] for row in rows)
     width = max(len(row["name"]) for row in rows) + 2
-    lines = [f"{'':{width}}{metric:>12}{second or '':>12}{'trained in':>12}{'parameters':>13}{'size':>10}{'an example':>12}"]
+    heads = ("trained in", "processor", "parameters", "size", "an example", "processor")
+    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
     for row in rows:
-        other = f"{row[second]:12.4f}" if second else " " * 12
-        cost = (
-            f"{row['train_seconds']:10.1f} s{row['parameters']:13,}{size_text(row['bytes']):>10}{row['ms_per_example']:9.2f} ms"
-        )
-        lines.append(f"{row['name']:{width}}{row[metric]:12.4f}{other}{cost}{'  <- best' if row is best else ''}")
+        quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)
+        cost = "".join(f"{row[key]:10.1f} s" for key in ("train_seconds", "train_processor_seconds"))
+        cost += f"{row['parameters']:12,}{size_text(row['bytes']):>12}"
+        cost += "".join(f"{row[key]:9.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
+        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if sign * row[metric] == best else ''}")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 import re
-import time
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import minitorch
-from minitorch import Tensor, nn, optim
+from minitorch import Tensor, optim
 from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
@@ -35,8 +35,9 @@ from minitorch.parallel import Workers
 from ...tables import BadInput, count
 from ..checkpoint import locate
 from ..config import BertConfig
+from ..precision import Precision
 from ..tokenizer import Tokenizer
-from ..training import between_steps, decay_groups, progress
+from ..training import Glance, between_steps, clocks, decay_groups, progress, to_device
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -45,6 +46,7 @@ from .tasks import Batches, Feature, Settings, Task
 
 STATE = "training.safetensors"
 FACTS = "finetune.json"
+REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
 
 
@@ -144,7 +146,9 @@ class Trainer:
 
     def __init__(self, s: Settings, task: Task, tokenizer: Tokenizer, model: Any, train: Sequence[Any], dev: Sequence[Any]):
         self.s, self.task, self.tokenizer, self.model = s, task, tokenizer, model
+        started = clocks()
         self.features = task.features(list(train), tokenizer)
+        self.seconds, self.processor_seconds = clocks() - started  # of training, evaluations included
         self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
         self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
         self.steps = s.epochs * self.batches.count
@@ -152,8 +156,8 @@ class Trainer:
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
         self.step = 0
-        self.seconds = 0.0  # of training, evaluations included
-        self.recent: list[float] = []  # losses since the last evaluation
+        self.precision = Precision(s.precision, s.device)
+        self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
         self.stale = 0  # evaluations since the best one
@@ -177,59 +181,75 @@ class Trainer:
         bar = progress(self.steps, self.step)
         bar.set_description_str(label)
         order: tuple[int, Any] = (-1, None)
+        glance = Glance(s.device)
         self.model.train()
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
             while self.step < self.steps and not self.is_stale:
-                started = time.perf_counter()
+                started = clocks()
                 epoch, position = divmod(self.step, self.batches.count)
                 order = order if order[0] == epoch else (epoch, self.batches.epoch(epoch))
                 self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
                 self.step += 1
                 evaluated = self.step % every == 0 or self.step == self.steps
+                saved = evaluated or interrupt.is_set() or self.step % s.save_every == 0
+                looked = glance.due(saved)
+                if looked:
+                    self.read()
                 if evaluated:
                     self.evaluate(workers)
-                self.seconds += time.perf_counter() - started
-                shown = f"loss {np.mean(self.recent[-50:]):.3f}" if self.recent else f"loss {self.metrics[-1]['loss']:.3f}"
-                best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
-                bar.set_postfix_str(shown + best, refresh=False)
+                self.count_cost(clocks() - started)
+                if looked:
+                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
+                    bar.set_postfix_str(shown + best, refresh=False)
                 bar.update()
-                if evaluated or interrupt.is_set() or self.step % s.save_every == 0:
+                if saved:
                     self.on_state()
                 if interrupt.is_set():
                     raise KeyboardInterrupt
+
+    def count_cost(self, spent: Any) -> None:
+        """Add (seconds, processor seconds)."""
+        self.seconds += float(spent[0])
+        self.processor_seconds += float(spent[1])
 
     @property
     def is_stale(self) -> bool:
         """Has it been long enough without anything better?"""
         return bool(self.s.patience) and self.stale >= self.s.patience
 
-    def one_step(self, features: Sequence[Feature], workers: Workers) -> float:
-        """Forward and backward over the micro-batches, clip, update; the loss of the whole batch."""
+    def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
+        """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
         s = self.s
         pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
-        micro = [self.on_device([features[i] for i in piece]) for piece in pieces]
-        total = sum(self.task.weight(batch) for batch in micro)
+        micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
+        weights = [self.task.weight(batch) for batch in micro]
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer.zero_grad()
 
-        def part(batch: dict[str, Tensor]) -> tuple[Tensor, None]:
-            loss, _ = self.task.loss(self.model, batch)
-            return loss * (self.task.weight(batch) / total), None
+        def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
+            with self.precision.block():
+                loss, _ = self.task.loss(self.model, to_device(batch, self.model, s.device))
+                loss = loss * (weight / sum(weights))
+            return self.precision.scaler.scale(loss), loss.detach()
 
-        results = workers.backward(parameters, [lambda b=b: part(b) for b in micro], seed=(s.seed, self.step))
-        nn.utils.clip_grad_norm_(parameters, s.clip)
-        self.optimizer.step()
+        parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
+        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
+        self.precision.update(self.optimizer, parameters, s.clip)
         self.schedule.step()
-        loss = math.fsum(value for value, _ in results)
-        if not math.isfinite(loss):
-            raise BadInput(
-                f"the loss became {loss} at step {self.step}: the rate {s.lr} is too high here; try --lr {s.lr / 3:.1g}"
-            )
-        return loss
+        return [loss for _, loss in results]
 
-    def on_device(self, features: Sequence[Feature]) -> dict[str, Tensor]:
-        """The batch of some features, where the model is."""
-        return {name: value.to(self.s.device) for name, value in self.task.batch(features, self.tokenizer).items()}
+    def read(self) -> None:
+        """The losses that a card may still have been computing, as numbers; an error if one of them is none."""
+        first = self.step - len(self.recent)
+        for i, parts in enumerate(self.recent):
+            if not isinstance(parts, float):
+                loss = self.recent[i] = math.fsum(part.item() for part in parts)
+                if not math.isfinite(loss):
+                    lr = self.s.lr
+                    raise BadInput(
+                        f"the loss became {loss} at step {first + i}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
+                    )
 
     # ---- evaluation
 
@@ -242,9 +262,10 @@ class Trainer:
 
         def one(chosen: Any) -> tuple[float, float]:
             some = [features[i] for i in chosen]
-            with minitorch.no_grad():
-                batch = self.on_device(some)
-                loss, output = self.task.loss(self.model, batch) if labelled else (None, self.model(**batch))
+            batch = self.task.batch(some, self.tokenizer)
+            with minitorch.no_grad(), self.precision.block():
+                sent = to_device(batch, self.model, self.s.device)
+                loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
                 rows[i] = row
             weight = self.task.weight(batch) if loss is not None else 0.0
@@ -285,15 +306,15 @@ class Trainer:
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
 
-    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], float]:
-        """Predictions, scores and seconds an example, from text to answer."""
-        started = time.perf_counter()
+    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+        """Predictions, scores, and what answering cost, from text to answer: (seconds, processor seconds)."""
+        started = clocks()
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.s.workers) as workers:
             rows, loss = self.answer(features, workers)
         predictions = self.task.predictions(examples, features, rows)
-        seconds = (time.perf_counter() - started) / len(examples)
-        return predictions, {**self.task.score(examples, predictions), "loss": loss}, seconds
+        spent = clocks() - started
+        return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
 
 
 def groups_of(features: Sequence[Feature]) -> list[int] | None:
@@ -316,6 +337,8 @@ class Run:
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
+        for note in self.task.notes:
+            say(note)
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
@@ -323,10 +346,10 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
+        make_folder(self.folder, settings.model)
 
     def save_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
         try:
@@ -346,15 +369,15 @@ class Run:
 
     def save_state(self) -> None:
         """Everything that the next step depends on, in one file: whole or not there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
-            **{name: getattr(t, name) for name in ("step", "seconds", "recent", "metrics", "best", "stale")},
+            **{name: getattr(t, name) for name in REACHED},
             "model": dict(self.model.state_dict()),
             "optimizer": t.optimizer.state_dict(),
             "schedule": t.schedule.state_dict(),
+            "scaler": t.precision.scaler.state_dict(),
             "rng": minitorch.get_rng_state(),
         }
         minitorch.save(state, self.folder / STATE)
@@ -370,7 +393,8 @@ class Run:
         t = self.trainer
         t.optimizer.load_state_dict(state["optimizer"])
         t.schedule.load_state_dict(state["schedule"])
-        for name in ("step", "seconds", "recent", "metrics", "best", "stale"):
+        t.precision.scaler.load_state_dict(state["scaler"])
+        for name in REACHED:
             setattr(t, name, state[name])
         minitorch.set_rng_state(state["rng"])
 
@@ -385,23 +409,22 @@ class Run:
         return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
 
 
+def make_folder(folder: Path, model: str) -> None:
+    """The run's folder; what makes it unfit to write to is said before anything is trained."""
+    if folder.resolve() == Path(model).resolve():
+        raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """What Run.save_state wrote."""
     state = minitorch.load(path)
-    wanted = {
-        "settings",
-        "sha256",
-        "step",
-        "seconds",
-        "recent",
-        "metrics",
-        "best",
-        "stale",
-        "model",
-        "optimizer",
-        "schedule",
-        "rng",
-    }
+    wanted = {*REACHED, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
     if not isinstance(state, dict) or wanted - state.keys():
         raise BadInput(f"{path}: not the state of a fine-tuning run")
     return state
@@ -429,7 +452,8 @@ class Predictor:
         path = folder / FACTS
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            settings = Settings(**{**saved["settings"], "device": device, "threads": 0, "model": str(folder)})
+            here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
+            settings = Settings(**{**saved["settings"], **here})
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
         except FileNotFoundError:

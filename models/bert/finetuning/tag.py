@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,15 @@ from . import baselines, metrics
 from .files import Sentence, read_conll
 from .tasks import IGNORED, Feature, Task
 
-ENTITY = re.compile(r"O|[BIES](-.+)?$")
+ENTITY = re.compile(r"O|[BIESLUM]([-_].+)?$")
+IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I", "M": "I"}  # what IOBES, BILOU and BMES add: single, unit; end, last; middle
+
+
+def are_entities(tags: Iterable[str]) -> bool:
+    """Are they B-x, I-x and O, or a scheme with more letters? (Else a tag stands for itself, as parts of speech do.)"""
+    tags = set(tags)
+    typed = any(len(tag) > 2 for tag in tags)
+    return all(ENTITY.fullmatch(tag) for tag in tags) and (typed or (len(tags) > 1 and "O" in tags))
 
 
 class Tag(Task):
@@ -41,40 +49,34 @@ class Tag(Task):
 
     @property
     def entities(self) -> bool:
-        """Are the tags B-x, I-x and O? (Else a word's tag stands for itself, as parts of speech do.)"""
-        return "O" in self.labels and len(self.labels) > 1 and all(ENTITY.match(label) for label in self.labels)
+        """Is it about entities, not single words?"""
+        return are_entities(self.labels)
 
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Sentence]:
-        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column if labelled else self.s.word_column)
-        if not labelled:
-            return [Sentence(s.words, [""] * len(s.words), s.where) for s in sentences]
-        tags = {tag for s in sentences for tag in s.tags}
-        if "O" in tags and len(tags) > 1 and all(ENTITY.match(tag) for tag in tags):
+        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column, labelled)
+        if are_entities(tag for s in sentences for tag in s.tags):
             sentences = [Sentence(s.words, self.iob2(s), s.where) for s in sentences]
         return sentences
 
     def iob2(self, sentence: Sentence) -> list[str]:
-        """Every entity starts with B-: E- and S- (IOBES) become I- and B-; an I- that continues nothing is an error or IOB1."""
+        """Every entity starts with B- and goes on with I-, from whatever scheme; one that goes on from nothing is an error,
+        unless the files are IOB1."""
         tags: list[str] = []
-        before = ("O", "")
+        open_kind: str | None = None  # of the entity that may go on here
         for tag, where in zip(sentence.tags, sentence.where, strict=True):
-            prefix, _, kind = tag.partition("-")
-            if prefix in "IE" and (before[0] not in "BI" or before[1] != kind):
-                if prefix == "I" and not self.s.iob1:
+            kind, prefix = tag[2:], IOB2.get(tag[0], tag[0])
+            if prefix == "I" and open_kind != kind:
+                if not self.s.iob1:
+                    before = sentence.tags[len(tags) - 1] if tags else "the start of the sentence"
                     raise BadInput(
-                        f"{where}: {tag} continues no entity: the tag before it is "
-                        f"{sentence.tags[len(tags) - 1] if tags else 'the start of the sentence'}; an entity begins with "
-                        f"B-{kind} (--iob1 reads files in which it may begin with I-)"
+                        f"{where}: {tag} continues no entity: the tag before it is {before}; an entity begins with "
+                        f"B{tag[1:]} (--iob1 reads files in which it may begin with {tag[:2]})"
                     )
                 prefix = "B"
-            elif prefix == "S":
-                prefix = "B"
-            elif prefix == "E":
-                prefix = "I"
             tags.append("O" if prefix == "O" else f"{prefix}-{kind}" if kind else prefix)
-            before = ("O", "") if prefix == "O" or tag[0] in "ES" else (prefix, kind)
+            open_kind = None if tag[0] in "OESLU" else kind
         return tags
 
     def from_text(self, texts: Sequence[str]) -> list[Sentence]:
@@ -94,7 +96,10 @@ class Tag(Task):
             kinds = dict.fromkeys(label.partition("-")[2] for label in self.labels if label != "O")
             self.labels = ["O", *(f"{p}-{kind}" if kind else p for kind in kinds for p in "BI")]
         if len(self.labels) < 2:
-            raise BadInput(f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one?")
+            raise BadInput(
+                f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one? "
+                f"(CoNLL-U has words in column 2, parts of speech in column 4)"
+            )
         self.set_class_weights([counts[label] for label in self.labels])
 
     def check(self, examples: list[Sentence]) -> None:

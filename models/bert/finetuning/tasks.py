@@ -21,9 +21,12 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ...tables import BadInput
+from ..data import batches_by_length
+from ..precision import HELP, check_precision
 from ..settings import check_limits, option, usable_device
 from ..tokenizer import Tokenizer
 from ..training import available_cores
+from .files import DELIMITERS
 
 IGNORED = -100  # the label of a piece at which nothing is asked
 
@@ -41,7 +44,9 @@ class Settings:
     # what stands where in the files
     text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
-    label: str = option("", "classify, choice: column of the label", "label, class, category, target, score, answer, ...")
+    label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
+    columns: str = option("", "classify, choice: names of a table's columns, with commas, if its first line does not name them")
+    delimiter: str = option("", "classify, choice: what stands between them: tab, comma, semicolon, space", "found")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: what stands between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
@@ -76,7 +81,8 @@ class Settings:
     accumulate: int = option(1, "micro-batches a step, in turn")
     threads: int = option(0, "micro-batches at the same time; 0: one a core")
     seed: int = option(0, "seed of every random choice")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    precision: str = option("float32", HELP)
     compare: str = option("all", "alternatives to measure beside it: all, classical (no BERT from random weights) or none")
     fuse: bool = option(False, "also a linear model on TF-IDF and BERT features together (classify)")
 
@@ -101,11 +107,14 @@ class Settings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
+            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it says nothing for {self.task}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
         self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
 
     @property
     def workers(self) -> int:
@@ -141,6 +150,7 @@ class Task:
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
+        self.notes: list[str] = []  # what was found in the files, for the user to see
         self.class_weight: Any = None  # (labels,), None: all alike
 
     # ---- examples
@@ -196,8 +206,8 @@ class Task:
         return minitorch.tensor(np.array([f.target for f in features], dtype=np.int64))
 
     def weight(self, batch: dict[str, Tensor]) -> float:
-        """What the mean loss of a micro-batch is taken over: labels, or the sum of their classes' weights."""
-        labels = batch["labels"].cpu().numpy()
+        """What the mean loss of a micro-batch, still on the host, is taken over: labels, or the sum of their classes' weights."""
+        labels = batch["labels"].numpy()
         asked = labels[labels != IGNORED]
         return float(asked.size if self.class_weight is None else self.class_weight[asked].sum())
 
@@ -249,6 +259,8 @@ class Task:
                 weights[label.strip()] = float(value)
             except ValueError:
                 raise BadInput(f"--class-weights: {part!r} is not label=number (or give none, balanced)") from None
+            if not 0 < weights[label.strip()] < math.inf:
+                raise BadInput(f"--class-weights: {part!r}: a weight must be a number above 0")
         unknown = [label for label in weights if label not in self.labels]
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
@@ -258,8 +270,7 @@ class Task:
 class Batches:
     """Batches of features of about the same length, so that little is computed on padding.
 
-    Each epoch shuffles, sorts by length within portions of 32 batches, cuts, and shuffles the batches: a function of
-    (seed, epoch).
+    Each epoch has others, in another order: a function of (seed, epoch).
     """
 
     def __init__(self, features: Sequence[Feature], batch_size: int, seed: int, groups: Sequence[Any] | None = None) -> None:
@@ -272,14 +283,7 @@ class Batches:
     def epoch(self, number: int) -> list[Any]:
         """The batches of an epoch, each an array of the features' numbers."""
         rng = np.random.default_rng([self.seed, 5, number])
-        batches: list[Any] = []
-        portion = 32 * self.batch_size
-        for group in self.groups:
-            order = group[rng.permutation(len(group))]
-            for i in range(0, len(order), portion):
-                part = order[i : i + portion]
-                part = part[np.argsort(self.sizes[part], kind="stable")]
-                batches += [part[j : j + self.batch_size] for j in range(0, len(part), self.batch_size)]
+        batches = [group[b] for group in self.groups for b in batches_by_length(self.sizes[group], self.batch_size, rng)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
 

@@ -193,6 +193,8 @@ for environment in ({}, dict(os.environ)):
         if os.fork() == 0:
             os.execve("/bin/sleep", ["sleep", "60"], environment)
         os._exit(0)
+    os.wait()
+print("ready", flush=True)
 time.sleep(60)
 """
 
@@ -202,12 +204,12 @@ def test_processes_that_leave_the_group_are_ended():
     """Grandchildren in a session of their own, with and without the environment that they were started with."""
     tag = secrets.token_hex(16)
     command = [sys.executable, "-c", CHILDREN, str(grader.file_size(tag))]
-    process = subprocess.Popen(command, env={"COURSE_RUN": tag}, start_new_session=True)
-    until = time.monotonic() + 20
-    while len(grader.tagged(tag)) < 3 and time.monotonic() < until:
-        time.sleep(0.02)
-    assert len(grader.tagged(tag)) == 3
+    process = subprocess.Popen(command, env={"COURSE_RUN": tag}, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    found = grader.tagged(tag)
     grader.end_all(process, tag)
+    process.stdout.close()
+    assert len(found) == 3
     assert grader.tagged(tag) == []
 
 

@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 import minitorch
-
 from minitorch.kernels import cublas
 
 from . import emulated_cublas, emulated_cuda

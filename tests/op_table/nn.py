@@ -187,6 +187,7 @@ OPS = [
     Op(
         "nn.functional.dropout_add_layer_norm",
         residuals(),
+        dtypes=("float32", "float64"),  # of float16 PyTorch rounds the sum
         torch=lambda torch: lambda x, y, w, b, p, eps: F(torch).layer_norm(x + y, (x.shape[-1],), w, b, eps),
     ),
     Op("rms_norm", normalizations(bias=False), torch="nn.functional.rms_norm", covers=["nn.functional.rms_norm"]),

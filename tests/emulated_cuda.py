@@ -48,9 +48,7 @@ def parameters(source: str) -> dict[str, list[tuple[str, str]]]:
 
 def translated(source: str) -> str:
     """The source as C++, and for each kernel a function that takes pointers to its arguments."""
-    source = re.sub(
-        r"extern __shared__ (?:__align__\(\d+\) )?(\w+) (\w+)\[\];", r"\1* \2 = (\1*)emulation::dynamic();", source
-    )
+    source = re.sub(r"extern __shared__ (?:__align__\(\d+\) )?(\w+) (\w+)\[\];", r"\1* \2 = (\1*)emulation::dynamic();", source)
     source = re.sub(
         r"__shared__ (\w+) (\w+)((?:\[\w+\])+);",
         r"auto& \2 = *(\1(*)\3)emulation::shared([] { static char site; return &site; }(), sizeof(\1\3));",

@@ -79,8 +79,7 @@ class ndarray:
 
     def __array__(self, *arguments: Any, **named: Any) -> Any:
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. "
-            "Please use `.get()` to construct a NumPy array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
         )
 
     @property

@@ -273,7 +273,7 @@ def test_cross_entropy(kind):
         x, target = numbers(seed, N, C, scale=(1, 30, 1e3)[seed % 3], strided=seed % 2 == 1), rng.integers(0, C, N)
         hidden = x.copy()
         hidden[:, rng.integers(0, C)] = -np.inf
-        for scores in (x, hidden)[: C]:  # a row of -inf alone has no loss
+        for scores in (x, hidden)[:C]:  # a row of -inf alone has no loss
             _, peak, s = compare("cross_entropy", scores, target, 1, kind=kind, tolerance=1e-4)
             on = [on_card(numbers(seed + 5, N), kind), on_card(scores, kind), on_card(target), 1, peak, s]
             dx = reference.cross_entropy_backward(*map(wide, on))

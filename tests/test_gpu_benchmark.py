@@ -8,7 +8,7 @@ import json
 import pytest
 
 import minitorch
-from benchmarks import bert_step, gpu
+from benchmarks import gpu, gpu_step
 from benchmarks.gpu_cases import CASES
 from models.bert import config
 
@@ -71,7 +71,7 @@ def test_every_kernel_is_checked_and_has_a_row(card, capsys, tmp_path, precision
 @needs_compiler
 def test_a_wrong_kernel_gets_no_time_and_fails_the_run(card, capsys, monkeypatch):
     """Here softmax, which forgets to divide."""
-    monkeypatch.setattr(minitorch.kernels.cuda, "softmax", lambda x, axis, empty=False: x * 2)
+    monkeypatch.setattr(gpu.hand(), "softmax", lambda x, axis, empty=False: x * 2)
     assert gpu.main(["--small", "--only", "kernels"]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if "softmax " in line]
     assert len(lines) == 2  # against PyTorch's stored outputs, and the definition
@@ -102,11 +102,11 @@ def test_steps_of_all_contestants_start_from_the_same_loss(card, capsys, monkeyp
         if name == "PyTorch, compiled":
             return {"error": "RuntimeError: no compiler"}
         job.device = "cpu" if name == "PyTorch" else "cuda"
-        monkeypatch.setattr("benchmarks.bert_step.PyTorch.peak_bytes", lambda self: 1)
+        monkeypatch.setattr("benchmarks.gpu_step.PyTorch.peak_bytes", lambda self: 1)
         return gpu.work(name, job, rounds)
 
     monkeypatch.setattr(gpu, "ask", ask)
-    for sizes in (bert_step.SIZES, config.PRESETS):
+    for sizes in (gpu_step.SIZES, config.PRESETS):
         monkeypatch.setitem(sizes, "tiny", (1, 64))
     assert gpu.run(options(json=str(tmp_path / "f.json"), picture=str(tmp_path / "p.png"))) == 0, capsys.readouterr().out
     (result,) = json.loads((tmp_path / "f.json").read_text())["steps"]

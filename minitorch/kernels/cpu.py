@@ -289,7 +289,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
     """reference.layer_norm_backward: the sums over columns (dw, db) and over rows are products with vectors."""
-    if not x.size or not _all_float32(x, weight):
+    if not x.size or not _all_float32(x, weight, mean, r):
         return reference.layer_norm_backward(g, x, weight, mean, r, axis)
     n = math.prod(x.shape[axis[0] :])
     w = _ones(n) if weight is None else np.ascontiguousarray(weight).reshape(n)

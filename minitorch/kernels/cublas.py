@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import itertools
 import math
 import os
@@ -104,9 +105,8 @@ def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> 
 @functools.cache
 def _library() -> Any:
     """libcublas, the one that CuPy has loaded into this process."""
-    runtime = devices.cupy().cuda.runtime
-    devices.cupy().cuda.device.get_cublas_handle()  # now it is loaded
-    major = runtime.runtimeGetVersion() // 1000
+    importlib.import_module("cupy.cublas")  # which finds and loads it, also where pip put it
+    major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000
     library = ctypes.CDLL(f"cublas64_{major}.dll" if os.name == "nt" else f"libcublas.so.{major}")
     i, p, long = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
     library.cublasGemmStridedBatchedEx.argtypes = [

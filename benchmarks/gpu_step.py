@@ -7,11 +7,12 @@ must find the same loss.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from .bert_job import initial
 
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}  # layers, hidden size
 
@@ -49,15 +50,6 @@ class Job:
         tokens, masked = self.batch * self.length, self.batch * self.masked
         per_token = layers * (12 * H * H + 2 * self.length * H)
         return 6.0 * (tokens * per_token + masked * (H * H + H * self.vocabulary))
-
-
-def initial(name: str, shape: tuple[int, ...]) -> Any:
-    """The starting value of a parameter, a function of its name."""
-    if "LayerNorm.weight" in name:
-        return np.ones(shape, np.float32)
-    if len(shape) == 1:
-        return np.zeros(shape, np.float32)
-    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32) * np.float32(0.02)
 
 
 class Minitorch:

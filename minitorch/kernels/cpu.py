@@ -74,8 +74,7 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return _in_blocks(block, x)
 
 
-bias_gelu = reference.bias_gelu  # not called: linear adds the bias in place (ops/nn.py: linear_gelu)
-bias_gelu_backward = reference.bias_gelu_backward
+bias_gelu, bias_gelu_backward = reference.bias_gelu, reference.bias_gelu_backward  # linear adds the bias in place
 
 
 def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:

@@ -168,7 +168,8 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
 
 def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, share: float) -> Any:
     """dz as in layer_norm, whose x̂ is ẑ here:  dx = drop(dz),  dresidual = dz,  dw = g ẑ,  db = g."""
-    dz, dw, db = kernels.run("layer_norm_backward", g, unit, weight, 0, 1, (unit.ndim - 1,))
+    mean = r * 0  # of ẑ, whose own r is 1
+    dz, dw, db = kernels.run("layer_norm_backward", g, unit, weight, mean, mean + 1, (unit.ndim - 1,))
     dz = dz * r
     return (dz if keep is None else kernels.run("drop", dz, keep, share)), dz, dw, db
 

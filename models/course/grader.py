@@ -1,8 +1,9 @@
 """The process that judges. The learner's code never runs in it, and points come from nothing but what it compares itself.
 
-For every task a fresh process (subject.py) runs the learner's code and returns bare values; here they are compared with
-what the tests expect. A test counts only if its values are there, under the right secret, complete and right: an exit
-status, a printed "passed" or an edited test file earns nothing. Only the source of the one named file is used.
+A process of its own (subject.py) runs the learner's code and returns bare values; here they are compared with what the
+tests expect. If it ends before its time, a fresh one goes on with the tasks after the one that ended it. A test counts only
+if its values are there, under the right secret, complete and right: an exit status, a printed "passed" or an edited test
+file earns nothing. Only the source of the one named file is used.
 
 This is not a security sandbox: see subject.py.
 Read before: testing.py, subject.py. Read next: reports.py.
@@ -111,7 +112,7 @@ def read_source(path: Path) -> str:
 
 
 def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterable[str] | None = None) -> Grade:
-    """Run the tests on a learner's file, one process a task, and judge what comes back."""
+    """Run the tests on a learner's file in a process of its own, and judge what comes back."""
     chosen = [t for t in assignment.tests if (hidden or not t.hidden) and (tasks is None or t.task in tasks)]
     try:
         source = read_source(path)
@@ -123,13 +124,17 @@ def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterab
 def grade_source(assignment: Assignment, source: str, path: str, chosen: list[Test]) -> Grade:
     """``grade``, of a source text."""
     result = Grade(assignment, path, hashlib.sha256(source.encode()).hexdigest()[:12], [], notes=odd_names(source))
-    answers = None
-    for number in dict.fromkeys(t.task for t in chosen):
-        group = [t for t in chosen if t.task == number]
-        if answers is None or answers.loaded:  # a file that could not be imported once is not tried again
-            answers, output = run_subject(assignment, source, path, group)
-            result.output += output
-        result.verdicts += [judge(test, answers) for test in group]
+    verdicts: dict[str, Verdict] = {}
+    left = chosen
+    while left:
+        answers, output = run_subject(assignment, source, path, left)
+        result.output += output
+        missing = [t for t in left if t.name not in answers.entries]
+        guilty = next((t.task for t in missing if t.name in answers.began), missing[0].task if missing else None)
+        again = [t for t in missing if t.task != guilty] if answers.loaded else []  # what cannot be imported is not tried again
+        verdicts |= {t.name: judge(t, answers) for t in left if t not in again}
+        left = again
+    result.verdicts = [verdicts[t.name] for t in chosen]
     return result
 
 
@@ -242,10 +247,10 @@ def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test
             "closed": closed_folders(),
             "memory": MEMORY,
             "file_size": file_size(tag),
-            "seconds": assignment.seconds,
+            "seconds": assignment.seconds * len({t.task for t in tests}),
         }
         request.write_text(json.dumps(order), encoding="utf-8")
-        ending = _run(request, room, printed, assignment.seconds, tag)
+        ending = _run(request, room, printed, results, assignment.seconds, order["seconds"], tag)
         answers = read_report(results, nonce, ending, path)
         with open(printed, "rb") as file:
             file.seek(max(0, printed.stat().st_size - 4000))
@@ -265,8 +270,8 @@ def closed_folders() -> list[str]:
     return [str(home()), *(str(root / name) for name in ("lessons", "tests", ".git") if (root / name).exists())]
 
 
-def _run(request: Path, room: Path, printed: Path, seconds: float, tag: str) -> str:
-    """Start the process, wait, end it and whatever it started; say how it ended."""
+def _run(request: Path, room: Path, printed: Path, results: Path, seconds: float, total: float, tag: str) -> str:
+    """Start the process; end it, and whatever it started, when nothing new has come for ``seconds``; say how it ended."""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
     kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
@@ -278,8 +283,13 @@ def _run(request: Path, room: Path, printed: Path, seconds: float, tag: str) -> 
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=room, env=environment, close_fds=True, **group
         )
         try:
-            return _ending(process.wait(timeout=seconds + 3), seconds)
-        except subprocess.TimeoutExpired:
+            start = news = time.monotonic()
+            size = 0
+            while time.monotonic() < min(news + seconds, start + total) + 3:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return _ending(process.wait(timeout=0.25), seconds)
+                if results.stat().st_size != size:
+                    size, news = results.stat().st_size, time.monotonic()
             return f"stopped after {seconds:g} seconds: an endless loop?"
         finally:
             end_all(process, tag)

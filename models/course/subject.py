@@ -39,11 +39,11 @@ def main(request_file: str) -> None:
         results.write(json.dumps({"nonce": request["nonce"], **entry}) + "\n")
         results.flush()
 
-    names: dict[str, Any] = {"__name__": "tests", "task": task}
     tests: list[Test] = []
     for source in request["tests"]:
+        names: dict[str, Any] = {"__name__": "tests", "task": task}
         exec(compile(source, "<tests>", "exec"), names)
-        tests += [value for value in names.values() if isinstance(value, Test) and value not in tests]
+        tests += [value for value in names.values() if isinstance(value, Test)]
     wanted = set(request["names"])
     limit(request)
     untouched = snapshot()

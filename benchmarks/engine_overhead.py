@@ -168,7 +168,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="20 rounds")
     args = parser.parse_args()
+    args.rounds = 20 if args.quick else args.rounds
     for case in CASES:
         check(case)
     machine = describe()

@@ -80,7 +80,7 @@ def test_a_second_derivative_points_at_the_forward_line_too():
     x = leaf([0.0])
 
     def user():
-        y = x ** 1.5
+        y = x**1.5
         (g,) = mt.autograd.grad(y, x, mt.ones(1), create_graph=True)
         g.backward(mt.ones(1))
 

@@ -304,3 +304,22 @@ def test_a_mask_of_more_sequences_than_there_are_queries():
     y, weights = compare("attention", q, q, q, mask, None, 1.0, 1.0)
     assert y.shape == (5, 2, 3, 4)
     compare("attention_backward", y, q, q, q, mask, None, 1.0, 1.0, y, weights)
+
+
+@pytest.mark.parametrize("name", ["drop", "layer_norm", "layer_norm_backward"])
+def test_a_kernel_inside_of_add_norm_can_be_ones_own(name):
+    x, w, b = minitorch.randn(4, 8, requires_grad=True), minitorch.ones(8), minitorch.zeros(8)
+    called = []
+
+    def mine(*arguments):
+        called.append(name)
+        return getattr(reference, name)(*arguments)
+
+    gradients = []
+    for own in ({}, {name: mine}):
+        minitorch.manual_seed(0)
+        with kernels.use(**own):
+            y = F.dropout_add_layer_norm(x, x, w, b, 0.5, 1e-12, True)
+            gradients.append(minitorch.autograd.grad((y * y * y).sum(), x)[0].numpy())
+    assert called
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)

@@ -546,9 +546,7 @@ def with_gradients(device, *gradients):
     return parameters
 
 
-@pytest.mark.parametrize(
-    ("norm_type", "norm"), [(2.0, 13.0), (1, 19.0), (float("inf"), 12.0), (3, (27 + 64 + 1728) ** (1 / 3))]
-)
+@pytest.mark.parametrize(("norm_type", "norm"), [(2.0, 13.0), (1, 19.0), (float("inf"), 12.0), (3, (27 + 64 + 1728) ** (1 / 3))])
 def test_clip_grad_norm_scales_all_by_one_factor(norm_type, norm, device):
     parameters = [*with_gradients(device, [3.0, 0.0], [-4.0], [12.0]), nn.Parameter(minitorch.zeros(1))]
     total = nn.utils.clip_grad_norm_(iter(parameters), 1.3, norm_type)

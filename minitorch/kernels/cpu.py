@@ -74,6 +74,9 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return _in_blocks(block, x)
 
 
+bias_gelu, bias_gelu_backward = reference.bias_gelu, reference.bias_gelu_backward  # linear adds the bias in place
+
+
 def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
     """Run an elementwise ``block(x, y, slope, scratch, scratch)`` over slices of BLOCK elements."""
     flat = x.reshape(-1)
@@ -87,6 +90,9 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------- linear
+
+
+matmul = reference.matmul
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
@@ -283,7 +289,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
     """reference.layer_norm_backward: the sums over columns (dw, db) and over rows are products with vectors."""
-    if not x.size or not _all_float32(x, weight):
+    if not x.size or not _all_float32(x, weight, mean, r):
         return reference.layer_norm_backward(g, x, weight, mean, r, axis)
     n = math.prod(x.shape[axis[0] :])
     w = _ones(n) if weight is None else np.ascontiguousarray(weight).reshape(n)

@@ -55,7 +55,9 @@ def binary(other=numbers, dtypes="float16 float32 int64 int32 uint8 bool") -> li
 def with_numbers(dtypes="float16 float32 float64 int64 uint8") -> list[Call]:
     """A Python number as the second operand: weak, it never widens the tensor's dtype."""
     return [
-        call((np.abs(numbers(2, 3)) + 1).astype(dtype), number).upto(1) for dtype in dtypes.split() for number in (2, 2.5, True, -1.5)
+        call((np.abs(numbers(2, 3)) + 1).astype(dtype), number).upto(1)
+        for dtype in dtypes.split()
+        for number in (2, 2.5, True, -1.5)
     ]
 
 
@@ -156,7 +158,14 @@ EDGES: dict[str, list[Call]] = {
         for name in ("eq", "ne", "lt", "le", "gt", "ge")
     },
     **{
-        name: [call(*TIES), call(A, B), call(MASK, truths(3, step=4)), call(whole(2, 3), numbers(3)), call(EMPTY, EMPTY), call(POINT, POINT)]
+        name: [
+            call(*TIES),
+            call(A, B),
+            call(MASK, truths(3, step=4)),
+            call(whole(2, 3), numbers(3)),
+            call(EMPTY, EMPTY),
+            call(POINT, POINT),
+        ]
         for name in ("logical_and", "logical_or", "logical_xor")
     },
     "xlogy": [
@@ -223,7 +232,12 @@ EDGES: dict[str, list[Call]] = {
     "operator.sub": [call(2, numbers(3)), call(2.5, whole(3)), call(1, whole(3, low=0, dtype="uint8"))],
     "operator.mul": [call(2, numbers(3)), call(True, whole(3)), call(2.0, numbers(3, dtype="float16")).upto(1)],
     "operator.truediv": [call(2, positive(3)), call(1, whole(3, low=1)), call(whole(3), 2)],
-    "operator.floordiv": [call(7, whole(3, low=1)), call(numbers(3), 2).upto(0), call(whole(3), 2), call(numbers(3), positive(3)).upto(0)],
+    "operator.floordiv": [
+        call(7, whole(3, low=1)),
+        call(numbers(3), 2).upto(0),
+        call(whole(3), 2),
+        call(numbers(3), positive(3)).upto(0),
+    ],
     "operator.mod": [call(numbers(3), 2), call(whole(3), 3), call(whole(3), -3), call(numbers(3), -positive(3))],
     "operator.pow": [call(2, numbers(3)), call(numbers(3), 2), call(whole(3), 2), call(positive(3), 0.5)],
     "operator.neg": [call(numbers(3)), call(whole(3)), call(whole(3, low=0, dtype="uint8")), refused(RuntimeError, MASK)],

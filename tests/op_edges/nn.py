@@ -21,7 +21,11 @@ def activation(special: np.ndarray = SPECIAL, **named: object) -> list[Call]:
     """Every activation: shapes and special values (gelu: torch's float32 kernel makes inf a NaN; elu: NaN's gradient a number)."""
     xs = [X, POINT, EMPTY, numbers(3, 2).T, numbers(2, 3, dtype="float32")]
     half = [call(numbers(2, 3, dtype="float16"), **named).upto(1)]
-    return [call(x, **named) for x in xs] + [call(special, **named).upto(1), call(special.astype("float32"), **named).upto(1), *half]
+    return [call(x, **named) for x in xs] + [
+        call(special, **named).upto(1),
+        call(special.astype("float32"), **named).upto(1),
+        *half,
+    ]
 
 
 def pointwise_loss(**named: object) -> list[Call]:
@@ -51,8 +55,15 @@ def cross_entropies() -> list[Call]:
     each = [call(ROWS, CLASSES, reduction=r) for r in REDUCTIONS] + [call(ROWS, Constant(SOFT), reduction=r) for r in REDUCTIONS]
     smooth = [call(ROWS, t, label_smoothing=0.1, reduction=r) for r in REDUCTIONS for t in (CLASSES, SOME, Constant(SOFT))]
     heavy = [call(ROWS, t, weight=WEIGHT, reduction=r) for r in REDUCTIONS for t in (CLASSES, SOME, Constant(SOFT))]
-    both = [call(ROWS, t, weight=WEIGHT, label_smoothing=0.2, reduction=r) for r in REDUCTIONS for t in (CLASSES, SOME, Constant(SOFT))]
-    ignore = [call(ROWS, SOME, reduction=r) for r in REDUCTIONS] + [call(ROWS, CLASSES, ignore_index=2), call(ROWS, CLASSES, ignore_index=-1)]
+    both = [
+        call(ROWS, t, weight=WEIGHT, label_smoothing=0.2, reduction=r)
+        for r in REDUCTIONS
+        for t in (CLASSES, SOME, Constant(SOFT))
+    ]
+    ignore = [call(ROWS, SOME, reduction=r) for r in REDUCTIONS] + [
+        call(ROWS, CLASSES, ignore_index=2),
+        call(ROWS, CLASSES, ignore_index=-1),
+    ]
     return [
         *each, *smooth, *heavy, *both, *ignore, call(X, PIXELS), call(X, PIXELS, weight=WEIGHT, reduction="none"), call(X, Constant(np.abs(X) / 6)),
         call(X, PIXELS, label_smoothing=0.1, ignore_index=1), call(numbers(2, 3, 2, 2), whole(2, 2, 2, low=0, high=3), reduction="sum"),

@@ -16,7 +16,13 @@ ALL = "float16 float32 int64 int32 uint8 bool"
 
 def over(tuples: bool = True, none: bool = True, x: np.ndarray = X) -> list[Call]:
     """All ways to say over which dimensions."""
-    one = [call(x, dim=1), call(x, dim=-1), call(x, dim=0, keepdim=True), call(x, dim=-2, keepdim=True), call(x.transpose(2, 0, 1), dim=1)]
+    one = [
+        call(x, dim=1),
+        call(x, dim=-1),
+        call(x, dim=0, keepdim=True),
+        call(x, dim=-2, keepdim=True),
+        call(x.transpose(2, 0, 1), dim=1),
+    ]
     many = [call(x, dim=(0, 2)), call(x, dim=(-1, 0), keepdim=True), call(x, dim=(0, 1, 2)), call(x, dim=(1,))] if tuples else []
     every = [call(x), call(x.T)] if none else []
     points = [call(POINT, dim=0), call(POINT, dim=-1, keepdim=True)]

@@ -7,13 +7,14 @@ must find the same loss.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512)}  # layers, hidden size
+from .bert_job import initial
+
+SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}  # layers, hidden size
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Job:
     length: int = 128
     vocabulary: int = 8192
     dropout: float = 0.1
+    device: str = "cpu"
+    precision: str = "float32"  # or tf32, bf16, fp16
 
     @property
     def masked(self) -> int:
@@ -49,66 +52,88 @@ class Job:
         return 6.0 * (tokens * per_token + masked * (H * H + H * self.vocabulary))
 
 
-def initial(name: str, shape: tuple[int, ...]) -> Any:
-    """The starting value of a parameter, a function of its name."""
-    if "LayerNorm.weight" in name:
-        return np.ones(shape, np.float32)
-    if len(shape) == 1:
-        return np.zeros(shape, np.float32)
-    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32) * np.float32(0.02)
-
-
 class Minitorch:
-    """With this engine: a micro-batch a core, as `minitorch pretrain` does it."""
+    """With this engine: a micro-batch a core, as `minitorch pretrain` does it; on a card one, perhaps as a CUDA graph."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, job: Job, threads: int, how: str = "") -> None:
         import minitorch
         from minitorch import optim
         from minitorch.parallel import Workers
         from models.bert.config import BertConfig
-        from models.bert.model import BertForMaskedLM
+        from models.bert.model import BertForMaskedLM, Masked, places
+        from models.bert.precision import Precision
+        from models.bert.training import GraphedStep
 
         p = {"hidden_dropout_prob": job.dropout, "attention_probs_dropout_prob": job.dropout}
         self.model = BertForMaskedLM(BertConfig.preset(job.size, vocab_size=job.vocabulary, **p))
         for name, parameter in self.model.named_parameters():
             parameter.array[...] = initial(name, parameter.shape)
+        self.model.to(job.device)
         ids, labels = job.data()
-        self.batch = {"input_ids": minitorch.from_numpy(ids), "labels": minitorch.from_numpy(labels)}
+        self.device, self.precision = job.device, Precision(job.precision, job.device)
+        self.batch: dict[str, Any] = {"input_ids": minitorch.from_numpy(ids), "labels": minitorch.from_numpy(labels)}
+        if job.device != "cpu":  # where the masked words are is found on the host
+            self.batch["labels"] = Masked(self.batch["labels"], *places(self.batch["labels"]))
+            self.batch = {name: value.to(job.device) for name, value in self.batch.items()}
         self.parameters = list(self.model.parameters())
         self.optimizer = optim.AdamW(self.parameters, lr=1e-4)
         self.workers, self.count = Workers(threads), 0
         self.workers.__enter__()
+        self.gradients = GraphedStep(self.add_gradients, self.parameters) if how == "graph" else self.add_gradients
 
     def loss(self) -> float:
         """Without dropout."""
         import minitorch
 
         self.model.eval()
-        with minitorch.no_grad():
+        with minitorch.no_grad(), self.precision.block():
             return self.model(**self.batch).loss.item()
 
     def step(self) -> None:
         """Forward, backward, update."""
-        from minitorch import nn
         from models.bert.pretraining import split
 
         self.model.train()
-        self.optimizer.zero_grad()
-        n = self.workers.threads
-        parts = [lambda b=b: (self.model(**b).loss * (1 / n), None) for b in split(self.batch, n)]
         self.count += 1
-        self.workers.backward(self.parameters, parts, seed=(self.count,))
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
+        n = self.workers.threads
+        self.gradients(split(self.batch, n) if n > 1 else [self.batch])
+        self.precision.update(self.optimizer, self.parameters, 1.0)
+
+    def add_gradients(self, micro: list[dict[str, Any]]) -> None:
+        """Of the micro-batches."""
+
+        def part(batch: dict[str, Any]) -> tuple[Any, None]:
+            with self.precision.block():
+                loss = self.model(**batch).loss * (1 / len(micro))
+            return self.precision.scaler.scale(loss), None
+
+        self.optimizer.zero_grad()
+        self.workers.backward(self.parameters, [lambda b=b: part(b) for b in micro], seed=(self.count,))
+
+    def wait(self) -> None:
+        """Until the card has done all."""
+        import minitorch
+
+        if self.device != "cpu":
+            minitorch.cuda.synchronize()
+
+    def peak_bytes(self) -> int:
+        """What the pools took from the card: they give nothing back."""
+        from minitorch import devices
+
+        graphs = getattr(self.gradients, "graphs", {}).values()
+        pools = [devices.cupy().get_default_memory_pool(), *(graph[0]._pool for graph in graphs)]
+        return sum(pool.total_bytes() for pool in pools)
 
 
 class PyTorch:
     """The leanest eager program: functions, fused where PyTorch has them fused, no module in between."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, job: Job, threads: int, how: str = "") -> None:
         import torch
 
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision("high" if job.precision == "tf32" else "highest")
         self.job, self.torch = job, torch
         layers, H = SIZES[job.size]
         shapes = {
@@ -128,12 +153,21 @@ class PyTorch:
                 shapes |= {f"bert.encoder.layer.{i}.{name}.weight": (n, m), f"bert.encoder.layer.{i}.{name}.bias": (n,)}
             for name in ("attention.output.LayerNorm", "output.LayerNorm"):
                 shapes |= {f"bert.encoder.layer.{i}.{name}.{x}": (H,) for x in ("weight", "bias")}
-        self.p = {name: torch.tensor(initial(name, shape), requires_grad=True) for name, shape in shapes.items()}
+        self.p = {
+            name: torch.tensor(initial(name, shape), device=job.device, requires_grad=True) for name, shape in shapes.items()
+        }
         ids, labels = job.data()
-        self.ids, labels = torch.tensor(ids), torch.tensor(labels).reshape(-1)
+        self.ids, labels = torch.tensor(ids, device=job.device), torch.tensor(labels, device=job.device).reshape(-1)
         self.at = (labels != -100).nonzero()[:, 0]
         self.target = labels[self.at]
         self.optimizer = torch.optim.AdamW(list(self.p.values()), lr=1e-4, fused=True)
+        self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision)
+        self.scaler = torch.amp.GradScaler(job.device, enabled=job.precision == "fp16")
+        self.run = torch.compile(self.forward) if how == "compiled" else self.forward
+
+    def block(self) -> Any:
+        """Mixed precision, if asked for."""
+        return self.torch.autocast(self.job.device, dtype=self.half, enabled=self.half is not None)
 
     def forward(self, p_drop: float) -> Any:
         """The loss."""
@@ -166,12 +200,25 @@ class PyTorch:
 
     def loss(self) -> float:
         """Without dropout."""
-        with self.torch.no_grad():
+        with self.torch.no_grad(), self.block():
             return float(self.forward(0.0))
 
     def step(self) -> None:
         """Forward, backward, update."""
         self.optimizer.zero_grad()
-        self.forward(self.job.dropout).backward()
+        with self.block():
+            loss = self.run(self.job.dropout)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
         self.torch.nn.utils.clip_grad_norm_(self.p.values(), 1.0)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def wait(self) -> None:
+        """Until the card has done all."""
+        if self.job.device != "cpu":
+            self.torch.cuda.synchronize()
+
+    def peak_bytes(self) -> int:
+        """What its allocator took from the card at most."""
+        return int(self.torch.cuda.max_memory_reserved())

@@ -1,0 +1,88 @@
+"""All benchmarks: python -m benchmarks [--quick] [--output FOLDER] [PART ...]
+
+Each part is a process of its own, which prints tables and writes a JSON file; all that is printed goes into report.txt, too,
+and pictures are drawn of it in the end. The kernels come first: if one of them is wrong, nothing after it is timed and the
+status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from .machine import describe
+
+ROOT = Path(__file__).parents[1]
+PARTS = {  # minutes, and with --quick, on two cores of a Zen 4 EPYC with nothing else to do
+    "kernels": (1.0, 0.3), "steps": (10.0, 1.0), "scaling": (3.5, 1.0), "engine_overhead": (0.4, 0.2), "start": (0.5, 0.3),
+}  # fmt: skip
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small and few: to see that everything runs, not for its figures")
+    parser.add_argument("--output", metavar="FOLDER", type=Path, help="default: benchmarks/results, with --quick runs/benchmarks")
+    args = parser.parse_args()
+    unknown = [part for part in args.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    folder = args.output or (ROOT / "runs/benchmarks" if args.quick else ROOT / "benchmarks/results")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [part for part in PARTS if not args.parts or part in args.parts]
+    with open(folder / "report.txt", "w", encoding="utf-8") as report:
+        say(", ".join(f"{name} {value}" for name, value in describe().items()), report)
+        for i, part in enumerate(parts):
+            left = sum(PARTS[p][args.quick] for p in parts[i:])
+            say(
+                f"\n== {i + 1}/{len(parts)} {part}: {PARTS[part][args.quick]:g} of {left:.1f} minutes that are left, about",
+                report,
+            )
+            status = run(part, folder, args.quick, report)
+            if status:
+                say(f"{part}: a check failed or it could not run (status {status}); what comes after it is not measured", report)
+                return 1
+    return draw(folder)
+
+
+def say(text: str, report: TextIO) -> None:
+    """On the screen and in the file."""
+    print(text, flush=True)
+    report.write(text + "\n")
+    report.flush()
+
+
+def run(part: str, folder: Path, quick: bool, report: TextIO) -> int:
+    """One part; its status."""
+    start = time.monotonic()
+    command = [sys.executable, "-u", "-m", f"benchmarks.{part}", "--json", str((folder / f"{part}.json").resolve())]
+    process = subprocess.Popen(
+        command + ["--quick"] * quick, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        say(line.rstrip("\n"), report)
+    status = process.wait()
+    say(f"({part} took {time.monotonic() - start:.0f} s)", report)
+    return status
+
+
+def draw(folder: Path) -> int:
+    """The pictures, where matplotlib is installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        print("no pictures: matplotlib is not installed")
+        return 0
+    return subprocess.run([sys.executable, "-m", "benchmarks.pictures", str(folder.resolve())], cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

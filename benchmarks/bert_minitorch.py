@@ -84,7 +84,7 @@ class Program:
             self.optimizer.zero_grad()
             self.count += 1
             runs = [lambda b=b, share=share: (self.model(**b, **only).loss * share, None) for b, share in parts]
-            total += sum(loss for loss, _ in self.workers.backward(self.parameters, runs, seed=(self.count,)))
+            total += sum(loss.item() for loss, _ in self.workers.backward(self.parameters, runs, seed=(self.count,)))
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimizer.step()
         self.model.eval()

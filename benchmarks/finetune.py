@@ -1,10 +1,11 @@
-"""Does a pretrained BERT, fine-tuned by this engine, beat classical computing? Five domains of reviews, and named entities.
+"""Does a pretrained BERT, fine-tuned by this engine, beat classical computing? Reviews, named entities, questions.
 
     python -m benchmarks.finetune --model FOLDER --data FOLDER [--output runs/benchmarks] [--json FILE] [NAME ...]
 
 FOLDER of the model: all-MiniLM-L6-v2 in Hugging Face's layout (22.7 million weights). FOLDER of the data: reviews/<domain>/
-{train,dev}.tsv (Blitzer et al. 2007, and airline) and ner/{train,dev,test}.conll (WNUT-17). Reviews: trained on train.tsv
-for a fixed number of steps, no checkpoint chosen, judged once on dev.tsv. WNUT-17: the epoch is chosen on dev, judged on test.
+{train,dev}.tsv (Blitzer et al. 2007, and airline), ner/{train,dev,test}.conll (WNUT-17), qa/xquad.en.json (XQuAD). Reviews:
+trained on train.tsv for a fixed number of steps, no checkpoint chosen, judged once on dev.tsv. WNUT-17, and XQuAD, whose 48
+articles are split at random into 36, 6 and 6: the epoch is chosen on dev, judged on test.
 What was stopped goes on where it was; what is done is read from its report.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,17 +36,21 @@ REVIEWS: dict[str, Any] = {"task": "classify", "length": 96, "truncate": "middle
 REVIEWS |= {"freeze": 2, "validation": 0.0, "compare": "all", "fuse": True}
 ENTITIES: dict[str, Any] = {"task": "tag", "length": 64, "batch_size": 32, "lr": 2e-4, "epochs": 3, "compare": "all"}
 
+QUESTIONS: dict[str, Any] = {"task": "qa", "length": 192, "stride": 64, "batch_size": 16, "lr": 2e-4, "epochs": 3}
+QUESTIONS |= {"compare": "classical"}
+ALL = (*DOMAINS, "wnut17", "xquad")
+
 
 def main() -> int:
     """Run what is asked for, and gather the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join((*DOMAINS, 'wnut17'))} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)} (default: all)")
     parser.add_argument("--model", required=True, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--data", required=True, type=Path, help="folder with reviews/ and ner/")
+    parser.add_argument("--data", required=True, type=Path, help="folder with reviews/, ner/ and qa/")
     parser.add_argument("--output", default=Path("runs/benchmarks"), type=Path, help="for checkpoints (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="add the figures to this file")
     args = parser.parse_args()
-    for name in args.names or (*DOMAINS, "wnut17"):
+    for name in args.names or ALL:
         report = one(name, args)
         record = {"machine": describe(), "command": command(report["settings"]), **summary(report)}
         if args.json:
@@ -64,6 +70,8 @@ def one(name: str, args: argparse.Namespace) -> dict[str, Any]:
         data = args.data / "ner"
         files = {part: str(data / f"{part}.conll") for part in ("train", "dev", "test")}
         settings = Settings(**ENTITIES, **usual, **files)
+    elif name == "xquad":
+        settings = Settings(**QUESTIONS, **usual, **by_article(args.data / "qa" / "xquad.en.json", folder / "data"))
     else:
         data = args.data / "reviews" / name
         settings = Settings(**REVIEWS, **usual, train=str(data / "train.tsv"), test=str(data / "dev.tsv"))
@@ -75,6 +83,18 @@ def one(name: str, args: argparse.Namespace) -> dict[str, Any]:
         run.load_state()
     run.train()
     return finish(run)
+
+
+def by_article(path: Path, folder: Path) -> dict[str, str]:
+    """A SQuAD file in three, no article in two of them."""
+    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+    random.Random(0).shuffle(articles)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for part, chosen in (("train", articles[:36]), ("dev", articles[36:42]), ("test", articles[42:])):
+        files[part] = str(folder / f"{part}.json")
+        write_text(files[part], json.dumps({"version": "1.1", "data": chosen}, ensure_ascii=False))
+    return files
 
 
 def command(settings: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minitorch.devices import array_module
+
 
 @dataclass
 class Case:
@@ -40,12 +42,12 @@ def normal(rng: Any, *shape: int) -> Any:
 
 def gradient(y: Any) -> Any:
     """The gradient that arrives: some numbers of y's shape."""
-    return _numbers(y.shape, y.dtype)
+    return _numbers(y.shape, y.dtype, array_module(y))
 
 
 @functools.cache  # making them takes longer than most kernels
-def _numbers(shape: tuple[int, ...], dtype: Any) -> Any:
-    return np.cos(np.arange(math.prod(shape), dtype=np.float64)).astype(dtype).reshape(shape)
+def _numbers(shape: tuple[int, ...], dtype: Any, xp: Any = np) -> Any:
+    return xp.asarray(np.cos(np.arange(math.prod(shape), dtype=np.float64)).astype(dtype).reshape(shape))
 
 
 # ------------------------------------------------------------------------------- with this engine's kernels
@@ -71,7 +73,14 @@ def run_linear(hand: Any, x: Any, w: Any, b: Any) -> list[Any]:
     """x Wᵀ + b"""
     y = hand.linear(x, w, b)
     g = gradient(y)
-    return [y, g @ w, g.T @ x, summed(hand.sum_rows(g), b)]
+    return [y, hand.matmul(g, w), hand.matmul(g.T, x), summed(hand.sum_rows(g), b)]
+
+
+def run_bias_gelu(hand: Any, x: Any, b: Any) -> list[Any]:
+    """gelu(x + b)"""
+    y, kept = hand.bias_gelu(x, b, False)
+    dx = hand.bias_gelu_backward(gradient(y), kept)
+    return [y, dx, summed(hand.sum_rows(dx), b)]
 
 
 def run_layer_norm(hand: Any, x: Any, w: Any, b: Any) -> list[Any]:
@@ -122,7 +131,7 @@ def run_embedding(hand: Any, table: Any, index: Any) -> list[Any]:
 def run_adam(hand: Any, *arrays: Any) -> list[Any]:
     """Two AdamW steps from zero state, decay included; the first half of the arrays are parameters, the second gradients."""
     ps, gs = [x.copy() for x in arrays[: len(arrays) // 2]], list(arrays[len(arrays) // 2 :])
-    ms, vs = [np.zeros_like(p) for p in ps], [np.zeros_like(p) for p in ps]
+    ms, vs = [p * 0 for p in ps], [p * 0 for p in ps]
     for t in (1, 2):
         if len(ps) == 1:
             ps[0] *= 1 - RATE * DECAY
@@ -138,8 +147,9 @@ def run_clip(hand: Any, *gradients: Any) -> list[Any]:
     totals = [x.copy() for x in gradients[:half]]
     hand.add_all(totals, [[x] for x in gradients[half:]])
     norm = hand.norm_all(totals)
-    hand.scale_all(totals, np.minimum(1 / (norm + 1e-6), 1))
-    return [np.asarray(norm), *totals]
+    xp = array_module(norm)
+    hand.scale_all(totals, xp.minimum(1 / (norm + 1e-6), 1))
+    return [xp.asarray(norm), *totals]
 
 
 def summed(g: Any, like: Any) -> Any:
@@ -244,6 +254,10 @@ CASES = [
     Case(
         "gelu_tanh", lambda r, n, m: ([normal(r, n, m)], []), run_gelu("gelu_tanh"),
         lambda t, x: t.nn.functional.gelu(x, approximate="tanh"), lambda n, m: 20 * n * m, (5, 7), (4096, 512),
+    ),
+    Case(
+        "bias_gelu", lambda r, n, m: ([normal(r, n, m), normal(r, m)], []), run_bias_gelu,
+        lambda t, x, b: t.nn.functional.gelu(x + b), lambda n, m: 27 * n * m, (5, 7), (4096, 512),
     ),
     Case(
         "softmax", lambda r, n, m: ([normal(r, n, m)], []), run_softmax,

@@ -4,12 +4,17 @@ Read in this order: devices, dtypes, grad_mode, autograd (the graph and the back
 with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults are PyTorch's.
 """
 
+from . import amp as amp
 from . import autograd as autograd
 from . import checkpoint as checkpoint
+from . import cuda as cuda
 from . import data as data
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+from .amp import autocast as autocast
+from .amp import get_autocast_dtype as get_autocast_dtype
+from .amp import is_autocast_enabled as is_autocast_enabled
 from .creation import *
 from .debug import detect_anomaly as detect_anomaly
 from .debug import live_tensors as live_tensors
@@ -17,6 +22,7 @@ from .debug import profile as profile
 from .devices import cuda_is_available as cuda_is_available
 from .drawing import draw_graph as draw_graph
 from .dtypes import *
+from .dtypes import __getattr__ as __getattr__
 from .dtypes import bool_ as bool
 from .dtypes import float_ as float
 from .dtypes import int_ as int
@@ -25,6 +31,10 @@ from .grad_mode import inference_mode as inference_mode
 from .grad_mode import is_grad_enabled as is_grad_enabled
 from .grad_mode import no_grad as no_grad
 from .grad_mode import set_grad_enabled as set_grad_enabled
+from .kernels.cublas import get_float32_matmul_precision as get_float32_matmul_precision
+from .kernels.cublas import set_float32_matmul_precision as set_float32_matmul_precision
+from .kernels.deterministic import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from .kernels.deterministic import use_deterministic_algorithms as use_deterministic_algorithms
 from .ops import *
 from .random import *
 from .serialization import load as load

@@ -37,7 +37,7 @@ from . import changes
 from .changes import clock, mark_changed
 from .devices import array_module
 from .errors import explain
-from .grad_mode import enable_grad, mode, no_grad
+from .grad_mode import enable_grad, mode, no_autocast, no_grad
 
 if TYPE_CHECKING:
     from .tensor import Tensor as Tensor
@@ -206,7 +206,7 @@ def backward(
     for root, g in zip(roots, gradients, strict=True):
         accumulate(pending, owned, root, g, fresh=False)
     found: dict[Node, Any] = {}
-    with enable_grad() if create_graph else no_grad(), np.errstate(all="ignore"):
+    with enable_grad() if create_graph else no_grad(), no_autocast(), np.errstate(all="ignore"):
         while order:
             node = order.pop()
             g = pending.pop(node, None)

@@ -14,6 +14,8 @@ import numpy as np
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray; neither's own type would be true of the other
 
+recording = False  # is a CUDA graph being recorded (cuda.py)?
+
 _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
@@ -30,7 +32,7 @@ def cupy() -> ModuleType:
         raise RuntimeError(CUPY_MISSING) from error
 
 
-def _cupy_with_a_card() -> ModuleType:
+def cupy_with_a_card() -> ModuleType:
     """CuPy, if it has a card to work on."""
     library = cupy()
     try:
@@ -79,7 +81,7 @@ def device_of(array: Array) -> str:
 
 def module_for(device: str | None) -> ModuleType:
     """The array library that makes arrays on ``device`` (None means "cpu")."""
-    return np if canonical(device) == "cpu" else _cupy_with_a_card()
+    return np if canonical(device) == "cpu" else cupy_with_a_card()
 
 
 def canonical(device: Any) -> str:
@@ -98,8 +100,12 @@ def move(array: Array, device: str | None) -> Array:
     target = canonical(device)
     if target == device_of(array):
         return array
+    if recording:
+        raise RuntimeError(
+            "a copy between host and card cannot be part of a CUDA graph: make it before, into a tensor that the graph reads"
+        )
     if target == "cpu":
         return array.get()
-    library = _cupy_with_a_card()
+    library = cupy_with_a_card()
     with library.cuda.Device(int(target.partition(":")[2])):
         return library.asarray(array)

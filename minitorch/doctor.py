@@ -27,6 +27,7 @@ Report = dict[str, Any]
 
 _OPTIONAL = {  # package -> what it is for, the extra of pyproject.toml that brings it
     "cupy": ("arrays on an NVIDIA card", "cuda"),
+    "ml_dtypes": ("bfloat16", "cuda"),
     "safetensors": ("checkpoints", "models"),
     "scikit-learn": ("data sets and classical baselines", "models"),
     "tqdm": ("progress bars", "models"),

@@ -3,11 +3,13 @@
 PyTorch's rules, which differ from NumPy's: float32 is the default, an integer tensor never drags a float32 one to
 float64, and Python numbers and 0-d tensors are weak: they change the *kind* of a result (bool < int < float) but not
 its width. Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
+``bfloat16`` is float32 with 16 of its 23 bits of mantissa cut off; NumPy lacks it, so it comes from ml_dtypes, when asked for.
 Read next: autograd.py.
 """
 
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -58,6 +60,20 @@ def set_default_dtype(dtype: Any) -> None:
     _default = np.dtype(dtype)
 
 
+def __getattr__(name: str) -> Any:
+    """minitorch.bfloat16: from a package of its own, which is imported only by those who use it."""
+    if name != "bfloat16":
+        raise AttributeError(f"module 'minitorch' has no attribute {name!r}")
+    return np.dtype(_ml_dtypes().bfloat16)
+
+
+def _ml_dtypes() -> Any:
+    try:
+        return importlib.import_module("ml_dtypes")
+    except ImportError as error:
+        raise RuntimeError("bfloat16 needs ml_dtypes, which NumPy and CuPy take it from: pip install ml_dtypes") from error
+
+
 def is_floating(dtype: DType) -> bool:
     """True for float16, bfloat16, float32, float64."""
     return _KIND.get(dtype.kind) == 2
@@ -67,6 +83,8 @@ def promote_types(a: DType, b: DType) -> DType:
     """The narrowest type that holds both kinds: float beats int whatever the widths, as in PyTorch."""
     if is_floating(a) != is_floating(b):
         return a if is_floating(a) else b
+    if a.itemsize == b.itemsize == 2 and a != b and is_floating(a):
+        return float32  # float16 has the digits, bfloat16 the range
     return np.promote_types(a, b)
 
 
@@ -95,7 +113,8 @@ def _outrank(strong: DType | None, weak: DType | None) -> DType | None:
 
 def finfo(dtype: Any) -> Any:
     """The limits of a floating type as plain numbers: .min, .max, .eps, .tiny, .bits."""
-    limits = np.finfo(np.dtype(dtype))
+    dtype = np.dtype(dtype)
+    limits = np.finfo(dtype) if dtype.kind == "f" else _ml_dtypes().finfo(dtype)
     return SimpleNamespace(bits=limits.bits, **{name: float(getattr(limits, name)) for name in ("min", "max", "eps", "tiny")})
 
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 
 class _Mode(threading.local):
-    """What is switched per thread: recording, and somebody watching every op (debug.py)."""
+    """What is switched per thread: recording, somebody watching every op (debug.py), casting to half precision (amp)."""
 
     enabled = True
     observer: Any = None
+    autocast: dict[str, Any] | None = None  # amp/autocast.py: the half precision of each kind of device that casts
+
+    def __init__(self) -> None:
+        self.casts: dict[Any, Any] = {}  # the weights' half copies, made once a block
 
 
 mode = _Mode()
@@ -72,3 +77,13 @@ class set_grad_enabled(_GradMode):
 def is_grad_enabled() -> bool:
     """Are operations being recorded in this thread?"""
     return mode.enabled
+
+
+@contextlib.contextmanager
+def no_autocast() -> Iterator[None]:
+    """A block in which nothing is cast: the way back runs in the types in which the way there was recorded."""
+    before, mode.autocast = mode.autocast, None
+    try:
+        yield
+    finally:
+        mode.autocast = before

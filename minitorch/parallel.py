@@ -58,18 +58,19 @@ class Workers:
 
         return self.pool.map(watched, items)
 
-    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[float, Any]]:
+    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[Tensor, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
 
         A part returns (loss, anything): its share of the whole batch's loss, already weighted. The result is each part's
-        (loss, anything). Part i draws its random numbers from a stream of (seed, i), whichever thread runs it.
+        (loss, anything), the loss outside of the graph, and not read: a GPU may still be at it. Part i draws its random numbers
+        from a stream of (seed, i), whichever thread runs it.
         """
 
-        def run(i: int) -> tuple[float, Any, Sequence[Tensor | None]]:
+        def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
             with seeded(*seed, i):
                 loss, extra = parts[i]()
                 gradients = autograd.grad(loss, parameters, allow_unused=True)
-            return loss.item(), extra, gradients
+            return loss.detach(), extra, gradients
 
         results = []
         for start in range(0, len(parts), self.threads):  # added up after each round, so that few gradients are held at once

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, dtypes
+from .kernels.philox import Stream
 from .ops._arguments import raw, shape_of, sizes_by_name
 from .tensor import Tensor
 
@@ -50,6 +51,7 @@ class Generator:
         self._sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         self.numpy = np.random.Generator(np.random.PCG64(self._sequence))
         self._cupy: Any = None
+        self._masks: Stream | None = None
         return self
 
     def initial_seed(self) -> Any:
@@ -58,12 +60,14 @@ class Generator:
 
     def get_state(self) -> dict[str, Any]:
         """The stream's position, as plain numbers that JSON can hold."""
-        return dict(self.numpy.bit_generator.state)
+        masks = {} if self._masks is None else {"masks": [self._masks.seed, self._masks.calls]}
+        return {**self.numpy.bit_generator.state, **masks}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a position that get_state returned."""
         self.numpy.bit_generator.state = state
         self._cupy = None
+        self._masks = Stream(*state["masks"]) if "masks" in state else None
 
     def on(self, device: str | None) -> Any:
         """The array library's generator for ``device``: .random, .standard_normal, .integers."""
@@ -73,6 +77,14 @@ class Generator:
             cupy = devices.cupy()
             self._cupy = cupy.random.Generator(cupy.random.XORWOW(int(self.numpy.integers(2**62))))
         return self._cupy
+
+    def masks(self, device: str) -> Any:
+        """What dropout masks are drawn from: NumPy's generator or, on a GPU, a stream of keys (kernels/philox.py)."""
+        if device == "cpu":
+            return self.numpy
+        if self._masks is None:
+            self._masks = Stream(int(self.numpy.integers(2**63)))
+        return self._masks
 
 
 class _Streams(threading.local):

@@ -239,6 +239,10 @@ class Tensor:
         """As float16."""
         return self.astype(dtypes.float16)
 
+    def bfloat16(self) -> Tensor:
+        """As bfloat16: float32's range with 3 digits."""
+        return self.astype(dtypes.bfloat16)
+
     def int(self) -> Tensor:
         """As int32."""
         return self.astype(dtypes.int32)
@@ -371,7 +375,8 @@ class Tensor:
         shape = getattr(array, "shape", ())
         if index is ... and np.broadcast_shapes(shape, self.shape) != self.shape:
             raise RuntimeError(f"{name}: a value of shape {shape} does not fit into a tensor of shape {self.shape}")
-        if not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
+        shared = any(stride == 0 and n > 1 for stride, n in zip(self.array.strides, self.shape, strict=True))
+        if shared or not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
             raise RuntimeError(f"{name}: several elements of this expanded tensor share one memory cell; clone() it first")
         if index is ...:
             self.array[...] = array
@@ -456,8 +461,7 @@ class Tensor:
     ne = not_equal = ops.ne
     equal = ops.equal
 
-    def __rtruediv__(self, other: Any) -> Any:
-        return ops.div(other, self)
+    __rtruediv__ = ops.elementwise.rdiv
 
     def __rfloordiv__(self, other: Any) -> Any:
         return ops.floor_divide(other, self)

@@ -2,6 +2,7 @@
 
 HYPOTHESIS_PROFILE=thorough pytest ...    draws many more examples, different ones each time
 pytest --hypothesis-seed=N                repeats what a thorough run found
+EMULATE_CUDA=1 pytest ...                 the device "cuda" is tests/emulated_cupy.py: kernels run on the processor, slowly
 """
 
 import os
@@ -11,6 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import minitorch
+from tests import emulated_cupy
+
+if os.environ.get("EMULATE_CUDA"):
+    emulated_cupy.install()
 
 _shared = {
     "deadline": None,  # a machine that is busy is no failure

@@ -133,7 +133,7 @@ def ours_50_steps(task, folder):
             epoch, position = divmod(step, t.batches.count)
             features = [t.features[i] for i in t.batches.epoch(epoch)[position]]
             batches.append({name: value.numpy() for name, value in job.task.batch(features, job.tokenizer).items()})
-            losses.append(t.one_step(features, workers))
+            losses.append(sum(part.item() for part in t.one_step(features, workers)))
             t.step += 1
     return job, start, batches, losses
 

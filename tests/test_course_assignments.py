@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ pytest.importorskip("tokenizers", reason="the assignments train a BERT, whose pa
 from models.course import subject
 from models.course.assignments import BEGIN, END, ORDER, find, make_stub, reference, signatures, solved_tasks
 from models.course.grader import grade_source
-from models.course.mutants import equivalents, fingerprint, first_failure, killer, mutants_of, survey
+from models.course.mutants import Mutant, equivalents, fingerprint, first_failure, killer, mutants_of, survey
 from models.course.testing import encode, without_answers
 
 ANSWERS = sorted((Path(__file__).parent / "course_answers").glob("*_*.py"))
 ANSWERS = [path for path in ANSWERS if path.stem != "__init__"]
+WRONG = Path(__file__).parent / "course_answers" / "wrong"
 each = pytest.mark.parametrize("name", ORDER)
 
 
@@ -104,6 +106,20 @@ def test_right_answers_written_differently_pass(path):
 def test_there_are_three_other_answers_to_each():
     names = [path.stem.partition("_")[0] for path in ANSWERS]
     assert all(names.count(name) >= 3 for name in ORDER)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each is tried in a process of its own")
+@each
+def test_wrong_answers_that_are_easily_overlooked_are_caught(name):
+    """Each cell of wrong/NAME.py replaces something in the reference."""
+    assignment = find(name)
+    common, *cells = re.split(r"^# %% (.*)\n", (WRONG / f"{name}.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    _ = [t.answers for t in assignment.tests]
+    assert len(cells) >= 20
+    for title, cell in zip(cells[::2], cells[1::2], strict=True):
+        source = f"{reference(assignment.source)}\n\n{common}\n{cell}"
+        caught = killer(assignment, Mutant(title, title.split()[0], source))
+        assert caught in {t.name for t in assignment.tests}, (title, caught)
 
 
 # ------------------------------------------------------------------------------------------------------- mutants

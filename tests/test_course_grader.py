@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ pytest.importorskip("tokenizers", reason="the assignments train a BERT, whose pa
 
 from models import cli
 from models.course import grader
-from models.course.assignments import find, reference
+from models.course.assignments import all_assignments, find, reference, regions
 from models.course.grader import grade, grade_source
 from models.course.nbgrader_export import notebook
 from models.course.testing import close, complaint, decode, encode
@@ -98,7 +99,49 @@ while frame:
     frame = frame.f_back
 os._exit(0)
 """
+ANSWERS = """
+from models.course.assignments import find, reference
+exec(reference(find("scalar").source), globals())
+"""
+LATE = """
+def answer(name):
+    import importlib
+    assignments, names = importlib.import_module("models.course.assignments"), {}
+    exec(assignments.reference(assignments.find("scalar").source), names)
+    return names[name]
+def central_difference(*a, **k): return answer("central_difference")(*a, **k)
+def topological_order(*a): return answer("topological_order")(*a)
+"""
+READ = f"""
+import os
+exec(open({str(SCALAR.folder / SCALAR.file)!r}).read(), globals())
+"""
+READ_BY_FOLDER = f"""
+import os
+folder = os.open({str(SCALAR.folder.parent)!r}, os.O_RDONLY)
+exec(os.read(os.open("scalar/scalar.py", os.O_RDONLY, dir_fd=folder), 1 << 20).decode(), globals())
+"""
+BARE_CHILDREN = """
+import _posixsubprocess, os
+r, w = os.pipe()
+rest = (-1, -1, -1, -1, -1, -1, r, w, True, True, 0, None, None, None, -1, None, False)
+_posixsubprocess.fork_exec([b"/bin/sleep", b"60"], [b"/bin/sleep"], True, (), None, [], *rest)
+"""
+CLOCK = "import math, time\ntime.process_time = lambda: 0.0\nmath.exp = lambda x: 1.0\n"
 ATTACKS = {
+    "importing the answers": ANSWERS,
+    "importing the answers late": LATE + SCALAR.stub.replace("def central", "def _central").replace("def topol", "def _topol"),
+    "importing other right answers": "from tests.course_answers.scalar_reversed import *\n",
+    "importing the library": "from minitorch.autograd import backward\n",
+    "reading the answers": READ,
+    "reading the answers from an open folder": READ_BY_FOLDER,
+    "a patched clock": CLOCK + SCALAR.stub,
+    "children without a trace in their environment": BARE_CHILDREN,
+    "stopping the grader": "import ctypes, os\nctypes.CDLL(None).kill(os.getppid(), 19)\n",
+    "killing the grader": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n",
+    "closed files": "import os\nos.closerange(0, 256)\n" + SCALAR.stub,
+    "a flood": "while True:\n    print('x' * 1_000_000)\n",
+    "any attribute": "def __getattr__(name):\n    return lambda *a, **k: 6.0\n",
     "os._exit": "import os\nprint('9 passed')\nos._exit(0)\n",
     "sys.exit": "import sys\nsys.exit(0)\n",
     "patched numpy": PATCHED + SCALAR.stub,
@@ -141,26 +184,33 @@ def test_an_endless_loop_costs_its_task_alone():
     assert "before this test" in problems[1]
 
 
+CHILDREN = """
+import os, resource, sys, time
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+for environment in ({}, dict(os.environ)):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execve("/bin/sleep", ["sleep", "60"], environment)
+        os._exit(0)
+    os.wait()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux's /proc")
 def test_processes_that_leave_the_group_are_ended():
-    source = (
-        "import ctypes, time\nlibc = ctypes.CDLL(None)\nfor _ in range(3):\n    if libc.fork() == 0:\n        libc.setsid()\n"
-        "        time.sleep(60)\ntime.sleep(60)\n"
-    )
-    seen = []
-    original = grader.tagged
-
-    def noted(tag):
-        seen.append(tag)
-        return original(tag)
-
-    grader.tagged = noted
-    try:
-        assert graded(source, ["1.1"]).points == 0
-    finally:
-        grader.tagged = original
-    assert seen
-    assert all(original(tag) == [] for tag in seen)
+    """Grandchildren in a session of their own, with and without the environment that they were started with."""
+    tag = secrets.token_hex(16)
+    command = [sys.executable, "-c", CHILDREN, str(grader.file_size(tag))]
+    process = subprocess.Popen(command, env={"COURSE_RUN": tag}, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    found = grader.tagged(tag)
+    grader.end_all(process, tag)
+    process.stdout.close()
+    assert len(found) == 3
+    assert grader.tagged(tag) == []
 
 
 def test_files_beside_the_submission_are_not_looked_at(tmp_path):
@@ -173,7 +223,7 @@ def test_files_beside_the_submission_are_not_looked_at(tmp_path):
     assert all(v.undone for v in result.verdicts)
     (tmp_path / "helper.py").write_text("x = 1\n")
     (tmp_path / "scalar.py").write_text("import helper\n" + REFERENCE)
-    assert "No module named 'helper'" in grade(SCALAR, tmp_path / "scalar.py", tasks=["1.1"]).verdicts[0].problems[0]
+    assert "helper cannot be imported" in grade(SCALAR, tmp_path / "scalar.py", tasks=["1.1"]).verdicts[0].problems[0]
 
 
 def test_odd_files_are_refused(tmp_path):
@@ -327,7 +377,10 @@ def test_release_holds_no_solutions(tmp_path, capsys):
     assert len(files) == 24
     assert not [name for name in files if "hidden" in name or "mutant" in name]
     assert not [name for name, text in files.items() if "SOLUTION" in text]
-    assert "g - (g * y).sum" not in "".join(files.values())
+    for name, text in files.items():
+        solutions = (body for a in all_assignments() for _, _, body in regions(a.source) if not name.endswith(".toml"))
+        lines = {line.strip() for body in solutions for line in body.splitlines()}
+        assert [line for line in lines if len(line) > 22 and line in text] == []
     assert course(capsys, "release", tmp_path / "all.zip")[0] == 2
 
 

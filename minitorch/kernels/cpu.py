@@ -74,6 +74,9 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return _in_blocks(block, x)
 
 
+bias_gelu, bias_gelu_backward = reference.bias_gelu, reference.bias_gelu_backward  # linear adds the bias in place
+
+
 def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
     """Run an elementwise ``block(x, y, slope, scratch, scratch)`` over slices of BLOCK elements."""
     flat = x.reshape(-1)
@@ -87,6 +90,9 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------- linear
+
+
+matmul = reference.matmul
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:

@@ -6,6 +6,7 @@ undone by the engine.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -37,7 +38,22 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return x * (t + 1) * 0.5, slope
 
 
+def bias_gelu(x: Any, bias: Any, tanh: bool) -> tuple[Any, Any]:
+    """gelu(x + b) or gelu_tanh(x + b), and what the gradient needs: the slope."""
+    return kernels.run("gelu_tanh" if tanh else "gelu", x + bias)  # type: ignore[no-any-return]
+
+
+def bias_gelu_backward(g: Any, kept: Any) -> Any:
+    """dx = g · slope; the bias's gradient is its sum over the rows."""
+    return g * kept
+
+
 # ------------------------------------------------------------------------------------------------------- linear
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a @ b"""
+    return a @ b
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
@@ -90,10 +106,10 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
     Q (..., L, d), K (..., S, d), V (..., S, e) -> (..., L, e).  A query that may see nothing (all -inf) gets 0.
     Vaswani et al. (2017), "Attention is all you need", https://arxiv.org/abs/1706.03762, equation 1.
     """
-    scores = (q * scale) @ k.mT
+    scores = kernels.run("matmul", q * scale, k.mT)
     scores = scores if mask is None else scores + mask
     weights = softmax(scores, (scores.ndim - 1,), empty=True)
-    return _kept(weights, keep, share) @ v, weights
+    return kernels.run("matmul", _kept(weights, keep, share), v), weights
 
 
 def attention_backward(
@@ -107,8 +123,9 @@ def attention_backward(
     """
     kept = _kept(weights, keep, share)
     xp = array_module(g, y)
-    ds = kept * (g @ v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
-    return ds @ k * scale, ds.mT @ (q * scale), kept.mT @ g
+    product = functools.partial(kernels.run, "matmul")
+    ds = kept * product(g, v.mT) - weights * xp.sum(g * y, axis=y.ndim - 1, keepdims=True)
+    return product(ds, k) * scale, product(ds.mT, q * scale), product(kept.mT, g)
 
 
 def _kept(x: Array, keep: Array, share: float) -> Any:
@@ -151,7 +168,8 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
 
 def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, share: float) -> Any:
     """dz as in layer_norm, whose x̂ is ẑ here:  dx = drop(dz),  dresidual = dz,  dw = g ẑ,  db = g."""
-    dz, dw, db = kernels.run("layer_norm_backward", g, unit, weight, 0, 1, (unit.ndim - 1,))
+    mean = r * 0  # of ẑ, whose own r is 1
+    dz, dw, db = kernels.run("layer_norm_backward", g, unit, weight, mean, mean + 1, (unit.ndim - 1,))
     dz = dz * r
     return (dz if keep is None else kernels.run("drop", dz, keep, share)), dz, dw, db
 

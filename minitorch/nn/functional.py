@@ -16,19 +16,21 @@ import numpy as np
 from .. import dtypes, kernels, ops
 from .. import random as _random
 from ..changes import mark_changed
-from ..devices import array_module
+from ..devices import array_module, device_of
 from ..grad_mode import no_grad
 from ..ops import layer_norm, raw, rms_norm
-from ..ops.nn import gelu, glu, linear, mish, one_hot, softplus
+from ..ops._arguments import may_read
+from ..ops._autocast import autocast
+from ..ops.nn import gelu, glu, linear, linear_gelu, mish, one_hot, softplus
 from ..ops.nn import log_sigmoid as logsigmoid
 from ..tensor import Tensor
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cosine_similarity", "cross_entropy",
     "dropout", "dropout_add_layer_norm", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
-    "pairwise_distance", "relu", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax",
-    "softplus", "tanh",
+    "leaky_relu", "linear", "linear_gelu", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot",
+    "pad", "pairwise_distance", "relu", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss",
+    "softmax", "softplus", "tanh",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -115,7 +117,8 @@ def _check_probability(p: float) -> None:
 
 
 def _keep_mask(like: Any, shape: tuple[int, ...], p: float) -> Any:
-    return kernels.run("keep_mask", raw(like), shape, p, _random.stream_for(raw(like)))
+    like = raw(like)
+    return kernels.run("keep_mask", like, shape, p, _random.default_generator().masks(device_of(like)))
 
 
 def embedding(
@@ -177,6 +180,7 @@ def _pair(name: str, input: Any, target: Any) -> None:
         )
 
 
+@autocast
 def mse_loss(
     input: Any,
     target: Any,
@@ -191,6 +195,7 @@ def mse_loss(
     return _weighted((_difference("mse_loss", input, target)).square(), weight, reduction)
 
 
+@autocast
 def l1_loss(
     input: Any,
     target: Any,
@@ -205,6 +210,7 @@ def l1_loss(
     return _weighted((input - target).abs(), weight, reduction)
 
 
+@autocast
 def smooth_l1_loss(
     input: Any,
     target: Any,
@@ -222,6 +228,7 @@ def smooth_l1_loss(
     return _reduced(d.abs() if beta == 0 else ops.nn.huber(d, delta=beta) / beta, reduction)
 
 
+@autocast
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """½(x - y)² where |x - y| ≤ δ, else δ(|x - y| - ½δ)"""
     reduction = _reduction(reduction, None, None)
@@ -248,6 +255,7 @@ def _weighted(loss: Any, weight: Any, reduction: str) -> Any:
     return loss.sum() / weight.sum() if reduction == "mean" else _reduced(loss, reduction)
 
 
+@autocast
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -261,7 +269,7 @@ def binary_cross_entropy(
     if input.shape != target.shape:
         raise ValueError(f"binary_cross_entropy: target {tuple(target.shape)} and input {tuple(input.shape)} must have one shape")
     for name, x in (("input", input), ("target", target)):
-        if not bool(((x.array >= 0) & (x.array <= 1)).all()):
+        if may_read(x) and not bool(((x.array >= 0) & (x.array <= 1)).all()):
             raise RuntimeError(
                 f"binary_cross_entropy: the {name} must be probabilities, in [0, 1]; scores need the _with_logits loss"
             )
@@ -269,6 +277,7 @@ def binary_cross_entropy(
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
+@autocast
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,
@@ -287,6 +296,7 @@ def binary_cross_entropy_with_logits(
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
+@autocast
 def kl_div(
     input: Any,
     target: Any,
@@ -308,6 +318,7 @@ def kl_div(
 # ------------------------------------------------------------------------------------------------ cross entropy
 
 
+@autocast
 def cross_entropy(
     input: Any,
     target: Any,
@@ -340,6 +351,7 @@ def cross_entropy(
     return _mean_of(mixed, share, ignored, reduction)
 
 
+@autocast
 def nll_loss(
     input: Any,
     target: Any,
@@ -371,11 +383,11 @@ def _class_indices(name: str, input: Any, target: Any, weight: Any, ignore_index
         _check_class_weights(name, weight, classes, input.dtype)
     t = t.reshape(()) if input.ndim == 1 else t
     ignored = t == ignore_index
-    if not ignored.any():
+    if may_read(t) and not ignored.any():
         ignored = None
     else:
         t = array_module(t).where(ignored, 0, t)
-    if t.size and (int(t.min()) < 0 or int(t.max()) >= classes):
+    if t.size and may_read(t) and (int(t.min()) < 0 or int(t.max()) >= classes):
         bad = int(t.min()) if t.min() < 0 else int(t.max())
         raise IndexError(f"Target {bad} is out of bounds: {name} got {classes} classes, numbered 0 to {classes - 1}")
     share = None if weight is None else raw(weight)[t]
@@ -451,6 +463,7 @@ def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: flo
     return input / norm.clamp(min=eps)
 
 
+@autocast
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x₁·x₂ / (max(‖x₁‖, eps) max(‖x₂‖, eps)) along ``dim`` of the broadcast operands"""
     dtype = dtypes.result_type(x1, x2)
@@ -464,7 +477,7 @@ def _length(x: Any, dim: int, eps: float) -> Any:
     """‖x‖, at least eps. As in PyTorch the limit is no part of the gradient, so it is added as a constant."""
     norm = ops.norm(x, 2, dim, keepdim=True)
     missing = (eps - norm.detach()).clamp(min=0)
-    return norm + missing if bool((missing.array > 0).any()) else norm
+    return norm + missing if not may_read(missing) or bool((missing.array > 0).any()) else norm
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
@@ -472,6 +485,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return ops.norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 
 
+@autocast
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -549,6 +563,7 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
 # ---------------------------------------------------------------------------------------------------- attention
 
 
+@autocast
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

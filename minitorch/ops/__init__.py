@@ -1,6 +1,7 @@
 """Differentiable operations, one family a file: elementwise, reductions, shaping, indexing, linalg, nn."""
 
 from . import elementwise, indexing, linalg, nn, reductions, shaping
+from ._arguments import may_read as may_read
 from ._arguments import raw as raw
 from ._promotion import astype as astype
 from .elementwise import *

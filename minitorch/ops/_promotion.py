@@ -91,9 +91,14 @@ def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool 
     return call
 
 
-def floats_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse integers, as PyTorch does for what only makes sense on floats; compute 16-bit floats in float32."""
-    wide = half_in_float32(function)
+def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
+    """Refuse integers, as PyTorch does for what only makes sense on floats; compute 16-bit floats in float32.
+
+    on_gpu=False: not on a GPU, where the op's kernels take 16-bit floats as they are.
+    """
+    if function is None:
+        return functools.partial(floats_only, on_gpu=on_gpu)
+    wide = half_in_float32(function, on_gpu=on_gpu)
 
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:

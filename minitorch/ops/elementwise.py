@@ -19,7 +19,8 @@ from ..autograd import op
 from ..devices import Array, array_module
 from ..errors import explain
 from . import _special
-from ._arguments import raw
+from ._arguments import may_read, raw
+from ._autocast import autocast
 from ._promotion import astype, common, floating, floats_only, half_in_float32
 
 __all__ = [
@@ -125,6 +126,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     raise RuntimeError(f'div: rounding_mode must be None, "trunc" or "floor", not {rounding_mode!r}')
 
 
+@autocast
+def rdiv(input: Any, other: Any) -> Any:
+    """other / input, for a number other"""
+    return true_divide(other, input)
+
+
 @op(linear=True, promote=common)
 def _floor_divide(a: Array, b: Array) -> Any:
     """⌊a / b⌋, a step function."""
@@ -149,7 +156,7 @@ def _integers(*operands: Any) -> bool:
 def _refuse_zero(name: str, a: Array, b: Array) -> None:
     """Floats have inf and nan for a division by zero, integers nothing."""
     _refuse_bool(name, a, b)
-    if _integers(a, b) and (b == 0).any():
+    if _integers(a, b) and may_read(b) and (b == 0).any():
         raise RuntimeError(f"{name}: integer division by zero")
 
 
@@ -223,6 +230,7 @@ def _integer_power(a: Array, b: Array) -> Any:
     return where((b < 0) & ~unit, 0, a ** where(b < 0, b % 2, b))
 
 
+@half_in_float32
 @op
 def _pow_number(a: Array, *, exponent: float) -> Any:
     """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
@@ -234,6 +242,7 @@ def _pow_number(a: Array, *, exponent: float) -> Any:
     return (a * a * a if n == 3 else a**n), lambda g: g * (n * a ** (n - 1))
 
 
+@autocast
 def pow(input: Any, exponent: Any) -> Any:
     """input to the power exponent; one of them may be a number."""
     if isinstance(exponent, np.generic):
@@ -267,6 +276,7 @@ def sqrt(input: Array) -> Any:
     return y, lambda g: g / (2 * y)
 
 
+@autocast
 @op(promote=floating)
 def rsqrt(input: Array) -> Any:
     """1/√x, whose derivative is -1/(2x√x)."""
@@ -274,6 +284,7 @@ def rsqrt(input: Array) -> Any:
     return y, lambda g: g * (-0.5 * y * y * y)
 
 
+@autocast
 @op(promote=floating)
 def reciprocal(input: Array) -> Any:
     """1/x, whose derivative is -1/x²."""
@@ -284,6 +295,7 @@ def reciprocal(input: Array) -> Any:
 # ---------------------------------------------------------------------------------- exponentials and the like
 
 
+@autocast
 @op(promote=floating)
 def exp(input: Array) -> Any:
     """eˣ, its own derivative."""
@@ -298,6 +310,7 @@ def exp2(input: Array) -> Any:
     return y, lambda g: g * (y * math.log(2))
 
 
+@autocast
 @op(promote=floating)
 def expm1(input: Array) -> Any:
     """eˣ - 1, accurate for small x."""
@@ -305,24 +318,28 @@ def expm1(input: Array) -> Any:
     return y, lambda g: g * (y + 1)
 
 
+@autocast
 @op(promote=floating)
 def log(input: Array) -> Any:
     """ln x, whose derivative is 1/x."""
     return array_module(input).log(input), lambda g: g / input
 
 
+@autocast
 @op(promote=floating)
 def log2(input: Array) -> Any:
     """log₂ x = ln x / ln 2"""
     return array_module(input).log2(input), lambda g: g / (input * math.log(2))
 
 
+@autocast
 @op(promote=floating)
 def log10(input: Array) -> Any:
     """log₁₀ x = ln x / ln 10"""
     return array_module(input).log10(input), lambda g: g / (input * math.log(10))
 
 
+@autocast
 @op(promote=floating)
 def log1p(input: Array) -> Any:
     """ln(1 + x), accurate for small x."""
@@ -361,6 +378,7 @@ def cos(input: Array) -> Any:
     return xp.cos(input), lambda g: -g * xp.sin(input)
 
 
+@autocast
 @op(promote=floating)
 def tan(input: Array) -> Any:
     """tan x, whose derivative is 1 + tan² x."""
@@ -368,6 +386,7 @@ def tan(input: Array) -> Any:
     return y, lambda g: g * (1 + y * y)
 
 
+@autocast
 @op(promote=floating)
 def sinh(input: Array) -> Any:
     """sinh x = (eˣ - e⁻ˣ)/2, whose derivative is cosh x."""
@@ -375,6 +394,7 @@ def sinh(input: Array) -> Any:
     return xp.sinh(input), lambda g: g * xp.cosh(input)
 
 
+@autocast
 @op(promote=floating)
 def cosh(input: Array) -> Any:
     """cosh x = (eˣ + e⁻ˣ)/2, whose derivative is sinh x."""
@@ -445,7 +465,7 @@ def _number_as(value: float, dtype: dtypes.DType) -> Any:
 
 
 def _largest(dtype: dtypes.DType) -> float:
-    return np.finfo(dtype).max.item() if dtype.kind == "f" else np.iinfo(dtype).max
+    return float(dtypes.finfo(dtype).max) if dtypes.is_floating(dtype) else int(np.iinfo(dtype).max)
 
 
 @op(promote=common)
@@ -507,11 +527,13 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     return add(input, mul(weight, sub(end, input)))
 
 
+@autocast
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """input + value · tensor1 · tensor2"""
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
+@autocast
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """input + value · tensor1 / tensor2"""
     return add(input, div(tensor1, tensor2), alpha=value)

@@ -16,7 +16,8 @@ import numpy as np
 from .. import autograd
 from ..autograd import op
 from ..devices import Array, array_module, device_of, move
-from ._arguments import numpy_names, one_dim, raw
+from ._arguments import may_read, numpy_names, one_dim, raw
+from ._autocast import autocast
 from .elementwise import add, mul
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
 
@@ -195,7 +196,7 @@ def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
 
 
 def _check_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
-    for i in (index.min(), index.max()) if index.size else ():
+    for i in (index.min(), index.max()) if index.size and may_read(index) else ():
         if not low <= int(i) < n:
             raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
 
@@ -373,6 +374,7 @@ def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) ->
     return x, grid, getitem(src, tuple(slice(k) for k in i.shape))
 
 
+@autocast
 @numpy_names
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """x[i][index[i][j][k]][k] += src[i][j][k] for dim = 1, on a copy: the reverse of gather. Values for one place add."""

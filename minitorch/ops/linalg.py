@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..autograd import op
 from ..devices import Array
 from ._arguments import one_dim, raw
+from ._autocast import autocast
 from ._promotion import half_in_float32
 from .elementwise import mul
-from .reductions import vector_norm
+from .reductions import _sum, vector_norm
 from .shaping import diagonal, permute
 
 __all__ = [
@@ -45,14 +47,14 @@ Label = Hashable  # the name of an axis in einsum: a letter, or -1, -2, ... for 
 @op
 def _matmul(a: Array, b: Array) -> Any:
     """a @ b.  With y = ab:  dL/da = g bᵀ,  dL/db = aᵀ g."""
-    return a @ b, (lambda g: g @ b.mT, lambda g: a.mT @ g)
+    return product(a, b), (lambda g: product(g, b.mT), lambda g: product(a.mT, g))
 
 
 @half_in_float32(on_gpu=False)
 @op
 def _matmul_rows(a: Array, b: Array) -> Any:
     """a @ b for a stack of matrices and one matrix: the stack is one tall matrix, so it takes one product, not many."""
-    return times(a, b), (lambda g: times(g, b.mT), lambda g: rows(a).mT @ rows(g))
+    return times(a, b), (lambda g: times(g, b.mT), lambda g: product(rows(a).mT, rows(g)))
 
 
 def rows(x: Array) -> Array:
@@ -60,14 +62,23 @@ def rows(x: Array) -> Array:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def product(a: Any, b: Any) -> Any:
+    """a @ b by the kernel: NumPy's or, on a GPU, cuBLAS (kernels/cublas.py)."""
+    return kernels.run("matmul", a, b)
+
+
 def times(x: Array, matrix: Array) -> Array:
     """x @ matrix as one product: (..., n) @ (n, m) -> (..., m)."""
-    return (rows(x) @ matrix).reshape((*x.shape[:-1], matrix.shape[-1]))
+    return product(rows(x), matrix).reshape((*x.shape[:-1], matrix.shape[-1]))
 
 
+@autocast
 def matmul(input: Any, other: Any) -> Any:
     """input @ other: (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast, a 1-D operand is a row or a column."""
-    a, b = input, other
+    return _any_product(input, other)
+
+
+def _any_product(a: Any, b: Any) -> Any:
     _check_product("matmul", raw(a), raw(b))
     if a.ndim == 1 and b.ndim == 1:
         return _matmul(a.reshape(1, -1), b.reshape(-1, 1)).reshape(())
@@ -115,12 +126,14 @@ def _check_ranks(name: str, *wanted: tuple[Any, int]) -> None:
             raise RuntimeError(f"{name}: expected a {ndim}-D tensor, got one of shape {tuple(x.shape)}; matmul takes any rank")
 
 
+@autocast
 def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices, (n, k) @ (k, m) -> (n, m)."""
     _check_ranks("mm", (input, 2), (mat2, 2))
     return matmul(input, mat2)
 
 
+@autocast
 def bmm(input: Any, mat2: Any) -> Any:
     """The products of two equally long stacks of matrices, (B, n, k) @ (B, k, m) -> (B, n, m)."""
     _check_ranks("bmm", (input, 3), (mat2, 3))
@@ -129,23 +142,27 @@ def bmm(input: Any, mat2: Any) -> Any:
     return matmul(input, mat2)
 
 
+@autocast
 def mv(input: Any, vec: Any) -> Any:
     """A matrix times a vector, (n, k) @ (k,) -> (n,)."""
     _check_ranks("mv", (input, 2), (vec, 1))
-    return matmul(input, vec)
+    return _any_product(input, vec)
 
 
+@autocast
 def dot(input: Any, tensor: Any) -> Any:
     """Σ aᵢ bᵢ of two vectors."""
     _check_ranks("dot", (input, 1), (tensor, 1))
-    return matmul(input, tensor)
+    return _any_product(input, tensor)
 
 
+@autocast
 def vdot(input: Any, other: Any) -> Any:
     """dot; they differ for complex numbers only."""
     return dot(input, other)
 
 
+@autocast
 def inner(input: Any, other: Any) -> Any:
     """Products summed over the last axis of both: (..., k), (..., k) -> (... of the first, ... of the second)."""
     if input.ndim == 0 or other.ndim == 0:
@@ -161,21 +178,25 @@ def outer(input: Any, vec2: Any) -> Any:
     return mul(input.reshape(-1, 1), vec2)
 
 
+@autocast
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (mat1 @ mat2)"""
     return _add_scaled(input, mm(mat1, mat2), beta, alpha)
 
 
+@autocast
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (mat @ vec)"""
     return _add_scaled(input, mv(mat, vec), beta, alpha)
 
 
+@autocast
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (batch1 @ batch2)"""
     return _add_scaled(input, bmm(batch1, batch2), beta, alpha)
 
 
+@autocast
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Products summed over the last ``dims`` axes of a and the first of b, or over the axes in dims = (of a, of b)."""
     ours, theirs = (range(a.ndim - dims, a.ndim), range(dims)) if isinstance(dims, int) else dims
@@ -190,10 +211,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     return _contract(a, b, left=left, right=right, out=out)
 
 
+@autocast
 def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
     _check_ranks("trace", (input, 2))
-    return diagonal(input).sum()
+    return _sum(diagonal(input), axis=(0,), keepdims=False)
 
 
 def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -216,6 +238,7 @@ def _add_scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
 # ------------------------------------------------------------------------------------------------------ einsum
 
 
+@autocast
 def einsum(equation: Any, *operands: Any) -> Any:
     """Sum of products, spelt by naming the axes: ``einsum("bik,bkj->bij", a, b)`` is a batched matrix product.
 

@@ -18,6 +18,7 @@ from .. import autograd, dtypes
 from ..autograd import op
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
+from ._autocast import autocast
 from ._promotion import astype, floats_only, half_in_float32
 from .elementwise import abs, exp, isnan, log, maximum, minimum, ne, sign, where
 from .indexing import narrow
@@ -68,6 +69,7 @@ def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return x.sum(axis=axis, keepdims=keepdims, dtype=_sum_dtype(x)), lambda g: _spread(g, shape, axis)
 
 
+@autocast
 @numpy_names
 def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Σ over dim; integers and bools sum to int64."""
@@ -184,6 +186,7 @@ def _before(x: Array, axis: int) -> Any:
     return cat([one, cumprod(narrow(x, axis, 0, n - 1), axis)], axis) if n > 1 else one
 
 
+@autocast
 @numpy_names
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """∏ over dim; integers and bools multiply in int64."""
@@ -227,6 +230,7 @@ def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     return y if keepdims else y.reshape(left), lambda g: g.reshape(kept) * (e / total)
 
 
+@autocast
 @numpy_names
 def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
     """ln Σ exp(input) over dim, without overflow"""
@@ -388,6 +392,7 @@ def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any
     return (abs(x) ** p).sum(axis=axis, keepdims=keepdims) ** (1 / p)
 
 
+@autocast
 @numpy_names
 def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """(Σ|x|^ord)^(1/ord) over dim; ord=inf the largest |x|, -inf the smallest, 0 how many are not 0."""
@@ -408,6 +413,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
     return _sum(abs(x), axis=axis, keepdims=keepdim) if ord == 1 else _norm(x, p=ord, axis=axis, keepdims=keepdim)
 
 
+@autocast
 @numpy_names
 def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """vector_norm under its older name: all elements of dim as one vector; p "fro" or None means 2."""
@@ -427,6 +433,7 @@ def _cumsum(x: Array, *, axis: int) -> Any:
     return y, lambda g: flip(_cumsum(flip(g, axis), axis=axis), axis)
 
 
+@autocast
 @numpy_names
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The sums of the first 1, 2, ... elements along dim."""
@@ -435,6 +442,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return y if dtype is None else astype(y, dtype)
 
 
+@autocast
 @numpy_names
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The products of the first 1, 2, ... elements along dim.

@@ -18,6 +18,7 @@ from .. import autograd
 from ..autograd import op
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
+from ._autocast import autocast
 from ._promotion import common
 
 __all__ = [
@@ -344,6 +345,7 @@ def _cat(*tensors: Array, dim: int) -> Any:
     return y, tuple(itertools.starmap(piece, itertools.pairwise(ends)))
 
 
+@autocast
 @numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors one after another along ``dim``. Their other sizes agree; an empty 1-d tensor is passed over."""
@@ -378,6 +380,7 @@ def _stack(*tensors: Array, dim: int) -> Any:
     return array_module(*tensors).stack(tensors, axis=dim), tuple(layer(i) for i in range(len(tensors)))
 
 
+@autocast
 @numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """Tensors of one shape laid side by side along a new dimension ``dim``."""

@@ -13,20 +13,27 @@ Read before: config.py, minitorch/nn/functional.py. Read next: data.py, pretrain
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor, nn
 from minitorch.devices import array_module
+from minitorch.ops import may_read
 
 from .checkpoint import PreTrained
 from .config import BertConfig
 
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by its formula with tanh."""
+    return F.gelu(x, approximate="tanh")  # type: ignore[no-any-return]
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
     "relu": F.relu,
     "silu": F.silu,
     "swish": F.silu,
@@ -176,6 +183,9 @@ class BertIntermediate(nn.Module):
         self.activation = activation(config)
 
     def forward(self, x: Tensor) -> Tensor:
+        forms = {F.gelu: "none", gelu_tanh: "tanh"}
+        if self.activation in forms and is_plain(self.dense):  # the same in one operation
+            return F.linear_gelu(x, self.dense.weight, self.dense.bias, approximate=forms[self.activation])  # type: ignore[no-any-return]
         return self.activation(self.dense(x))
 
 
@@ -222,6 +232,11 @@ class BertPooler(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return minitorch.tanh(self.dense(hidden[:, 0]))  # (B, S, H) -> (B, H)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Does calling the layer compute nothing but its formula: no other class in its place, and no hooks?"""
+    return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 def activation(config: BertConfig) -> Callable[[Tensor], Tensor]:
@@ -284,7 +299,7 @@ def check_ids(input_ids: Tensor, vocab_size: int) -> None:
     if input_ids.ndim != 2:
         raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
     ids = input_ids.array
-    if ids.size and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+    if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
         row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
         raise ValueError(
             f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
@@ -297,7 +312,7 @@ def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
 
     Finite, so that a fully masked row gives uniform weights and no NaN.
     """
-    if attention_mask is None or bool((attention_mask.array != 0).all()):
+    if attention_mask is None or (may_read(attention_mask) and bool((attention_mask.array != 0).all())):
         return None
     mask = attention_mask[:, None, None, :] if attention_mask.ndim == 2 else attention_mask[:, None, :, :]
     lowest = float(minitorch.finfo(x.dtype).min)
@@ -378,15 +393,41 @@ def masked_first(labels: Tensor, pooled: bool) -> tuple[Tensor, Tensor]:
     return Tensor(rows), Tensor(xp.take_along_axis(labels.array, rows, axis=1))
 
 
-def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+class Masked(NamedTuple):
+    """Labels in the form in which they are used. How many there are decides shapes, so a card would have to be waited for;
+    found on the host (find_masked) and sent to the card, they cost no waiting."""
+
+    rows: Tensor  # (B, P), masked_first's
+    at: Tensor  # (masked,) which of them are masked, counted through the batch
+    labels: Tensor  # (masked,) the words that stood there
+
+    def to(self, device: str) -> Masked:
+        """On a device."""
+        return Masked(*(t.to(device) for t in self))
+
+
+def find_masked(labels: Tensor, pooled: bool) -> Masked:
+    """labels (B, S) as masked_only needs them; ``pooled``: for a model with a pooler."""
+    rows, labels = masked_first(labels, pooled)
+    return Masked(rows, *places(labels))
+
+
+def places(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Where labels (B, S) are not -100, counted through the batch, and those labels: both (masked,)."""
+    flat = labels.array.reshape(-1)
+    at = (flat != -100).nonzero()[0]
+    return Tensor(at), Tensor(flat[at])
+
+
+def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor | Masked) -> tuple[Tensor, Tensor]:
     """Cross entropy at the positions whose label is not -100, and the logits at those alone.
 
     About one token in seven is masked, and the vocabulary projection is the largest product of a small BERT.
     """
     B, S, H = hidden.shape
-    rows = Tensor((labels.array.reshape(-1) != -100).nonzero()[0])
-    logits = head(minitorch.index_select(hidden.reshape(B * S, H), 0, rows))  # (masked, V)
-    return F.cross_entropy(logits, minitorch.index_select(labels.reshape(-1), 0, rows)), logits
+    at, wanted = (labels.at, labels.labels) if isinstance(labels, Masked) else places(labels)
+    logits = head(minitorch.index_select(hidden.reshape(B * S, H), 0, at))  # (masked, V)
+    return F.cross_entropy(logits, wanted), logits
 
 
 class BertForPreTraining(PreTrained):
@@ -401,7 +442,7 @@ class BertForPreTraining(PreTrained):
     def forward(
         self,
         *inputs: Any,
-        labels: Tensor | None = None,
+        labels: Tensor | Masked | None = None,
         next_sentence_label: Tensor | None = None,
         masked_only: bool = False,
         **options: Any,
@@ -412,7 +453,8 @@ class BertForPreTraining(PreTrained):
         """
         return_dict = options.pop("return_dict", None)
         if masked_only and labels is not None:
-            options["rows"], labels = masked_first(labels, pooled=True)
+            labels = labels if isinstance(labels, Masked) else find_masked(labels, pooled=True)
+            options["rows"] = labels.rows
         encoded = self.bert(*inputs, **options)
         relation = self.cls.seq_relationship(encoded.pooler_output)  # (B, 2)
         mlm_loss = nsp_loss = masked_logits = None
@@ -440,7 +482,7 @@ class BertForMaskedLM(PreTrained):
         self.cls = BertOnlyMLMHead(config)
         self.initialize()
 
-    def forward(self, *inputs: Any, labels: Tensor | None = None, masked_only: bool = False, **options: Any) -> Any:
+    def forward(self, *inputs: Any, labels: Tensor | Masked | None = None, masked_only: bool = False, **options: Any) -> Any:
         """labels (B, S): the word at masked positions, -100 elsewhere.
 
         masked_only: compute the last layer at the masked words alone, for the loss needs no other token of it (all of them are
@@ -448,7 +490,8 @@ class BertForMaskedLM(PreTrained):
         """
         return_dict = options.pop("return_dict", None)
         if masked_only and labels is not None:
-            options["rows"], labels = masked_first(labels, pooled=False)
+            labels = labels if isinstance(labels, Masked) else find_masked(labels, pooled=False)
+            options["rows"] = labels.rows
         encoded = self.bert(*inputs, **options)
         loss = masked_logits = None
         if labels is not None:

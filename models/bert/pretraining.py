@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import minitorch
-from minitorch import Tensor, nn, optim
+from minitorch import Tensor, optim
 from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
@@ -34,10 +34,11 @@ from ..tables import BadInput
 from . import corpus as python_corpus
 from .config import PRESETS, BertConfig
 from .data import Blocks, Corpus, Pairs, read_documents
-from .model import BertForMaskedLM, BertForPreTraining
+from .model import BertForMaskedLM, BertForPreTraining, find_masked
+from .precision import HELP, Precision, check_precision
 from .settings import add_options, check_limits, given, option, same_settings, usable_device
 from .tokenizer import Tokenizer
-from .training import available_cores, between_steps, decay_groups, progress
+from .training import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
 
 STATE = "training.safetensors"
 IN_PYTHON = "the documentation in this Python installation"
@@ -76,7 +77,9 @@ class Settings:
     eval_every: int = option(300, "steps from one validation to the next")
     save_every: int = option(1000, "steps from one saved state to the next")
     seed: int = option(0, "seed of every random choice")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    precision: str = option("float32", HELP)
+    cuda_graph: bool = option(False, "on a card: forward and backward pass as one CUDA graph; never yet run on a real one")
 
     def check(self) -> None:
         """Refuse what cannot work before anything is computed."""
@@ -92,6 +95,9 @@ class Settings:
         if self.size not in PRESETS:
             raise BadInput(f"--size must be one of {', '.join(PRESETS)}, not {self.size!r}")
         self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
+        if self.cuda_graph and (self.device == "cpu" or self.precision == "fp16" or self.whole_word or self.nsp):
+            raise BadInput("--cuda-graph needs a card, shapes that stay (no --nsp, --whole-word), and any --precision but fp16")
         if self.batch_size % (self.accumulate * self.workers):
             raise BadInput(
                 f"--batch-size {self.batch_size} does not divide into {self.accumulate} micro-batches on {self.workers} threads"
@@ -249,12 +255,19 @@ def build(settings: Settings, vocab_size: int) -> Any:
 
 @dataclass
 class Score:
-    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow."""
+    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
 
-    loss: float = 0.0
+    loss and right are 0-d arrays until somebody reads them: a card may still be computing them.
+    """
+
+    loss: Any = 0.0
     masked: int = 0
-    right: int = 0
+    right: Any = 0
     tokens: int = 0
+
+    def read(self) -> Score:
+        """As plain numbers."""
+        return Score(float(self.loss), self.masked, int(self.right), self.tokens)
 
     def add(self, other: Score) -> Score:
         """Both together."""
@@ -271,18 +284,25 @@ class Score:
         return self.right / max(1, self.masked)
 
 
-def forward(model: Any, batch: dict[str, Tensor], masked_in_step: int, share: float) -> tuple[Tensor, Score]:
+def ready(batch: dict[str, Any], model: Any, device: str) -> dict[str, Any]:
+    """A batch as ``forward`` takes it: where the model is, with the masked words looked up before it goes there."""
+    pooled = isinstance(model, BertForPreTraining)
+    return to_device({**batch, "labels": find_masked(batch["labels"], pooled)}, model, device)
+
+
+def forward(model: Any, batch: dict[str, Any], masked_in_step: int, share: float) -> tuple[Tensor, Score]:
     """This micro-batch's share of the step's loss: masked words are averaged over the whole step, sentence pairs too."""
-    labels = batch["labels"].array
-    masked = int((labels != -100).sum())
+    labels = batch["labels"].labels
+    masked = len(labels)
     output = model(**batch, masked_only=True)
     if masked == 0:  # of whole words there may be none that is short enough; the loss of nothing would be 0 / 0
         output.mlm_loss = output.masked_logits.sum()
     loss = output.mlm_loss * (masked / max(1, masked_in_step))
     if output.nsp_loss is not None:
         loss = loss + output.nsp_loss * share
-    right = int((output.masked_logits.array.argmax(-1) == labels[labels != -100]).sum())
-    return loss, Score(output.mlm_loss.item() * masked, masked, right, labels.size)
+    right = (output.masked_logits.array.argmax(-1) == labels.array).sum()
+    total = output.mlm_loss.array.astype(np.float64) * masked
+    return loss, Score(total, masked, right, batch["input_ids"].numel())
 
 
 def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
@@ -291,19 +311,19 @@ def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     return [{name: value[i * n : (i + 1) * n] for name, value in batch.items()} for i in range(parts)]
 
 
-def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str) -> Score:
+def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision) -> Score:
     """Loss and accuracy on the held-out text: every block once (at most 40 batches), always with the same masks."""
     model.eval()
     batches = max(1, min(40, math.ceil(data.count / data.batch_size)))
 
     def one(step: int) -> Score:
-        batch = {name: value.to(device) for name, value in data.batch(step).items()}
-        with minitorch.no_grad():
+        batch = ready(data.batch(step), model, device)
+        with minitorch.no_grad(), precision.block():
             return forward(model, batch, 1, 1.0)[1]
 
     total = functools.reduce(Score.add, workers.map(one, range(batches)))
     model.train()
-    return total
+    return total.read()
 
 
 # ------------------------------------------------------------------------------------------------------- the loop
@@ -312,7 +332,7 @@ def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str) ->
 def read_state(path: Path) -> dict[str, Any]:
     """What Run.save_state wrote."""
     state = minitorch.load(path)
-    wanted = {"settings", "sha256", "step", "metrics", "recent", "model", "optimizer", "schedule", "rng"}
+    wanted = {"settings", "sha256", "step", "metrics", "recent", "model", "optimizer", "schedule", "scaler", "rng"}
     if not isinstance(state, dict) or wanted - state.keys():
         raise BadInput(f"{path}: not the state of a pretraining run")
     return state
@@ -336,34 +356,58 @@ class Run:
         self.valid_data = self.data(self.text.valid, settings.length, settings.batch_size, settings.seed + 1, dynamic=False)
         fewer = max(1, settings.batch_size * settings.length // settings.long_length)  # as many tokens
         self.long_data = self.data(self.text.train, settings.long_length, fewer, settings.seed + 2)
+        self.precision = Precision(settings.precision, settings.device)
+        self.gradients = self.add_gradients
+        if settings.cuda_graph:
+            self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
         self.step = 0
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
+        self.unread = 0  # of how many of them a card has not yet been asked
 
     def train(self) -> None:
         """All steps that are left; Ctrl-C leaves a checkpoint behind."""
         s = self.settings
         unigram, uniform = self.text.unigram, self.text.uniform
         bar = progress(s.steps, self.step)
+        glance, started, tokens = Glance(s.device), time.perf_counter(), 0
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
             while self.step < s.steps:
-                started = time.perf_counter()
                 self.recent = [*self.recent[-49:], self.one_step(workers)]
                 self.step += 1
-                score = functools.reduce(Score.add, self.recent)
-                speed = self.recent[-1].tokens / (time.perf_counter() - started)
-                bar.set_postfix_str(
-                    f"loss {score.mean_loss:.3f} (floors {unigram:.2f}, {uniform:.2f}), "
-                    f"right {score.accuracy:.1%}, {speed:,.0f} tokens/s",
-                    refresh=False,
-                )
+                self.unread += 1
+                tokens += self.recent[-1].tokens
                 bar.update()
-                if self.step % min(s.eval_every, max(1, s.steps // 8)) == 0 or self.step == s.steps:  # eight points at least
-                    self.note(score, evaluate(self.model, self.valid_data, workers, s.device), speed)
-                if interrupt.is_set() or self.step % s.save_every == 0:
-                    self.save_state()
+                evaluated = self.step % min(s.eval_every, max(1, s.steps // 8)) == 0 or self.step == s.steps  # 8 points at least
+                saved = interrupt.is_set() or self.step % s.save_every == 0
+                if glance.due(evaluated or saved):
+                    score = self.read()
+                    speed = tokens / (time.perf_counter() - started)
+                    bar.set_postfix_str(
+                        f"loss {score.mean_loss:.3f} (floors {unigram:.2f}, {uniform:.2f}), "
+                        f"right {score.accuracy:.1%}, {speed:,.0f} tokens/s",
+                        refresh=False,
+                    )
+                    if evaluated:
+                        self.note(score, evaluate(self.model, self.valid_data, workers, s.device, self.precision), speed)
+                    if saved:
+                        self.save_state()
+                    started, tokens = time.perf_counter(), 0
                 if interrupt.is_set():
                     raise KeyboardInterrupt
+
+    def read(self) -> Score:
+        """The sums of the last steps as numbers; an error if one of them is none."""
+        self.recent = [score.read() for score in self.recent]
+        first = self.step - min(self.unread, len(self.recent))
+        for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
+            if not math.isfinite(score.loss):
+                lr = self.settings.lr
+                raise BadInput(
+                    f"the loss became {score.loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
+                )
+        self.unread = 0
+        return functools.reduce(Score.add, self.recent)
 
     def data(self, text: Corpus, length: int, batch_size: int, seed: int, dynamic: bool = True) -> Blocks | Pairs:
         """Batches of a text, as the settings want them."""
@@ -384,24 +428,28 @@ class Run:
         return self.train_data.batch(step - step // every if every else step)
 
     def one_step(self, workers: Workers) -> Score:
-        """Forward and backward over the micro-batches, clip, update."""
-        s = self.settings
-        batch = {name: value.to(s.device) for name, value in self.batch(self.step).items()}
-        masked = int((batch["labels"].array != -100).sum())
-        micro = split(batch, math.gcd(len(batch["labels"]), s.workers * s.accumulate))
-        parameters = list(self.model.parameters())
-        self.optimizer.zero_grad()
-        parts = [lambda b=b: forward(self.model, b, masked, 1 / len(micro)) for b in micro]
-        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
-        nn.utils.clip_grad_norm_(parameters, s.clip)
-        self.optimizer.step()
+        """Forward and backward over the micro-batches, clip, update. On a card the host does not wait for any of it."""
+        s, self.workers = self.settings, workers
+        batch = self.batch(self.step)
+        parts = split(batch, math.gcd(len(batch["labels"]), s.workers * s.accumulate))
+        total = self.gradients([ready(part, self.model, s.device) for part in parts])
+        self.precision.update(self.optimizer, list(self.model.parameters()), s.clip)
         self.schedule.step()
-        total = functools.reduce(Score.add, (score for _, score in results))
-        if not math.isfinite(total.loss):
-            raise BadInput(
-                f"the loss became {total.loss} at step {self.step}: the rate {s.lr} is too high here; try --lr {s.lr / 3:.1g}"
-            )
-        return total
+        return dataclasses.replace(total, loss=total.loss * 1, right=total.right * 1)  # copies: a graph writes there again
+
+    def add_gradients(self, micro: list[dict[str, Any]]) -> Score:
+        """The gradients of a step's micro-batches."""
+        masked = sum(len(batch["labels"].labels) for batch in micro)
+
+        def part(batch: dict[str, Any]) -> tuple[Tensor, Score]:
+            with self.precision.block():
+                loss, score = forward(self.model, batch, masked, 1 / len(micro))
+            return self.precision.scaler.scale(loss), score
+
+        self.optimizer.zero_grad()
+        parts = [lambda b=b: part(b) for b in micro]
+        results = self.workers.backward(list(self.model.parameters()), parts, seed=(self.settings.seed, self.step))
+        return functools.reduce(Score.add, (score for _, score in results))
 
     def note(self, train: Score, valid: Score, speed: float) -> None:
         """One line of metrics.jsonl."""
@@ -433,6 +481,7 @@ class Run:
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
             "rng": minitorch.get_rng_state(),
         }
         minitorch.save(state, self.folder / STATE)
@@ -446,6 +495,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        self.precision.scaler.load_state_dict(state["scaler"])
         self.step, self.metrics = state["step"], state["metrics"]
         self.recent = [Score(*sums) for sums in state["recent"]]
         minitorch.set_rng_state(state["rng"])

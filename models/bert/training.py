@@ -1,4 +1,4 @@
-"""What every training run of a BERT shares: Ctrl-C between steps, cores, and which weights decay.
+"""What every training run of a BERT shares: which weights decay, batches on their way to a card, Ctrl-C between steps.
 
 Read before: model.py. Read next: pretraining.py, finetuning/run.py.
 """
@@ -11,12 +11,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from minitorch import nn
+import minitorch
+from minitorch import Tensor, nn
+
+from .model import check_ids
 
 
 def available_cores() -> int:
@@ -38,6 +41,82 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
         {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},
     ]
+
+
+def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str, Any]:
+    """A batch where the model is. What only the numbers tell is looked at before, for a card would have to be waited for: are
+    the ids in the vocabulary, and does the attention mask hide anything?"""
+    if device == "cpu":
+        return batch
+    check_ids(batch["input_ids"], model.config.vocab_size)
+    mask = batch.get("attention_mask")
+    plain = mask is not None and bool((mask.array != 0).all())
+    return {name: value.to(device) for name, value in batch.items() if not (plain and name == "attention_mask")}
+
+
+class Glance:
+    """When to look at numbers that are still being computed: on a processor always; on a card, which then has to be waited for,
+    not before ``pause`` seconds after the last look."""
+
+    def __init__(self, device: str, pause: float = 0.5) -> None:
+        self.pause, self.last = (0.0 if device == "cpu" else pause), 0.0
+
+    def due(self, anyway: bool = False) -> bool:
+        """Now?"""
+        now = time.monotonic()
+        if not anyway and now - self.last < self.pause:
+            return False
+        self.last = now
+        return True
+
+
+class GraphedStep:
+    """compute(batches) -> result, which also leaves gradients, as a CUDA graph for each shape of its batches (minitorch/cuda.py).
+
+    The first calls with a shape run as they are, so that kernels are compiled and libraries started; then it is recorded.
+    """
+
+    WARM = 3
+
+    def __init__(self, compute: Callable[[list[dict[str, Any]]], Any], parameters: Sequence[Tensor]) -> None:
+        self.compute, self.parameters = compute, list(parameters)
+        self.seen: dict[Any, int] = {}
+        self.graphs: dict[Any, tuple[Any, ...]] = {}
+
+    def __call__(self, batches: list[dict[str, Any]]) -> Any:
+        """The result; its arrays are overwritten by the next call with the same shape."""
+        key = tuple(tuple(t.shape) for t in leaves(batches))
+        self.seen[key] = self.seen.get(key, 0) + 1
+        if self.seen[key] <= self.WARM:
+            return self.compute(batches)
+        if key not in self.graphs:
+            self.graphs[key] = self.record(batches)
+        graph, inputs, gradients, result = self.graphs[key]
+        for held, new in zip(inputs, leaves(batches), strict=True):
+            held.copy_(new)
+        graph.replay()
+        for p, g in zip(self.parameters, gradients, strict=True):
+            p.grad = g
+        return result
+
+    def record(self, batches: list[dict[str, Any]]) -> tuple[Any, ...]:
+        """(graph, the tensors that it reads, the gradients it leaves, its result)"""
+        held = [{name: copied(value) for name, value in batch.items()} for batch in batches]
+        graph = minitorch.cuda.CUDAGraph()
+        with minitorch.cuda.graph(graph):
+            result = self.compute(held)
+        return graph, leaves(held), [p.grad for p in self.parameters], result
+
+
+def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
+    """All tensors of some batches; a value may be a tuple of tensors (model.Masked)."""
+    values = [value for batch in batches for value in batch.values()]
+    return [t for value in values for t in (value if isinstance(value, tuple) else (value,))]
+
+
+def copied(value: Any) -> Any:
+    """The tensor, or the tuple of them, in memory of its own."""
+    return type(value)(*(t.clone() for t in value)) if isinstance(value, tuple) else value.clone()
 
 
 @contextlib.contextmanager

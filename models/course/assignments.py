@@ -126,14 +126,19 @@ def make_stub(source: str, keep: set[str] | None = None) -> str:
     return _REGION.sub(hole, source)
 
 
+def regions(source: str) -> list[tuple[str, str, str]]:
+    """Each solution of a source: its indentation, the text of its NotImplementedError, and the solution itself."""
+    return _REGION.findall(source)
+
+
 def reference(source: str) -> str:
     """The source without the markers."""
-    return make_stub(source, {text.partition(":")[0] for _, text, _ in _REGION.findall(source)})
+    return make_stub(source, solved_tasks(source))
 
 
 def solved_tasks(source: str) -> set[str]:
     """The numbers of the tasks that have a solution in the source."""
-    return {text.partition(":")[0] for _, text, _ in _REGION.findall(source)}
+    return {text.partition(":")[0] for _, text, _ in regions(source)}
 
 
 def signatures(source: str) -> dict[str, str]:

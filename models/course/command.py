@@ -134,7 +134,10 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     """Grade every learner's folder, print the table, write the files."""
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder; it should hold one folder for each learner")
-    learners = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    learners = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for link in [p for p in learners if p.is_symlink()]:
+        print(f"{link.name} is left out: a symbolic link, and not a folder", file=sys.stderr)
+        learners.remove(link)
     if not learners:
         raise BadInput(f"{folder} holds no folders; it should hold one for each learner, with the learner's file in it")
     chosen = [find(name)] if name else all_assignments()
@@ -142,18 +145,29 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     for learner in learners:
         grades = {}
         for a in chosen:
-            if name or (learner / a.file).exists():
+            path = find_file(learner, a.file)
+            if name or path.exists() or path.is_symlink():
                 print(f"grading {learner.name}: {a.file}", file=sys.stderr)
-                grades[a.name] = grade(a, learner / a.file)
+                grades[a.name] = grade(a, path)
         if not grades:
             print(f"{learner.name}: none of {listing(a.file for a in chosen)} is there", file=sys.stderr)
         rows.append((learner.name, grades))
     used = [a for a in chosen if any(a.name in grades for _, grades in rows)]
     write_reports(rows, output)
     print(reports.table(rows, used))
+    for learner, grades in rows:
+        for result in grades.values():
+            if result.notes:
+                print(f"{learner}, {result.assignment.file}: a solution hardly needs {listing(result.notes)}; read it")
     print(f"\nWrote grades.csv, feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json to {output}")
     print(reports.NO_SANDBOX)
     return 0
+
+
+def find_file(learner: Path, name: str) -> Path:
+    """The file in the learner's folder, or in the one folder within it that has such a file."""
+    deeper = [path for path in learner.glob(f"*/{name}") if not path.parent.is_symlink()]
+    return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
 
 
 def write_reports(rows: list[tuple[str, dict[str, Grade]]], output: Path) -> None:

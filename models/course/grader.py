@@ -10,6 +10,7 @@ Read before: testing.py, subject.py. Read next: reports.py.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -25,12 +26,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .assignments import Assignment
+from .assignments import Assignment, home
 from .testing import Test, complaint, decode, without_answers
 
 MEMORY = 4 << 30  # bytes of address space for the learner's process
 LARGEST_SOURCE = 1 << 20
 LARGEST_REPORT = 1 << 27
+LARGEST_FILE = 1 << 26  # that the learner's process may write: what it prints
+ODD = {
+    "ctypes",
+    "exec",
+    "eval",
+    "gc",
+    "importlib",
+    "inspect",
+    "open",
+    "os",
+    "signal",
+    "socket",
+    "subprocess",
+    "sys",
+    "__import__",
+}
 
 
 @dataclass
@@ -64,7 +81,7 @@ class Grade:
     digest: str
     verdicts: list[Verdict]
     output: str = ""  # what the learner's code printed
-    notes: list[str] = field(default_factory=list)  # for the instructor to look at
+    notes: list[str] = field(default_factory=list)  # for the instructor: what a solution hardly needs
 
     @property
     def points(self) -> float:
@@ -105,7 +122,7 @@ def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterab
 
 def grade_source(assignment: Assignment, source: str, path: str, chosen: list[Test]) -> Grade:
     """``grade``, of a source text."""
-    result = Grade(assignment, path, hashlib.sha256(source.encode()).hexdigest()[:12], [])
+    result = Grade(assignment, path, hashlib.sha256(source.encode()).hexdigest()[:12], [], notes=odd_names(source))
     answers = None
     for number in dict.fromkeys(t.task for t in chosen):
         group = [t for t in chosen if t.task == number]
@@ -114,6 +131,23 @@ def grade_source(assignment: Assignment, source: str, path: str, chosen: list[Te
             result.output += output
         result.verdicts += [judge(test, answers) for test in group]
     return result
+
+
+def odd_names(source: str) -> list[str]:
+    """Names in the source that a solution hardly needs and that a trick does, with their lines."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found = {}
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [node.id] if isinstance(node, ast.Name) else []
+        for name in names:
+            if name.partition(".")[0] in ODD:
+                found.setdefault(name.partition(".")[0], getattr(node, "lineno", 0))
+    return [f"{name} (line {line})" for name, line in sorted(found.items(), key=lambda item: item[1])]
 
 
 # ------------------------------------------------------------------------------------------------------- judging
@@ -158,7 +192,7 @@ def judge(test: Test, answers: Answers) -> Verdict:
 
 
 def _failed(test: Test, entry: dict[str, Any], answers: Answers) -> Verdict:
-    kind, text = str(entry["error"]), str(entry.get("text", ""))
+    kind, text = _readable(entry["error"]), _readable(entry.get("text", ""))
     line = entry.get("line")
     where = f" (line {int(line)} of {os.path.basename(answers.path)})" if isinstance(line, int) else ""
     if kind == "NotImplementedError" and text.startswith("Task "):
@@ -168,12 +202,18 @@ def _failed(test: Test, entry: dict[str, Any], answers: Answers) -> Verdict:
     return Verdict(test, [f"{kind}: {text}{where}"], crashed=True, error=(kind, text))
 
 
+def _readable(text: Any) -> str:
+    """A text of the learner's process as one line that any terminal can show."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
 def _nothing_came(test: Test, answers: Answers) -> str:
     if answers.loading is not None:
         entry = answers.loading
         line = entry.get("line")
-        where = f" in line {int(line)}" if isinstance(line, int) else ""
-        return f"{os.path.basename(answers.path)} cannot be imported: {entry['error']}: {entry.get('text', '')}{where}"
+        where = f" (line {int(line)})" if isinstance(line, int) else ""
+        what = f"{_readable(entry['error'])}: {_readable(entry.get('text', ''))}"
+        return f"{os.path.basename(answers.path)} cannot be imported: {what}{where}"
     during = "during this test" if test.name in answers.began else "before this test" if answers.loaded else "during the import"
     return f"no result: {answers.ending} {during}"
 
@@ -183,7 +223,7 @@ def _nothing_came(test: Test, answers: Answers) -> str:
 
 def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test]) -> tuple[Answers, str]:
     """Run tests in a fresh process group with limits; return what it reported, and what it printed."""
-    nonce = secrets.token_hex(16)
+    nonce, tag = secrets.token_hex(16), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as folder:
         room = Path(folder) / "work"
         room.mkdir()
@@ -199,11 +239,13 @@ def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test
             "names": [t.name for t in tests],
             "results": str(results),
             "folder": str(room),
+            "closed": closed_folders(),
             "memory": MEMORY,
+            "file_size": file_size(tag),
             "seconds": assignment.seconds,
         }
         request.write_text(json.dumps(order), encoding="utf-8")
-        ending = _run(request, room, printed, assignment.seconds, nonce)
+        ending = _run(request, room, printed, assignment.seconds, tag)
         answers = read_report(results, nonce, ending, path)
         with open(printed, "rb") as file:
             file.seek(max(0, printed.stat().st_size - 4000))
@@ -217,12 +259,18 @@ def import_paths() -> list[str]:
     return [root, *(p for p in sys.path if p and os.path.isabs(p) and p != root and os.path.abspath(p) != os.getcwd())]
 
 
-def _run(request: Path, room: Path, printed: Path, seconds: float, nonce: str) -> str:
+def closed_folders() -> list[str]:
+    """Where answers are: the learner's process may not look there."""
+    root = Path(__file__).resolve().parents[2]
+    return [str(home()), *(str(root / name) for name in ("lessons", "tests", ".git") if (root / name).exists())]
+
+
+def _run(request: Path, room: Path, printed: Path, seconds: float, tag: str) -> str:
     """Start the process, wait, end it and whatever it started; say how it ended."""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
     kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment |= {**one, "HOME": str(room), "TMPDIR": str(room), "TEMP": str(room), "COURSE_RUN": nonce, "MPLBACKEND": "Agg"}
+    environment |= {**one, "HOME": str(room), "TMPDIR": str(room), "TEMP": str(room), "COURSE_RUN": tag, "MPLBACKEND": "Agg"}
     command = [sys.executable, "-I", "-X", "utf8", str(Path(__file__).with_name("subject.py")), str(request)]
     group = {"start_new_session": True} if os.name == "posix" else {}
     with open(printed, "wb") as out:
@@ -234,11 +282,11 @@ def _run(request: Path, room: Path, printed: Path, seconds: float, nonce: str) -
         except subprocess.TimeoutExpired:
             return f"stopped after {seconds:g} seconds: an endless loop?"
         finally:
-            end_all(process, nonce)
+            end_all(process, tag)
 
 
 def _ending(status: int, seconds: float) -> str:
-    if status == -getattr(signal, "SIGXCPU", 0) or status == -9:
+    if status < 0 and -status in (getattr(signal, "SIGXCPU", 0), getattr(signal, "SIGKILL", 0)):
         return f"stopped at the limit of {seconds:g} seconds or of memory"
     if status < 0:
         return f"the process was ended by signal {-status}"
@@ -246,7 +294,7 @@ def _ending(status: int, seconds: float) -> str:
 
 
 def end_all(process: subprocess.Popen[bytes], tag: str) -> None:
-    """End the process, its group, and what left the group but still carries the run's tag in its environment."""
+    """End the process, its group, and what left the group but still carries the run's tag."""
     if os.name == "posix":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -263,13 +311,19 @@ def end_all(process: subprocess.Popen[bytes], tag: str) -> None:
         time.sleep(0.02)
 
 
+def file_size(tag: str) -> int:
+    """The run's limit on the size of a file, a little different in each run: a mark that a process cannot take off."""
+    return LARGEST_FILE + int(tag[:6], 16)
+
+
 def tagged(tag: str) -> list[int]:
-    """Processes whose environment holds COURSE_RUN=tag (Linux; elsewhere none is found)."""
+    """Processes with COURSE_RUN=tag in their environment, or with the run's own limit (Linux; elsewhere none is found)."""
     found = []
-    mark = f"COURSE_RUN={tag}".encode()
+    mark, size = f"COURSE_RUN={tag}".encode(), str(file_size(tag)).encode()
     for entry in Path("/proc").glob("[0-9]*") if Path("/proc").is_dir() else ():
         try:
-            if mark in (entry / "environ").read_bytes() and entry.name != str(os.getpid()):
+            marked = mark in (entry / "environ").read_bytes() or size in (entry / "limits").read_bytes().split()
+            if marked and entry.name != str(os.getpid()):
                 found.append(int(entry.name))
         except OSError:
             continue

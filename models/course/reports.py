@@ -35,11 +35,11 @@ def check_text(grade: Grade, hints: int) -> str:
         verdicts = grade.of_task(task.number)
         earned, possible = sum(v.points for v in verdicts), sum(v.test.points for v in verdicts)
         lines.append(f"Task {task.number}  {task.title}: {number(earned)} of {number(possible)} points")
-        lines += [f"    {mark(v)}  {v.test.about}" for v in verdicts]
-        wrong = [v for v in verdicts if not v.passed]
-        if wrong and first is None:
+        for v in verdicts:
+            lines.append(f"    {mark(v)}  {v.test.about}")
+            lines += [] if v.undone else [f"          {line.strip()}" for line in problem_lines(v)[1:]]
+        if first is None and not all(v.passed for v in verdicts):
             first = task
-            lines += ["", *(f"        {line}" for v in wrong[:2] if not v.undone for line in problem_lines(v)), ""]
     if grade.output.strip():
         lines += ["", "Your code printed (the end of it):", *(f"    {line}" for line in grade.output.strip().splitlines()[-8:])]
     lines.append("")

@@ -4,19 +4,22 @@ It is started by grader.py with a request in a file: the learner's source, the t
 test's values go, as JSON with the request's secret, to the end of a result file. If it is killed, loops, leaves by
 os._exit or writes nonsense there, values are missing or wrong, and missing is 0 points.
 
-The limits below stop accidents and easy tricks (memory, processor time, child processes, writing outside of the working
-folder). They are no security sandbox: code that means harm can still read what the user may read. Grade strangers' code in
-a container.
+The limits below stop accidents and easy tricks: memory, processor time, child processes, writing outside of the working
+folder, reading or importing the answers, replacing what NumPy or the tests are made of. They are no security sandbox: code
+that means harm can still find a way. Grade strangers' code in a container.
 """
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import json
 import linecache
 import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -43,17 +46,29 @@ def main(request_file: str) -> None:
         tests += [value for value in names.values() if isinstance(value, Test) and value not in tests]
     wanted = set(request["names"])
     limit(request)
+    untouched = snapshot()
     try:
-        module = load(request["source"], request["path"])
+        with library_hidden():
+            module = load(request["source"], request["path"])
+        check_untouched(untouched)
     except BaseException as error:
         report(test=None, **failure(error, request["path"]))
         return
     report(test=None, loaded=True)
-    for test in tests:
+    for test in sorted(tests, key=lambda test: test.needs_library):
         if test.name in wanted:
             report(test=test.name, began=True)
-            report(test=test.name, **outcome(test.run, module, encode, request["path"]))
-    report(test=None, done=True)
+            with contextlib.nullcontext() if test.needs_library else library_hidden():
+                found = outcome(test.run, module, encode, request["path"])
+            try:
+                check_untouched(untouched)
+            except RuntimeError as error:
+                found = failure(error, request["path"])
+            report(test=test.name, **found)
+    results.close()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(0)  # whatever threads the learner's code has left behind
 
 
 def outcome(run: Any, module: Any, encode: Any, path: str) -> dict[str, Any]:
@@ -71,9 +86,74 @@ def load(source: str, path: str) -> ModuleType:
     module = ModuleType(os.path.splitext(os.path.basename(path))[0])
     module.__file__ = path
     sys.modules[module.__name__] = module
+    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": import_allowed}
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)  # for tracebacks
     exec(compile(source, path, "exec"), module.__dict__)
     return module
+
+
+# ------------------------------------------------------------------ the answers are not to be had by importing them
+
+ALLOWED = frozenset({*sys.stdlib_module_names, "numpy"})
+LIBRARY = ("minitorch", "models", "lessons", "tests")
+
+
+def import_allowed(name: str, *where: Any) -> Any:
+    """``__import__`` as the learner's file has it: the standard library and NumPy."""
+    if name.partition(".")[0] not in ALLOWED or where[3:] not in ((), (0,)):
+        raise _refusal(name or "a module beside this file")
+    return builtins.__import__(name, *where)
+
+
+def _refusal(name: str) -> ImportError:
+    return ImportError(f"{name} cannot be imported: an assignment is solved in one file, with NumPy and Python's own library")
+
+
+class _Closed:
+    """A finder that finds nothing and asks nobody else."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name.partition(".")[0] not in ALLOWED:
+            raise _refusal(name)
+
+
+@contextlib.contextmanager
+def library_hidden() -> Iterator[None]:
+    """Within the block nothing but the standard library and NumPy can be imported, by whatever way; above all not minitorch."""
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in LIBRARY}
+    finder: Any = _Closed()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path[:] = [f for f in sys.meta_path if f is not finder]
+        sys.modules.update(hidden)
+
+
+Snapshot = list[tuple[ModuleType, dict[str, Any]]]
+
+
+def snapshot() -> Snapshot:
+    """What the modules hold that the tests rest on."""
+    import math
+
+    import numpy as np
+
+    from models.course import testing
+
+    return [(module, dict(vars(module))) for module in (builtins, math, time, np, np.linalg, np.random, np.testing, testing)]
+
+
+def check_untouched(before: Snapshot) -> None:
+    """RuntimeError if something was replaced there: np.abs = ..., say, would change what the tests compute."""
+    for module, names in before:
+        now = vars(module)
+        changed = [name for name, value in names.items() if now.get(name, before) is not value]
+        if changed:
+            raise RuntimeError(f"your code has replaced {module.__name__}.{changed[0]}; other modules must stay as they are")
+
+
+# ---------------------------------------------------------------------------------------------------------- limits
 
 
 def failure(error: BaseException, path: str) -> dict[str, Any]:
@@ -85,7 +165,7 @@ def failure(error: BaseException, path: str) -> dict[str, Any]:
         if frame.f_code.co_filename == path:
             line = number
     try:
-        text = str(error)[:600]
+        text = str(error.msg if isinstance(error, SyntaxError) else error)[:600]
     except BaseException:
         text = "(an error whose text cannot be shown)"
     return {"error": type(error).__name__, "text": text, "line": line}
@@ -96,8 +176,8 @@ def limit(request: dict[str, Any]) -> None:
     try:
         import resource
     except ImportError:  # Windows has none: the grader's timeout remains
-        return _watch(request["folder"])
-    limits = {"AS": request["memory"], "CPU": request["seconds"] + 2, "FSIZE": 1 << 26, "CORE": 0}
+        return _watch(request["folder"], request["closed"])
+    limits = {"AS": request["memory"], "CPU": request["seconds"] + 2, "FSIZE": request["file_size"], "CORE": 0}
     if running := _processes_of_user():
         limits["NPROC"] = running + 32  # the kernel counts the user's threads, all of them; it does not count root's
     for name, value in limits.items():
@@ -108,7 +188,7 @@ def limit(request: dict[str, Any]) -> None:
             resource.setrlimit(kind, (value, value))
         except (ValueError, OSError):  # macOS does not know all of them
             continue
-    return _watch(request["folder"])
+    return _watch(request["folder"], request["closed"])
 
 
 def _processes_of_user() -> int:
@@ -136,26 +216,48 @@ REFUSED = (
     "subprocess.Popen",
     "socket.connect",
     "socket.bind",
+    "ctypes.dlopen",
+    "ctypes.dlsym",
+    "resource.setrlimit",
+    "resource.prlimit",
+    "os.fchdir",
 )
 CHANGES = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "os.chmod", "os.chown")
+LOOKS = ("open", "os.chdir", "os.listdir", "os.scandir")
 
 
-def _watch(folder: str) -> None:
+def _watch(folder: str, closed: Sequence[str]) -> None:
+    import ctypes  # noqa: F401  # it opens Python's own symbols when it is imported: NumPy may want it later
+
     folder = os.path.realpath(folder) + os.sep
+    closed = tuple(os.path.realpath(name) + os.sep for name in closed)
     write = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    realpath, devnull = os.path.realpath, os.devnull
+    realpath, isdir, decode, devnull, separator = os.path.realpath, os.path.isdir, os.fsdecode, os.devnull, os.sep
     text = "the grader does not allow"
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(f"{text} it: a solution needs no other process")
 
     def hook(event: str, args: Any) -> None:
         if event in REFUSED:
-            raise PermissionError(f"{text} {event}: a solution needs no other process and no network")
-        changes = event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & write)
-        if not changes or not isinstance(args[0], str | bytes):
+            raise PermissionError(f"{text} {event}: a solution needs no other process, no network and no C library")
+        if event not in LOOKS and event not in CHANGES:
             return
-        name = os.fsdecode(args[0])
-        if name != devnull and not realpath(name).startswith(folder):
-            raise PermissionError(f"{text} changing {name}: a solution writes no files")
+        changes = event in CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & write)
+        for value in args[: 2 if event in ("os.rename", "os.link", "os.symlink") else 1]:
+            if value is None or isinstance(value, int):
+                continue
+            name = decode(value)
+            place = realpath(name)
+            if changes and name != devnull and not place.startswith(folder):
+                raise PermissionError(f"{text} changing {name}: a solution writes no files")
+            if (place + separator).startswith(closed) or (event == "open" and isdir(place)):
+                raise PermissionError(f"{text} reading {name}")
 
+    with contextlib.suppress(ImportError):  # beneath subprocess and multiprocessing, and not announced to the hook
+        import _posixsubprocess
+
+        _posixsubprocess.fork_exec = refuse
     sys.addaudithook(hook)
 
 

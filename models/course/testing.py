@@ -54,6 +54,11 @@ class Test:
         """One line on what it checks."""
         return (self.run.__doc__ or self.name.replace("_", " ")).strip()
 
+    @property
+    def needs_library(self) -> bool:
+        """Does it train BERT, so that minitorch must be there to import?"""
+        return self.name.startswith("bert_")
+
     def expects(self, function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
         """Decorate the function that returns what should come out, under the same labels."""
         self.expected = function
@@ -250,7 +255,7 @@ def _likeness(x: np.ndarray, y: np.ndarray) -> str:
     if y.ndim >= 2 and x.shape[-1] == x.shape[-2] and alike(x.swapaxes(-1, -2), y):
         return "; yours is the transpose"
     factor = float((x * y).sum() / (y * y).sum())
-    if y.size > 1 and factor and alike(x, factor * y):
+    if y.size > 1 and factor and abs(factor - 1) > 1e-3 and alike(x, factor * y):
         return f"; yours is {factor:.6g} times the right one everywhere"
     difference = x - y
     if y.size > 1 and np.allclose(difference, difference.flat[0], rtol=1e-4):

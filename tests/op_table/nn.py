@@ -31,6 +31,15 @@ def linears(draw: Any) -> Call:
 
 
 @st.composite
+def residuals(draw: Any) -> Call:
+    """dropout_add_layer_norm without dropout."""
+    shape, size = draw(shapes(max_dims=2, max_side=3)), draw(st.integers(2, 4))
+    x, residual = (draw(array((*shape, size))) for _ in range(2))
+    weight, bias = (draw(array((size,))) for _ in range(2))
+    return call(x, residual, weight, bias, 0.0, draw(st.sampled_from([0.1, 1.0])))
+
+
+@st.composite
 def normalizations(draw: Any, bias: bool) -> Call:
     """layer_norm and rms_norm over one or two last axes; eps large enough for central differences."""
     shape = draw(shapes(min_dims=1, max_dims=2, min_side=1))
@@ -153,10 +162,18 @@ EXACT = ("float64",)  # the gradient of a direction along itself is 0: in fewer 
 
 along = reduction(none=False, tuples=False, keepdim=False)
 
+
+
+def F(torch: Any) -> Any:
+    """PyTorch's functions."""
+    return torch.nn.functional
+
+
 OPS = [
     Op("nn.functional.linear", linears()),
     Op("relu", unary(avoid=[0]), reference=lambda x: np.maximum(x, 0), covers=["nn.functional.relu"]),
     Op("nn.functional.gelu", unary(approximate=["none", "tanh"])),
+    Op("nn.functional.linear_gelu", linears(), torch=lambda torch: lambda *a: F(torch).gelu(F(torch).linear(*a))),
     Op("nn.functional.silu", unary(), reference=lambda x: x / (1 + np.exp(-x))),
     Op("nn.functional.softplus", unary(avoid=[1], beta=[1, 2], threshold=[20])),
     Op("nn.functional.logsigmoid", unary(), reference=lambda x: -np.log1p(np.exp(-x))),
@@ -167,6 +184,12 @@ OPS = [
     Op("softmax", along, covers=["nn.functional.softmax"]),
     Op("log_softmax", along, covers=["nn.functional.log_softmax"]),
     Op("layer_norm", normalizations(bias=True), torch="nn.functional.layer_norm", covers=["nn.functional.layer_norm"]),
+    Op(
+        "nn.functional.dropout_add_layer_norm",
+        residuals(),
+        dtypes=("float32", "float64"),  # of float16 PyTorch rounds the sum
+        torch=lambda torch: lambda x, y, w, b, p, eps: F(torch).layer_norm(x + y, (x.shape[-1],), w, b, eps),
+    ),
     Op("rms_norm", normalizations(bias=False), torch="nn.functional.rms_norm", covers=["nn.functional.rms_norm"]),
     Op("nn.functional.dropout", always(unary(), p=1.0), reference=lambda x, p: 0 * x),
     Op("nn.functional.embedding", lookups()),

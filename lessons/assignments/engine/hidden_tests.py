@@ -323,12 +323,14 @@ def a_gradient_that_is_used_again(m):
     m.sgd_step(p, g, state, 1.0, momentum=0.5)
     g[:] = 2.0
     m.sgd_step(p, g, state, 1.0, momentum=0.5)
-    return {"p: -(1) - (0.5 + 2)": p}
+    after = p.copy()
+    m.sgd_step(p, g, {}, 1.0, momentum=0.5)
+    return {"p: -(1) - (0.5 + 2)": after, "p, with an empty state again: 2 less": p}
 
 
 @a_gradient_that_is_used_again.expects
 def _():
-    return {"p: -(1) - (0.5 + 2)": [-3.5]}
+    return {"p: -(1) - (0.5 + 2)": [-3.5], "p, with an empty state again: 2 less": [-5.5]}
 
 
 ADAM = [
@@ -377,7 +379,9 @@ def parameters_are_apart(m):
     m.adamw_step(p, np.array([1.0, -1.0], np.float32), state_p, 0.1)
     m.adamw_step(p, np.array([1.0, -1.0], np.float32), state_p, 0.1)
     m.adamw_step(q, np.array([-2.0, 3.0], np.float32), state_q, 0.1)
-    return {"p after two steps": p, "q after one": q}
+    after = p.copy()
+    m.adamw_step(p, np.array([-1.0, -1.0], np.float32), {}, 0.1, weight_decay=0.0)
+    return {"p after two steps": after, "q after one": q, "p, with an empty state again: 0.1 more": p - after}
 
 
 @parameters_are_apart.expects
@@ -386,6 +390,7 @@ def _():
     return {
         "p after two steps": close(p, 1e-5, 1e-6, np.float32),
         "q after one": close([1.099, 0.899], 1e-5, 1e-6, np.float32),
+        "p, with an empty state again: 0.1 more": close([0.1, 0.1], 1e-5, 1e-6, np.float32),
     }
 
 

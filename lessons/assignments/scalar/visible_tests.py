@@ -11,13 +11,14 @@ from models.course.tiny_bert import losses, losses_with_scalar_engine
 
 @task("1.1", points=1)
 def slope_of_a_square(m):
-    """The slope of x² at 3 is 6."""
-    return {"central_difference(x², 3)": m.central_difference(lambda x: x * x, [3.0], 0)}
+    """The slope of x² at 3 is 6, and at -1 it is -2."""
+    slopes = {x: m.central_difference(lambda x: x * x, [x], 0) for x in (3.0, -1.0)}
+    return {f"central_difference(x², {x:g})": slope for x, slope in slopes.items()}
 
 
 @slope_of_a_square.expects
 def _():
-    return {"central_difference(x², 3)": close(6.0, 1e-6)}
+    return {"central_difference(x², 3)": close(6.0, 1e-6), "central_difference(x², -1)": close(-2.0, 1e-6)}
 
 
 @task("1.1", points=1)

@@ -27,7 +27,7 @@ from ...tables import BadInput
 from ..corpus import SKIPPED, blocks, fingerprint, is_prose, prose, read_source, source_folders
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "matplotlib", "pandas", "networkx")
-DEFAULTS: dict[str, Any] = {"lr": 3e-4, "epochs": 4, "length": 64}  # for a small BERT that pretraining left
+DEFAULTS: dict[str, Any] = {"lr": 1e-3, "epochs": 4, "length": 64}  # for a small BERT that pretraining left
 TRAIN, DEV, TEST = 8000, 800, 2000  # at most
 ROLE = re.compile(r":[a-z:+]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`|``([^`]+)``|`([^`\s]+)`|(?<![\w*])\*(\w+)\*(?![\w*])")
 PIECE = re.compile(r"\w+|[^\w\s]")

@@ -149,8 +149,9 @@ class Answer(Task):
         output = model(**batch)
         if not self.s.label_smoothing:
             return output.loss, output
+        mask = batch.get("attention_mask", minitorch.ones_like(batch["input_ids"]))  # not sent where it hides nothing
         terms = [
-            smoothed(logits, batch[f"{name}_positions"], batch["attention_mask"], self.s.label_smoothing)
+            smoothed(logits, batch[f"{name}_positions"], mask, self.s.label_smoothing)
             for name, logits in (("start", output.start_logits), ("end", output.end_logits))
         ]
         return (terms[0] + terms[1]) / 2, output

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import minitorch
-from minitorch import Tensor, nn, optim
+from minitorch import Tensor, optim
 from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
@@ -35,8 +35,9 @@ from minitorch.parallel import Workers
 from ...tables import BadInput, count
 from ..checkpoint import locate
 from ..config import BertConfig
+from ..precision import Precision
 from ..tokenizer import Tokenizer
-from ..training import between_steps, clocks, decay_groups, progress
+from ..training import Glance, between_steps, clocks, decay_groups, progress, to_device
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -155,7 +156,8 @@ class Trainer:
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
         self.step = 0
-        self.recent: list[float] = []  # losses since the last evaluation
+        self.precision = Precision(s.precision, s.device)
+        self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
         self.stale = 0  # evaluations since the best one
@@ -179,6 +181,7 @@ class Trainer:
         bar = progress(self.steps, self.step)
         bar.set_description_str(label)
         order: tuple[int, Any] = (-1, None)
+        glance = Glance(s.device)
         self.model.train()
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
             while self.step < self.steps and not self.is_stale:
@@ -188,14 +191,19 @@ class Trainer:
                 self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
                 self.step += 1
                 evaluated = self.step % every == 0 or self.step == self.steps
+                saved = evaluated or interrupt.is_set() or self.step % s.save_every == 0
+                looked = glance.due(saved)
+                if looked:
+                    self.read()
                 if evaluated:
                     self.evaluate(workers)
                 self.count_cost(clocks() - started)
-                shown = f"loss {np.mean(self.recent[-50:]):.3f}" if self.recent else f"loss {self.metrics[-1]['loss']:.3f}"
-                best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
-                bar.set_postfix_str(shown + best, refresh=False)
+                if looked:
+                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
+                    bar.set_postfix_str(shown + best, refresh=False)
                 bar.update()
-                if evaluated or interrupt.is_set() or self.step % s.save_every == 0:
+                if saved:
                     self.on_state()
                 if interrupt.is_set():
                     raise KeyboardInterrupt
@@ -210,33 +218,38 @@ class Trainer:
         """Has it been long enough without anything better?"""
         return bool(self.s.patience) and self.stale >= self.s.patience
 
-    def one_step(self, features: Sequence[Feature], workers: Workers) -> float:
-        """Forward and backward over the micro-batches, clip, update; the loss of the whole batch."""
+    def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
+        """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
         s = self.s
         pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
-        micro = [self.on_device([features[i] for i in piece]) for piece in pieces]
-        total = sum(self.task.weight(batch) for batch in micro)
+        micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
+        weights = [self.task.weight(batch) for batch in micro]
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer.zero_grad()
 
-        def part(batch: dict[str, Tensor]) -> tuple[Tensor, None]:
-            loss, _ = self.task.loss(self.model, batch)
-            return loss * (self.task.weight(batch) / total), None
+        def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
+            with self.precision.block():
+                loss, _ = self.task.loss(self.model, to_device(batch, self.model, s.device))
+                loss = loss * (weight / sum(weights))
+            return self.precision.scaler.scale(loss), loss.detach()
 
-        results = workers.backward(parameters, [lambda b=b: part(b) for b in micro], seed=(s.seed, self.step))
-        nn.utils.clip_grad_norm_(parameters, s.clip)
-        self.optimizer.step()
+        parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
+        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
+        self.precision.update(self.optimizer, parameters, s.clip)
         self.schedule.step()
-        loss = math.fsum(value for value, _ in results)
-        if not math.isfinite(loss):
-            raise BadInput(
-                f"the loss became {loss} at step {self.step}: the rate {s.lr} is too high here; try --lr {s.lr / 3:.1g}"
-            )
-        return loss
+        return [loss for _, loss in results]
 
-    def on_device(self, features: Sequence[Feature]) -> dict[str, Tensor]:
-        """The batch of some features, where the model is."""
-        return {name: value.to(self.s.device) for name, value in self.task.batch(features, self.tokenizer).items()}
+    def read(self) -> None:
+        """The losses that a card may still have been computing, as numbers; an error if one of them is none."""
+        first = self.step - len(self.recent)
+        for i, parts in enumerate(self.recent):
+            if not isinstance(parts, float):
+                loss = self.recent[i] = math.fsum(part.item() for part in parts)
+                if not math.isfinite(loss):
+                    lr = self.s.lr
+                    raise BadInput(
+                        f"the loss became {loss} at step {first + i}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
+                    )
 
     # ---- evaluation
 
@@ -249,9 +262,10 @@ class Trainer:
 
         def one(chosen: Any) -> tuple[float, float]:
             some = [features[i] for i in chosen]
-            with minitorch.no_grad():
-                batch = self.on_device(some)
-                loss, output = self.task.loss(self.model, batch) if labelled else (None, self.model(**batch))
+            batch = self.task.batch(some, self.tokenizer)
+            with minitorch.no_grad(), self.precision.block():
+                sent = to_device(batch, self.model, self.s.device)
+                loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
                 rows[i] = row
             weight = self.task.weight(batch) if loss is not None else 0.0
@@ -363,6 +377,7 @@ class Run:
             "model": dict(self.model.state_dict()),
             "optimizer": t.optimizer.state_dict(),
             "schedule": t.schedule.state_dict(),
+            "scaler": t.precision.scaler.state_dict(),
             "rng": minitorch.get_rng_state(),
         }
         minitorch.save(state, self.folder / STATE)
@@ -378,6 +393,7 @@ class Run:
         t = self.trainer
         t.optimizer.load_state_dict(state["optimizer"])
         t.schedule.load_state_dict(state["schedule"])
+        t.precision.scaler.load_state_dict(state["scaler"])
         for name in REACHED:
             setattr(t, name, state[name])
         minitorch.set_rng_state(state["rng"])
@@ -408,7 +424,7 @@ def make_folder(folder: Path, model: str) -> None:
 def read_state(path: Path) -> dict[str, Any]:
     """What Run.save_state wrote."""
     state = minitorch.load(path)
-    wanted = {*REACHED, "settings", "sha256", "model", "optimizer", "schedule", "rng"}
+    wanted = {*REACHED, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
     if not isinstance(state, dict) or wanted - state.keys():
         raise BadInput(f"{path}: not the state of a fine-tuning run")
     return state
@@ -436,7 +452,8 @@ class Predictor:
         path = folder / FACTS
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            settings = Settings(**{**saved["settings"], "device": device, "threads": 0, "model": str(folder)})
+            here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
+            settings = Settings(**{**saved["settings"], **here})
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
         except FileNotFoundError:

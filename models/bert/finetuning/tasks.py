@@ -22,6 +22,7 @@ from minitorch import Tensor
 
 from ...tables import BadInput
 from ..data import batches_by_length
+from ..precision import HELP, check_precision
 from ..settings import check_limits, option, usable_device
 from ..tokenizer import Tokenizer
 from ..training import available_cores
@@ -80,7 +81,8 @@ class Settings:
     accumulate: int = option(1, "micro-batches a step, in turn")
     threads: int = option(0, "micro-batches at the same time; 0: one a core")
     seed: int = option(0, "seed of every random choice")
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    precision: str = option("float32", HELP)
     compare: str = option("all", "alternatives to measure beside it: all, classical (no BERT from random weights) or none")
     fuse: bool = option(False, "also a linear model on TF-IDF and BERT features together (classify)")
 
@@ -112,6 +114,7 @@ class Settings:
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
         self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
 
     @property
     def workers(self) -> int:
@@ -203,8 +206,8 @@ class Task:
         return minitorch.tensor(np.array([f.target for f in features], dtype=np.int64))
 
     def weight(self, batch: dict[str, Tensor]) -> float:
-        """What the mean loss of a micro-batch is taken over: labels, or the sum of their classes' weights."""
-        labels = batch["labels"].cpu().numpy()
+        """What the mean loss of a micro-batch, still on the host, is taken over: labels, or the sum of their classes' weights."""
+        labels = batch["labels"].numpy()
         asked = labels[labels != IGNORED]
         return float(asked.size if self.class_weight is None else self.class_weight[asked].sum())
 

@@ -1,0 +1,86 @@
+"""Dropout masks that are computed when they are needed and stored nowhere: Philox, a random generator without a memory.
+
+A counter-based generator is a function: random bits = philox(key, counter). Give every element of an array a counter, and any
+thread of a GPU can compute that element's bits at any time: the backward pass gets the same mask as the forward pass, and a
+mask costs no memory and no traffic. Philox4x32-10 turns a counter of four 32-bit words and a key of two into four random words.
+
+Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405.
+The generator itself is CUDA C (cuda/launch.py); here is what identifies a mask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..devices import Array
+
+_step: Array | None = None
+
+
+class Stream:
+    """Where masks come from: a seed, and how many were drawn from it."""
+
+    def __init__(self, seed: int, calls: int = 0) -> None:
+        self.seed, self.calls = seed, calls
+
+    def key(self, shape: tuple[int, ...], p: float) -> Key:
+        """The next mask, True with probability 1 - p."""
+        self.calls += 1
+        return Key(shape, p, self.seed, self.calls, _step)
+
+
+class Key:
+    """A mask that is not there: whoever needs it computes it.
+
+    The four bits-words of counter (q, q >> 32, calls, step) and key ``seed`` belong to four neighbours of the last axis, q being
+    the number of such a group when every row has ⌈n/4⌉ of them. An element is kept if its word is at least p · 2³².
+    """
+
+    def __init__(self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None) -> None:
+        self.shape, self.p, self.step = shape, p, step
+        self.words = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, calls & 0xFFFFFFFF
+        self.threshold = min(round(p * 2**32), 2**32 - 1)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """The mask as a table: (rows, columns)."""
+        return math.prod(self.shape[:-1]), self.shape[-1] if self.shape else 1
+
+    def as_argument(self, share: float) -> Any:
+        """What kernels take: struct Dropout of cuda/launch.py, passed by value."""
+        where = 0 if self.step is None else self.step.data.ptr
+        return np.array((where, *self.words, self.threshold, 1 / share if share else 0, 0), DROPOUT)
+
+
+def as_array(x: Any) -> Any:
+    """A Key as the array of bools that it stands for; anything else unchanged."""
+    if type(x) is not Key:
+        return x
+    from .cuda.launch import computed
+
+    return computed(x)
+
+
+DROPOUT = np.dtype([("step", "u8"), *((f, "u4") for f in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])
+NONE = np.zeros((), DROPOUT)  # a factor of 0 and a threshold of 0: nothing is dropped
+
+
+@contextlib.contextmanager
+def stepping(step: Array) -> Iterator[None]:
+    """Let masks drawn within the block depend also on the uint32 in the GPU array ``step``.
+
+    A captured CUDA graph repeats its launches with the very same arguments: what makes each replay drop other elements is a
+    number in the card's memory, to which the graph itself (or whoever replays it) adds 1 between steps. The number must be the
+    same in a step's forward and backward pass.
+    """
+    global _step
+    before, _step = _step, step
+    try:
+        yield
+    finally:
+        _step = before

@@ -315,7 +315,7 @@ for value, name in ((math.log(V), "ln V"), (unigram, "by frequency"), (bigram, "
     axis.axhline(value, color=GREY if name == "ln V" else ORANGE, linestyle=":")
     axis.text(STEPS, value + 0.03, f"{name} {value:.2f}", ha="right", fontsize=9)
 axis.set(xlabel="step", ylabel="loss (nats)", title=f"{model.num_parameters():,} parameters, {seconds:.0f} s", ylim=(None, 7.5))
-axis.legend(loc="center", fontsize=9)
+axis.legend(loc="upper center", fontsize=9)
 show(figure, "09_bert")
 
 # %% [markdown]

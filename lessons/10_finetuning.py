@@ -315,7 +315,9 @@ def candidates():
 
 found = ((what, folder) for what, folder in candidates() if (folder / "model.safetensors").is_file())
 what, where = ("the folder you gave", FOLDER) if FOLDER else next(found)
-real, real_tokenizer = BertModel.from_pretrained(where), Tokenizer.from_pretrained(where)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a masked language model has no pooler; that it starts at random does no harm here
+    real, real_tokenizer = BertModel.from_pretrained(where), Tokenizer.from_pretrained(where)
 print(f"{what}: {real.num_parameters():,} parameters, {real.config.num_hidden_layers} layers of width {real.config.hidden_size}")
 
 # %% [markdown]

@@ -371,8 +371,10 @@ for name, (operations, speed) in DATA_SHEET.items():
 # ## Read next
 #
 # - `minitorch/devices.py`: all that the engine knows about devices, in one short file.
+# - `minitorch/kernels/cuda/launch.py`: how kernels in CUDA C are compiled and started. Then `minitorch/kernels/cuda/rows.py`: the
+#   softmax and LayerNorm of rows, with threads, trees and shared memory as in this lesson.
 # - `minitorch/kernels/reference.py`: what any kernel, on any device, must agree with.
-# - `minitorch/ops/nn.py`: where the kernels are called.
+# - `minitorch/ops/nn.py`: where the kernels are called. `benchmarks/gpu.py` checks every kernel on a card, and then times it.
 #
 # This was the last lesson. You have now met every idea in the library. Read it from `minitorch/__init__.py` on, which gives
 # the order.

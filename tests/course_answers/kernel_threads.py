@@ -28,15 +28,20 @@ def fast_gelu(x):
     c = math.sqrt(2 / math.pi)
 
     def work(part):
-        a = f[part]
-        s = a * a
-        t = np.tanh(a * (c + (c * 0.044715) * s))
-        h = 0.5 * t + 0.5
-        np.multiply(a, h, out=y[part])
-        d[part] = h + 0.5 * a * (1 - t * t) * (c + (3 * c * 0.044715) * s)
+        a, b, t = f[part], d[part], y[part]
+        np.square(a, out=b)
+        np.multiply(b, 0.044715 * c, out=t)
+        np.tanh(np.multiply(np.add(t, c, out=t), a, out=t), out=t)
+        np.multiply(np.add(np.multiply(b, 3 * 0.044715 * c, out=b), c, out=b), a, out=b)
+        b *= 1 - t * t
+        t += 1
+        b += t
+        b *= 0.5
+        t *= a
+        t *= 0.5
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(work, blocks(f.size, 1 << 15)))
+        list(pool.map(work, blocks(f.size, 1 << 14)))
     return y.reshape(x.shape), d.reshape(x.shape)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .bert_job import CLASSES, WEIGHT_DECAY, Job, initial
+from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
 
 def shapes_of(job: Job) -> dict[str, tuple[int, ...]]:
@@ -44,7 +44,7 @@ class Program:
     def __init__(self, job: Job, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
-        self.job = job
+        self.job, self.threads = job, threads
         start = {name: initial(name, shape) for name, shape in shapes_of(job).items()}
         for i in range(job.shape[0]):
             for kind in ("weight", "bias"):
@@ -120,6 +120,7 @@ class Program:
     def answers(self) -> list[float]:
         """Losses without dropout before and after two updates; or the scores."""
         if self.job.task == "infer":
+            choose_threads(self.step, torch.set_num_threads, self.threads)
             return [float(x) for x in self.scores().reshape(-1)]
         found = [self.train(0.0) for _ in range(2)]
         with torch.no_grad():

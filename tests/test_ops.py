@@ -391,7 +391,7 @@ def test_no_op_is_in_the_table_twice() -> None:
 # --------------------------------------------------------------------------------------- what array libraries offer
 
 PACKAGE = Path(minitorch.__file__).parent
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py"))
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "cublas.py")  # speaks to CuPy alone
 LIBRARY_CALLS = {"array_module", "module_for"}
 
 

@@ -94,6 +94,5 @@ def test_what_watches_the_program_watches_the_workers():
         tables.append({row["op"]: row["calls"] for row in p.rows})
     assert tables[0] == tables[1]
     assert tables[0]["linear"] == 8
-    assert "on 2 threads" in str(p)
     with Workers(2) as workers, minitorch.detect_anomaly(), pytest.raises(RuntimeError, match="log"):
         workers.backward([x.requires_grad_()], [lambda: ((x * 0 - 1).log().sum(), None)] * 2)

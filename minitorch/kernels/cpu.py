@@ -153,7 +153,7 @@ def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
     s = y @ _ones(y.shape[1])
     if empty:
         s[s == 0] = 1
-    y *= (1 / s)[:, None]
+    y /= s[:, None]  # and not times 1 / s: so a lone large power gives 1 exactly
 
 
 def _softmax_rows_backward(g: Array, y: Array, dx: Array) -> None:
@@ -224,7 +224,7 @@ def attention_backward(
         kept = p if keep is None else _dropped(p, keep[at], share, dropped[: len(p)])
         np.matmul(kept.mT, gs, out=dv[at])
         np.matmul(gs, v[at].mT, out=ds)
-        along = np.vecdot(gs, y[at])[..., None]
+        along = (np.vecdot(gs, y[at]) if y.shape[-1] < p.shape[-1] else np.vecdot(ds, kept))[..., None]  # over the narrower
         if keep is None:
             ds -= along
             ds *= p

@@ -17,6 +17,7 @@ from pictures import BLUE, GREY, ORANGE, RED, show
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import nn, optim
+from minitorch.parallel import one_blas_thread
 
 # %% [markdown]
 # ## Something goes wrong
@@ -48,6 +49,7 @@ class Average(nn.Module):
 
 
 # %%
+@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
 def train(model, steps, lr=3e-3, batch=128):
     random = np.random.default_rng(0)
     optimizer = optim.Adam(model.parameters(), lr=lr)

@@ -18,6 +18,7 @@ from pictures import BLUE, GREEN, GREY, ORANGE, RED, show
 
 import minitorch
 from minitorch import nn, optim
+from minitorch.parallel import one_blas_thread
 from models.bert import BertConfig, BertForMaskedLM, Tokenizer, fill_mask
 from models.bert.corpus import fingerprint, python_documentation
 from models.bert.data import Corpus, mask_tokens
@@ -82,6 +83,7 @@ def masked_batch(texts, step, size=64):
     return {**batch, "input_ids": minitorch.tensor(masked), "labels": minitorch.tensor(labels)}
 
 
+@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
 def train(model, steps, lr, warmup):
     optimizer = optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98))
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, warmup, steps)

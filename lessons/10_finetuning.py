@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 import minitorch
 from minitorch import nn, optim
+from minitorch.parallel import one_blas_thread
 from models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, Tokenizer, embed
 from models.bert.data import mask_tokens
 
@@ -117,6 +118,7 @@ def batches(texts, size, steps, seed=0):
 
 
 # %%
+@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
 def fit(model, stream, loss_of, lr, steps):
     optimizer = optim.AdamW(model.parameters(), lr=lr)
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, steps // 10, steps)

@@ -17,7 +17,7 @@ from ..devices import Array
 from ..threads import spread
 from . import reference
 
-BLOCK = 1 << 18  # elements: four such blocks of float32 fill 1 MiB of second-level cache
+BLOCK = 1 << 16  # elements: four such blocks of float32 fill 1 MiB of second-level cache
 
 # erf(x/√2) = tanh(x·P(x²)): the coefficients of P, fitted to an absolute error of 1.7e-7.
 _ERF = np.array(

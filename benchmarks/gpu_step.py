@@ -44,13 +44,6 @@ class Job:
             labels[row, at] = ids[row, at]
         return ids, labels
 
-    def operations(self) -> float:
-        """Multiplications and additions in matrix products, forward and backward."""
-        layers, H = SIZES[self.size]
-        tokens, masked = self.batch * self.length, self.batch * self.masked
-        per_token = layers * (12 * H * H + 2 * self.length * H)
-        return 6.0 * (tokens * per_token + masked * (H * H + H * self.vocabulary))
-
 
 class Minitorch:
     """With this engine: a micro-batch a core, as `minitorch pretrain` does it; on a card one, perhaps as a CUDA graph."""

@@ -178,8 +178,13 @@ def _row_max(x: Array) -> Any:
 
 def _blocks(x: Array, size: int | None = None) -> Any:
     """Slices of the first axis that hold about BLOCK (or ``size``) elements each."""
-    n = max(1, (size or BLOCK) // max(1, math.prod(x.shape[1:])))
+    n = _rows_in(size or BLOCK, x.shape)
     return [slice(i, i + n) for i in range(0, len(x), n)]
+
+
+def _rows_in(size: int, shape: tuple[int, ...]) -> int:
+    """How many entries along the first axis hold about ``size`` elements."""
+    return max(1, size // max(1, math.prod(shape[1:])))
 
 
 def _all_float32(*arrays: Any) -> bool:
@@ -245,8 +250,7 @@ def _dropped(x: Array, keep: Array, share: float, out: Array) -> Any:
 
 def _scratch(count: int, shape: tuple[int, ...]) -> Any:
     """``count`` arrays of the size of a block of an array of ``shape``."""
-    n = max(1, BLOCK // max(1, math.prod(shape[1:])))
-    return np.empty((count, min(n, shape[0]), *shape[1:]), np.float32)
+    return np.empty((count, min(_rows_in(BLOCK, shape), shape[0]), *shape[1:]), np.float32)
 
 
 def _plain(q: Array, k: Array, v: Array, *others: Array) -> bool:

@@ -16,6 +16,12 @@ import torch.nn.functional as F
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
 
+def prepare(threads: int) -> None:
+    """What holds for the whole process, and so is for one that does nothing else."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+
+
 def shapes_of(job: Job) -> dict[str, tuple[int, ...]]:
     """The parameters by Hugging Face's names."""
     layers, H = job.shape
@@ -42,8 +48,6 @@ class Program:
     """The parameters, and what is asked of them."""
 
     def __init__(self, job: Job, threads: int) -> None:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
         self.job, self.threads = job, threads
         start = {name: initial(name, shape) for name, shape in shapes_of(job).items()}
         for i in range(job.shape[0]):

@@ -41,7 +41,9 @@ def work(kind: str, threads: int, job: Job) -> None:
         from models import startup
 
         startup.prepare()
-    module = None if kind == "gemm" else importlib.import_module(f".bert_{kind}", __package__)
+    module: Any = None if kind == "gemm" else importlib.import_module(f".bert_{kind}", __package__)
+    if kind == "pytorch":
+        module.prepare(threads)
     before = memory_now()
     program: Any = Gemm(threads) if module is None else module.Program(job, threads)
     for line in sys.stdin:

@@ -163,7 +163,6 @@ EXACT = ("float64",)  # the gradient of a direction along itself is 0: in fewer 
 along = reduction(none=False, tuples=False, keepdim=False)
 
 
-
 def F(torch: Any) -> Any:
     """PyTorch's functions."""
     return torch.nn.functional

@@ -171,6 +171,8 @@ def line_up(jobs: Mapping[str, Job], threads: int, stub: Path | None, kernels: s
 def play(field: Sequence[Contestant], seconds: float, least: int = 5, most: int = 15) -> dict[str, Any]:
     """Compare the answers, then rounds for about ``seconds`` (``least`` to ``most``), and what follows from them."""
     try:
+        for c in field:
+            c.ask("memory")  # who answers is built: none still imports while another finds out how many threads suit it
         answers = {c.name: c.ask("answers") for c in field}
         check(field, answers)
         once = {c.name: c.ask("step", 2)[-1][0] for c in field}

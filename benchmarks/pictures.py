@@ -84,7 +84,8 @@ def ratios(report: dict[str, Any], path: Path) -> None:
             if value is not None:
                 y = i + 0.4 * j - 0.2
                 axes.barh(y, value, 0.38, color=color)
-                axes.text(value + 0.01, y, f"{value:.2f}", va="center", fontsize=7)
+                paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # over the line at 1
+                axes.text(value + 0.015, y, f"{value:.2f}", va="center", fontsize=7, bbox=paper)
     axes.axvline(1, color="black", lw=0.8)
     axes.set_yticks(range(len(bars)), [title for title, _ in bars], fontsize=8)
     axes.set_ylim(len(bars) - 0.4, -0.6)

@@ -96,8 +96,12 @@ matmul = reference.matmul
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
-    """reference.linear: the bias is added in place. As fast, with one array less."""
-    y = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight.T
+    """reference.linear: the bias is added in place. As fast, with one array less.
+
+    Few rows (a sentence) 2 times faster: then packing W is most of the work, for which OpenBLAS's AVX-512 kernels want it first.
+    """
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    y = np.ascontiguousarray((weight @ rows.T).T) if 1 < len(rows) <= 48 else rows @ weight.T
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], len(weight))
@@ -274,7 +278,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
     if not x.size or not _all_float32(weight, bias):
         return reference.layer_norm(x, weight, bias, axis, eps)
     n = math.prod(x.shape[axis[0] :])
-    rows = x.reshape(-1, n)
+    rows, w, b = x.reshape(-1, n), *(None if p is None else p.reshape(n) for p in (weight, bias))
     y, (mean, r) = np.empty(rows.shape, np.float32), np.empty((2, len(rows), 1), np.float32)
     for at in _blocks(rows):
         out = y[at]
@@ -283,10 +287,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
         variance = np.vecdot(out, out)[:, None] / np.float32(n)
         np.divide(1, np.sqrt(variance + np.float32(eps)), out=r[at])
         out *= r[at]
-        if weight is not None:
-            out *= weight.reshape(n)
-        if bias is not None:
-            out += bias.reshape(n)
+        _scale_and_shift(out, w, b, out)
     few = x.shape[: axis[0]] + (1,) * len(axis)
     return y.reshape(x.shape), mean.reshape(few), r.reshape(few)
 

@@ -29,7 +29,7 @@ class Job:
     length: int = 128
     vocabulary: int = 8192
     dropout: float = 0.1
-    masked_only: bool = True  # pretraining computes the last layer at the masked words alone, in both programs
+    asked_only: bool = True  # both programs compute the last layer at the tokens alone that are asked for (masked words, [CLS])
     lengths: str = "full"  # or "mixed": sentences of 5 to `length` tokens, 4 batches a step; or "grouped": those by length
     layers: int = 0  # 0: those of the size
     pieces: int = 0  # activation checkpointing, of so many pieces of the encoder; 0: none
@@ -91,12 +91,13 @@ class Job:
             tokens, pairs = float(lengths.sum()), float((lengths**2).sum())
             products += layers * (12 * H * H * tokens + 2 * H * pairs)
             if self.task == "pretrain":
-                masked = float((batch["labels"] != -100).sum())
-                products += masked * (H * H + H * self.vocabulary)
-                if self.masked_only:  # queries, their products, the output and feed-forward products of the last layer
-                    products -= (tokens - masked) * (10 * H * H + 2 * H * self.length)
+                asked = (batch["labels"] != -100).sum(1)
+                products += float(asked.sum()) * (H * H + H * self.vocabulary)
             else:
+                asked = np.ones(len(lengths))
                 products += len(lengths) * (H * H + H * CLASSES)
+            if self.asked_only:  # queries, their products, the output and feed-forward products of the last layer
+                products -= float((lengths - asked).sum() * 10 * H * H + ((lengths - asked) * lengths).sum() * 2 * H)
         return products * (2.0 if self.task == "infer" else 6.0)
 
 

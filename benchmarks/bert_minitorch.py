@@ -49,6 +49,8 @@ class Program:
         given = {"input_ids": minitorch.from_numpy(batch["ids"])}
         if self.job.task != "infer":
             given["labels"] = minitorch.from_numpy(batch["labels"])
+        if self.job.asked_only and self.job.task != "pretrain":
+            given["rows"] = minitorch.zeros(len(batch["ids"]), 1, dtype=minitorch.int64)
         if "mask" in batch:
             given["attention_mask"] = minitorch.from_numpy(batch["mask"])
         return given
@@ -78,7 +80,7 @@ class Program:
         """Forward, backward, clip, update, for every batch; the sum of their losses."""
         self.model.train(dropout)
         total = 0.0
-        only = {"masked_only": True} if self.job.task == "pretrain" and self.job.masked_only else {}
+        only = {"masked_only": True} if self.job.task == "pretrain" and self.job.asked_only else {}
         for batch in self.inputs:
             parts = micro_batches(batch, self.workers.threads)
             self.optimizer.zero_grad()

@@ -71,6 +71,8 @@ class Program:
             flat = found["labels"].reshape(-1)
             found["at"] = (flat != -100).nonzero()[:, 0]
             found["labels"] = flat[found["at"]]
+        elif self.job.asked_only:
+            found["at"] = torch.arange(len(found["ids"])) * found["ids"].shape[1]
         if "mask" in found:
             found["mask"] = (1.0 - found["mask"].float())[:, None, None, :] * torch.finfo(torch.float32).min
         return found
@@ -109,7 +111,7 @@ class Program:
     def forward(self, batch: dict[str, Any], p_drop: float) -> Any:
         """The loss, or for an inference the scores."""
         x, mask, layers = self.embed(batch["ids"], p_drop), batch.get("mask"), self.job.shape[0]
-        only = batch["at"] if self.job.task == "pretrain" and self.job.masked_only else None
+        only = batch["at"] if self.job.asked_only else None
         for i in range(layers):
             x = self.layer(x, i, mask, p_drop, only if i == layers - 1 else None)
         if self.job.task == "pretrain":

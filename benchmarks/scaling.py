@@ -23,7 +23,7 @@ from .bert_job import Job
 from .contest import line_up, play
 from .machine import cores, describe
 
-BASE = Job("pretrain", "mini", batch=8, masked_only=False)
+BASE = Job("pretrain", "mini", batch=8, asked_only=False)
 FACTORS = {
     "batch": [2, 4, 8, 16, 32], "length": [32, 64, 128, 256, 512], "layers": [1, 2, 4, 8, 16],
     "vocabulary": [4096, 8192, 16384, 32768, 65536],

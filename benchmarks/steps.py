@@ -36,7 +36,7 @@ def contests(tasks: list[str], sizes: list[str], quick: bool) -> list[tuple[str,
         if task == "pretrain":
             found.append((f"pretraining, {where}", {"": job}, vocabulary == 8192))
             if vocabulary == 8192 and not quick:
-                plain = dataclasses.replace(job, masked_only=False)
+                plain = dataclasses.replace(job, asked_only=False)
                 found.append((f"pretraining, {where}, the last layer at all tokens", {"": plain}, False))
         elif task == "finetune":
             found.append((f"fine-tuning, {where}", {"": job}, False))

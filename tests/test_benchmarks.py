@@ -121,9 +121,10 @@ def test_the_stored_outputs_are_those_of_pytorch(case):
 
 JOBS = [
     Job(batch=4, length=16, vocabulary=50),
-    Job(batch=4, length=16, vocabulary=50, masked_only=False),
+    Job(batch=4, length=16, vocabulary=50, asked_only=False),
     Job(batch=4, length=16, vocabulary=50, layers=3, pieces=2),
     Job("finetune", batch=4, length=16, vocabulary=50),
+    Job("finetune", batch=4, length=16, vocabulary=50, asked_only=False),
     Job("finetune", batch=4, length=32, vocabulary=50, lengths="mixed"),
     Job("finetune", batch=4, length=32, vocabulary=50, lengths="grouped"),
     Job("infer", batch=1, length=16, vocabulary=50),
@@ -150,7 +151,7 @@ def test_recomputing_and_masked_words_alone_change_no_loss():
 
     first = bert_minitorch.Program(JOBS[0], 1).answers()
     assert first[0] > first[-1]  # it learns
-    for changes in ({"pieces": 2}, {"pieces": 1}, {"masked_only": False}):
+    for changes in ({"pieces": 2}, {"pieces": 1}, {"asked_only": False}):
         other = bert_minitorch.Program(dataclasses.replace(JOBS[0], **changes), 2).answers()
         np.testing.assert_allclose(other, first, rtol=1e-5)
 
@@ -165,11 +166,14 @@ def test_grouped_sentences_are_the_same_with_less_padding():
 
 
 def test_operations_of_a_step_counted_by_hand():
-    job = Job("finetune", "tiny", batch=1, length=2, vocabulary=10)
-    H, layers, tokens = 128, 2, 2
-    products = layers * (4 * tokens * H * H + 2 * tokens * 4 * H * H + 2 * tokens * tokens * H) + H * H + 2 * H
-    assert job.operations() == 6 * products
-    assert dataclasses.replace(job, task="infer").operations() == 2 * products
+    H, layers, S = 128, 2, 3
+    job = Job("finetune", "tiny", batch=1, length=S, vocabulary=10, asked_only=False)
+    layer = 4 * S * H * H + 2 * S * 4 * H * H + 2 * S * S * H  # Q, K, V, output; feed-forward; scores and their use
+    last = (2 * S + 2) * H * H + 2 * 4 * H * H + 2 * S * H  # K and V of all tokens, all else of [CLS]
+    head = H * H + 2 * H
+    assert job.operations() == 6 * (layers * layer + head)
+    assert dataclasses.replace(job, task="infer").operations() == 2 * (layers * layer + head)
+    assert dataclasses.replace(job, asked_only=True).operations() == 6 * (layer + last + head)
 
 
 def test_contestants_that_disagree_end_the_run():

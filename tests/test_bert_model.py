@@ -328,6 +328,25 @@ def test_the_last_layer_at_the_masked_words_alone_gives_the_same_loss_and_gradie
         np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["BertForSequenceClassification", "BertForNextSentencePrediction", "BertForMultipleChoice"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_last_layer_at_cls_alone_gives_the_same_loss_and_gradients(kind, padded):
+    model = make(kind).double().eval()
+    batch, labels = inputs(kind, np.random.default_rng(0))
+    ids = batch["input_ids"]
+    batch["attention_mask"] = np.ones_like(ids)
+    batch["attention_mask"][..., -3:] = not padded
+    rows = minitorch.zeros(ids.size // ids.shape[-1], 1, dtype=minitorch.int64)
+    found = []
+    for options in ({}, {"rows": rows}):
+        output = model(**ours(batch), **ours(labels), **options)
+        model.zero_grad()
+        output.loss.backward()
+        found.append([output.loss.detach(), output.logits.detach(), *(p.grad for p in model.parameters())])
+    for name, a, b in zip(["loss", "logits", *dict(model.named_parameters())], *found, strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-9, atol=1e-12, err_msg=name)
+
+
 def test_missing_head_weights_are_reported_and_start_afresh(tmp_path):
     make("BertModel").save_pretrained(tmp_path)
     with pytest.warns(UserWarning, match=r"2 weights of BertForSequenceClassification .* start at random: classifier.weight"):

@@ -297,6 +297,7 @@ def test_hugging_face_reads_the_checkpoint(tmp_path, task):
     job.model.eval()
     with minitorch.no_grad():
         ours = job.model(**batch)
+    batch.pop("rows", None)  # a shortening that Hugging Face's model does not have
     expected = theirs(**{name: torch.tensor(value.numpy()) for name, value in batch.items()})
     for name in ("start_logits", "end_logits") if task == "qa" else ("logits",):
         np.testing.assert_allclose(ours[name].numpy(), expected[name].detach().numpy(), atol=1e-5)

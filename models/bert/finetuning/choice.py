@@ -24,7 +24,7 @@ from ..model import BertForMultipleChoice
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
 from .files import Rows, read_rows
-from .tasks import Feature, Task
+from .tasks import Feature, Task, first_alone
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905
 CONTEXT = ("context", "article", "passage", "premise")
@@ -142,6 +142,7 @@ class Choose(Task):
         B, C = len(features), len(features[0].extra)
         flat = tokenizer.batch([pair for f in features for pair in f.extra])
         inputs = {name: value.reshape(B, C, value.shape[1]) for name, value in flat.items()}
+        inputs["rows"] = first_alone(B * C)
         if features[0].target is not None:
             inputs["labels"] = self.label_tensor(features, 0)
         return inputs

@@ -25,7 +25,7 @@ from ..model import BertForSequenceClassification
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
 from .files import Rows, plain_name, read_rows
-from .tasks import Feature, Task, cut
+from .tasks import Feature, Task, cut, first_alone
 
 TEXT = (
     "text sentence sentence1 premise question1 string1 review utterance tweet comment comment_text message document body content"
@@ -273,6 +273,9 @@ class Classify(Task):
             ids, types = tokenizer.join(a, None if e.pair is None else b, self.s.length)
             features.append(Feature(i, ids, types, None if e.target is None else self.target(e)))
         return features
+
+    def batch(self, features: Sequence[Feature], tokenizer: Tokenizer) -> dict[str, Tensor]:
+        return {**super().batch(features, tokenizer), "rows": first_alone(len(features))}
 
     def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
         kind = np.int64 if self.targets == "classes" else np.float32

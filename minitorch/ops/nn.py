@@ -20,6 +20,7 @@ from ._autocast import autocast
 from ._promotion import astype, floating, floats_only, half_in_float32
 from .elementwise import sigmoid
 from .linalg import matmul, product, rows, times
+from .reductions import pick_along, place_along
 
 __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"]  # what PyTorch has beside nn.functional
 
@@ -379,21 +380,16 @@ def embedding(
 # --------------------------------------------------------------------------------------- the cores of the losses
 
 
-@op(linear=True)
-def pick(x: Array, *, index: Array, axis: int) -> Any:
+def pick(x: Any, *, index: Array, axis: int) -> Any:
     """One value along ``axis`` for each position of the others: (..., C, ...) -> (...)."""
-    xp, size = array_module(x), x.shape[axis]
-    y = xp.take_along_axis(x, xp.expand_dims(index, axis), axis=axis).reshape(index.shape)
-    return y, lambda g: place(g, index=index, axis=axis, size=size)
+    kept = (*index.shape[:axis], 1, *index.shape[axis:])
+    return pick_along(x, index=index.reshape(kept), axis=axis).reshape(index.shape)
 
 
-@op(linear=True)
-def place(x: Array, *, index: Array, axis: int, size: int) -> Any:
+def place(x: Any, *, index: Array, axis: int, size: int) -> Any:
     """Each value at its index along a new ``axis`` of zeros, (...) -> (..., C, ...): the transpose of pick."""
-    xp = array_module(x)
-    y = xp.zeros((*x.shape[:axis], size, *x.shape[axis:]), x.dtype)
-    xp.put_along_axis(y, xp.expand_dims(index, axis), xp.expand_dims(x, axis), axis)
-    return y, lambda g: pick(g, index=index, axis=axis)
+    kept = (*index.shape[:axis], 1, *index.shape[axis:])
+    return place_along(x.reshape(kept), index=index.reshape(kept), axis=axis, size=size)
 
 
 @floats_only(on_gpu=False)

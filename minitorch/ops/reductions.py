@@ -309,25 +309,25 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
     """The elements at indices, which get the gradient."""
-    values = _pick(x, index=indices, axis=one_dim(dim, x.ndim)) if x.ndim else x.reshape(())
+    values = pick_along(x, index=indices, axis=one_dim(dim, x.ndim)) if x.ndim else x.reshape(())
     chosen = ValuesIndices(values, autograd.Tensor(indices))
     return chosen if keepdim else ValuesIndices(*[squeeze(y, dim) for y in chosen])
 
 
 @op(linear=True)
-def _pick(x: Array, *, index: Array, axis: int) -> Any:
+def pick_along(x: Array, *, index: Array, axis: int) -> Any:
     """The elements at index along axis, each at most once."""
     size = x.shape[axis]
-    return array_module(x).take_along_axis(x, index, axis=axis), lambda g: _place(g, index=index, axis=axis, size=size)
+    return array_module(x).take_along_axis(x, index, axis=axis), lambda g: place_along(g, index=index, axis=axis, size=size)
 
 
 @op(linear=True)
-def _place(x: Array, *, index: Array, axis: int, size: int) -> Any:
-    """The transpose of _pick: zeros, but for the elements of x at their index."""
+def place_along(x: Array, *, index: Array, axis: int, size: int) -> Any:
+    """The transpose of pick_along: zeros, but for the elements of x at their index."""
     xp = array_module(x)
     y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
     xp.put_along_axis(y, index, x, axis)
-    return y, lambda g: _pick(g, index=index, axis=axis)
+    return y, lambda g: pick_along(g, index=index, axis=axis)
 
 
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:

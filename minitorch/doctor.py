@@ -331,9 +331,9 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m minitorch.doctor") -> int:
     """The command: print the report; 1 if the engine itself is broken, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m minitorch.doctor", description="What this machine offers minitorch.")
+    parser = argparse.ArgumentParser(prog=prog, description="What this machine offers minitorch.")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
     report = examine()

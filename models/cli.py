@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from . import startup
@@ -31,14 +32,21 @@ EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what 
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, which also says what a mistyped job or option may have been meant to be."""
+    """argparse's, whose errors also say what may have been meant, below a usage of a few lines at most."""
 
     def error(self, message: str) -> NoReturn:
-        known = [*JOBS, *(name for parser in (self, self.job) if parser for name in parser._option_string_actions)]
+        if self.job is not None:  # argparse blames the whole command for a word that the job does not know
+            self.job.error(message)
+        known = [*self._option_string_actions, *(str(word) for action in self._actions for word in action.choices or ())]
         for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
             if near := difflib.get_close_matches(word, known, 1):
                 message += f"; did you mean {near[0]}?"
-        super().error(message)
+        if re.match(r"unrecognized arguments: [^-]", message) and any(action.dest == "text" for action in self._actions):
+            message += "; a text of several words stands in quotes"
+        usage = self.format_usage()
+        if usage.count("\n") > 4:  # the error should not be looked for below twenty lines of options
+            usage = f"usage: {self.prog} --help lists the options\n"
+        self.exit(2, f"{usage}{self.prog}: error: {message}\n")
 
     job: argparse.ArgumentParser | None = None  # of the subcommand, once it has its options
 
@@ -72,14 +80,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     startup.prepare()
-    parser = Parser(prog="minitorch", description="A deep-learning engine to read, and what is built with it.")
+    about = "A deep-learning engine to read, and what is built with it."
+    parser = Parser(prog="minitorch", description=about, allow_abbrev=False)
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}
+    parser.add_argument("--version", action="store_true", help="say which version this is, and from which folder")
+    if argv[:1] == ["--version"]:  # apart from the parser, for it imports the engine
+        import minitorch
+
+        print(f"minitorch {minitorch.__version__} ({Path(minitorch.__file__).parent})")
+        return 0
     if not argv or argv[0] not in JOBS:
         parser.parse_args(argv)  # --help, or an error that lists the jobs
     module = importlib.import_module(JOBS[argv[0]][0])
     if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.doctor
-        return int(module.main(argv[1:]))
+        return int(module.main(argv[1:], prog="minitorch doctor"))
     from .tables import BadInput
 
     parser.job = parsers[argv[0]]

@@ -30,7 +30,9 @@ def test_help_lists_the_jobs_and_imports_nothing_heavy():
     assert shown.endswith("0 []\n")
 
 
-@pytest.mark.parametrize("arguments", ["", "linear-regresion", "linear-regression --bogus", "linear-regression --seed x"])
+@pytest.mark.parametrize(
+    "arguments", ["", "--vers pretrain", "linear-regresion", "linear-regression --bogus", "linear-regression --seed x"]
+)
 def test_a_wrong_command_line_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments.split())
@@ -72,13 +74,28 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys, monkeypa
         (["pretrain", "--lenght", "32"], "did you mean --length?"),
         (["linear-regression", "--rigde", "1"], "did you mean --ridge?"),
         (["linear-regression", "surplus"], "unrecognized arguments: surplus"),
+        (["finetune", "clasify"], "did you mean classify?"),
+        (["course", "chek"], "did you mean check?"),
+        (["fill-mask", "the", "function", "[MASK]"], "a text of several words stands in quotes"),
     ],
 )
 def test_a_mistyped_word_gets_a_suggestion(arguments, hint, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(arguments)
     assert stopped.value.code == 2
-    assert hint in capsys.readouterr().err.splitlines()[-1]
+    *usage, error = capsys.readouterr().err.splitlines()
+    assert hint in error
+    assert len(usage) < 5
+    if arguments[0] in cli.JOBS:  # the job's own options, and not the list of jobs
+        assert usage[0].startswith(f"usage: minitorch {arguments[0]}")
+        assert error.startswith(f"minitorch {arguments[0]}: error: ")
+
+
+def test_the_version_and_where_it_comes_from(capsys):
+    import minitorch
+
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"minitorch {minitorch.__version__} ({Path(minitorch.__file__).parent})\n"
 
 
 def test_a_file_without_a_target_names_its_columns(capsys, tmp_path):
@@ -102,6 +119,9 @@ def test_a_whole_run_on_a_file(capsys, tmp_path):
 def test_the_doctor_is_the_engines_own(capsys):
     assert cli.main(["doctor"]) == 0
     assert "numpy" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["doctor", "--help"])
+    assert capsys.readouterr().out.startswith("usage: minitorch doctor ")
 
 
 def test_a_missing_package_says_how_to_get_it(capsys, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import errno
 import json
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -410,6 +411,10 @@ def test_a_name_on_the_hub_is_downloaded_if_the_library_is_there(tmp_path, monke
         bert.BertModel.from_pretrained("no/where")
     with pytest.raises(FileNotFoundError, match=r"absent: no such folder$"):  # its parent is here: not a name on the hub
         bert.BertModel.from_pretrained(tmp_path / "absent")
+    monkeypatch.chdir(tmp_path)
+    for own in ("runs/pretrain", "runs/mine", Path("runs/pretrain")):  # where our own checkpoints are; there may be a user "runs"
+        with pytest.raises(FileNotFoundError, match=f"{own}: no such folder"):
+            bert.BertModel.from_pretrained(own)
     assert asked == ["some-org/some-name", "no/where"]
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(FileNotFoundError, match="to download a model of that name: pip install huggingface_hub"):

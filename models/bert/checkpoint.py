@@ -20,6 +20,7 @@ from minitorch.files import write_text
 
 from .config import BertConfig
 
+PRETRAINED = "runs/pretrain"  # where `minitorch pretrain` leaves its checkpoint unless told otherwise
 # In a file but of no use to the class that reads it: pretraining heads, pooler, and the position ids that old versions stored.
 NOT_MISSED = re.compile(r"^(cls\.|(bert\.)?pooler\.)|position_ids$")
 TIED = {  # one tensor under two names, stored once
@@ -170,13 +171,19 @@ def tell(source: Any, text: str, names: list[str]) -> None:
 
 
 def locate(name_or_folder: str | Path) -> Path:
-    """The folder itself, or the local copy of a model on the Hugging Face hub."""
+    """The folder itself, or the local copy of a model on the Hugging Face hub.
+
+    A name below runs/ is never looked for there: that is where this program's own folders are.
+    """
     folder = Path(name_or_folder)
     if folder.is_dir():
         return folder
     if folder.exists():
         raise ValueError(f"{folder}: a file; give the folder that holds config.json and model.safetensors")
-    if folder.parent.is_dir() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name_or_folder)):
+    if folder == Path(PRETRAINED):
+        raise FileNotFoundError(f"{folder}: no such folder; `minitorch pretrain` makes a checkpoint there, --model takes another")
+    own = folder.parts[0] == Path(PRETRAINED).parts[0]
+    if own or folder.parent.is_dir() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name_or_folder)):
         raise FileNotFoundError(f"{folder}: no such folder")
     try:
         import huggingface_hub

@@ -11,6 +11,7 @@ import numpy as np
 from minitorch.files import replacing
 
 from ..tables import BadInput
+from .checkpoint import PRETRAINED
 from .data import read_lines
 from .model import BertModel
 from .use import embed, load
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     parser.add_argument("text", nargs="*", help="the texts")
     parser.add_argument("--file", help="a file with one text a line")
-    parser.add_argument("--model", default="runs/pretrain", help="folder of a checkpoint (default: %(default)s)")
+    parser.add_argument("--model", default=PRETRAINED, help="folder of a checkpoint (default: %(default)s)")
     parser.add_argument("--output", help="write the vectors to this .npy file")
     parser.add_argument("--json", action="store_true", help="print the vectors as JSON, and not how similar the texts are")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")

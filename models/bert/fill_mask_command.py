@@ -6,6 +6,7 @@ import argparse
 import json
 
 from ..tables import BadInput
+from .checkpoint import PRETRAINED
 from .tokenizer import MASK
 from .use import fill_mask, load
 
@@ -13,7 +14,7 @@ from .use import fill_mask, load
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     parser.add_argument("text", help=f"a sentence with {MASK} in place of one or more words")
-    parser.add_argument("--model", default="runs/pretrain", help="folder of a checkpoint (default: %(default)s)")
+    parser.add_argument("--model", default=PRETRAINED, help="folder of a checkpoint (default: %(default)s)")
     parser.add_argument("--top-k", type=int, default=5, help="how many guesses for each mask (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON: for each mask a list of [token, probability]")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")

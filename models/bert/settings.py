@@ -62,7 +62,11 @@ def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
     if args.config:
         try:
             content = tomllib.loads(Path(args.config).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except FileNotFoundError:
+            raise BadInput(f"{args.config}: no such file") from None
+        except OSError as error:
+            raise BadInput(f"{args.config}: cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BadInput(f"{args.config}: {error}") from error
         for key, value in content.items():
             name = key.replace("-", "_")

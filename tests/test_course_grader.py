@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -315,6 +316,8 @@ def test_start_and_check(tmp_path, capsys):
     assert f"Checked the file {folder / 'scalar.py'}" in out
     assert "hint 1" in out
     assert "hint 2" not in out
+    again = shlex.split(out.rpartition("for a plainer hint: minitorch course ")[2])  # as it stands, from where one is
+    assert "hint 2" in course(capsys, *again)[1]
     (folder / "scalar.py").write_text(REFERENCE)
     (folder / "visible_tests.py").write_text("import os; os._exit(0)\n")
     status, out, _ = course(capsys, "check", folder)

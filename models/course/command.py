@@ -107,7 +107,7 @@ def check(folder: Path, hints: int, task: str | None) -> int:
     if task is not None:
         kept = tuple(t for t in assignment.tasks if t.number == task)
         result.assignment = dataclasses.replace(assignment, tasks=kept)
-    print(reports.check_text(result, max(1, hints)))
+    print(reports.check_text(result, max(1, hints), "" if folder == Path(".") else str(folder)))
     return 0 if all(v.passed for v in result.verdicts) else 1
 
 

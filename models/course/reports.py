@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def number(points: float) -> str:
 # ----------------------------------------------------------------------------------------------- for the learner
 
 
-def check_text(grade: Grade, hints: int) -> str:
+def check_text(grade: Grade, hints: int, folder: str = "") -> str:
     """What ``check`` prints: each task, each test, what is off, and the hints for the first task that is not done."""
     lines = [f"Assignment {grade.assignment.number}, {grade.assignment.title}", f"Checked the file {grade.path}", ""]
     first = None
@@ -52,7 +53,9 @@ def check_text(grade: Grade, hints: int) -> str:
     lines.append(f"Next: task {first.number}, {first.title} ({', '.join(first.functions)})")
     lines += [f"    hint {i}: {hint}" for i, hint in enumerate(first.hints[:shown], 1)]
     if shown < len(first.hints):
-        lines.append(f"    for a plainer hint: minitorch course check --hints {shown + 1}")
+        lines.append(
+            f"    for a plainer hint: minitorch course check {shlex.quote(folder) + ' ' if folder else ''}--hints {shown + 1}"
+        )
     return "\n".join(lines)
 
 

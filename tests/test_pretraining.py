@@ -104,6 +104,14 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_what_is_worse_than_the_floor_is_not_called_better(corpus, tmp_path, capsys):
+    assert pretrain(corpus, tmp_path / "run", steps=1, lr=1e-6) == 0
+    last = metrics(tmp_path / "run")[-1]
+    above = last["valid_loss"] - last["unigram_floor"]
+    assert above > 0
+    assert f"that is {above:.2f} nats above the unigram floor: more --steps" in capsys.readouterr().out
+
+
 def test_next_sentence_prediction_learns(tmp_path):
     """Documents of one kind of word each: whether B follows A can be seen."""
     rng = np.random.default_rng(0)
@@ -423,7 +431,7 @@ def test_settings_in_a_toml_file(corpus, tmp_path):
         ('lr = "fast"', "run.toml: lr must be of type float, not 'fast'"),
         ("corpus = [1]", "run.toml: corpus must be of type list[str], not [1]"),
         ("steps =", "run.toml: "),
-        (None, "run.toml: "),
+        (None, "run.toml: no such file"),
     ],
 )
 def test_a_bad_toml_file_is_one_line(content, message, tmp_path, capsys):

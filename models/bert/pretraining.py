@@ -32,6 +32,7 @@ from minitorch.parallel import Workers
 
 from ..tables import BadInput
 from . import corpus as python_corpus
+from .checkpoint import PRETRAINED
 from .config import PRESETS, BertConfig
 from .data import Blocks, Corpus, Pairs, read_documents
 from .model import BertForMaskedLM, BertForPreTraining, find_masked
@@ -49,7 +50,7 @@ class Settings:
     """Every choice of a run; each is an option of ``minitorch pretrain`` and a key of its TOML file."""
 
     corpus: list[str] = option([], "text files, one sentence a line, a blank line between documents", IN_PYTHON)
-    output: str = option("runs/pretrain", "folder for the checkpoint and all that belongs to it")
+    output: str = option(PRETRAINED, "folder for the checkpoint and all that belongs to it")
     size: str = option("tiny", "tiny, mini, small, medium or base")
     layers: int = option(0, "encoder layers; 0: those of the size")
     hidden: int = option(0, "hidden size, heads and feed-forward layer to match; 0: that of the size")
@@ -564,9 +565,12 @@ def run(args: argparse.Namespace) -> int:
     job.finish()
     save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
     last = job.metrics[-1]
+    under = text.unigram - last["valid_loss"]
+    where = f"{under:.2f} nats under" if under > 0 else f"{-under:.2f} nats above"
+    advice = "" if under > 0 else ": more --steps, it knows less yet than how frequent each word is"
     print(
         f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, that is "
-        f"{text.unigram - last['valid_loss']:.2f} nats under the unigram floor; "
+        f"{where} the unigram floor{advice}; "
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )
     for line in filled_masks(job.model, text):

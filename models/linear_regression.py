@@ -464,7 +464,8 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
         errors = [rmse(y, model.predict(X)) for X, y in (problem.train, problem.test)]
         scores = "".join([f"{x:10.4f}" if x > -99 else f"{x:10.1e}" for x in r2] + [f"{x:13.5g}" for x in errors])
         print(f"{name:18}{scores}{1000 * seconds[name]:9.1f} ms")
-    steps = len(models["gradient descent"].history)
+    descent = models["gradient descent"]
+    steps = len(descent.history) - (not descent.note)  # where it converged, the last loss was only looked at
     print(f"\ngradient descent took {count(steps, 'step')}")
     for name, model in models.items():
         if model.note:

@@ -150,7 +150,7 @@ def test_bad_choices(tmp_path, capsys, model, train, says):
     assert said.startswith(f"{path}{says}")
 
 
-def test_bad_options(tmp_path, capsys, model):
+def test_bad_options(tmp_path, capsys, model, monkeypatch):
     """Options are refused before anything is read; --overwrite is needed to overwrite, and --resume needs a run."""
     train = cases.write_classify(tmp_path / "train.tsv", 20)
     usual = ["classify", "--model", model, "--train", train, "--output", tmp_path / "out"]
@@ -161,6 +161,10 @@ def test_bad_options(tmp_path, capsys, model):
     assert "reads at most 64 pieces" in complaint(capsys, *usual, "--length", 65)
     assert "nothing to resume" in complaint(capsys, *usual, "--resume")
     assert "no such folder" in complaint(capsys, *usual[:2], tmp_path / "none", *usual[3:])
+    assert "finetune classify --train FILE" in complaint(capsys, *usual[1:])
+    monkeypatch.chdir(tmp_path)
+    for argv in ([], ["classify", "--train", train]):  # the default checkpoint, before there is one
+        assert "`minitorch pretrain` makes a checkpoint there" in complaint(capsys, *argv)
     assert complaint(capsys, "qa", "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
     (tmp_path / "run.toml").write_text("learning-rate = 1")
     assert "no setting is called 'learning-rate'" in complaint(capsys, *usual, "--config", tmp_path / "run.toml")

@@ -227,6 +227,7 @@ def test_several_labels_and_pairs(tmp_path):
     assert (job.task.targets, job.task.labels) == ("several", ["person", "place"])
     assert job.trainer.best > 0.9
     assert 1 in job.trainer.features[0].types
+    assert job.task.usage == "--file FILE"  # a single text, as others are shown to take, would be refused
     (record,) = finetuning.load(tmp_path / "out")(["film it was of anna rome\twho"])
     assert record["prediction"] == ["person", "place"]
     assert {row["name"] for row in report.alternatives(job, job.data.dev)} >= {"TF-IDF + linear SVM", "majority class"}
@@ -248,6 +249,8 @@ def test_the_command_and_its_report(tmp_path, capsys, task):
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     assert written["judged_on"] == "test"
     assert (tmp_path / "out" / "report.txt").read_text().strip() in shown
+    assert ("; labels " in shown) == (task in ("classify", "tag"))  # of the others they are no one's words
+    assert shown.endswith(f"predict --model {out} {'--file FILE' if task in ('qa', 'choice') else repr('a text')}\n")
     assert (tmp_path / "out" / "report.png").stat().st_size > 5000
     for row in written["alternatives"]:
         assert {"train_seconds", "parameters", "bytes", "ms_per_example", written["metric"]} <= row.keys()
@@ -264,9 +267,49 @@ def test_the_command_and_its_report(tmp_path, capsys, task):
 
 def test_predict_complains(tmp_path, capsys):
     """One line."""
-    for argv, says in ((["a"], "no finetune.json here"), ([], "give texts, or --file FILE")):
+    for argv, says in ((["a"], "no finetune.json here; give a folder"), ([], "give texts, or --file FILE")):
         assert main(["predict", "--model", str(tmp_path), *argv]) == 2
         assert says in capsys.readouterr().err
+    for name in ("tag", "classify"):  # what `minitorch finetune` without files leaves
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "finetune.json").write_text("{}")
+    assert main(["predict", "--model", str(tmp_path), "a"]) == 2
+    assert capsys.readouterr().err.endswith(f"give {tmp_path / 'classify'}, {tmp_path / 'tag'}\n")
+
+
+@each_task
+def test_texts_from_python(tmp_path, task):
+    """Several texts in one example are a string with tabs or a tuple; what is neither is refused in words."""
+    job = cases.run(task, tmp_path, epochs=1)
+    job.train()
+    predictor = finetuning.load(tmp_path / "out")
+    parts = {"classify": ("good film",), "tag": ("anna", "went"), "qa": ("who went?", "anna went"), "choice": ("a b", "a", "b")}[
+        task
+    ]
+    typed = predictor(["\t".join(parts)])
+    assert predictor([parts]) == predictor([list(parts)]) == typed
+    for wrong, says in (
+        ("anna went", "give a list of texts"),
+        ([3], "text 1: a text is a string"),
+        ([parts, (1, 2)], "text 2: a"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            predictor(wrong)
+    if task == "tag":
+        assert predictor([("U.S.", "don't")])[0]["words"] == ["U.S.", "don't"]  # as given, and not cut
+
+
+@pytest.mark.parametrize(("changes", "said"), [({"lr": 5e-5}, True), ({"lr": 5e-3}, False), ({"lr": 1e-3, "epochs": 20}, False)])
+def test_a_run_that_cannot_learn_says_so_before_it_starts(tmp_path, changes, said):
+    """12 steps of 5e-5 move no weight by a tenth of its size."""
+    notes = []
+    job = Run(cases.settings("classify", tmp_path, **changes), say=notes.append)
+    assert any("hardly anything will be learnt" in note for note in notes) == said
+    if said:
+        before = weights(job)
+        job.trainer.train()
+        after = weights(job)
+        assert max(np.abs(after[name] - before[name]).max() for name in before) < 12 * 5e-5
 
 
 def test_python_in_a_few_lines(tmp_path):

@@ -64,6 +64,11 @@ class Classify(Task):
         """accuracy, micro_f1, or pearson."""
         return {"several": "micro_f1", "numbers": "pearson"}.get(self.targets, "accuracy")
 
+    @property
+    def usage(self) -> str:  # type: ignore[override]
+        """A text, or a file of pairs."""
+        return "--file FILE" if self.columns.get("pair") else "'a text'"
+
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:

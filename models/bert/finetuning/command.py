@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ...tables import BadInput, count
+from ..checkpoint import locate
 from ..settings import add_options, given, same_settings
 from .report import finish
 from .run import FACTS, STATE, TASKS, Run, read_state
-from .tasks import Settings
+from .tasks import Settings, Task
 
 FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
 
@@ -38,9 +39,10 @@ def run(args: argparse.Namespace) -> int:
             raise BadInput(f"--{name} needs --train: the examples to learn from")
     from .documentation import DEFAULTS, MAKERS, make_files
 
-    model = chosen.get("model", Settings.model)
-    if not Path(model).is_dir():
-        raise BadInput(f"{model}: no such folder; `minitorch pretrain` makes a checkpoint there, --model FOLDER takes another")
+    try:
+        locate(chosen.get("model", Settings.model))  # before the time that the files take
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from error
     tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
     base = chosen.get("output", Settings.output)
     for task in tasks:
@@ -70,7 +72,7 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
     learning = sum(p.numel() for p in job.model.parameters() if p.requires_grad)
     held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
     print(
-        f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}; {listed(job.task.labels)}\n"
+        f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
         f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {t.steps:,} steps of up to "
         f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
     )
@@ -86,15 +88,15 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
         print(f"\nthe model is trained and kept; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
     print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
-    print(
-        f"use it: minitorch predict --model {job.folder} "
-        + ("'a text'" if job.task.name in ("classify", "tag") else "--file FILE")
-    )
+    print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
 
 
-def listed(labels: list[str]) -> str:
-    """The labels, if they are few enough to look at."""
-    return f"labels {', '.join(labels)}" if len(", ".join(labels)) < 90 else f"{len(labels)} labels"
+def listed(task: Task) -> str:
+    """The labels that the files have, if they are few enough to look at."""
+    if task.name not in ("classify", "tag"):
+        return ""
+    names = ", ".join(task.labels)
+    return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
 
 
 def start(args: argparse.Namespace, chosen: dict[str, Any]) -> Run:

@@ -32,7 +32,7 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ...tables import BadInput, count
+from ...tables import BadInput, count, listing
 from ..checkpoint import locate
 from ..config import BertConfig
 from ..precision import Precision
@@ -331,7 +331,8 @@ class Run:
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         if settings.task not in TASKS:
-            raise BadInput(f"the task must be one of {', '.join(TASKS)}, not {settings.task!r}")
+            instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
+            raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
         settings.threads = settings.workers  # written down: a run that goes on elsewhere adds up in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
@@ -343,6 +344,8 @@ class Run:
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
+        if note := too_little(settings, self.trainer.steps, self.model.config.initializer_range):
+            say(note)
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
@@ -409,6 +412,23 @@ class Run:
         return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
 
 
+def too_little(s: Settings, steps: int, spread: float) -> str:
+    """What to do if the weights cannot get anywhere; nothing if they can.
+
+    Adam moves a weight by about the rate in a step, whatever the gradient's size, and the rates of a run add up to half of
+    the highest times the steps (they rise from 0 and fall to 0 again). Beside ``spread``, the deviation of BERT's initial
+    weights, that should be more than a tenth: with less, small BERTs on small files stayed near the most frequent class.
+    """
+    way = s.lr * steps / 2
+    if way >= spread / 10:
+        return ""
+    return (
+        f"{count(steps, 'step')} at a rate of at most {s.lr:g} {'moves' if steps == 1 else 'move'} a weight by {way:.1g} or so, "
+        f"and weights are of the size {spread:g}: hardly anything will be learnt. Try more --epochs, a smaller --batch-size, or "
+        "a higher --lr: a small BERT bears 1e-3"
+    )
+
+
 def make_folder(folder: Path, model: str) -> None:
     """The run's folder; what makes it unfit to write to is said before anything is trained."""
     if folder.resolve() == Path(model).resolve():
@@ -457,16 +477,27 @@ class Predictor:
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
         except FileNotFoundError:
-            raise BadInput(f"{folder}: no {FACTS} here; give a folder that `minitorch finetune` wrote") from None
+            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
+            which = listing(within) if within else "a folder that `minitorch finetune` wrote"
+            raise BadInput(f"{folder}: no {FACTS} here; give {which}") from None
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
         settings.check()
         self.tokenizer, model = make_predictor(folder, self.task.kind, device)
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
-    def __call__(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Answers to texts as a user types them (for a pair: a tab between the two)."""
-        return self.records(self.task.from_text(list(texts)))
+    def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
+        """Answers to texts as a user types them.
+
+        Two texts, a question and its context, a text and its choices: one string with tabs between them, or a tuple. For
+        tagging a tuple is the words, which else are what spaces and punctuation leave.
+        """
+        if isinstance(texts, str):
+            raise BadInput(f"give a list of texts, such as [{texts[:30]!r}]; a string alone would be taken letter by letter")
+        for i, text in enumerate(texts, 1):
+            if not isinstance(text, str | tuple | list) or not all(isinstance(part, str) for part in text):
+                raise BadInput(f"text {i}: a text is a string, or a tuple of strings, not {text!r}")
+        return self.records(self.task.from_text([self.task.typed(text) for text in texts]))
 
     def file(self, path: str) -> list[dict[str, Any]]:
         """Answers to the examples of a file of the task's format; labels need not be there."""

@@ -40,6 +40,7 @@ class Tag(Task):
     """A label a word."""
 
     name = "tag"
+    usage = "'a text'"
     kind = BertForTokenClassification
 
     @property
@@ -79,12 +80,16 @@ class Tag(Task):
             open_kind = None if tag[0] in "OESLU" else kind
         return tags
 
-    def from_text(self, texts: Sequence[str]) -> list[Sentence]:
-        """Words are what spaces and punctuation leave."""
+    def typed(self, text: str | Sequence[str]) -> list[str]:
+        """The words: given one by one, or what spaces and punctuation leave of a text."""
+        return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text) if isinstance(text, str) else list(text)
+
+    def from_text(self, texts: Sequence[Any]) -> list[Sentence]:
+        """Texts, or lists of words."""
         sentences = []
         for i, text in enumerate(texts, 1):
-            words = re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text)
-            if not words:
+            words = self.typed(text)
+            if not words or not all(word.strip() for word in words):
                 raise BadInput(f"text {i}: is empty")
             sentences.append(Sentence(words, [""] * len(words), [f"text {i}"] * len(words)))
         return sentences

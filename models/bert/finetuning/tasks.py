@@ -21,6 +21,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ...tables import BadInput
+from ..checkpoint import PRETRAINED
 from ..data import batches_by_length
 from ..precision import HELP, check_precision
 from ..settings import check_limits, option, usable_device
@@ -36,7 +37,7 @@ class Settings:
     """Every choice of a run; each is an option of ``minitorch finetune`` and a key of its TOML file."""
 
     task: str = option("", "classify, tag, qa or choice")
-    model: str = option("runs/pretrain", "folder of the checkpoint to start from")
+    model: str = option(PRETRAINED, "folder of the checkpoint to start from")
     train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
     dev: str = option("", "file to choose the best checkpoint by", "a share of --train is held out for that")
     test: str = option("", "file to report on, not looked at before the end", "the report is on the dev examples")
@@ -146,6 +147,7 @@ class Task:
     metric: str  # the usual one to choose the best checkpoint by
     labels: list[str]
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
+    usage = "--file FILE"  # what `minitorch predict` is given
 
     def __init__(self, settings: Settings) -> None:
         self.s = settings
@@ -158,6 +160,10 @@ class Task:
     def read(self, path: str, labelled: bool = True) -> list[Any]:
         """The examples of a file."""
         raise NotImplementedError
+
+    def typed(self, text: str | Sequence[str]) -> Any:
+        """Several texts as a user types them: with tabs between."""
+        return text if isinstance(text, str) else "\t".join(part.replace("\t", " ") for part in text)
 
     def from_text(self, texts: Sequence[str]) -> list[Any]:
         """Examples without labels, of texts as a user types them."""

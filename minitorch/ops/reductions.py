@@ -464,6 +464,7 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     xp = array_module(x)
     if x.ndim == 0:
         return xp.zeros((), np.int64)
+    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts bfloat16's NaN first
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
     # ascending from the back and read backwards: descending, with equal elements in their first order
@@ -488,6 +489,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     """(values, indices) of the k largest (or smallest) along dim, in order."""
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis] if input.ndim else 1
+    if input.dtype == bool:
+        raise RuntimeError("topk: not defined for bool tensors; make numbers of them first: x.int()")
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: k = {k} is out of range; dimension {axis} of shape {tuple(input.shape)} has {n} elements")
     order = _order(raw(input), axis, descending=largest)

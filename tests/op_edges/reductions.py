@@ -169,6 +169,7 @@ EDGES: dict[str, list[Call]] = {
         call(X, 2), call(X, 2, dim=0), call(X, 3, dim=1), call(X, 1, -2, False), call(X, 2, largest=False), call(X, 0),
         call(POINT, 1), call(EMPTY, 2), call(EMPTY, 0, dim=0), call(whole(7), 3), call(numbers(3, dtype="float32"), 2),
         refused(RuntimeError, X, 5), refused(RuntimeError, X, -1), refused(IndexError, X, 1, 3), call(numbers(4, 3).T, 2),
+        refused(RuntimeError, truths(3), 1),
     ],
     "sort": [
         call(X), call(X, dim=0), call(X, dim=-2, descending=True), call(X, 1, True), call(POINT), call(EMPTY), call(EMPTY, dim=0),

@@ -154,6 +154,7 @@ def test_numpy_functions_on_tensors() -> None:
         lambda: minitorch.rand(2, dtype=minitorch.int64),
         lambda: tensor([300], dtype=minitorch.uint8),
         lambda: minitorch.meshgrid(tensor([1.0]), indexing="zz"),
+        lambda: minitorch.meshgrid(tensor([1.0]), tensor([1])),
         lambda: minitorch.repeat_interleave(tensor([1.0]), tensor([-1])),
         lambda: tensor(X).sum_to_size(3, 3),
     ],

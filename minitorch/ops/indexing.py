@@ -436,6 +436,8 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
         raise RuntimeError(
             f"index_add: source must be of shape {expected} and dtype {input.dtype}, got {tuple(source.shape)} and {source.dtype}"
         )
+    if input.ndim == 0 and i.size != 1:
+        raise IndexError(f"index_add: a 0-d input has one element to add to, the index names {i.size}")
     x, source = (a if a.ndim else reshape(a, 1) for a in (input, source))
     _check_range("index_add", i, d, x.shape[d], IndexError)
     values = source if alpha == 1 else mul(source, alpha)

@@ -200,8 +200,12 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
 @autocast
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Products summed over the last ``dims`` axes of a and the first of b, or over the axes in dims = (of a, of b)."""
+    if isinstance(dims, int) and not 0 <= dims <= min(a.ndim, b.ndim):
+        raise RuntimeError(f"tensordot: dims={dims} of tensors with {a.ndim} and {b.ndim} dimensions; neither has more to sum")
     ours, theirs = (range(a.ndim - dims, a.ndim), range(dims)) if isinstance(dims, int) else dims
     ours, theirs = [one_dim(i, a.ndim) for i in ours], [one_dim(i, b.ndim) for i in theirs]
+    if len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+        raise RuntimeError(f"tensordot: a dimension is named twice in {dims}")
     fit = len(ours) == len(theirs)
     for i, j in zip(ours, theirs, strict=False):
         fit = fit and (a.shape[i] == b.shape[j] or 1 in (a.shape[i], b.shape[j]))

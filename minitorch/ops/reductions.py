@@ -85,7 +85,10 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     fits = len(shape) <= len(whole) and builtins.all(n in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False))
     if not fits:
         raise RuntimeError(f"sum_to_size: size {shape} does not expand to the input's shape {whole}")
-    return astype(autograd.undo_broadcast(input, shape), input.dtype)
+    if shape == whole != ():
+        return input
+    dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
+    return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
 @half_in_float32
@@ -404,7 +407,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
         raise RuntimeError(f"vector_norm: {x.dtype} does not fit into {np.dtype(dtype)}; dtype can only widen it")
     x = x if dtype is None else astype(x, dtype)
     axis = many_dims(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0 and (dim in (None, ()) or 0 not in _kept(x.shape, axis)):
+    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0:
         raise RuntimeError(f"vector_norm: the {ord} norm of no elements does not exist; shape {tuple(x.shape)}, dim {dim}")
     if math.isinf(ord):
         return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)

@@ -196,6 +196,7 @@ EDGES = {
         call(ROW, 0, at(), numbers(0)),
         call(POINT, 0, at(0), POINT),
         refused(RuntimeError, POINT, 0, at(0), numbers(1)),
+        refused(IndexError, POINT, 0, at(0, 0), POINT),
         call(whole(4), 0, at(3, 3), whole(2)),
         refused(RuntimeError, ROW, 0, at(1), numbers(2)),
         refused(RuntimeError, ROW, 0, at(1), numbers(1, dtype="float32")),

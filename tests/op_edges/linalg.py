@@ -59,7 +59,7 @@ EDGES: dict[str, list[Call]] = {
     "tensordot": [
         call(numbers(1, 3, 2), numbers(4, 3, 5), dims=([0, 1], [0, 1])), call(numbers(2, 3), numbers(1, 5), dims=([0], [0])),
         call(numbers(2, 1), numbers(3, 5), dims=([1], [0])), refused(RuntimeError, A, A, dims=([0], [1])),
-        refused(RuntimeError, A, B, dims=([0, 1], [0])),
+        refused(RuntimeError, A, B, dims=([0, 1], [0])), refused(RuntimeError, A, np.array(1.0), dims=1), refused(RuntimeError, A, A, dims=([0, 0], [0, 1])),
     ],
     "trace": [call(whole(3, 2)), refused(NotImplementedError, truths(2, 2))],
 }  # fmt: skip

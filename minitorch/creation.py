@@ -74,14 +74,24 @@ def _from_python(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """Nested lists of numbers, or of tensors and arrays, as one array."""
     plain = _without_tensors(data)
     try:
-        array = np.asarray(plain, dtype=dtype)
-    except OverflowError as error:
-        raise RuntimeError(f"tensor: {np.dtype(dtype)} cannot hold {data}: {error}") from error
+        array = np.asarray(plain)
     except ValueError as error:
         raise ValueError("tensor: rows of different lengths do not make a rectangular tensor; pad them first") from error
+    _known(array)
+    if dtype is not None and array.dtype != dtype:
+        _check_fits(array, np.dtype(dtype))
+        array = array.astype(dtype)
     if dtype is None and array.dtype == dtypes.float64 and not _holds_float64(plain):
         array = array.astype(dtypes.get_default_dtype())
     return array
+
+
+def _check_fits(array: Any, dtype: Any) -> None:
+    """Python's integers are exact, so a type too small for one of them refuses it, and NaN and infinity are none."""
+    if dtypes.is_floating(dtype) or dtype == dtypes.bool_ or not array.size:
+        return
+    for extreme in (array.min(), array.max()):
+        dtypes.number_as("tensor", extreme, dtype)
 
 
 def _without_tensors(data: Any) -> Any:
@@ -98,6 +108,8 @@ def _holds_float64(data: Any) -> bool:
 
 
 def _known(array: Any) -> None:
+    if array.dtype == np.uint64:
+        raise RuntimeError("a tensor cannot hold integers above 2⁶³ - 1, the largest of int64; use floats")
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise TypeError(
             f"a tensor cannot hold {array.dtype} values, only numbers and booleans; "
@@ -152,7 +164,8 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All ``fill_value``; its kind decides the dtype."""
     value = fill_value.item() if hasattr(fill_value, "item") else fill_value
-    dtype = dtype or dtypes.result_type(value)
+    dtype = np.dtype(dtype or dtypes.result_type(value))
+    value = dtypes.number_as("full", value, dtype)
     return _filled("full", shape_of((size,)) if not isinstance(size, int) else (size,), dtype, device, requires_grad, value)
 
 
@@ -183,12 +196,18 @@ def arange(
     """start, start + step, ... up to but without ``end``; int64 if all three are integers.  arange(end) starts at 0."""
     start, end = (0, start) if end is None else (start, end)
     start, end, step = (x.item() if hasattr(x, "item") else x for x in (start, end, step))
-    if step == 0 or (end - start) / step < 0:
+    exact = all(isinstance(x, int) for x in (start, end, step))
+    dtype = np.dtype(dtype or (dtypes.int64 if exact else dtypes.get_default_dtype()))
+    if dtype == dtypes.bool_:
+        raise NotImplementedError("arange: not defined for bool; make integers and compare them")
+    if dtype == dtypes.int64 and not exact:
+        start, end, step = (dtypes.number_as("arange", x, dtype) for x in (start, end, step))
+    if not all(map(math.isfinite, (start, end, step))) or step == 0 or (end - start) / step < 0:
         raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never arrives; check the step's sign")
     count = math.ceil((end - start) / step)
-    exact = all(isinstance(x, int) for x in (start, end, step))
-    values = start + step * np.arange(count, dtype=np.int64 if exact else np.float64)
-    values = values.astype(dtype or (dtypes.int64 if exact else dtypes.get_default_dtype()))
+    if not dtypes.is_floating(dtype):
+        start, step = (int(x) for x in (start, step))
+    values = (start + step * np.arange(count, dtype=np.float64 if dtypes.is_floating(dtype) else np.int64)).astype(dtype)
     return Tensor(devices.move(values, device)).requires_grad_(requires_grad)
 
 
@@ -197,8 +216,12 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     """``steps`` evenly spaced numbers, both ends included."""
     start, end = (float(x) for x in (start, end))
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
+    if dtype == dtypes.bool_ and steps > 1:
+        raise NotImplementedError("linspace: not defined for bool; make numbers and compare them")
     if steps < 0:
         raise RuntimeError(f"linspace: the number of steps must not be negative, got {steps}")
+    if not dtypes.is_floating(dtype):
+        start, end = (dtypes.number_as("linspace", int(x), dtype) for x in (start, end))
     values = np.linspace(start, end, steps)
     values = (np.trunc(values) if not dtypes.is_floating(dtype) else values).astype(dtype)
     return Tensor(devices.move(values, device)).requires_grad_(requires_grad)

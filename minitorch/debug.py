@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import devices
+from . import devices, dtypes
 from .autograd import Node, Part
 from .changes import held
 from .grad_mode import mode
@@ -196,7 +196,7 @@ def _story(origin: Origin | None, operands: Sequence[Any]) -> str:
 
 def _range(x: Any) -> str:
     x = getattr(x, "array", x)
-    if getattr(x, "size", 0) == 0 or x.dtype.kind != "f":
+    if getattr(x, "size", 0) == 0 or not dtypes.is_floating(x.dtype):
         return ""
     return f"from {float(x.min()):.4g} to {float(x.max()):.4g}"
 

@@ -10,6 +10,7 @@ Read next: autograd.py.
 from __future__ import annotations
 
 import importlib
+import math
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -18,6 +19,7 @@ import numpy as np
 DType: TypeAlias = "np.dtype[Any]"
 
 __all__ = [
+    "can_cast",
     "double",
     "finfo",
     "float16",
@@ -111,11 +113,35 @@ def _outrank(strong: DType | None, weak: DType | None) -> DType | None:
     return promote_types(strong, weak) if _KIND[weak.kind] > _KIND[strong.kind] else strong
 
 
+def can_cast(from_: DType, to: DType) -> bool:
+    """May results of one type be stored in a tensor of the other? Not if that loses the kind: float → int → bool."""
+    return _KIND[from_.kind] <= _KIND[to.kind]
+
+
+def number_as(name: str, value: Any, dtype: DType) -> Any:
+    """The plain number as a tensor of ``dtype`` will hold it; refused where it does not fit. uint8 takes -1 for 255."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if dtype == bool_:
+        return bool(value)
+    limits: Any = finfo(dtype) if is_floating(dtype) else iinfo(dtype)
+    low, high = (-limits.max if dtype.kind == "u" and isinstance(value, int) else limits.min), limits.max
+    if is_floating(dtype):
+        fits = not math.isfinite(value) or low <= value <= high
+    else:
+        fits = math.isfinite(value) and low <= value <= high
+    if not fits:
+        raise RuntimeError(f"{name}: {value} does not fit into {dtype}, which holds {limits.min} to {limits.max}")
+    if is_floating(dtype):
+        return np.asarray(value, np.float64).astype(dtype).item()
+    return int(value) % (limits.max + 1) if dtype.kind == "u" else int(value)
+
+
 def finfo(dtype: Any) -> Any:
     """The limits of a floating type as plain numbers: .min, .max, .eps, .tiny, .bits."""
     dtype = np.dtype(dtype)
     limits = np.finfo(dtype) if dtype.kind == "f" else _ml_dtypes().finfo(dtype)
-    return SimpleNamespace(bits=limits.bits, **{name: float(getattr(limits, name)) for name in ("min", "max", "eps", "tiny")})
+    names = ("min", "max", "eps", "tiny", "smallest_normal", "resolution")
+    return SimpleNamespace(bits=limits.bits, **{name: float(getattr(limits, name)) for name in names})
 
 
 def iinfo(dtype: Any) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import devices, dtypes
 from .kernels.philox import Stream
-from .ops._arguments import raw, shape_of, sizes_by_name
+from .ops._arguments import may_read, raw, shape_of, sizes_by_name
 from .tensor import Tensor
 
 __all__ = [
@@ -206,14 +206,19 @@ def randint(
         low, high, size = 0, (low if high is None or size is None else high), (size if size is not None else high)
     if high <= low:
         raise RuntimeError(f"randint: the range must not be empty, but low is {low} and high is {high}")
+    dtype = np.dtype(dtype or dtypes.int64)
+    for x in (low, high - 1):
+        if int(dtypes.number_as("randint", x, dtype)) != x and not dtypes.is_floating(dtype):
+            raise RuntimeError(f"randint: {x} does not fit into {dtype}")
     array = (generator or default_generator()).on(device).integers(low, high, size=tuple(size))
-    return Tensor(array.astype(dtype or dtypes.int64)).requires_grad_(requires_grad)
+    return Tensor(array.astype(dtype)).requires_grad_(requires_grad)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The integers 0 ... n-1 in random order (drawn on the CPU, so that every device gets the same one)."""
     if n < 0:
         raise RuntimeError(f"randperm: n must not be negative, got {n}")
+    dtypes.number_as("randperm", max(n - 1, 0), np.dtype(dtype or dtypes.int64))
     order = (generator or default_generator()).numpy.permutation(n).astype(dtype or dtypes.int64)
     return Tensor(devices.move(order, device))
 
@@ -230,14 +235,21 @@ def normal(
     """Normal numbers of the given mean and standard deviation (numbers, or tensors that fix the shape)."""
     if bool((raw(std) < 0) if not hasattr(std, "shape") else (raw(std) < 0).any()):
         raise RuntimeError(f"normal: the standard deviation must not be negative, got {std}")
+    decides = mean if hasattr(mean, "dtype") else std
+    if hasattr(decides, "dtype") and not dtypes.is_floating(decides.dtype):
+        raise NotImplementedError(f"normal is not defined for {decides.dtype}; make mean and std floating: x.float()")
     shape = tuple(size) if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
     return Tensor(raw(randn(shape, dtype=dtype, device=device, generator=generator) * std + mean))
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that ``input`` holds at that place, else 0."""
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that ``input`` holds at that place, else 0; with p, 1 with probability p everywhere."""
+    if p is None and not dtypes.is_floating(input.dtype):
+        raise NotImplementedError(f"bernoulli: probabilities are floats, not {input.dtype}; use x.float()")
+    if may_read(input) and not bool(((input.array >= 0) & (input.array <= 1)).all() if p is None else 0 <= p <= 1):
+        raise RuntimeError("bernoulli: probabilities lie between 0 and 1")
     uniform = stream_for(input.array, generator).random(input.shape, dtype=dtypes.float64)
-    return Tensor((uniform < input.array).astype(input.dtype))
+    return Tensor((uniform < (input.array if p is None else p)).astype(input.dtype))
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
@@ -245,8 +257,14 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 
     Without replacement by the exponential race: the k smallest of Exp(1)/weight (Efraimidis and Spirakis, 2006).
     """
+    if not dtypes.is_floating(input.dtype):
+        raise RuntimeError(f"multinomial: the weights are floats, not {input.dtype}; use x.float()")
+    if num_samples <= 0 or input.ndim not in (1, 2):
+        raise RuntimeError(f"multinomial: draws at least 1 sample from a vector or from rows, got {num_samples}, {input.ndim}-d")
     xp = devices.array_module(input.array)
     p = input.array.astype(dtypes.float64)
+    if may_read(p) and not bool((xp.isfinite(p) & (p >= 0)).all() and (p.sum(-1) > 0).all()):
+        raise RuntimeError("multinomial: the weights of a row must be finite, not negative, and not all of them 0")
     stream = stream_for(input.array, generator)
     if not replacement:
         if num_samples > (p > 0).sum(-1).min():

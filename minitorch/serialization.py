@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import devices
+from . import devices, dtypes
 from .files import replacing
 from .tensor import Tensor
 
@@ -54,7 +54,7 @@ def save(obj: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
 def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
     """What save() wrote to ``path``, its tensors on ``device`` (the CPU by default); of a file by others a dict of its tensors.
 
-    bfloat16, which NumPy does not have, becomes float32: exactly, by appending 16 zero bits.
+    bfloat16, which NumPy does not have, becomes float32, exactly, by appending 16 zero bits; from save() it comes back as it was.
     """
     header, metadata, start = _read_header(path)
     tensors = {}
@@ -63,7 +63,10 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
             if entry["dtype"] not in _DTYPES:
                 raise ValueError(f"load: {path}: tensor {name!r} is stored as {entry['dtype']}, which NumPy does not have")
             file.seek(start + entry["data_offsets"][0])
-            tensors[name] = Tensor(devices.move(_read_array(file, entry), device))
+            array = _read_array(file, entry)
+            if _KEY in metadata and entry["dtype"] == "BF16":
+                array = array.astype(dtypes.bfloat16)
+            tensors[name] = Tensor(devices.move(array, device))
     if _KEY not in metadata:
         return tensors
     try:
@@ -123,7 +126,7 @@ class _Flattener:
         if id(x.array) not in self.names:
             name = wish = _dotted(path) or "tensor"
             count = 1
-            while name in self.tensors:
+            while name in self.tensors or name == "__metadata__":  # the format's own word
                 count += 1
                 name = f"{wish}#{count}"
             array = devices.move(x.array, "cpu")
@@ -168,13 +171,13 @@ def _safetensors() -> Any:
 
 def _write(file: Any, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
     """The format, by hand: the library writes its metadata in an order that changes, and equal saves should be equal files."""
-    kinds = {np.dtype(code): name for name, code in _DTYPES.items() if name != "BF16"}
+    kinds = {np.dtype(code).name: name for name, code in _DTYPES.items() if name != "BF16"} | {"bfloat16": "BF16"}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     end = 0
     order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # so that every array is aligned
     for name in order:
         begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": kinds[tensors[name].dtype], "shape": tensors[name].shape, "data_offsets": [begin, end]}
+        header[name] = {"dtype": kinds[tensors[name].dtype.name], "shape": tensors[name].shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)

@@ -368,15 +368,14 @@ class Tensor:
                 f"{name}: an in-place change to a tensor of a graph would make its gradient wrong; compute a new one "
                 "(x = x + y, where, cat), or work under no_grad() as optimisers do"
             )
-        array = ops.raw(value)
-        kind = array.dtype if hasattr(array, "dtype") else np.min_scalar_type(array)
-        if index is ... and dtypes.is_floating(kind) and not self.is_floating_point():
-            raise RuntimeError(f"{name}: a result of type {kind} cannot be stored in a tensor of type {self.dtype}")
+        array = dtypes.number_as(name, value, self.dtype) if isinstance(value, int | float) else ops.raw(value)
+        if index is ... and not dtypes.can_cast(getattr(array, "dtype", self.dtype), self.dtype):
+            raise RuntimeError(f"{name}: a result of type {array.dtype} cannot be stored in a tensor of type {self.dtype}")
         shape = getattr(array, "shape", ())
-        if index is ... and np.broadcast_shapes(shape, self.shape) != self.shape:
+        if index is ... and not _fits(shape, self.shape):
             raise RuntimeError(f"{name}: a value of shape {shape} does not fit into a tensor of shape {self.shape}")
         shared = any(stride == 0 and n > 1 for stride, n in zip(self.array.strides, self.shape, strict=True))
-        if shared or not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
+        if (shared and self.array.size) or not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
             raise RuntimeError(f"{name}: several elements of this expanded tensor share one memory cell; clone() it first")
         if index is ...:
             self.array[...] = array
@@ -400,13 +399,33 @@ class Tensor:
         """self *= other"""
         return self._change("mul_", ops.mul(self.detach(), other))
 
-    def div_(self, other: Any) -> Tensor:
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """self /= other"""
-        return self._change("div_", ops.div(self.detach(), other))
+        return self._change("div_", ops.div(self.detach(), other, rounding_mode=rounding_mode))
+
+    def floor_divide_(self, other: Any) -> Tensor:
+        """self //= other"""
+        return self._change("floor_divide_", ops.floor_divide(self.detach(), other))
+
+    def remainder_(self, other: Any) -> Tensor:
+        """self %= other"""
+        return self._change("remainder_", ops.remainder(self.detach(), other))
 
     def pow_(self, exponent: Any) -> Tensor:
         """self **= exponent"""
         return self._change("pow_", ops.pow(self.detach(), exponent))
+
+    def bitwise_and_(self, other: Any) -> Tensor:
+        """self &= other"""
+        return self._change("bitwise_and_", ops.bitwise_and(self.detach(), other))
+
+    def bitwise_or_(self, other: Any) -> Tensor:
+        """self |= other"""
+        return self._change("bitwise_or_", ops.bitwise_or(self.detach(), other))
+
+    def bitwise_xor_(self, other: Any) -> Tensor:
+        """self ^= other"""
+        return self._change("bitwise_xor_", ops.bitwise_xor(self.detach(), other))
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """Limit every element to [min, max]."""
@@ -416,10 +435,11 @@ class Tensor:
         """Set the elements where mask holds."""
         return self._change("masked_fill_", ops.masked_fill(self.detach(), mask, value))
 
-    @np.errstate(over="ignore")
     def fill_(self, value: Any) -> Tensor:
-        """Set every element."""
-        return self._change("fill_", value if isinstance(value, Tensor) else self.dtype.type(value))
+        """Set every element to a number, or to what a 0-d tensor holds."""
+        if isinstance(value, Tensor) and value.ndim:
+            raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {value.shape}; copy_ takes any")
+        return self._change("fill_", value.astype(self.dtype) if isinstance(value, Tensor) else value)
 
     def zero_(self) -> Tensor:
         """Set every element to 0."""
@@ -434,7 +454,12 @@ class Tensor:
     __isub__ = sub_
     __imul__ = mul_
     __itruediv__ = div_
+    __ifloordiv__ = floor_divide_
+    __imod__ = remainder_
     __ipow__ = pow_
+    __iand__ = bitwise_and_
+    __ior__ = bitwise_or_
+    __ixor__ = bitwise_xor_
 
     # ----------------------------------------------------------------------------- operations: ops/elementwise.py
     __add__ = __radd__ = add = ops.add
@@ -644,6 +669,12 @@ class _Keep:
         tensor = self.tensor()
         if tensor is not None:
             tensor.grad = g.clone() if tensor.grad is None else tensor.grad + g
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Does a value of ``shape``, repeated as broadcasting does, have the shape ``into``?"""
+    fitting = all(n in (1, m) for n, m in zip(reversed(shape), reversed(into), strict=False))
+    return fitting and len(shape) <= len(into)
 
 
 def _as_array(x: Any) -> Array:

@@ -160,6 +160,28 @@ def test_attention_mask_of_three_dimensions_hides_the_future():
     assert abs(before[:, 5] - after[:, 5]).max() > 1e-3
 
 
+def test_attention_mask_of_four_dimensions():
+    """(B, 1, from, to) and (B, A, from, to): truth values and integers as in (B, from, to), floats are added to the scores."""
+    rng = np.random.default_rng(0)
+    model = make("BertModel").eval()
+    ids = minitorch.tensor(rng.integers(1, 99, (2, 6)))
+    look = np.tril(np.ones((2, 6, 6), np.int64))
+    expected = model(ids, minitorch.tensor(look)).last_hidden_state.detach().numpy()
+    added = np.where(look == 1, 0.0, -1e9).astype(np.float32)[:, None]
+    for mask in (look[:, None], look[:, None] == 1, np.repeat(look[:, None], 4, 1), added, np.repeat(added, 4, 1)):
+        got = model(ids, minitorch.tensor(mask)).last_hidden_state.detach().numpy()
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+    nothing_added = model(ids, minitorch.zeros(2, 1, 6, 6)).last_hidden_state.detach().numpy()
+    np.testing.assert_allclose(nothing_added, model(ids).last_hidden_state.detach().numpy(), atol=1e-6)
+    slope = minitorch.tensor(rng.normal(size=(2, 4, 6, 6)).astype(np.float32))
+    tables = model(ids, slope, output_attentions=True)
+    np.testing.assert_allclose(
+        tables.last_hidden_state.detach().numpy(), model(ids, slope).last_hidden_state.detach().numpy(), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="attention_mask must be"):
+        model(ids, minitorch.ones(6))
+
+
 def test_positions_and_embeddings_can_be_given(device):
     model = make("BertModel").eval().to(device)
     ids = minitorch.tensor(np.random.default_rng(0).integers(1, 99, (2, 6))).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ CHANGES: dict[str, Callable[[Tensor], Any]] = {
     "fill_": lambda x: x.fill_(3.0),
     "copy_": lambda x: x.copy_(minitorch.ones(2, dtype=minitorch.float64, device=x.device)),
     "clamp_": lambda x: x.clamp_(0, 1),
+    "floor_divide_": lambda x: x.floor_divide_(2),
+    "remainder_": lambda x: x.remainder_(2),
     "x[0] = 7": fill_first,
     "x += 1": lambda x: x.__iadd__(1),
 }
@@ -222,6 +225,66 @@ def test_accumulating_into_grad_is_noticed_by_a_graph_of_it(device: str) -> None
     (x * x).sum().backward()
     with pytest.raises(RuntimeError, match=CHANGED):
         penalty.backward()
+
+
+IN_PLACE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {  # the statement, and what it is short for
+    "+=": (operator.iadd, operator.add),
+    "-=": (operator.isub, operator.sub),
+    "*=": (operator.imul, operator.mul),
+    "/=": (operator.itruediv, operator.truediv),
+    "//=": (operator.ifloordiv, operator.floordiv),
+    "%=": (operator.imod, operator.mod),
+    "**=": (operator.ipow, operator.pow),
+    "&=": (operator.iand, operator.and_),
+    "|=": (operator.ior, operator.or_),
+    "^=": (operator.ixor, operator.xor),
+    "div_ trunc": (lambda x, y: x.div_(y, rounding_mode="trunc"), lambda x, y: x.div(y, rounding_mode="trunc")),
+    "div_ floor": (lambda x, y: x.div_(y, rounding_mode="floor"), lambda x, y: x.div(y, rounding_mode="floor")),
+}
+VALUES: dict[str, list[float]] = {
+    "bool": [0, 1, 1, 0],
+    "uint8": [7, 2, 0, 5],
+    "int32": [7, -2, 0, 5],
+    "float32": [7.5, -2, 0.25, 5],
+}
+
+
+@pytest.mark.parametrize("dtype", VALUES)
+@pytest.mark.parametrize("statement", IN_PLACE)
+def test_in_place_is_the_operation_stored(statement: str, dtype: str, device: str) -> None:
+    """x op= y writes op(x, y) into x's own memory, in x's dtype, through a view too; what cannot be stored is refused."""
+    change, operation = IN_PLACE[statement]
+    for other in VALUES:
+        y = minitorch.tensor([3, 2, 1, 1], dtype=getattr(minitorch, other), device=device)
+        for value in (y, y[0], y[0].item()):
+            memory = minitorch.tensor([VALUES[dtype]] * 2, dtype=getattr(minitorch, dtype), device=device)
+            x = memory.T[:, 1]
+            try:
+                expected = operation(x, value)
+            except (RuntimeError, TypeError) as error:
+                with pytest.raises(type(error)):
+                    change(x, value)
+                continue
+            if not minitorch.can_cast(expected.dtype, x.dtype):
+                with pytest.raises(RuntimeError, match="cannot be stored"):
+                    change(x, value)
+                continue
+            assert change(x, value) is x
+            assert memory[1].tolist() == expected.to(x.dtype).tolist()
+            assert memory[0].tolist() == minitorch.tensor(VALUES[dtype], dtype=x.dtype).tolist()
+
+
+@every_change
+def test_nothing_to_change_is_no_obstacle(change: Callable[[Tensor], Any], device: str) -> None:
+    """Tensors without elements, whatever their strides; only x[0] and a source of other size are out of place there."""
+    for shape in ((0,), (0, 3), (3, 0), (1, 0, 2)):
+        x = minitorch.zeros(shape, dtype=minitorch.float64, device=device)
+        if change in (CHANGES["x[0] = 7"], CHANGES["copy_"]):
+            x.copy_(minitorch.ones(x.shape, device=device))
+            x[...] = 7.0
+        else:
+            change(x)
+        assert x.shape == shape
 
 
 def test_memory_cells_shared_by_elements_are_not_written(device: str) -> None:

@@ -24,6 +24,7 @@ from minitorch.grad_mode import mode
 
 from . import op_edges
 from .calls import (
+    Inputs,
     as_numpy,
     assert_close,
     assert_derivative,
@@ -185,6 +186,49 @@ def test_float32_stays_float32(entry: Op, data: Any, device: str) -> None:
             assert y.dtype != np.float64
     for g in [*(results.gradients or []), *(results.second or [])[: len(inputs.leaves)]]:
         assert g is None or g.dtype == np.float32
+
+
+@every_op
+@settings(max_examples=8)
+@given(data=st.data())
+def test_bfloat16_is_float32_with_fewer_digits(entry: Op, data: Any, device: str) -> None:
+    """The same call on the same numbers: results and gradients differ by bfloat16's rounding alone, dtypes not at all."""
+    bfloat16 = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    call = converted(data.draw(entry.samples), "float32")
+
+    def outcomes(dtype: Any) -> Any:
+        def make(x: np.ndarray, differentiable: bool) -> Any:
+            x = x.astype(bfloat16).astype(dtype) if x.dtype.kind == "f" else x
+            return minitorch.Tensor(devices.move(x, device)).requires_grad_(differentiable)
+
+        inputs = Inputs(call, make)
+        ys = flat(entry.resolve(minitorch)(*inputs.args, **inputs.kwargs))
+        live = [y for y in ys if getattr(y, "requires_grad", False)]
+        ws = [minitorch.Tensor(devices.move(weights(y.shape, "float32").astype(y.dtype), device)) for y in live]
+        gs = autograd.grad(live, inputs.leaves, ws, allow_unused=True) if live and inputs.leaves else ()
+        return [*ys, *gs]
+
+    for a, b in zip(outcomes(bfloat16), outcomes(np.float32), strict=True):
+        if not isinstance(b, minitorch.Tensor) or b.dtype == bool:  # x == 0.1: the number is rounded, too
+            continue
+        assert a.dtype == (bfloat16 if b.dtype == np.float32 else b.dtype)
+        x, y = as_numpy(a).astype("float64"), as_numpy(b).astype("float64")
+        assert x.shape == y.shape
+        scale = np.abs(y[np.isfinite(y)]).max(initial=1)  # the numbers put in are about 1
+        np.testing.assert_allclose(x, y, rtol=0.05, atol=0.03 * scale, err_msg=repr(call))
+
+
+def test_bfloat16_is_sorted_as_any_float(device: str) -> None:
+    """NaN is the greatest, both zeros are equal, infinities stand at the ends."""
+    values = [1.5, float("nan"), -float("inf"), 0.0, -2.0, float("inf"), -0.0]
+    for descending in (False, True):
+        x = minitorch.tensor(values, dtype=minitorch.bfloat16, device=device)
+        expected = minitorch.sort(x.float(), descending=descending)
+        got = minitorch.sort(x, descending=descending)
+        assert got.indices.tolist() == expected.indices.tolist()
+        assert minitorch.argsort(x, descending=descending).tolist() == expected.indices.tolist()
+        assert minitorch.topk(x, 3, largest=descending).indices.tolist() == expected.indices.tolist()[:3]
+        np.testing.assert_array_equal(got.values.float().cpu().numpy(), expected.values.cpu().numpy())
 
 
 def test_a_place_that_is_written_twice(device: str) -> None:

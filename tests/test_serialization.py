@@ -147,6 +147,27 @@ def test_a_flat_file_loads_as_a_flat_dict(path):
     assert loaded["a"].tolist() == [0, 1, 2]
 
 
+def test_what_was_saved_in_bfloat16_is_bfloat16_again(path, device):
+    """And a file that lies between float32 and the rest: 2 bytes an element."""
+    pytest.importorskip("ml_dtypes")
+    wide = minitorch.tensor([1.5, -2.0, 3e38, float("nan"), -float("inf")], device=device)
+    for x in (wide.bfloat16(), wide.bfloat16()[0], wide.bfloat16()[:0]):
+        minitorch.save({"w": x, "other": wide}, path)
+        loaded = minitorch.load(path, device=device)
+        assert (loaded["w"].dtype, loaded["w"].shape) == (minitorch.bfloat16, x.shape)
+        np.testing.assert_array_equal(loaded["w"].float().cpu().numpy(), x.float().cpu().numpy())
+        assert equal(wide, loaded["other"].cpu())
+
+
+def test_the_formats_own_word_is_a_name_like_any_other(path):
+    """A safetensors file has one entry that is no tensor."""
+    obj = {"__metadata__": minitorch.tensor([1.0, 2.0]), "w": {"__metadata__": minitorch.tensor(3)}}
+    minitorch.save(obj, path)
+    assert equal(obj, minitorch.load(path))
+    minitorch.save([obj, minitorch.zeros(1)], path, metadata={"a": "b"})
+    assert equal(obj, minitorch.load(path)[0])
+
+
 def test_bfloat16_is_widened_to_float32(path):
     values = np.array([1.0, -2.5, 3.0e38, 0.0], dtype="float32")
     short = (values.view("uint32") >> 16).astype("<u2")

@@ -548,7 +548,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) -> Any:
     """Which element each place of the padded dimension shows."""
     size, most = input.shape[dim], max(before, after)
-    if most > 0 and ((mode == "reflect" and most >= size) or (mode == "circular" and most > size)):
+    left = size + min(before, 0) + min(after, 0)  # after cutting
+    if most > 0 and ((mode == "reflect" and most >= size) or (mode == "circular" and (most > size or left <= 0))):
         raise RuntimeError(f'pad: "{mode}" cannot take {most} elements from dimension {dim} of shape {tuple(input.shape)}')
     positions, kept = np.arange(size), slice(max(-before, 0), size - max(-after, 0))
     around: Any = (max(before, 0), max(after, 0))

@@ -108,7 +108,9 @@ def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = Tr
         if dtype.kind == "f" and dtype.itemsize > 2:
             return function(*inputs, **static)
         if not dtypes.is_floating(dtype):
-            raise NotImplementedError(f"{function.__name__} is not defined for {dtype}; make the input floating: x.float()")
+            raise NotImplementedError(
+                f"{function.__name__.strip('_')} is not defined for {dtype}; make the input floating: x.float()"
+            )
         return wide(*inputs, **static)
 
     return call

@@ -211,7 +211,7 @@ def sign(input: Array) -> Any:
 def _pow(a: Array, b: Array) -> Any:
     """aᵇ, whose derivatives are b·aᵇ⁻¹ and aᵇ·ln a.  0⁰ = 1; where b = 0 or a = 0 ≤ b the result is constant in a or in b."""
     _refuse_bool("pow", a, b)
-    y = a**b if a.dtype.kind == "f" else _integer_power(a, b)
+    y = a**b if dtypes.is_floating(a.dtype) else _integer_power(a, b)
 
     def da(g: Array) -> Any:
         flat = b == 0
@@ -256,6 +256,7 @@ def pow(input: Any, exponent: Any) -> Any:
     dtype = dtypes.result_type(input, exponent)
     if exponent < 0 and not dtypes.is_floating(dtype):
         raise RuntimeError("pow: integers to negative integer powers are not allowed; make the base a float: x.float()")
+    exponent = exponent if dtypes.is_floating(dtype) else dtypes.number_as("pow", exponent, dtype)
     return astype(_pow_number(astype(input, dtype), exponent=exponent), dtype)
 
 
@@ -449,23 +450,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
     if hasattr(value, "dtype"):
         return where(mask, astype(value, input.dtype), input)
-    return where(mask, _number_as(value, input.dtype), input)
-
-
-def _number_as(value: float, dtype: dtypes.DType) -> Any:
-    """The number as it will be after conversion to dtype; an error if dtype cannot hold it."""
-    with np.errstate(all="ignore"):
-        try:
-            number = dtype.type(value).item()
-        except OverflowError:
-            number = math.inf
-    if isinstance(value, int | float) and math.isinf(number) and not math.isinf(value):
-        raise RuntimeError(f"masked_fill: {value} overflows {dtype}; the largest value it holds is {_largest(dtype)}")
-    return number
-
-
-def _largest(dtype: dtypes.DType) -> float:
-    return float(dtypes.finfo(dtype).max) if dtypes.is_floating(dtype) else int(np.iinfo(dtype).max)
+    return where(mask, dtypes.number_as("masked_fill", value, input.dtype), input)
 
 
 @op(promote=common)
@@ -487,10 +472,16 @@ def _share(g: Array, tie: Array, lost: Array) -> Any:
     return where(lost, 0, where(tie, g / 2, g))
 
 
+def _refuse_truth(name: str, x: Array, number: Any) -> None:
+    """Truth values have an order beside truth values, none beside a number."""
+    if isinstance(number, bool | np.generic):
+        _refuse_bool(name, x, number)
+
+
 @op(promote=common)
 def _at_least(x: Array, low: Array) -> Any:
     """max(x, low): x gets the gradient where x ≥ low, low elsewhere."""
-    _refuse_bool("clamp", x, low)
+    _refuse_truth("clamp", x, low)
     y = array_module(x, low).maximum(x, low)
     return y, (lambda g: where(x >= low, g, 0), lambda g: where(x < low, g, 0))
 
@@ -498,7 +489,7 @@ def _at_least(x: Array, low: Array) -> Any:
 @op(promote=common)
 def _at_most(x: Array, high: Array) -> Any:
     """min(x, high): x gets the gradient where x ≤ high, high elsewhere."""
-    _refuse_bool("clamp", x, high)
+    _refuse_truth("clamp", x, high)
     y = array_module(x, high).minimum(x, high)
     return y, (lambda g: where(x <= high, g, 0), lambda g: where(x > high, g, 0))
 
@@ -507,6 +498,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """input limited to [min, max], numbers or tensors; max wins where min > max."""
     if min is None and max is None:
         raise RuntimeError("clamp: give min, max or both")
+    if min is not None and max is not None:
+        _refuse_bool("clamp", input, min, max)
     if min is not None:
         input = _at_least(input, min)
     return input if max is None else _at_most(input, max)
@@ -523,19 +516,34 @@ def clamp_max(input: Any, max: Any) -> Any:
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:
-    """input + weight · (end - input): the way from input to end."""
+    """input + weight · (end - input): the way from input to end. All floats, of one dtype."""
+    for name, x in (("input", input), ("end", end), ("weight", weight)):
+        if name != "weight" or getattr(x, "ndim", False):
+            _refuse_other("lerp", name, x, input.dtype)
     return add(input, mul(weight, sub(end, input)))
+
+
+def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None:
+    if not dtypes.is_floating(dtype):
+        raise NotImplementedError(f"{function} is not defined for {dtype}; make the input floating: x.float()")
+    if x.dtype != dtype:
+        raise RuntimeError(f"{function}: the input is {dtype}, {name} is {x.dtype}; they must be of one dtype: use .to(dtype)")
 
 
 @autocast
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """input + value · tensor1 · tensor2"""
+    _refuse_bool("addcmul", input, tensor1, tensor2)
+    if not dtypes.is_floating(dtypes.result_type(input, tensor1, tensor2)):
+        value = int(value)  # a number takes the tensors' dtype
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
 @autocast
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
-    """input + value · tensor1 / tensor2"""
+    """input + value · tensor1 / tensor2, one of the two floating"""
+    if not any(dtypes.is_floating(x.dtype) for x in (tensor1, tensor2)):
+        raise RuntimeError("addcdiv: divides floats, not integers by integers; make one floating: tensor1.float()")
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
@@ -543,7 +551,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     """NaN and the infinities replaced by numbers: the infinities, unless told otherwise, by the largest that dtype holds."""
     if not dtypes.is_floating(input.dtype):
         return input
-    largest = _largest(input.dtype)
+    largest = dtypes.finfo(input.dtype).max
     y = where(isnan(input), 0.0 if nan is None else nan, input)
     y = where(isposinf(input), largest if posinf is None else posinf, y)
     return where(isneginf(input), -largest if neginf is None else neginf, y)
@@ -582,6 +590,8 @@ def _round(x: Array, *, decimals: int) -> Any:
 
 def round(input: Any, *, decimals: int = 0) -> Any:
     """The nearest number of so many decimals; halves go to the even neighbour."""
+    if decimals and not dtypes.is_floating(input.dtype):
+        raise NotImplementedError(f"round: {input.dtype} has no decimals; make the input floating: x.float()")
     return _round(input, decimals=decimals)
 
 
@@ -649,6 +659,8 @@ def equal(input: Any, other: Any) -> bool:
 
 def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """|input - other| ≤ atol + rtol · |other|, elementwise"""
+    if not (hasattr(input, "dtype") and hasattr(other, "dtype")):
+        raise TypeError("isclose: expected two Tensors; make one of a number: minitorch.tensor(x)")
     if input.dtype != other.dtype:
         raise RuntimeError(f"isclose: both must have one dtype, they are {input.dtype} and {other.dtype}; use x.to(y.dtype)")
     if rtol < 0 or atol < 0:

@@ -163,6 +163,8 @@ def _read(item: Any, x: Any) -> Any:
     elif isinstance(item, list | tuple | bool | np.ndarray | np.generic):
         item = np.asarray(item)
         item = here.asarray(item if item.size or item.dtype.kind != "f" else item.astype(np.int64))
+    if getattr(item, "ndim", 1) == 0 and item.dtype.kind == "i":
+        return int(item)
     if not hasattr(item, "dtype") or item.dtype not in ("int64", "int32", "bool", "uint8"):
         raise IndexError(
             "an index is made of integers, slices, None, ... and tensors or lists of int64, int32 or bool, "
@@ -170,7 +172,7 @@ def _read(item: Any, x: Any) -> Any:
         )
     if item.dtype == np.uint8:  # PyTorch's masks of old
         item = item != 0
-    return int(item) if item.ndim == 0 and item.dtype != bool else item
+    return item
 
 
 def _is_mask(item: Any) -> bool:
@@ -335,13 +337,16 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
 @numpy_names
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
-    """gather in which the other dimensions broadcast; without ``dim`` input and indices are flattened."""
+    """gather in which the other dimensions broadcast and -1 is the last place; without ``dim`` both are flattened."""
     i = _integers("take_along_dim", indices, input, ("int64",))
     if dim is None:
         return gather(ravel(input), 0, i.reshape(-1))
     if i.ndim != input.ndim:
         raise RuntimeError(f"take_along_dim: indices have {i.ndim} dimensions, the input {input.ndim}; they must be equal")
     d = one_dim(dim, input.ndim)
+    n = input.shape[d] if input.ndim else 1
+    _check_range("take_along_dim", i, d, n, RuntimeError, low=-n)
+    i = array_module(i).where(i < 0, i + n, i)
     if input.ndim == 0:
         return gather(input, d, i)
     others = [tuple(1 if e == d else n for e, n in enumerate(x.shape)) for x in (input, i)]
@@ -431,6 +436,8 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
         raise RuntimeError(
             f"index_add: source must be of shape {expected} and dtype {input.dtype}, got {tuple(source.shape)} and {source.dtype}"
         )
+    if input.ndim == 0 and i.size != 1:
+        raise IndexError(f"index_add: a 0-d input has one element to add to, the index names {i.size}")
     x, source = (a if a.ndim else reshape(a, 1) for a in (input, source))
     _check_range("index_add", i, d, x.shape[d], IndexError)
     values = source if alpha == 1 else mul(source, alpha)

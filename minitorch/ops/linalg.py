@@ -14,6 +14,7 @@ import numpy as np
 from .. import kernels
 from ..autograd import op
 from ..devices import Array
+from ..dtypes import is_floating
 from ._arguments import one_dim, raw
 from ._autocast import autocast
 from ._promotion import half_in_float32
@@ -199,9 +200,18 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: flo
 @autocast
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Products summed over the last ``dims`` axes of a and the first of b, or over the axes in dims = (of a, of b)."""
+    if isinstance(dims, int) and not 0 <= dims <= min(a.ndim, b.ndim):
+        raise RuntimeError(f"tensordot: dims={dims} of tensors with {a.ndim} and {b.ndim} dimensions; neither has more to sum")
     ours, theirs = (range(a.ndim - dims, a.ndim), range(dims)) if isinstance(dims, int) else dims
     ours, theirs = [one_dim(i, a.ndim) for i in ours], [one_dim(i, b.ndim) for i in theirs]
-    if [a.shape[i] for i in ours] != [b.shape[i] for i in theirs]:
+    if len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+        raise RuntimeError(f"tensordot: a dimension is named twice in {dims}")
+    fit = len(ours) == len(theirs)
+    for i, j in zip(ours, theirs, strict=False):
+        fit = fit and (a.shape[i] == b.shape[j] or 1 in (a.shape[i], b.shape[j]))
+        a = a.sum(i, keepdim=True, dtype=a.dtype) if a.shape[i] != 1 == b.shape[j] else a  # Σₖ aₖ·b: the 1 is repeated
+        b = b.sum(j, keepdim=True, dtype=b.dtype) if b.shape[j] != 1 == a.shape[i] else b
+    if not fit:
         raise RuntimeError(
             f"tensordot: the sizes along {ours} of {tuple(a.shape)} and {theirs} of {tuple(b.shape)} must be equal"
         )
@@ -215,6 +225,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
     _check_ranks("trace", (input, 2))
+    if input.dtype == bool:
+        raise NotImplementedError("trace: not defined for bool tensors; make numbers of them first: x.int()")
     return _sum(diagonal(input), axis=(0,), keepdims=False)
 
 
@@ -231,6 +243,8 @@ def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dty
 
 
 def _add_scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
+    if not is_floating(input.dtype):
+        beta, alpha = int(beta), int(alpha)  # a number takes the tensors' dtype, here too
     product = product if alpha == 1 else product * alpha
     return product if beta == 0 else input * beta + product  # beta 0 means that input, even a NaN in it, does not count
 
@@ -246,6 +260,8 @@ def einsum(equation: Any, *operands: Any) -> Any:
     operand means its diagonal; "..." stands for any axes, which broadcast. Without "->" the output names, in alphabetical
     order, what occurs once. The sublist form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` is accepted too.
     """
+    if isinstance(equation, list | tuple):
+        raise TypeError('einsum: the equation comes first: einsum("ij,jk->ik", a, b)')
     if not isinstance(equation, str):
         equation, operands = _from_sublists((equation, *operands))
     if len(operands) == 1 and isinstance(operands[0], list | tuple):

@@ -50,6 +50,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
         kinds = ", ".join(str(x.dtype) for x in (input, weight, bias) if x is not None)
         raise RuntimeError(f"linear: input, weight and bias need the same dtype, got {kinds}; cast with .to(dtype)")
+    if input.dtype == bool and 0 not in (*input.shape, *weight.shape):
+        raise NotImplementedError("linear: a product of bool matrices is not defined; cast them with .to(dtype)")
     return _linear(input, weight, bias)
 
 
@@ -180,6 +182,11 @@ def mish(input: Any) -> Any:
 
 def glu(input: Any, dim: int = -1) -> Any:
     """a σ(b), a and b being the halves of the input along ``dim``."""
+    return _glu(input, dim=dim)
+
+
+@floats_only
+def _glu(input: Any, *, dim: int) -> Any:
     d = one_dim(dim, input.ndim)
     if input.ndim == 0 or input.shape[d] % 2:
         raise RuntimeError(f"glu: the size along dim {dim} must be even to be halved, got shape {tuple(input.shape)}")
@@ -412,10 +419,22 @@ def huber(d: Array, *, delta: float) -> Any:
     return c * (d - c * 0.5), lambda g: g * c
 
 
+def xlogy(input: Any, other: Any) -> Any:
+    """x ln y, and 0 where x is 0; one of the two may be a number."""
+    if not hasattr(input, "dtype"):
+        input = _beside(other, input)
+    return _xlogy(input, other if hasattr(other, "dtype") else _beside(input, other))
+
+
+def _beside(x: Any, number: Any) -> Array:
+    """The number as an array, in the dtype in which it meets x."""
+    dtype = dtypes.result_type(x, number)
+    return array_module(raw(x)).asarray(number, dtype if dtypes.is_floating(dtype) else dtypes.get_default_dtype())
+
+
 @op(promote=floating)
-def xlogy(input: Array, other: Array) -> Any:
+def _xlogy(x: Array, y: Array) -> Any:
     """x ln y, and 0 where x is 0.  The derivatives are ln y and x/y."""
-    x, y = input, other
     xp = array_module(x, y)
     zero = xp.logical_and(x == 0, xp.logical_not(xp.isnan(y)))
 

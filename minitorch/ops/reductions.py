@@ -85,7 +85,10 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     fits = len(shape) <= len(whole) and builtins.all(n in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False))
     if not fits:
         raise RuntimeError(f"sum_to_size: size {shape} does not expand to the input's shape {whole}")
-    return astype(autograd.undo_broadcast(input, shape), input.dtype)
+    if shape == whole != ():
+        return input
+    dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
+    return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
 @half_in_float32
@@ -404,7 +407,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
         raise RuntimeError(f"vector_norm: {x.dtype} does not fit into {np.dtype(dtype)}; dtype can only widen it")
     x = x if dtype is None else astype(x, dtype)
     axis = many_dims(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0 and (dim in (None, ()) or 0 not in _kept(x.shape, axis)):
+    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0:
         raise RuntimeError(f"vector_norm: the {ord} norm of no elements does not exist; shape {tuple(x.shape)}, dim {dim}")
     if math.isinf(ord):
         return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)
@@ -464,6 +467,7 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     xp = array_module(x)
     if x.ndim == 0:
         return xp.zeros((), np.int64)
+    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts bfloat16's NaN first
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
     # ascending from the back and read backwards: descending, with equal elements in their first order
@@ -488,6 +492,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     """(values, indices) of the k largest (or smallest) along dim, in order."""
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis] if input.ndim else 1
+    if input.dtype == bool:
+        raise RuntimeError("topk: not defined for bool tensors; make numbers of them first: x.int()")
     if not 0 <= k <= n:
         raise RuntimeError(f"topk: k = {k} is out of range; dimension {axis} of shape {tuple(input.shape)} has {n} elements")
     order = _order(raw(input), axis, descending=largest)

@@ -412,6 +412,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
     tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f'meshgrid: indexing must be "ij" or "xy", not {indexing!r}')
+    if len({x.dtype for x in tensors}) > 1:
+        raise RuntimeError(f"meshgrid: the tensors need one dtype, got {', '.join(str(x.dtype) for x in tensors)}")
     n = len(tensors)
     alone = [(1,) * k + (math.prod(x.shape),) + (1,) * (n - 1 - k) for k, x in enumerate(tensors)]
     grids = broadcast_tensors(*[reshape(x, shape) for x, shape in zip(tensors, alone, strict=True)])

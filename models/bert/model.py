@@ -271,8 +271,9 @@ class BertModel(PreTrained):
     ) -> Any:
         """ids (B, S) -> last_hidden_state (B, S, H), pooler_output (B, H).
 
-        attention_mask: (B, S) or (B, from, to), 1 to look at a token and 0 not to; token_type_ids: 0 for the first
-        sentence, 1 for the second. output_hidden_states adds the L+1 layers' states, output_attentions the (B, A, S, S) tables.
+        attention_mask: (B, S), (B, from, to) or (B, 1 or A, from, to), 1 to look at a token and 0 not to; four dimensions of
+        floats are added to the scores instead. token_type_ids: 0 for the first sentence, 1 for the second.
+        output_hidden_states adds the L+1 layers' states, output_attentions the (B, A, S, S) tables.
         rows: positions (B, P), the first of which is pooled: the last layer is computed at these alone, S is P in its results.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -308,13 +309,20 @@ def check_ids(input_ids: Tensor, vocab_size: int) -> None:
 
 
 def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
-    """1 -> 0 and 0 -> the most negative number, to be added to the scores: (B, 1, 1, S) or (B, 1, from, to).
+    """1 -> 0 and 0 -> the most negative number, to be added to the scores: (B, 1, 1, S) or (B, 1 or A, from, to).
 
-    Finite, so that a fully masked row gives uniform weights and no NaN.
+    Finite, so that a fully masked row gives uniform weights and no NaN. Floats of four dimensions are added as they are.
     """
-    if attention_mask is None or (may_read(attention_mask) and bool((attention_mask.array != 0).all())):
+    if attention_mask is None:
         return None
-    mask = attention_mask[:, None, None, :] if attention_mask.ndim == 2 else attention_mask[:, None, :, :]
+    if not 2 <= attention_mask.ndim <= 4:
+        raise ValueError(f"attention_mask must be (B, S), (B, from, to) or (B, heads, from, to), got {attention_mask.shape}")
+    if attention_mask.ndim == 4 and attention_mask.is_floating_point():
+        return attention_mask.astype(x.dtype)
+    if may_read(attention_mask) and bool((attention_mask.array != 0).all()):
+        return None
+    between = {2: (slice(None), None, None), 3: (slice(None), None), 4: ()}  # (B, 1, 1, S), (B, 1, from, to), or as it is
+    mask = attention_mask[(*between[attention_mask.ndim], ...)]
     lowest = float(minitorch.finfo(x.dtype).min)
     return (1 - mask.astype(x.dtype)) * lowest
 

@@ -133,6 +133,7 @@ EDGES: dict[str, list[Call]] = {
         call(positive(3), whole(3)),
         call(2, whole(3, low=0)),
         refused(RuntimeError, whole(4), -1),
+        refused(RuntimeError, whole(3, dtype="int8"), 300),
     ],
     **{
         name: [
@@ -172,6 +173,9 @@ EDGES: dict[str, list[Call]] = {
         call(np.array([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, -1.0]), np.array([0.0, -1.0, 1.0, 2.0, 0.0, -1.0, 3.0])).upto(1),
         call(numbers(2, 1), positive(3)),
         call(np.array([0.0, 1.0, NAN]), np.array([NAN, NAN, 1.0])).upto(1),
+        *with_numbers(),
+        call(2.5, positive(3, dtype="float32")).upto(1),
+        call(2, whole(3, low=1)),
     ],
     "clamp": [
         call(numbers(2, 3), -1.0, 1.5),
@@ -193,7 +197,28 @@ EDGES: dict[str, list[Call]] = {
         call(np.array(3.0), 0, 1),
         call(EMPTY, 0.0, 1.0),
         refused(RuntimeError, numbers(3)),
+        call(MASK, truths(3)),
+        call(MASK, None, truths(3)),
+        refused(NotImplementedError, MASK, False),
     ],
+    "lerp": [
+        call(numbers(2, 3, dtype="float32"), numbers(3, dtype="float32"), np.array(0.5)).upto(1),
+        call(numbers(2, 3), numbers(3), 2),
+        refused(NotImplementedError, whole(3), whole(3), 0.5),
+        refused(RuntimeError, numbers(3), numbers(3, dtype="float32"), 0.5),
+        refused(RuntimeError, numbers(3), numbers(3), numbers(3, dtype="float32")),
+    ],
+    "addcmul": [
+        call(whole(3), whole(3), whole(3), value=2),
+        call(whole(3), whole(3), whole(3), value=1.5),
+        refused(NotImplementedError, truths(3), truths(3), truths(3)),
+    ],
+    "addcdiv": [
+        call(whole(3), whole(3), positive(3, dtype="float32")),
+        refused(RuntimeError, numbers(3), whole(3), whole(3, low=1)),
+    ],
+    "round": [call(numbers(3), decimals=1), call(whole(3)), refused(NotImplementedError, whole(3), decimals=1)],
+    "isclose": [refused(TypeError, numbers(3), 2.0)],
     "where": [
         call(MASK, numbers(2, 3), numbers(2, 3, phase=1)),
         call(MASK, numbers(3), numbers(2, 1)),
@@ -227,6 +252,10 @@ EDGES: dict[str, list[Call]] = {
         call(np.array(2.0), np.array(True), 1.0),
         refused(RuntimeError, numbers(2, 3), MASK, numbers(3)),
         refused(RuntimeError, numbers(2, 3), whole(2, 3, low=0, high=2), 1.0),
+        call(whole(2, 3, low=0, dtype="uint8"), MASK, -1),
+        refused(RuntimeError, whole(2, 3, low=0, dtype="uint8"), MASK, -0.5),
+        refused(RuntimeError, whole(2, 3, dtype="int8"), MASK, 128),
+        refused(RuntimeError, whole(2, 3), MASK, NAN),
     ],
     "operator.add": [call(2, numbers(3)), call(whole(3), 2.5), call(MASK, 1), call(MASK, 1.5), call(MASK, MASK)],
     "operator.sub": [call(2, numbers(3)), call(2.5, whole(3)), call(1, whole(3, low=0, dtype="uint8"))],

@@ -47,6 +47,8 @@ def getitem_edges() -> list[Call]:
         (at(0, 1), at(1, 1)),
         (COLUMN - 1, at(0, 2)),
         at(1, dtype="int32"),
+        np.array(1, "int16"),
+        (ALL, np.array(-1, "int8")),
     ]
     arrays += [
         (at(0, 1), ALL, at(3, 3)),
@@ -194,6 +196,7 @@ EDGES = {
         call(ROW, 0, at(), numbers(0)),
         call(POINT, 0, at(0), POINT),
         refused(RuntimeError, POINT, 0, at(0), numbers(1)),
+        refused(IndexError, POINT, 0, at(0, 0), POINT),
         call(whole(4), 0, at(3, 3), whole(2)),
         refused(RuntimeError, ROW, 0, at(1), numbers(2)),
         refused(RuntimeError, ROW, 0, at(1), numbers(1, dtype="float32")),
@@ -204,6 +207,7 @@ EDGES = {
         call(X[:1], at(1, 0).reshape(2, 1, 1), 1),
         call(X, at(23, 0, 23)),
         call(X, at(5, 7).reshape(1, 2)),
+        call(X, at(-1, 0, -2).reshape(1, 3, 1), 1),
         refused(RuntimeError, X, at(0), 0),
         refused(IndexError, X, at(0).reshape(1, 1, 1), 3),
         refused(RuntimeError, X, at(0, dtype="int32").reshape(1, 1, 1), 0),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..op_table import Call, call, refused
-from . import numbers, whole
+from . import numbers, truths, whole
 
 A, B = numbers(3, 4), numbers(4, 2, phase=1)
 V, W = numbers(4), numbers(3)
@@ -51,5 +51,15 @@ EDGES: dict[str, list[Call]] = {
         refused(RuntimeError, "ij->ii", A),
     ],
     "addmm": [call(numbers(3, 2), A, B), call(numbers(2), A, B, beta=0.5, alpha=2.0)],
-    "baddbmm": [call(numbers(2, 3, 5), BATCH, OTHER), call(numbers(5), BATCH, OTHER, alpha=0.5)],
+    "baddbmm": [
+        call(numbers(2, 3, 5), BATCH, OTHER), call(numbers(5), BATCH, OTHER, alpha=0.5),
+        call(whole(2, 3, 5), whole(2, 3, 4), whole(2, 4, 5), beta=2.5, alpha=1.9),
+    ],
+    "addmv": [call(whole(2), whole(2, 3), whole(3), beta=0.2, alpha=2)],
+    "tensordot": [
+        call(numbers(1, 3, 2), numbers(4, 3, 5), dims=([0, 1], [0, 1])), call(numbers(2, 3), numbers(1, 5), dims=([0], [0])),
+        call(numbers(2, 1), numbers(3, 5), dims=([1], [0])), refused(RuntimeError, A, A, dims=([0], [1])),
+        refused(RuntimeError, A, B, dims=([0, 1], [0])), refused(RuntimeError, A, np.array(1.0), dims=1), refused(RuntimeError, A, A, dims=([0, 0], [0, 1])),
+    ],
+    "trace": [call(whole(3, 2)), refused(NotImplementedError, truths(2, 2))],
 }  # fmt: skip

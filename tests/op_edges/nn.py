@@ -91,6 +91,7 @@ def attention() -> list[Call]:
 
 EDGES: dict[str, list[Call]] = {f"nn.functional.{name}": calls for name, calls in {
     "linear": [
+        refused(NotImplementedError, truths(2, 3), truths(4, 3)),
         call(ROWS, numbers(2, 3)), call(ROWS, numbers(2, 3), numbers(2)), call(X, numbers(5, 4), numbers(5)), call(numbers(3), numbers(2, 3), numbers(2)),
         call(numbers(3), numbers(3)), call(X, numbers(4)), call(np.zeros((0, 3)), numbers(2, 3), numbers(2)), call(ROWS, np.zeros((0, 3)), np.zeros(0)),
         call(numbers(2, 0), np.zeros((3, 0)), numbers(3)), call(numbers(3, 4).T, numbers(3, 2).T), call(ROWS.astype("float32"), numbers(2, 3, dtype="float32")),
@@ -147,5 +148,5 @@ EDGES: dict[str, list[Call]] = {f"nn.functional.{name}": calls for name, calls i
         call(X, (1, 2), mode="reflect"), call(X, (1, 2), mode="replicate"), call(X, (1, 2), mode="circular"), refused(RuntimeError, X, (1, 2, 3)), refused(RuntimeError, numbers(3), (1, 1, 1, 1)), refused(RuntimeError, numbers(3), (-2, -2)),
     ],
     "scaled_dot_product_attention": attention(),
-    "glu": [call(X), call(X, 0 - 1), call(ROWS, 0), refused(RuntimeError, ROWS, 1)],
+    "glu": [call(X), call(X, 0 - 1), call(ROWS, 0), refused(RuntimeError, ROWS, 1), refused(NotImplementedError, whole(2, 4)), call(np.array([-INF, -20.0], "float16")).upto(0)],
 }.items()}  # fmt: skip

@@ -154,7 +154,11 @@ EDGES: dict[str, list[Call]] = {
         call(X, "fro"), call(X, "fro", dim=(0, 1)), call(X, 2, dim=(0, 1), keepdim=True), call(np.zeros((2, 3)), dim=1).upto(1),
         call(EMPTY), call(numbers(3, dtype="float32"), dtype=np.dtype("float64")),
     ],
-    "linalg.vector_norm": norm_edges(),
+    "linalg.vector_norm": [*norm_edges(), call(np.zeros((0, 3, 0)), INF, dim=1), refused(RuntimeError, np.zeros((0, 3, 0)), INF, dim=0)],
+    "Tensor.sum_to_size": [
+        call(X, (3, 1)), call(truths(2, 3), (1, 3)), call(truths(2, 3), (2, 3)), call(whole(2, 3, dtype="int32"), (3,)), call(X, (2, 3, 4)),
+        call(numbers(2, 3, dtype="float16"), (1, 1)).upto(1), call(whole(1, dtype="int8"), ()),
+    ],
     "cumsum": [
         *[call(X, dim) for dim in (0, 1, 2, -1, -3)], call(X, dim=1), call(POINT, 0), call(EMPTY, 0), call(EMPTY, 1),
         call(whole(2, 3), 1), call(truths(2, 3), 1), call(whole(3, low=0, dtype="uint8"), 0), call(numbers(3, dtype="float32"), 0),
@@ -169,6 +173,7 @@ EDGES: dict[str, list[Call]] = {
         call(X, 2), call(X, 2, dim=0), call(X, 3, dim=1), call(X, 1, -2, False), call(X, 2, largest=False), call(X, 0),
         call(POINT, 1), call(EMPTY, 2), call(EMPTY, 0, dim=0), call(whole(7), 3), call(numbers(3, dtype="float32"), 2),
         refused(RuntimeError, X, 5), refused(RuntimeError, X, -1), refused(IndexError, X, 1, 3), call(numbers(4, 3).T, 2),
+        refused(RuntimeError, truths(3), 1),
     ],
     "sort": [
         call(X), call(X, dim=0), call(X, dim=-2, descending=True), call(X, 1, True), call(POINT), call(EMPTY), call(EMPTY, dim=0),

@@ -24,7 +24,7 @@ from ...tables import BadInput, listing
 from ..model import BertForSequenceClassification
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
-from .files import Rows, plain_name, read_rows
+from .files import Rows, as_name, plain_name, read_rows
 from .tasks import Feature, Task, cut
 
 TEXT = (
@@ -56,7 +56,7 @@ class Classify(Task):
         super().__init__(settings)
         self.targets = settings.targets
         self.columns: dict[str, str] = {}
-        self.positions = False  # are several labels written as [0, 1, 1, 0]?
+        self.positions = 0  # how many numbers there are, if several labels are written as [0, 1, 1, 0]
         self.mean, self.scale = 0.0, 1.0  # of numeric targets: the model learns (y - mean) / scale
 
     @property
@@ -135,15 +135,13 @@ class Classify(Task):
         if self.targets == "auto":
             self.targets = kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
-            values = np.array([self.number(e) for e in examples])
-            self.mean, self.scale = float(values.mean()), float(values.std())
+            self.learn_scale(examples)
             self.labels = [self.columns["label"]]
-            if self.scale == 0:
-                raise BadInput(f"{examples[0].where}: the target is {values[0]:g} in all examples: there is nothing to learn")
             if self.s.class_weights != "none" or self.s.label_smoothing:
                 raise BadInput("--class-weights and --label-smoothing are for classes, the targets here are numbers")
             return
-        self.positions = self.targets == "several" and are_positions([self.listed(e) for e in examples])
+        if self.targets == "several" and are_positions([self.listed(e) for e in examples]):
+            self.positions = len(self.listed(examples[0]))
         seen: Counter[str] = Counter()
         first: dict[str, str] = {}
         for e in examples:
@@ -165,6 +163,22 @@ class Classify(Task):
         if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
             ones = np.array([seen[label] for label in self.labels])
             self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+
+    def learn_scale(self, examples: list[Example]) -> None:
+        """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
+        values = np.array([self.number(e) for e in examples])
+        large = np.flatnonzero(np.abs(values) > 1e30)
+        if large.size:
+            e = examples[large[0]]
+            raise BadInput(f"{e.where}: the target {e.target} is too large for the model's numbers; give it in a larger unit")
+        self.mean, self.scale = float(values.mean()), float(values.std())
+        if np.ptp(values) == 0:
+            raise BadInput(f"{examples[0].where}: the target is {values[0]:g} in all examples: there is nothing to learn")
+        if self.scale < max(1e-30, 1e-6 * abs(self.mean)):
+            raise BadInput(
+                f"{examples[0].where}: the targets, about {self.mean:g}, differ by no more than {np.ptp(values):g}, too little "
+                f"for the model's numbers; subtract their mean, or give them in a smaller unit"
+            )
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
         """A label that occurs too seldom, or that may be something else."""
@@ -206,7 +220,7 @@ class Classify(Task):
 
     def refuse_empty(self, e: Example) -> None:
         """Only of several labels may there be none."""
-        if isinstance(e.target, str) and not e.target.strip():
+        if (isinstance(e.target, str) and not e.target.strip()) or e.target != e.target:  # of NaN, JSON's word for nothing
             raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
 
     def names(self, e: Example) -> list[str]:
@@ -217,8 +231,14 @@ class Classify(Task):
             self.refuse_empty(e)
             return [as_name(e.target)]
         parts = self.listed(e)
+        if self.positions and (len(parts) != self.positions or any(part not in (0, 1) for part in parts)):
+            n = self.positions
+            raise BadInput(f"{e.where}: the label must be {n} numbers, each 0 or 1, as the first ones are, not {str(parts)[:40]}")
         if self.positions:
-            return [str(i) for i, part in enumerate(parts) if part not in (0, "0")]
+            return [str(i) for i, part in enumerate(parts) if part]
+        for part in parts:
+            if not isinstance(part, str | int | float) or part != part:
+                raise BadInput(f"{e.where}: {str(part)[:40]} in the list of labels is not the name of a label")
         return list(dict.fromkeys(label for label in map(as_name, parts) if label))
 
     def listed(self, e: Example) -> list[Any]:
@@ -237,7 +257,10 @@ class Classify(Task):
         return {"labels": self.labels, "targets": self.targets, "columns": self.columns}
 
     def remember(self, facts: dict[str, Any]) -> None:
-        self.labels, self.targets, self.columns = facts["labels"], facts["targets"], facts["columns"]
+        super().remember(facts)
+        self.targets, self.columns = facts["targets"], dict(facts["columns"])
+        if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
+            raise ValueError("its columns or its kind of targets are unknown")
 
     # ---- the model
 
@@ -352,11 +375,6 @@ def is_one(rows: Rows, i: int, name: str) -> bool:
     if cell not in ("0", "1", "0.0", "1.0", "false", "true"):
         raise BadInput(f'{rows.where(i)}: "{name}" must be 0 or 1, as a label that an example has or has not, not {cell!r}')
     return cell in ("1", "1.0", "true")
-
-
-def as_name(label: Any) -> str:
-    """A label as text; the 1.0 of a JSON file is the 1 of another."""
-    return str(int(label) if isinstance(label, float) and label.is_integer() else label).strip()
 
 
 def natural(label: str) -> tuple[int, float, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the answers."""
     if bool(args.text) == bool(args.file):
         raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
+    if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
+        raise BadInput(f"--output {args.output} is the file that is read; give another")
     try:
         predictor = Predictor(args.model, usable_device(args.device))
         texts = [line.rstrip("\r\n") for line in sys.stdin if line.strip()] if args.text == ["-"] else args.text

@@ -131,7 +131,7 @@ def read_text(path: Path, encoding: str) -> str:
     except UnicodeError as error:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
-        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
         raise BadInput(f"{path}:{line}: the text is not {encoding}; perhaps it is --encoding {guess}") from None
     except (LookupError, ValueError):
         raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
@@ -143,6 +143,14 @@ def read_text(path: Path, encoding: str) -> str:
     if "\n" not in text:
         text = text.replace("\r", "\n")  # the line ends of old Macs
     return text.removeprefix("\ufeff")
+
+
+def is_utf8(data: bytes) -> bool:
+    """Could it be?"""
+    try:
+        return bool(data.decode("utf-8")) and b"\0" not in data
+    except UnicodeDecodeError:
+        return False
 
 
 def _sniff(text: str) -> str:

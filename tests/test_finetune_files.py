@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import minitorch
 from models.bert.finetuning import files
 from models.bert.training import alone_in
 from models.cli import main
@@ -304,3 +305,41 @@ def test_an_alternative_that_cannot_be_trained_is_left_out(tmp_path, capsys, mod
     assert main([*map(str, argv), "--min-examples", "1", "--epochs", "1", "--compare", "classical"]) == 0
     assert len(json.loads((out / "report.json").read_text())["alternatives"]) >= 2
     assert "Warning" not in capsys.readouterr().err
+
+
+def test_names_in_another_encoding(tmp_path, capsys, model):
+    """A folder whose name is no UTF-8: trained, resumed, used."""
+    folder = tmp_path / "caf\udce9"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has UTF-8 names alone")
+    argv = ["classify", "--model", model, "--train", cases.write_classify(folder / "train.tsv", 40), "--output", folder / "out"]
+    argv = ["finetune", *map(str, argv), "--compare", "none", "--epochs", "1", "--length", "32"]
+    assert main(argv) == 0
+    assert main([*argv, "--resume"]) == 0
+    assert main(["predict", "--model", str(folder / "out"), "a good film"]) == 0
+
+
+def test_no_standard_input(capsys, monkeypatch, tmp_path):
+    """Empty or closed; and a closed output is no error."""
+    job = cases.run("classify", tmp_path, n=16, epochs=1)
+    job.train()
+    for stdin in (iter(["\n"]), None):
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["predict", "--model", str(tmp_path / "out"), "-"]) == 2
+        assert "standard input holds no text" in capsys.readouterr().err
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdout", None)
+        assert main(["predict", "--model", str(tmp_path / "out"), "a good film"]) == 0
+
+
+def test_a_model_that_gives_no_loss_is_never_the_best(tmp_path):
+    """The step after which its weights are NaN may be the last before an evaluation."""
+    job = cases.run("classify", tmp_path, n=16, metric="loss")
+    with minitorch.no_grad():
+        job.model.classifier.weight.fill_(float("nan"))
+    job.trainer.recent = [0.5]
+    with pytest.raises(BadInput, match=r"the loss became nan at step 0: the rate 0.002 is too high"):
+        job.trainer.evaluate()
+    assert list((tmp_path / "out").iterdir()) == []

@@ -120,6 +120,12 @@ def test_encodings_and_line_ends(tmp_path, encoding, end):
     assert len(read(Classify, tmp_path / "t.jsonl", rows, encoding=encoding)[1]) == 4
 
 
+def test_the_encoding_that_it_may_be(tmp_path):
+    """Said where another was asked for."""
+    with pytest.raises(BadInput, match=r"t.tsv:2: the text is not ascii; perhaps it is --encoding utf-8"):
+        read(Classify, tmp_path / "t.tsv", "text\tlabel\né\t1\n", encoding="ascii")
+
+
 def test_a_field_may_be_a_whole_document(tmp_path):
     """Longer than the csv module takes by itself."""
     _, examples = read(Classify, tmp_path / "t.csv", f'text,label\n"{"good film, " * 30_000}",1\nb,0\nc,1\nd,0\n')

@@ -113,6 +113,16 @@ def refuse_halves(where: str, value: Any) -> None:
         raise BadInput(f"{where}: {code} is half of a surrogate pair and no character; leave it out") from None
 
 
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON to read; in ASCII where it holds what UTF-8 cannot write, such as the name of a file in another encoding."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
 def as_name(label: Any) -> str:
     """A label as text; the 1.0 of a JSON file is the 1 of another."""
     return str(int(label) if isinstance(label, float) and label.is_integer() else label).strip()

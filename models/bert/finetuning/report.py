@@ -7,7 +7,6 @@ Read before: run.py, baselines.py.
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..model import BertModel
 from ..training import clocks
 from ..use import embed, load
 from .baselines import Fused, Linear, linear_models
+from .files import as_json
 from .metrics import AVERAGES
 from .run import Run, Trainer, random_model
 
@@ -47,7 +47,7 @@ def finish(run: Run) -> dict[str, Any]:
     """Judge the model and its alternatives; write report.txt, .json, .png and predictions.jsonl."""
     name, examples = run.judged
     predictions, scores, answering = run.trainer.report_on(examples)
-    lines = (json.dumps(run.task.shown(e, p), ensure_ascii=False) for e, p in zip(examples, predictions, strict=True))
+    lines = (as_json(run.task.shown(e, p)) for e, p in zip(examples, predictions, strict=True))
     write_text(run.folder / "predictions.jsonl", "\n".join(lines) + "\n")
     metric = run.trainer.metric
     rows = [row_of("this BERT, fine-tuned", scores, *cost_of(run.trainer, answering, len(examples)))]
@@ -64,7 +64,7 @@ def finish(run: Run) -> dict[str, Any]:
         "sha256": run.data.sha256,
         "minitorch": minitorch.__version__,
     }
-    write_text(run.folder / "report.json", json.dumps(run.report, indent=1, ensure_ascii=False) + "\n")
+    write_text(run.folder / "report.json", as_json(run.report, 1) + "\n")
     text = as_text(run.report)
     write_text(run.folder / "report.txt", text + "\n")
     draw(run.report, run.folder / "report.png")

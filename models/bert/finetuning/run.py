@@ -41,7 +41,7 @@ from ..tokenizer import Tokenizer
 from ..training import Glance, between_steps, clocks, decay_groups, progress, to_device
 from .choice import Choose
 from .classify import Classify
-from .files import refuse_halves
+from .files import as_json, refuse_halves
 from .qa import Answer
 from .tag import Tag
 from .tasks import Batches, Feature, Settings, Task
@@ -256,10 +256,12 @@ class Trainer:
             if not isinstance(parts, float):
                 loss = self.recent[i] = math.fsum(part.item() for part in parts)
                 if not math.isfinite(loss):
-                    lr = self.s.lr
-                    raise BadInput(
-                        f"the loss became {loss} at step {first + i}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
-                    )
+                    self.refuse_loss(loss, first + i)
+
+    def refuse_loss(self, loss: float, step: int) -> None:
+        """Stop: from weights that give no loss nothing is learnt, and they must not become the best ones."""
+        lr = self.s.lr
+        raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation
 
@@ -293,6 +295,8 @@ class Trainer:
         better = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
+            if not math.isfinite(loss):
+                self.refuse_loss(loss, self.step)
             scores = self.task.score(self.dev, self.task.predictions(self.dev, self.dev_features, rows))
             scores["loss"] = loss
             value = scores[self.metric]
@@ -369,7 +373,7 @@ class Run:
         self.tokenizer.save_pretrained(self.folder)
         facts = {"task": self.task.name, "facts": self.task.facts(), "settings": dataclasses.asdict(self.s)}
         facts |= {"sha256": self.data.sha256, "step": self.trainer.step, "minitorch": minitorch.__version__}
-        write_text(self.folder / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.folder / FACTS, as_json(facts, 2) + "\n")
 
     def load_best(self) -> None:
         """The weights that save_best last wrote."""

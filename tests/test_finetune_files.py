@@ -293,6 +293,7 @@ def test_what_cannot_be_predicted(tmp_path, capsys, model):
         ("classify", "text\tlabel\ngood\tpos\nbad\tneg\n", None),
         ("classify", "text\tlabel\n...\tpos\n!\tneg\n,\tpos\n?\tneg\n", "text\tlabel\n...\tpos\n"),
         ("classify", "text\tlabels\na\tx|y\nb\tx\nc\tx|y\n", "text\tlabels\na\tx\n"),
+        ("classify", "text\tlabel\na\t日本\nb\t語\na\t日本\nb\t語\n", None),
         ("tag", "anna\tB-PER\nbert\tI-PER\n\nwent\tO\n", None),
         ("choice", '{"question": ".", "choices": ["!", "?"], "label": 0}\n' * 4, None),
     ],

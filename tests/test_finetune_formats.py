@@ -120,6 +120,14 @@ def test_encodings_and_line_ends(tmp_path, encoding, end):
     assert len(read(Classify, tmp_path / "t.jsonl", rows, encoding=encoding)[1]) == 4
 
 
+def test_labels_that_look_alike_may_be_two(tmp_path):
+    """If it is said."""
+    table = "text\tlabel\n" + "a\tpos\nb\tPos\n" * 2
+    assert read(Classify, tmp_path / "t.tsv", table, targets="classes")[0].labels == ["Pos", "pos"]
+    table = "text\tlabel\n" + "a\t10\nb\tnan\nc\t9\nd\tb\n" * 2
+    assert read(Classify, tmp_path / "t.tsv", table)[0].labels == ["9", "10", "b", "nan"]
+
+
 def test_the_encoding_that_it_may_be(tmp_path):
     """Said where another was asked for."""
     with pytest.raises(BadInput, match=r"t.tsv:2: the text is not ascii; perhaps it is --encoding utf-8"):
@@ -142,6 +150,12 @@ def test_texts_alone(tmp_path):
 
 
 REFUSED = [
+    ("t.tsv", "text\tlabel\n" + "a\tpos\nb\tneg\n" * 2 + "c\tPos\n" * 2, {}, ":6: the label 'Pos' is hardly another than 'pos'"),
+    ("t.tsv", "text\tlabel\n" + "a\t1\nb\t0\n" * 2 + "c\t1.0\n" * 2, {}, ":6: the label '1.0' is hardly another than '1'"),
+    ("t.tsv", "text\tlabel\n" + "a\t\u00e9\nb\te\u0301\n" * 2, {}, ":3: the label .* is hardly another than"),
+    ("t.tsv", "text\tlabels\n" + "a\tx|y\nb\ty|X \n" * 2, {}, ":3: the label 'X' is hardly .* or give --targets several"),
+    ("t.jsonl", lines({"text": "a", "label": {"x": 1}}), {"targets": "several"}, ":1: the label {'x': 1} is neither a name nor"),
+    ("t.tsv", "text\tscore\na\t1_000\nb\t2\n", {"targets": "numbers"}, ":2: the target '1_000' is not a number"),
     ("t.jsonl", lines({"text": "a", "label": "x"}, {"text": "\ud83d", "label": "y"}), {}, r":2: \\ud83d is half of a surrogate"),
     ("t.jsonl", lines(*({"text": "a", "label": x} for x in (0, 1, float("nan"), 1))), {}, ':3: the label in "label" is empty'),
     ("t.jsonl", lines(*({"text": "a", "label": x} for x in (["x"], ["y", None]))), {}, ":2: None in the list of labels is not"),
@@ -207,6 +221,8 @@ def test_tag_details(tmp_path):
         ["token", "does"],
         ["well"],
     ]
+    task, _ = read(Tag, tmp_path / "t.conll", "a\tB-PER\nb\tO\nc\tB-per\n")
+    assert task.notes == ["PER, per differ in capitals alone and are taken as 2 types of entities"]
     for tags, says in (
         (("B-X", "I-Y"), "2: I-Y continues no entity: the tag before it is B-X"),
         (("S-X", "E-X", "O"), "2: E-X contin"),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,6 +152,7 @@ class Classify(Task):
                 first.setdefault(label, e.where)
         for label, n in seen.items():
             self.refuse_doubtful(label, n, first[label])
+        self.refuse_twins(first)
         if len(seen) < 2 and self.targets != "several":
             raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; a choice needs two")
         if not seen:
@@ -167,10 +170,6 @@ class Classify(Task):
     def learn_scale(self, examples: list[Example]) -> None:
         """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
         values = np.array([self.number(e) for e in examples])
-        large = np.flatnonzero(np.abs(values) > 1e30)
-        if large.size:
-            e = examples[large[0]]
-            raise BadInput(f"{e.where}: the target {e.target} is too large for the model's numbers; give it in a larger unit")
         self.mean, self.scale = float(values.mean()), float(values.std())
         if np.ptp(values) == 0:
             raise BadInput(f"{examples[0].where}: the target is {values[0]:g} in all examples: there is nothing to learn")
@@ -195,6 +194,17 @@ class Classify(Task):
                 f"leave it out, or give --min-examples {n}{number}"
             )
 
+    def refuse_twins(self, first: dict[str, str]) -> None:
+        """Labels that look alike, pos and Pos, 1 and 1.0, are hardly two."""
+        known: dict[Any, str] = {}
+        for label, where in first.items():
+            other = known.setdefault(alike(label), label)
+            if other != label and self.s.targets == "auto":
+                raise BadInput(
+                    f"{where}: the label {label!r} is hardly another than {other!r} ({first[other]}): write both in the same "
+                    f"way, or give --targets {self.targets}, which takes them as two"
+                )
+
     def check(self, examples: list[Example]) -> None:
         """Labels that were never learnt cannot be predicted."""
         for e in examples:
@@ -209,13 +219,15 @@ class Classify(Task):
     def number(self, e: Example) -> float:
         """The target as a number."""
         try:
-            value = float(e.target)
+            value = float(e.target if "_" not in str(e.target) else "")  # float() takes 1_000, a programmer's number
         except (TypeError, ValueError):
             self.refuse_empty(e)
             hint = "; write decimals with a point" if re.fullmatch(r"-?\d+,\d+", str(e.target)) else ""
             raise BadInput(f"{e.where}: the target {e.target!r} is not a number{hint}") from None
         if not np.isfinite(value):
             raise BadInput(f"{e.where}: the target {e.target!r} is not a finite number")
+        if abs(value) > 1e30:
+            raise BadInput(f"{e.where}: the target {e.target} is too large for the model's numbers; give it in a larger unit")
         return value
 
     def refuse_empty(self, e: Example) -> None:
@@ -245,6 +257,8 @@ class Classify(Task):
         """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
         if isinstance(e.target, list):
             return e.target
+        if isinstance(e.target, dict):
+            raise BadInput(f"{e.where}: the label {str(e.target)[:40]} is neither a name nor a list of names")
         text = as_name(e.target)
         if text[:1] != "[" or text[-1:] != "]":
             return text.split(self.s.separator) if self.s.separator else [text]
@@ -377,9 +391,18 @@ def is_one(rows: Rows, i: int, name: str) -> bool:
     return cell in ("1", "1.0", "true")
 
 
+def alike(label: str) -> Any:
+    """What a label has in common with others that are meant to be the same: its number, or its letters in small."""
+    try:
+        return float(label)
+    except ValueError:
+        shown = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+        return " ".join(shown.casefold().split())
+
+
 def natural(label: str) -> tuple[int, float, str]:
     """Numbers by their size, then words by the alphabet."""
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(label)):  # "nan" and "infinity" are words
+            return (0, value, label)
+    return (1, 0.0, label)

@@ -258,7 +258,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         for text in [axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()]:
             text.set_parse_math(False)  # a label may hold a $
-    with replacing(path) as beside:
+    with replacing(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a label in a script that the font lacks
         figure.savefig(beside, dpi=130)
 
 

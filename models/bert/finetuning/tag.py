@@ -95,6 +95,9 @@ class Tag(Task):
         if self.entities:  # an entity of one word in training may have two elsewhere
             kinds = dict.fromkeys(label.partition("-")[2] for label in self.labels if label != "O")
             self.labels = ["O", *(f"{p}-{kind}" if kind else p for kind in kinds for p in "BI")]
+            small = Counter(kind.casefold() for kind in kinds)
+            if twins := [kind for kind in kinds if small[kind.casefold()] > 1]:
+                self.notes.append(f"{', '.join(twins)} differ in capitals alone and are taken as {len(twins)} types of entities")
         self.refuse_mixture(examples)
         if len(self.labels) < 2:
             raise BadInput(

@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = f"minitorch {argv[0]}" if argv and argv[0] in JOBS else "minitorch"
     try:
         status = _run(argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is closed (>&-)
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print(f"\n{name}: stopped", file=sys.stderr)

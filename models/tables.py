@@ -19,6 +19,16 @@ import numpy as np
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",;\t|"
+NO_TEXT = {  # what other files begin with, and what to do with them
+    b"\x1f\x8b": "compressed by gzip; unpack it first (gunzip)",
+    b"BZh": "compressed by bzip2; unpack it first (bunzip2)",
+    b"\xfd7zXZ": "compressed by xz; unpack it first (unxz)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it first (unzstd)",
+    b"PK\x03\x04": "a zip archive or an Excel file; unpack it, or save the sheet as CSV",
+    b"PAR1": "a Parquet file; save its table as CSV or JSONL",
+    b"\x89HDF": "an HDF5 file; save its table as CSV or JSONL",
+    b"%PDF-": "a PDF; a text file is needed",
+}
 
 
 class BadInput(ValueError):
@@ -88,7 +98,8 @@ def parse_table(path: str | Path, text: str, delimiter: str | None = None, names
     heads = [name.strip() or f"column {i}" for i, name in enumerate(header, 1)]
     twice = sorted({name for name in heads if heads.count(name) > 1})
     if twice:
-        raise BadInput(f"{path}:{header_line}: the header names {listing(twice)} more than once; column names must differ")
+        who = f"{path}:{header_line}: the header" if header_line else "--columns"
+        raise BadInput(f"{who} names {listing(twice)} more than once; column names must differ")
     rows, lines = [], []
     for line, row in records:
         if len(row) != len(heads):
@@ -109,17 +120,37 @@ def read_text(path: Path, encoding: str) -> str:
         raise BadInput(f"{path}: no such file") from None
     except IsADirectoryError:
         raise BadInput(f"{path}: this is a folder; give a file") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    for start, kind in NO_TEXT.items():
+        if data.startswith(start):
+            raise BadInput(f"{path}: {kind}")
     try:
-        return data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except LookupError:
-        raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
+        text = data.decode(encoding)
+        text.encode()  # some encodings give halves of a surrogate pair, which are no characters
     except UnicodeError as error:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
-        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
         raise BadInput(f"{path}:{line}: the text is not {encoding}; perhaps it is --encoding {guess}") from None
+    except (LookupError, ValueError):
+        raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        wide = 3 * text.count("\0") > len(text)  # every other byte of English in UTF-16
+        hint = f"perhaps it is --encoding utf-16-{'be' if text[0] == chr(0) else 'le'}" if wide else "is it a text file?"
+        raise BadInput(f"{path}:{line}: a NUL byte stands there, which no text holds; {hint}")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # the line ends of old Macs
+    return text.removeprefix("\ufeff")
+
+
+def is_utf8(data: bytes) -> bool:
+    """Could it be?"""
+    try:
+        return bool(data.decode("utf-8")) and b"\0" not in data
+    except UnicodeDecodeError:
+        return False
 
 
 def _sniff(text: str) -> str:
@@ -136,6 +167,7 @@ def _sniff(text: str) -> str:
 
 def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line on which it begins; blank lines are skipped."""
+    csv.field_size_limit(max(csv.field_size_limit(), min(len(text) + 1, 2**31 - 1)))  # a field may be a whole document
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         line = reader.line_num + 1
@@ -144,8 +176,12 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
         except StopIteration:
             return
         except csv.Error as error:
-            unclosed = "unexpected end of data" in str(error) or "field limit" in str(error)
-            raise BadInput(f"{path}:{line}: {'a quote is opened and never closed' if unclosed else error}") from None
+            reason = str(error)
+            if "unexpected end of data" in reason:
+                reason = "a quote is opened and never closed"
+            elif "expected after" in reason:
+                reason = 'a field goes on after its closing quote; a quote inside a quoted field is written twice ("")'
+            raise BadInput(f"{path}:{line}: {reason}") from None
         if len(record) > 1 or "".join(record).strip():
             yield line, record
 

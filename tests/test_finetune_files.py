@@ -1,10 +1,14 @@
 """Bad input to fine-tuning: one line that names file and line, nothing trained is lost. And what is read without complaint."""
 
+import gzip
 import json
+from pathlib import Path
 
 import pytest
 
+import minitorch
 from models.bert.finetuning import files
+from models.bert.training import alone_in
 from models.cli import main
 from models.tables import BadInput
 from tests import finetune_cases as cases
@@ -43,6 +47,14 @@ CLASSIFY = [  # train, dev, what is said (after the file's name)
     (GOOD_TSV.encode() + b"caf\xe9\tpos\n", GOOD_TSV, "train.tsv:10: the text is not utf-8; perhaps it is --encoding latin-1"),
     (GOOD_TSV.encode("utf-16"), GOOD_TSV, "train.tsv:1: the text is not utf-8; perhaps it is --encoding utf-16"),
     ("text\tlabel\n", GOOD_TSV, "train.tsv: the file has a header and no rows"),
+    (gzip.compress(GOOD_TSV.encode()), GOOD_TSV, "train.tsv: compressed by gzip; unpack it first"),
+    (GOOD_TSV, GOOD_TSV.encode("utf-16-le"), "dev.tsv:1: a NUL byte stands there, which no text holds; perhaps it is --enc"),
+    (GOOD_TSV + "a\0b\tpos\n", GOOD_TSV, "train.tsv:10: a NUL byte stands there, which no text holds; is it a text file?"),
+    ('text,label\nb,neg\n"a,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a quote is opened and never closed"),
+    ('text,label\nb,neg\n"a" b,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a field goes on after its closing quote"),
+    ("text\tscore\na\t1.5\nb\t1e300\nc\t2.5\n", None, "train.tsv:3: the target 1e300 is too large for the model's numbers"),
+    ("text\tscore\na\t1e-200\nb\t2e-200\nc\t3e-200\n", None, "train.tsv:2: the targets, about 2e-200, differ by no more"),
+    ("text\tscore\na\t1e9\nb\t1000000000.5\nc\t1e9\n", None, "train.tsv:2: the targets, about 1e+09, differ by no more than 0.5"),
 ]  # fmt: skip
 
 
@@ -74,6 +86,9 @@ TAG = [
     (GOOD_CONLL + "to\t\n", "train.conll:7: the tag is empty"),
     ("", "train.conll:1: the file is empty"),
     ("anna\nwent\n", "train.conll:1: a line is a word and its tag, with a tab or a space between them"),
+    (GOOD_CONLL + "anna\tb-PER\n", "train.conll:7: the tag 'b-PER' is neither O nor B-, I- and a type"),
+    (GOOD_CONLL + "anna\tB-\n", "train.conll:7: the tag 'B-' is neither O nor B-, I- and a type"),
+    ("1\tanna\tB-PER\n2\twent\tO\n", "train.conll:1: column 1 numbers the words; say with --word-column"),
     ("anna\tO\nwent\tO\n", "all words of the training file have the tag 'O'"),
     (GOOD_CONLL.encode() + b"\xe9\tO\n", "train.conll:7: the text is not utf-8"),
 ]
@@ -109,6 +124,13 @@ QA = [
     (squad("anna went", {**FINE, "answers": []}), "question fine: has no answer; mark it with is_impossible"),
     (squad("", FINE), "question fine: the context is empty"),
     (squad("anna " + LONG, {**FINE, "question": LONG}), "the context cannot fit: the question takes 26 of --length 32 pieces"),
+    (squad("anna went", FINE, {"id": "bad", "question": "who ?"}), ": question bad: not a SQuAD file (there is no 'answers')"),
+    (squad("anna went", FINE, {"question": "who ?"}), ":9: after question fine: not a SQuAD file (there is no 'id')"),
+    (squad("anna went", {**FINE, "is_impossible": True}), "question fine: is marked is_impossible and has an answer, 'anna'"),
+    (squad("anna went", {**FINE, "is_impossible": "no"}), "question fine: is_impossible must be true or false, not 'no'"),
+    (squad("anna went", {**FINE, "question": "\ud83d who"}), "question fine: \\ud83d is half of a surrogate pair"),
+    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**400}]}), "answer_start must be the number of"),
+    (squad("anna went", {**FINE, "answers": {"text": ["anna", "x"], "answer_start": [0]}}), "a list of texts and one of as many"),
     ("", ":1: the file is empty"),
     ("{\n oops", ":2: not JSON"),
     ('{"data": [{"paragraphs": [{}]}]}', ":1: not a SQuAD file (there is no 'context')"),
@@ -203,3 +225,126 @@ def test_conll_variants(tmp_path):
     assert one.words == ["#", "a"]
     with pytest.raises(BadInput, match="there is no column 5, the line has 2 columns"):
         files.read_conll(str(path), tag_column=5)
+
+
+# -------------------------------------------------------------------------------------------- nothing trained is lost
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors.index.json", "pytorch_model.bin"])
+def test_a_folder_with_any_model_is_not_written_to(tmp_path, capsys, model, name):
+    """Also one in several files, or of another library."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    argv = ["classify", "--model", model, "--train", cases.write_classify(tmp_path / "train.tsv", 20), "--output", out]
+    assert "holds a run already" in complaint(capsys, *argv)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "mine"
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path, capsys, model):
+    """The second is refused, new or resumed; what holds it off ends with the first."""
+    out = tmp_path / "out"
+    usual = ["classify", "--model", model, "--train", cases.write_classify(tmp_path / "train.tsv", 40), "--output", out]
+    usual += ["--compare", "none", "--epochs", 1, "--length", 32]
+    out.mkdir()
+    with alone_in(out):
+        assert "another run is writing there" in complaint(capsys, *usual)
+        assert list(out.iterdir()) == []
+    assert main(["finetune", *map(str, usual)]) == 0
+    capsys.readouterr()
+    held = {path.name: path.read_bytes() for path in out.iterdir()}
+    with alone_in(out):
+        for way in ("--resume", "--overwrite"):
+            assert "another run is writing there" in complaint(capsys, *usual, way)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == held
+    (out / "model.safetensors").write_bytes(held["model.safetensors"][:-9])
+    assert main(["finetune", *map(str, usual), "--resume"]) == 2
+    assert "the best checkpoint so far cannot be read" in capsys.readouterr().err
+
+
+def test_what_cannot_be_predicted(tmp_path, capsys, model):
+    """Bytes that are no text, a record that somebody changed, an output that is the input: one line, no file changed."""
+    out, train = tmp_path / "out", cases.write_classify(tmp_path / "train.tsv", 40)
+    usual = ["classify", "--model", model, "--train", train, "--dev", train, "--output", out, "--epochs", 1, "--length", 32]
+    assert main(["finetune", *map(str, usual), "--compare", "none"]) == 0
+    assert f"--dev {train} is the same as --train" in capsys.readouterr().out
+    before, record = Path(train).read_bytes(), (out / "finetune.json").read_text()
+
+    def refuses(says, *argv):
+        assert main(["predict", "--model", str(out), *map(str, argv)]) == 2
+        err = capsys.readouterr().err
+        assert says in err
+        assert err.count("\n") == 1
+
+    refuses("text 2: \\udcff is half of a surrogate pair", "a film", "a \udcff film")
+    refuses("is the file that is read", "--file", train, "--output", train)
+    assert Path(train).read_bytes() == before
+    changes = {
+        '"length": 32': '"length": "x"',
+        '"neg",': '"neg", "x",',
+        '"text": "text"': '"tex": "text"',
+        '"labels": [': '"l": [',
+    }
+    for old, new in changes.items():
+        (out / "finetune.json").write_text(record.replace(old, new))
+        refuses("finetune.json: ", "a film")
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "dev"),
+    [
+        ("classify", "text\tlabel\ngood\tpos\nbad\tneg\n", None),
+        ("classify", "text\tlabel\n...\tpos\n!\tneg\n,\tpos\n?\tneg\n", "text\tlabel\n...\tpos\n"),
+        ("classify", "text\tlabels\na\tx|y\nb\tx\nc\tx|y\n", "text\tlabels\na\tx\n"),
+        ("classify", "text\tlabel\na\t日本\nb\t語\na\t日本\nb\t語\n", None),
+        ("tag", "anna\tB-PER\nbert\tI-PER\n\nwent\tO\n", None),
+        ("choice", '{"question": ".", "choices": ["!", "?"], "label": 0}\n' * 4, None),
+    ],
+)
+def test_an_alternative_that_cannot_be_trained_is_left_out(tmp_path, capsys, model, task, train, dev):
+    """The held-out examples took a class away, or there is no word to count: the report is written all the same."""
+    out = tmp_path / "out"
+    argv = ["finetune", task, "--model", model, "--train", put(tmp_path / "train.txt", train), "--output", out, "--length", 32]
+    argv += ["--dev", put(tmp_path / "dev.txt", dev)] if dev else []
+    assert main([*map(str, argv), "--min-examples", "1", "--epochs", "1", "--compare", "classical"]) == 0
+    assert len(json.loads((out / "report.json").read_text())["alternatives"]) >= 2
+    assert "Warning" not in capsys.readouterr().err
+
+
+def test_names_in_another_encoding(tmp_path, capsys, model):
+    """A folder whose name is no UTF-8: trained, resumed, used."""
+    folder = tmp_path / "caf\udce9"
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has UTF-8 names alone")
+    argv = ["classify", "--model", model, "--train", cases.write_classify(folder / "train.tsv", 40), "--output", folder / "out"]
+    argv = ["finetune", *map(str, argv), "--compare", "none", "--epochs", "1", "--length", "32"]
+    assert main(argv) == 0
+    assert main([*argv, "--resume"]) == 0
+    assert main(["predict", "--model", str(folder / "out"), "a good film"]) == 0
+
+
+def test_no_standard_input(capsys, monkeypatch, tmp_path):
+    """Empty or closed; and a closed output is no error."""
+    job = cases.run("classify", tmp_path, n=16, epochs=1)
+    job.train()
+    for stdin in (iter(["\n"]), None):
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["predict", "--model", str(tmp_path / "out"), "-"]) == 2
+        assert "standard input holds no text" in capsys.readouterr().err
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdout", None)
+        assert main(["predict", "--model", str(tmp_path / "out"), "a good film"]) == 0
+
+
+def test_a_model_that_gives_no_loss_is_never_the_best(tmp_path):
+    """The step after which its weights are NaN may be the last before an evaluation."""
+    job = cases.run("classify", tmp_path, n=16, metric="loss")
+    with minitorch.no_grad():
+        job.model.classifier.weight.fill_(float("nan"))
+    job.trainer.recent = [0.5]
+    with pytest.raises(BadInput, match=r"the loss became nan at step 0: the rate 0.002 is too high"):
+        job.trainer.evaluate()
+    assert list((tmp_path / "out").iterdir()) == []

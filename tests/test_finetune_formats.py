@@ -95,6 +95,51 @@ def test_what_the_cells_hold(tmp_path):
     assert [e.where for e in items] == [f"{tmp_path}/a.json:{line}" for line in (2, 6, 10, 14)]
 
 
+def test_places_of_ones_are_as_many_everywhere(tmp_path):
+    """Another number of them in dev, or a 7, is an error."""
+    record = {"text": "a", "labels": [0, 1, 1]}
+    task, _ = read(Classify, tmp_path / "t.jsonl", lines(record, record, *[{**record, "labels": [1, 1, 0]}] * 2))
+    for given in ([0, 1], [0, 1, 1, 0], [0, 1, 7]):
+        (tmp_path / "dev.jsonl").write_text(lines(record, {**record, "labels": given}))
+        with pytest.raises(BadInput, match=r"dev.jsonl:2: the label must be 3 numbers, each 0 or 1"):
+            task.check(task.read(str(tmp_path / "dev.jsonl")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF_8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_encodings_and_line_ends(tmp_path, encoding, end):
+    """Also with a byte-order mark; of every task's text files."""
+    mark = "" if encoding == "latin-1" else "\ufeff"
+    table = (mark + end.join(["text\tlabel", *["é b\t1", "c\t0"] * 2, ""])).encode(encoding)
+    task, examples = read(Classify, tmp_path / "t.tsv", table, encoding=encoding)
+    assert ([e.text for e in examples[:2]], task.labels) == (["é b", "c"], ["0", "1"])
+    words = (mark + end.join(["é\tB-X", "c\tO", "", "d\tO", ""])).encode(encoding)
+    _, sentences = read(Tag, tmp_path / "t.conll", words, encoding=encoding)
+    assert [s.words for s in sentences] == [["é", "c"], ["d"]]
+    rows = (mark + end.join(json.dumps({"text": "é", "label": i % 2}, ensure_ascii=False) for i in range(4))).encode(encoding)
+    assert len(read(Classify, tmp_path / "t.jsonl", rows, encoding=encoding)[1]) == 4
+
+
+def test_labels_that_look_alike_may_be_two(tmp_path):
+    """If it is said."""
+    table = "text\tlabel\n" + "a\tpos\nb\tPos\n" * 2
+    assert read(Classify, tmp_path / "t.tsv", table, targets="classes")[0].labels == ["Pos", "pos"]
+    table = "text\tlabel\n" + "a\t10\nb\tnan\nc\t9\nd\tb\n" * 2
+    assert read(Classify, tmp_path / "t.tsv", table)[0].labels == ["9", "10", "b", "nan"]
+
+
+def test_the_encoding_that_it_may_be(tmp_path):
+    """Said where another was asked for."""
+    with pytest.raises(BadInput, match=r"t.tsv:2: the text is not ascii; perhaps it is --encoding utf-8"):
+        read(Classify, tmp_path / "t.tsv", "text\tlabel\né\t1\n", encoding="ascii")
+
+
+def test_a_field_may_be_a_whole_document(tmp_path):
+    """Longer than the csv module takes by itself."""
+    _, examples = read(Classify, tmp_path / "t.csv", f'text,label\n"{"good film, " * 30_000}",1\nb,0\nc,1\nd,0\n')
+    assert len(examples[0].text) > 300_000
+
+
 def test_texts_alone(tmp_path):
     """A header and a text a line, to predict: a comma in a text does not matter; quotes do where a line begins with one."""
     task = Classify(Settings(task="classify"))
@@ -105,6 +150,17 @@ def test_texts_alone(tmp_path):
 
 
 REFUSED = [
+    ("t.tsv", "text\tlabel\n" + "a\tpos\nb\tneg\n" * 2 + "c\tPos\n" * 2, {}, ":6: the label 'Pos' is hardly another than 'pos'"),
+    ("t.tsv", "text\tlabel\n" + "a\t1\nb\t0\n" * 2 + "c\t1.0\n" * 2, {}, ":6: the label '1.0' is hardly another than '1'"),
+    ("t.tsv", "text\tlabel\n" + "a\t\u00e9\nb\te\u0301\n" * 2, {}, ":3: the label .* is hardly another than"),
+    ("t.tsv", "text\tlabels\n" + "a\tx|y\nb\ty|X \n" * 2, {}, ":3: the label 'X' is hardly .* or give --targets several"),
+    ("t.jsonl", lines({"text": "a", "label": {"x": 1}}), {"targets": "several"}, ":1: the label {'x': 1} is neither a name nor"),
+    ("t.tsv", "text\tscore\na\t1_000\nb\t2\n", {"targets": "numbers"}, ":2: the target '1_000' is not a number"),
+    ("t.jsonl", lines({"text": "a", "label": "x"}, {"text": "\ud83d", "label": "y"}), {}, r":2: \\ud83d is half of a surrogate"),
+    ("t.jsonl", lines(*({"text": "a", "label": x} for x in (0, 1, float("nan"), 1))), {}, ':3: the label in "label" is empty'),
+    ("t.jsonl", lines(*({"text": "a", "label": x} for x in (["x"], ["y", None]))), {}, ":2: None in the list of labels is not"),
+    ("t.jsonl", lines(*({"text": "a", "label": x} for x in (["x"], ["y", {"z": 1}]))), {}, ":2: {'z': 1} in the list of labels"),
+    ("t.tsv", "a\t1\n", {"columns": "text,text"}, "--columns names text more than once"),
     ("t.tsv", "good film\t1\nbad film\t0\n", {}, "if that line is no header, name the columns with --columns"),
     ("t.csv", "text;score\na;0,5\nb;1,5\n", {}, ":2: what is the label '0,5'. Write decimals with a point"),
     ("t.csv", "text,score\na,0.5\nb,1.5\nc,2.5\nd,3.5\ne,high\nf,4.5\n", {}, ":6: the target 'high' is not a number"),
@@ -153,6 +209,11 @@ def test_tag_details(tmp_path):
     )
     task, (sentence,) = read(Tag, tmp_path / "t.conllu", text, word_column=2, tag_column=4)
     assert (sentence.words, sentence.tags, task.metric) == (["a", "b"], ["DET", "NOUN"], "accuracy")
+    assert read(Tag, tmp_path / "t.conllu", text)[1][0].tags == ["DET", "NOUN"]  # of CoNLL-U these columns are the usual ones
+    _, (sentence,) = read(Tag, tmp_path / "t.conll", "10\u00a0000 O\na\u3000b  B-X\n\x0c\u2028c O \n")
+    assert sentence.words == ["10\u00a0000", "a\u3000b", "c"]
+    _, (sentence,) = read(Tag, tmp_path / "t.conll", "# id\t1\na\tB-X\nb\tO\n")
+    assert sentence.words == ["a", "b"]
     _, (sentence,) = read(Tag, tmp_path / "t.conll", "# O\n#x B-X\na B-X\nb O\n")
     assert sentence.words == ["#", "#x", "a", "b"]
     (tmp_path / "words.txt").write_text("token\ndoes\n\nwell\n")
@@ -160,6 +221,8 @@ def test_tag_details(tmp_path):
         ["token", "does"],
         ["well"],
     ]
+    task, _ = read(Tag, tmp_path / "t.conll", "a\tB-PER\nb\tO\nc\tB-per\n")
+    assert task.notes == ["PER, per differ in capitals alone and are taken as 2 types of entities"]
     for tags, says in (
         (("B-X", "I-Y"), "2: I-Y continues no entity: the tag before it is B-X"),
         (("S-X", "E-X", "O"), "2: E-X contin"),
@@ -181,6 +244,11 @@ def test_flat_questions(tmp_path, write):
     records = [{**FLAT, "id": "a"}, {**FLAT, "id": "b", "answers": {"text": [], "answer_start": []}}]
     task, (first, second) = read(Answer, tmp_path / "t.json", write(records))
     assert (first.answers, second.answers, task.may_be_none) == ([("anna", 0)], [], True)
+
+
+def test_one_flat_question(tmp_path):
+    """The only line of a file."""
+    assert len(read(Answer, tmp_path / "t.jsonl", lines({**FLAT, "id": "a"}))[1]) == 1
 
 
 QUESTIONS = [
@@ -216,6 +284,8 @@ CHOICES = {  # the records of two examples, the wholes and targets they mean
     "ARC": ({"question": "where?", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "2"}, "where?", 1),
     "WinoGrande": ({"sentence": "The _ is", "option1": "a", "option2": "b", "answer": "2"}, "The _ is", 1),
     "MMLU": ({"question": "q", "A": "a", "B": "b", "C": "c", "answer": "B"}, "q", 1),
+    "a float": ({"question": "q", "choices": ["a", "b"], "label": 1.0}, "q", 1),
+    "no labels of their own": ({"question": "q", "choices": {"text": ["a", "b"], "label": None}, "label": 1}, "q", 1),
     "the answer's text": ({"question": "q", "choices": ["red", "blue"], "answer": "blue"}, "q", 1),
 }  # fmt: skip
 
@@ -226,6 +296,13 @@ def test_choice(tmp_path, name):
     record, whole, target = CHOICES[name]
     _, examples = read(Choose, tmp_path / "t.jsonl", lines(record, record))
     assert [(e.whole, e.target) for e in examples] == [(whole, target)] * 2
+
+
+def test_each_choice_has_its_label_or_none_has(tmp_path):
+    """Else it is not known whose they are."""
+    for choices in ({"text": ["a", "b", "c"], "label": ["B", "C"]}, [{"text": "a", "label": "B"}, {"text": "b"}]):
+        with pytest.raises(BadInput, match=r"t.jsonl:1: \d choices, but their labels are"):
+            read(Choose, tmp_path / "t.jsonl", lines({"question": "q", "choices": choices, "answer": "B"}))
 
 
 def test_choices_count_from_0_or_1(tmp_path):

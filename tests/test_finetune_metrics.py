@@ -83,6 +83,17 @@ def test_class_metrics_equal_scikit_learn():
         assert [ours["classes"][c]["support"] for c in "abcd"] == np.bincount(gold, minlength=4).tolist()
 
 
+def test_labels_that_are_called_as_rows_of_the_report():
+    """A class called "accuracy" or "macro avg" has its row beside the averages."""
+    ours = metrics.classes([0, 1, 1, 2], [0, 1, 0, 2], ["accuracy", "macro avg", "x"])
+    assert ours["classes"]["accuracy"]["recall"] == 1
+    assert ours["classes"]['"macro avg"']["recall"] == 0.5
+    assert ours["classes"]["macro avg"]["recall"] == pytest.approx((1 + 0.5 + 1) / 3)
+    spans = metrics.span_scores([["B-micro avg", "B-x"]], [["B-micro avg", "O"]])["classes"]
+    assert (spans['"micro avg"']["f1"], spans["x"]["f1"]) == (1, 0)
+    assert spans["micro avg"]["recall"] == 0.5
+
+
 def test_several_labels_equal_scikit_learn():
     """Micro F1, exact matches, Hamming loss."""
     from sklearn import metrics as oracle

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 import minitorch
 from minitorch import Tensor, nn
 
+from ..tables import BadInput
 from .model import check_ids
 
 
@@ -117,6 +119,28 @@ def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
 def copied(value: Any) -> Any:
     """The tensor, or the tuple of them, in memory of its own."""
     return type(value)(*(t.clone() for t in value)) if isinstance(value, tuple) else value.clone()
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process may be in such a block for the same folder. The system ends it with the process, however that dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise BadInput(f"{folder}: another run is writing there at this moment; wait for it, or give another --output") from None
+    except OSError:  # a file system that knows no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from ...tables import BadInput, count, listing
 from ..model import BertForMultipleChoice
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
-from .files import Rows, read_rows
+from .files import Rows, as_name, read_rows
 from .tasks import Feature, Task, first_alone
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905
@@ -94,7 +94,7 @@ class Choose(Task):
 
     def number(self, e: Choice, given: Any) -> int:
         """Which choice a label means."""
-        key = "" if given is None else str(given).strip()
+        key = "" if given is None else as_name(given)
         if key in e.names:
             return e.names.index(key)
         if re.fullmatch(r"[A-H]", key) and ord(key) - ord("A") < len(e.choices):
@@ -177,7 +177,7 @@ def unnested(record: dict[str, Any]) -> dict[str, Any]:
 
 def first_number(given: Sequence[Any], examples: Sequence[Choice]) -> int:
     """1 if the labels are numbers of which none is 0 and some is the number of choices; else 0."""
-    numbers = [int(str(g)) if re.fullmatch(r"\d+", str(g)) else -1 for g in given]
+    numbers = [int(g) if re.fullmatch(r"\d+", g) else -1 for g in map(as_name, given)]
     last = any(n == len(e.choices) for n, e in zip(numbers, examples, strict=True))
     return int(last and min(numbers) > 0)
 
@@ -187,9 +187,9 @@ def alternatives(record: dict[str, Any], where: str, text: str) -> tuple[list[st
     for name in CHOICES:
         value = record.get(name)
         if isinstance(value, dict) and isinstance(value.get("text"), list):  # {"label": ["A", ...], "text": [...]}
-            return [str(label) for label in value.get("label", [])], value["text"]
+            return labels_of(value.get("label") or [], value["text"], where), value["text"]
         if isinstance(value, list) and value and all(isinstance(c, dict) for c in value):
-            return [str(c["label"]) for c in value if "label" in c], [c.get("text") for c in value]
+            return labels_of([c["label"] for c in value if "label" in c], value, where), [c.get("text") for c in value]
         if isinstance(value, list):
             return [], value
     numbered = sorted((name for name in record if NUMBERED.fullmatch(name) and name != text), key=lambda n: (len(n), n))
@@ -197,3 +197,10 @@ def alternatives(record: dict[str, Any], where: str, text: str) -> tuple[list[st
         there = listing(record)
         raise BadInput(f'{where}: there are no choices: a list "choices", or "choice1", "choice2", ...; the names are: {there}')
     return [], [record[name] for name in numbered]
+
+
+def labels_of(labels: Any, choices: list[Any], where: str) -> list[str]:
+    """The choices' own labels: one each, or none at all."""
+    if not isinstance(labels, list) or len(labels) not in (0, len(choices)):
+        raise BadInput(f"{where}: {count(len(choices), 'choice')}, but their labels are {labels!r}; each needs one")
+    return [as_name(label) for label in labels]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from ...tables import BadInput, listing
 from ..model import BertForSequenceClassification
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
-from .files import Rows, plain_name, read_rows
+from .files import Rows, as_name, plain_name, read_rows
 from .tasks import Feature, Task, cut, first_alone
 
 TEXT = (
@@ -56,7 +58,7 @@ class Classify(Task):
         super().__init__(settings)
         self.targets = settings.targets
         self.columns: dict[str, str] = {}
-        self.positions = False  # are several labels written as [0, 1, 1, 0]?
+        self.positions = 0  # how many numbers there are, if several labels are written as [0, 1, 1, 0]
         self.mean, self.scale = 0.0, 1.0  # of numeric targets: the model learns (y - mean) / scale
 
     @property
@@ -140,15 +142,13 @@ class Classify(Task):
         if self.targets == "auto":
             self.targets = kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
-            values = np.array([self.number(e) for e in examples])
-            self.mean, self.scale = float(values.mean()), float(values.std())
+            self.learn_scale(examples)
             self.labels = [self.columns["label"]]
-            if self.scale == 0:
-                raise BadInput(f"{examples[0].where}: the target is {values[0]:g} in all examples: there is nothing to learn")
             if self.s.class_weights != "none" or self.s.label_smoothing:
                 raise BadInput("--class-weights and --label-smoothing are for classes, the targets here are numbers")
             return
-        self.positions = self.targets == "several" and are_positions([self.listed(e) for e in examples])
+        if self.targets == "several" and are_positions([self.listed(e) for e in examples]):
+            self.positions = len(self.listed(examples[0]))
         seen: Counter[str] = Counter()
         first: dict[str, str] = {}
         for e in examples:
@@ -157,6 +157,7 @@ class Classify(Task):
                 first.setdefault(label, e.where)
         for label, n in seen.items():
             self.refuse_doubtful(label, n, first[label])
+        self.refuse_twins(first)
         if len(seen) < 2 and self.targets != "several":
             raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; a choice needs two")
         if not seen:
@@ -170,6 +171,18 @@ class Classify(Task):
         if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
             ones = np.array([seen[label] for label in self.labels])
             self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+
+    def learn_scale(self, examples: list[Example]) -> None:
+        """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
+        values = np.array([self.number(e) for e in examples])
+        self.mean, self.scale = float(values.mean()), float(values.std())
+        if np.ptp(values) == 0:
+            raise BadInput(f"{examples[0].where}: the target is {values[0]:g} in all examples: there is nothing to learn")
+        if self.scale < max(1e-30, 1e-6 * abs(self.mean)):
+            raise BadInput(
+                f"{examples[0].where}: the targets, about {self.mean:g}, differ by no more than {np.ptp(values):g}, too little "
+                f"for the model's numbers; subtract their mean, or give them in a smaller unit"
+            )
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
         """A label that occurs too seldom, or that may be something else."""
@@ -186,6 +199,17 @@ class Classify(Task):
                 f"leave it out, or give --min-examples {n}{number}"
             )
 
+    def refuse_twins(self, first: dict[str, str]) -> None:
+        """Labels that look alike, pos and Pos, 1 and 1.0, are hardly two."""
+        known: dict[Any, str] = {}
+        for label, where in first.items():
+            other = known.setdefault(alike(label), label)
+            if other != label and self.s.targets == "auto":
+                raise BadInput(
+                    f"{where}: the label {label!r} is hardly another than {other!r} ({first[other]}): write both in the same "
+                    f"way, or give --targets {self.targets}, which takes them as two"
+                )
+
     def check(self, examples: list[Example]) -> None:
         """Labels that were never learnt cannot be predicted."""
         for e in examples:
@@ -200,18 +224,20 @@ class Classify(Task):
     def number(self, e: Example) -> float:
         """The target as a number."""
         try:
-            value = float(e.target)
+            value = float(e.target if "_" not in str(e.target) else "")  # float() takes 1_000, a programmer's number
         except (TypeError, ValueError):
             self.refuse_empty(e)
             hint = "; write decimals with a point" if re.fullmatch(r"-?\d+,\d+", str(e.target)) else ""
             raise BadInput(f"{e.where}: the target {e.target!r} is not a number{hint}") from None
         if not np.isfinite(value):
             raise BadInput(f"{e.where}: the target {e.target!r} is not a finite number")
+        if abs(value) > 1e30:
+            raise BadInput(f"{e.where}: the target {e.target} is too large for the model's numbers; give it in a larger unit")
         return value
 
     def refuse_empty(self, e: Example) -> None:
         """Only of several labels may there be none."""
-        if isinstance(e.target, str) and not e.target.strip():
+        if (isinstance(e.target, str) and not e.target.strip()) or e.target != e.target:  # of NaN, JSON's word for nothing
             raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
 
     def names(self, e: Example) -> list[str]:
@@ -222,14 +248,22 @@ class Classify(Task):
             self.refuse_empty(e)
             return [as_name(e.target)]
         parts = self.listed(e)
+        if self.positions and (len(parts) != self.positions or any(part not in (0, 1) for part in parts)):
+            n = self.positions
+            raise BadInput(f"{e.where}: the label must be {n} numbers, each 0 or 1, as the first ones are, not {str(parts)[:40]}")
         if self.positions:
-            return [str(i) for i, part in enumerate(parts) if part not in (0, "0")]
+            return [str(i) for i, part in enumerate(parts) if part]
+        for part in parts:
+            if not isinstance(part, str | int | float) or part != part:
+                raise BadInput(f"{e.where}: {str(part)[:40]} in the list of labels is not the name of a label")
         return list(dict.fromkeys(label for label in map(as_name, parts) if label))
 
     def listed(self, e: Example) -> list[Any]:
         """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
         if isinstance(e.target, list):
             return e.target
+        if isinstance(e.target, dict):
+            raise BadInput(f"{e.where}: the label {str(e.target)[:40]} is neither a name nor a list of names")
         text = as_name(e.target)
         if text[:1] != "[" or text[-1:] != "]":
             return text.split(self.s.separator) if self.s.separator else [text]
@@ -242,7 +276,10 @@ class Classify(Task):
         return {"labels": self.labels, "targets": self.targets, "columns": self.columns}
 
     def remember(self, facts: dict[str, Any]) -> None:
-        self.labels, self.targets, self.columns = facts["labels"], facts["targets"], facts["columns"]
+        super().remember(facts)
+        self.targets, self.columns = facts["targets"], dict(facts["columns"])
+        if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
+            raise ValueError("its columns or its kind of targets are unknown")
 
     # ---- the model
 
@@ -362,14 +399,18 @@ def is_one(rows: Rows, i: int, name: str) -> bool:
     return cell in ("1", "1.0", "true")
 
 
-def as_name(label: Any) -> str:
-    """A label as text; the 1.0 of a JSON file is the 1 of another."""
-    return str(int(label) if isinstance(label, float) and label.is_integer() else label).strip()
+def alike(label: str) -> Any:
+    """What a label has in common with others that are meant to be the same: its number, or its letters in small."""
+    try:
+        return float(label)
+    except ValueError:
+        shown = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+        return " ".join(shown.casefold().split())
 
 
 def natural(label: str) -> tuple[int, float, str]:
     """Numbers by their size, then words by the alphabet."""
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(label)):  # "nan" and "infinity" are words
+            return (0, value, label)
+    return (1, 0.0, label)

@@ -6,16 +6,19 @@ Read before: run.py, report.py.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from ...tables import BadInput, count
 from ..checkpoint import locate
 from ..settings import add_options, given, same_settings
+from ..training import alone_in
 from .report import finish
 from .run import FACTS, STATE, TASKS, Run, read_state
 from .tasks import Settings, Task
 
+MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
 FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
 
 
@@ -57,17 +60,23 @@ def run(args: argparse.Namespace) -> int:
 
 def refuse_overwriting(output: str, args: argparse.Namespace) -> None:
     """What is in the folder stays, unless --overwrite says otherwise."""
-    for name in (STATE, FACTS, "model.safetensors"):
+    for name in (STATE, FACTS, *MODEL_FILES):
         if (Path(output) / name).exists() and not args.overwrite:
             raise BadInput(f"{output} holds a run already: use --resume, --overwrite or another --output")
 
 
 def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
     """Prepare, train, report."""
-    try:
-        job = start(args, chosen)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            job = start(args, chosen, until_the_end)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+        work(job)
+
+
+def work(job: Run) -> None:
+    """Train and report, and say what comes of it."""
     t = job.trainer
     learning = sum(p.numel() for p in job.model.parameters() if p.requires_grad)
     held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
@@ -99,17 +108,20 @@ def listed(task: Task) -> str:
     return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
 
 
-def start(args: argparse.Namespace, chosen: dict[str, Any]) -> Run:
+def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> Run:
     """A new run, or one that goes on."""
     output = chosen.get("output", Settings.output)
     state = Path(output) / STATE
     if not args.resume:
         refuse_overwriting(output, args)
         new = Run(Settings(**chosen))
+        until_the_end.enter_context(alone_in(new.folder))
+        refuse_overwriting(output, args)  # what another run has left there meanwhile
         state.unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
         return new
     if not state.is_file():
         raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")
+    until_the_end.enter_context(alone_in(Path(output)))
     saved = read_state(state)["settings"]
     same_settings(state, saved, chosen, Settings, FREE)
     job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": output}))

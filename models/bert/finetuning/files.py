@@ -96,11 +96,36 @@ def read_json(path: str, text: str) -> Rows:
     for number, record in list_items(path, text) if text.lstrip().startswith("[") else line_items(path, text):
         if not isinstance(record, dict):
             raise BadInput(f"{path}:{number}: {str(record)[:30]!r} is not an object {{...}}, which each example must be")
+        refuse_halves(f"{path}:{number}", record)
         records.append(record)
         lines.append(number)
     if not records:
         raise BadInput(f"{path}:1: the list is empty")
     return Rows(path, list(dict.fromkeys(name for record in records for name in record)), records, lines)
+
+
+def refuse_halves(where: str, value: Any) -> None:
+    """JSON may hold "\\ud83d", half of a character that takes two such codes; no text can be made of it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(error.object[error.start]):04x}"
+        raise BadInput(f"{where}: {code} is half of a surrogate pair and no character; leave it out") from None
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON to read; in ASCII where it holds what UTF-8 cannot write, such as the name of a file in another encoding."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
+def as_name(label: Any) -> str:
+    """A label as text; the 1.0 of a JSON file is the 1 of another."""
+    return str(int(label) if isinstance(label, float) and label.is_integer() else label).strip()
 
 
 def line_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
@@ -192,14 +217,15 @@ def read_conll(
 ) -> list[Sentence]:
     """Sentences of a CoNLL file: a word a line, a blank line between sentences, columns between tabs or spaces.
 
-    Columns count from 1, from the last with -1. Comments (# ...), -DOCSTART- lines, a header (word, tag) and the lines of
-    CoNLL-U that are no words (1-2, 1.1) are left out. Without labels the tags are "".
+    Columns count from 1, from the last with -1; of CoNLL-U the usual ones are 2 and 4. Comments (# ...), -DOCSTART- lines, a
+    header (word, tag) and the lines of CoNLL-U that are no words (1-2, 1.1) are left out. Without labels the tags are "".
     """
     text = read_text(Path(path), encoding)
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
     if text.lstrip()[0] in "[{":
         raise BadInput(f"{path}:1: this is JSON; tag reads CoNLL: a word and its tag a line, a blank line between sentences")
+    word_column, tag_column = usual_columns(path, text, word_column, tag_column)
     sentences: list[Sentence] = []
     current = Sentence([], [], [])
     for number, fields in [*conll_lines(path, text, tag_column, labelled), (0, [])]:
@@ -225,11 +251,25 @@ def read_conll(
     return sentences
 
 
+def usual_columns(path: str, text: str, word_column: int, tag_column: int) -> tuple[int, int]:
+    """The columns of the word and the tag, where the usual first one numbers the words of each sentence."""
+    rows = [line.split("\t") for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    numbered = all(re.fullmatch(r"\d+([-.]\d+)?", row[0]) for row in rows) and sum(row[0] == "1" for row in rows) > 0
+    if word_column != 1 or not numbered or len(rows) < 2 or min(map(len, rows)) < 3:
+        return word_column, tag_column
+    if tag_column == -1 and all(len(row) == 10 for row in rows):
+        return 2, 4
+    if [row[0] for row in rows[:2]] == ["1", "2"]:
+        raise BadInput(f"{path}:1: column 1 numbers the words; say with --word-column and --tag-column which hold word and tag")
+    return word_column, tag_column
+
+
 def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields), no fields for a blank line; all lines must have as many fields as the first."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     between = "\t" if any("\t" in line for line in lines if not line.startswith("#")) else None
-    rows = [line.split(between) if line.strip() else [] for line in lines]
+    # at spaces alone: split() would also cut at others, such as the one inside of "10 000"
+    rows = [(line.split("\t") if between else re.split(" +", line.strip(" "))) if line.strip() else [] for line in lines]
     rows = [[] if row and row[0] == "-DOCSTART-" else row for row in rows]
     words = [row for row in rows if row and not row[0].startswith("#")] or [row for row in rows if row]
     width = len(words[0]) if words else 0
@@ -238,7 +278,8 @@ def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterat
     for number, fields in enumerate(rows, 1):
         if fields and fields[0].startswith("#"):
             # a comment; but a word "#" has as many columns as the others, and a tag that others have too
-            alike = len(fields) == width and (fields[0] != "#" or not labelled or width < abs(tag_column) or fields[at] in tags)
+            alike = len(fields) == width and not fields[0].startswith("# ")
+            alike = alike and (fields[0] != "#" or not labelled or width < abs(tag_column) or fields[at] in tags)
             if not alike:
                 continue
         if width == 10 and fields and re.fullmatch(r"\d+[-.]\d+", fields[0]):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 Span = tuple[str, int, int]  # type, first word, last word
+AVERAGES = ("micro avg", "macro avg", "weighted avg")  # rows of a table beside those of the classes
 
 # -------------------------------------------------------------------------------------------------- classes, numbers
 
@@ -26,21 +27,15 @@ def classes(gold: Sequence[int], predicted: Sequence[int], labels: Sequence[str]
     from sklearn import metrics
 
     numbers = list(range(len(labels)))
-    report = metrics.classification_report(
-        gold, predicted, labels=numbers, target_names=list(labels), output_dict=True, zero_division=0
-    )
+    table = table_of(gold, predicted, numbers, labels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a split with one class, on which Matthews is 0
         matthews = float(metrics.matthews_corrcoef(gold, predicted))
-    micro = metrics.precision_recall_fscore_support(gold, predicted, average="micro", zero_division=0)
-    report["micro avg"] = {**dict(zip(("precision", "recall", "f1-score"), map(float, micro[:3]))), "support": float(len(gold))}
     return {
         "accuracy": float(metrics.accuracy_score(gold, predicted)),
-        "macro_f1": report["macro avg"]["f1-score"],
-        "micro_f1": report["micro avg"]["f1-score"],
-        "weighted_f1": report["weighted avg"]["f1-score"],
+        **{f"{name}_f1": table[f"{name} avg"]["f1"] for name in ("macro", "micro", "weighted")},
         "matthews": matthews,
-        "classes": table_of(report, labels),
+        "classes": table,
         "confusion": metrics.confusion_matrix(gold, predicted, labels=numbers).tolist(),
         "labels": list(labels),
     }
@@ -50,14 +45,12 @@ def several(gold: Any, predicted: Any, labels: Sequence[str]) -> dict[str, Any]:
     """Several labels at once, tables of 0 and 1 (examples, labels): per label, and how many examples are right in all."""
     from sklearn import metrics
 
-    report = metrics.classification_report(gold, predicted, target_names=list(labels), output_dict=True, zero_division=0)
+    table = table_of(gold, predicted, list(range(len(labels))), labels)
     return {
-        "micro_f1": report["micro avg"]["f1-score"],
-        "macro_f1": report["macro avg"]["f1-score"],
-        "weighted_f1": report["weighted avg"]["f1-score"],
+        **{f"{name}_f1": table[f"{name} avg"]["f1"] for name in ("micro", "macro", "weighted")},
         "accuracy": float(metrics.accuracy_score(gold, predicted)),
         "hamming_loss": float(metrics.hamming_loss(gold, predicted)),
-        "classes": table_of(report, labels),
+        "classes": table,
         "confusion": metrics.multilabel_confusion_matrix(gold, predicted).tolist(),
         "labels": list(labels),
     }
@@ -79,14 +72,25 @@ def numbers(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]
     }
 
 
-def table_of(report: dict[str, Any], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+def table_of(gold: Any, predicted: Any, numbers: Sequence[int], labels: Sequence[str]) -> dict[str, dict[str, float]]:
     """Precision, recall, f1, support of each label and of the averages, as plain numbers."""
-    averages = [name for name in ("micro avg", "macro avg", "weighted avg") if name in report]
-    rows = {**{name: report[name] for name in labels}, **{name: report[name] for name in averages}}
+    from sklearn.metrics import precision_recall_fscore_support
+
+    def judge(average: Any) -> Any:
+        return precision_recall_fscore_support(gold, predicted, labels=numbers, average=average, zero_division=0)
+
+    each = judge(None)
+    rows = {row_name(label): [column[i] for column in each] for i, label in enumerate(labels)}
+    rows |= {name: [*judge(name.split()[0])[:3], each[3].sum()] for name in AVERAGES}
     return {
-        name: {"precision": r["precision"], "recall": r["recall"], "f1": r["f1-score"], "support": int(r["support"])}
-        for name, r in rows.items()
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for name, (p, r, f, n) in rows.items()
     }
+
+
+def row_name(label: str) -> str:
+    """A label's row in a table that also has rows of averages."""
+    return f'"{label}"' if label in AVERAGES else label
 
 
 # ------------------------------------------------------------------------------------------------------------ spans
@@ -124,12 +128,13 @@ def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
         answered.update(kind for kind, _, _ in guess)
         right.update(kind for kind, _, _ in truth & guess)
     kinds = sorted(asked | answered)
-    rows = {kind: prf(right[kind], answered[kind], asked[kind]) for kind in kinds}
+    rows = {row_name(kind): prf(right[kind], answered[kind], asked[kind]) for kind in kinds}
     micro = prf(right.total(), answered.total(), asked.total())
     averages = {"micro avg": micro}
     for name, weight in (("macro avg", dict.fromkeys(kinds, 1)), ("weighted avg", asked)):
         total = sum(weight[kind] for kind in kinds) or 1
-        mean = {key: sum(rows[kind][key] * weight[kind] for kind in kinds) / total for key in ("precision", "recall", "f1")}
+        keys = ("precision", "recall", "f1")
+        mean = {key: sum(rows[row_name(kind)][key] * weight[kind] for kind in kinds) / total for key in keys}
         averages[name] = {**mean, "support": asked.total()}
     return {"f1": micro["f1"], "precision": micro["precision"], "recall": micro["recall"], "classes": {**rows, **averages}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 from typing import Any
 
@@ -11,6 +11,7 @@ from minitorch.files import write_text
 
 from ...tables import BadInput
 from ..settings import usable_device
+from .files import as_json
 from .run import Predictor
 
 
@@ -33,13 +34,17 @@ def run(args: argparse.Namespace) -> int:
     """Print the answers."""
     if bool(args.text) == bool(args.file):
         raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
+    if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
+        raise BadInput(f"--output {args.output} is the file that is read; give another")
     try:
         predictor = Predictor(args.model, usable_device(args.device))
-        texts = [line.rstrip("\r\n") for line in sys.stdin if line.strip()] if args.text == ["-"] else args.text
+        texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text
+        if not texts and not args.file:
+            raise BadInput("standard input holds no text")
         records = predictor.file(args.file) if args.file else predictor(texts)
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
-    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    lines = [as_json(record) for record in records]
     if args.output:
         write_text(args.output, "\n".join(lines) + "\n")
         print(f"{args.output}: {len(lines)} predictions")

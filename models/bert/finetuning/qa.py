@@ -25,7 +25,7 @@ from ...tables import BadInput, read_text
 from ..model import BertForQuestionAnswering
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
-from .files import line_items
+from .files import line_items, refuse_halves
 from .tasks import Feature, Task
 
 
@@ -96,7 +96,8 @@ class Answer(Task):
         return {"labels": self.labels, "may_be_none": self.may_be_none}
 
     def remember(self, facts: dict[str, Any]) -> None:
-        self.labels, self.may_be_none = facts["labels"], facts["may_be_none"]
+        super().remember(facts)
+        self.may_be_none = bool(facts["may_be_none"])
 
     # ---- the model
 
@@ -229,43 +230,50 @@ def parse(path: str, text: str, content: Any, labelled: bool) -> Iterator[Questi
     Also of a flat list, as Hugging Face's datasets have it: {id, context, question, answers: {text: [], answer_start: []}}.
     """
 
-    line = LineFinder(text)
+    line, where = LineFinder(text), f"{path}:1"
     try:
         for context, qa, flat in records(content):
+            where = f"{path}:{line.line}: after question {line.last}" if line.last else where
             where = f"{path}:{line(qa['id'])}: question {qa['id']}"
+            refuse_halves(where, [context, qa])
             question = qa["question"]
             for name, value in (("question", question), ("context", context)):
                 if not isinstance(value, str):
                     raise BadInput(f"{where}: the {name} must be a text, not {value!r}")
                 if not value.strip():
                     raise BadInput(f"{where}: the {name} is empty")
-            answers = [] if qa.get("is_impossible") or not labelled else answers_of(where, qa)
-            if labelled and not answers and not qa.get("is_impossible") and not flat:
+            none = is_impossible(where, qa)
+            answers = answers_of(where, qa) if labelled and (qa.get("answers") or not none) else []
+            if labelled and not answers and not none and not flat:
                 raise BadInput(f"{where}: has no answer; mark it with is_impossible if it has none")
+            if answers and none:
+                raise BadInput(f"{where}: is marked is_impossible and has an answer, {answers[0][0]!r}; take one of the two away")
             for answer, start in answers:
                 check_answer(where, context, answer, start)
             yield Question(str(qa["id"]), question, context, answers, where)
     except (KeyError, TypeError, AttributeError) as error:
         missing = f"there is no {error}" if isinstance(error, KeyError) else "it nests otherwise"
-        raise BadInput(f"{path}:1: not a SQuAD file ({missing}); it must be {SHAPE}") from None
+        raise BadInput(f"{where}: not a SQuAD file ({missing}); it must be {SHAPE}") from None
 
 
 class LineFinder:
     """The line on which a question's id stands. Ids come in the file's order: each is looked for after the one before."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.place, self.line = text, 0, 1
+        self.text, self.place, self.line, self.last = text, 0, 1, ""
 
     def __call__(self, key: Any) -> int:
         found = (self.text.find(json.dumps(key, ensure_ascii=plain), self.place) for plain in (False, True))
         place = next((p for p in found if p >= 0), self.place)
         self.line += self.text.count("\n", self.place, place)
-        self.place = place
+        self.place, self.last = place, str(key)
         return self.line
 
 
 def records(content: Any) -> Iterator[tuple[Any, Any, bool]]:
     """(context, question, is it of a flat list?)"""
+    if isinstance(content, dict) and "data" not in content and ("context" in content or "paragraphs" in content):
+        content = [content]  # the only line of a .jsonl file; an article alone
     for article in content["data"] if isinstance(content, dict) else content:
         if "paragraphs" not in article and "context" in article:
             yield article["context"], article, True
@@ -279,14 +287,27 @@ def records(content: Any) -> Iterator[tuple[Any, Any, bool]]:
 def answers_of(where: str, qa: Any) -> list[tuple[str, int]]:
     """(text, first character) of each answer."""
     given = qa["answers"]
-    pairs = zip(given["text"], given["answer_start"], strict=True) if isinstance(given, dict) else None
-    answers = list(pairs) if pairs else [(a["text"], a["answer_start"]) for a in given]
+    if isinstance(given, dict):
+        texts, starts = given["text"], given["answer_start"]
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise BadInput(f"{where}: answers must hold a list of texts and one of as many answer_starts")
+        answers = list(zip(texts, starts, strict=True))
+    else:
+        answers = [(a["text"], a["answer_start"]) for a in given]
     for text, start in answers:
         if not isinstance(text, str):
             raise BadInput(f"{where}: an answer must be a text, not {text!r}")
-        if not isinstance(start, int | float | str) or not re.fullmatch(r"-?\d+(\.0)?", str(start)):
-            raise BadInput(f"{where}: answer_start must be the number of the answer's first character, not {start!r}")
+        if not isinstance(start, int | float | str) or not re.fullmatch(r"-?\d{1,15}(\.0)?", str(start)):
+            raise BadInput(f"{where}: answer_start must be the number of the answer's first character, not {str(start)[:40]}")
     return [(text, int(float(start))) for text, start in answers]
+
+
+def is_impossible(where: str, qa: Any) -> bool:
+    """Is it marked as having no answer?"""
+    mark = qa.get("is_impossible") or False
+    if mark not in (True, False, "true", "false", "True", "False"):
+        raise BadInput(f"{where}: is_impossible must be true or false, not {mark!r}")
+    return mark in (True, "true", "True")
 
 
 def check_answer(where: str, context: str, answer: str, start: int) -> None:

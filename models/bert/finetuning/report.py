@@ -7,7 +7,6 @@ Read before: run.py, baselines.py.
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,8 @@ from ..model import BertModel
 from ..training import clocks
 from ..use import embed, load
 from .baselines import Fused, Linear, linear_models
+from .files import as_json
+from .metrics import AVERAGES
 from .run import Run, Trainer, random_model
 
 HEADLINES = (
@@ -46,7 +47,7 @@ def finish(run: Run) -> dict[str, Any]:
     """Judge the model and its alternatives; write report.txt, .json, .png and predictions.jsonl."""
     name, examples = run.judged
     predictions, scores, answering = run.trainer.report_on(examples)
-    lines = (json.dumps(run.task.shown(e, p), ensure_ascii=False) for e, p in zip(examples, predictions, strict=True))
+    lines = (as_json(run.task.shown(e, p)) for e, p in zip(examples, predictions, strict=True))
     write_text(run.folder / "predictions.jsonl", "\n".join(lines) + "\n")
     metric = run.trainer.metric
     rows = [row_of("this BERT, fine-tuned", scores, *cost_of(run.trainer, answering, len(examples)))]
@@ -63,7 +64,7 @@ def finish(run: Run) -> dict[str, Any]:
         "sha256": run.data.sha256,
         "minitorch": minitorch.__version__,
     }
-    write_text(run.folder / "report.json", json.dumps(run.report, indent=1, ensure_ascii=False) + "\n")
+    write_text(run.folder / "report.json", as_json(run.report, 1) + "\n")
     text = as_text(run.report)
     write_text(run.folder / "report.txt", text + "\n")
     draw(run.report, run.folder / "report.png")
@@ -95,17 +96,27 @@ def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
     if run.s.fuse:
         makers |= fused(run)
     for name, make in makers.items():
-        with one_blas_thread():  # their tables are sparse: more threads only wait for each other
-            started = clocks()
-            baseline = make().fit(train)
-            fitted = clocks()
-            predictions = baseline.predict(examples)
-            done = clocks()
-        cost = (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
+        try:
+            predictions, cost = measured(make, train, examples)
+        except ValueError as error:  # of one class alone, or of texts without a word, scikit-learn learns nothing
+            run.say(f"{name}: left out, for it cannot be trained on these examples ({str(error).partition(chr(10))[0]})")
+            continue
         rows.append(row_of(name, task.score(examples, predictions), *cost))
     if run.s.compare == "all":
         rows.append(from_scratch(run, examples))
     return rows
+
+
+def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> tuple[list[Any], Any]:
+    """The predictions of an alternative, and what it cost to train, to answer an example, its numbers and its bytes."""
+    with one_blas_thread(), warnings.catch_warnings():  # their tables are sparse: more threads only wait for each other
+        warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        started = clocks()
+        baseline = make().fit(train)
+        fitted = clocks()
+        predictions = baseline.predict(examples)
+        done = clocks()
+    return predictions, (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
 
 
 def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
@@ -174,7 +185,7 @@ def shortened(label: str) -> str:
 def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
     """Precision, recall, F1 and support, a line each."""
     names = list(classes)
-    averages = [name for name in names if name.endswith(" avg")]
+    averages = [name for name in names if name in AVERAGES]
     shown = [name for name in names if name not in averages][:most]
     width = max(14, *(len(shortened(name)) for name in shown), 0) if shown else 14
     lines = [f"{'':{width}}  precision  recall      F1  support"]
@@ -247,7 +258,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         for text in [axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()]:
             text.set_parse_math(False)  # a label may hold a $
-    with replacing(path) as beside:
+    with replacing(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a label in a script that the font lacks
         figure.savefig(beside, dpi=130)
 
 
@@ -273,9 +285,10 @@ def draw_errors(axes: Any, scores: dict[str, Any]) -> None:
                 axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
         axes.set(xlabel="predicted", ylabel="right", title="Confusion (rows sum to 1)")
     else:
-        classes = {k: v["f1"] for k, v in scores.get("classes", {}).items() if not k.endswith(" avg")}
+        classes = {k: v["f1"] for k, v in scores.get("classes", {}).items() if k not in AVERAGES}
         classes = classes or {k: v for k, v in scores.items() if isinstance(v, float) and k != "loss"}
         names = sorted(classes, key=lambda name: -classes[name])[:25]
-        axes.barh([shortened(name) for name in names], [classes[name] for name in names], color="#2f6690")
+        axes.barh(range(len(names)), [classes[name] for name in names], color="#2f6690")
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names])  # a label is no number or date to matplotlib
         axes.invert_yaxis()
         axes.set(title="F1 of each class" if "classes" in scores else "Scores")

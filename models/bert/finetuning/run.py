@@ -36,10 +36,12 @@ from ...tables import BadInput, count, listing
 from ..checkpoint import locate
 from ..config import BertConfig
 from ..precision import Precision
+from ..settings import typed
 from ..tokenizer import Tokenizer
 from ..training import Glance, between_steps, clocks, decay_groups, progress, to_device
 from .choice import Choose
 from .classify import Classify
+from .files import as_json, refuse_halves
 from .qa import Answer
 from .tag import Tag
 from .tasks import Batches, Feature, Settings, Task
@@ -75,8 +77,16 @@ def read_data(s: Settings, task: Task) -> Data:
     if not dev and not test:
         raise BadInput("there is nothing to report on: give --dev or --test, or a --validation share above 0")
     digest = hashlib.sha256()
-    for path in filter(None, (s.train, s.dev, s.test)):
-        digest.update(Path(path).read_bytes())
+    seen: dict[bytes, str] = {}
+    for name in ("train", "dev", "test"):
+        if path := getattr(s, name):
+            content = Path(path).read_bytes()
+            digest.update(content)
+            first = seen.setdefault(content, name)
+            if first != name:
+                task.notes.append(
+                    f"--{name} {path} is the same as --{first}: what is measured there says nothing of new examples"
+                )
     return Data(train, dev, test, digest.hexdigest())
 
 
@@ -246,10 +256,12 @@ class Trainer:
             if not isinstance(parts, float):
                 loss = self.recent[i] = math.fsum(part.item() for part in parts)
                 if not math.isfinite(loss):
-                    lr = self.s.lr
-                    raise BadInput(
-                        f"the loss became {loss} at step {first + i}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
-                    )
+                    self.refuse_loss(loss, first + i)
+
+    def refuse_loss(self, loss: float, step: int) -> None:
+        """Stop: from weights that give no loss nothing is learnt, and they must not become the best ones."""
+        lr = self.s.lr
+        raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation
 
@@ -283,6 +295,8 @@ class Trainer:
         better = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
+            if not math.isfinite(loss):
+                self.refuse_loss(loss, self.step)
             scores = self.task.score(self.dev, self.task.predictions(self.dev, self.dev_features, rows))
             scores["loss"] = loss
             value = scores[self.metric]
@@ -362,11 +376,14 @@ class Run:
         self.tokenizer.save_pretrained(self.folder)
         facts = {"task": self.task.name, "facts": self.task.facts(), "settings": dataclasses.asdict(self.s)}
         facts |= {"sha256": self.data.sha256, "step": self.trainer.step, "minitorch": minitorch.__version__}
-        write_text(self.folder / FACTS, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        write_text(self.folder / FACTS, as_json(facts, 2) + "\n")
 
     def load_best(self) -> None:
         """The weights that save_best last wrote."""
-        self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+        try:
+            self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+        except (ValueError, OSError, RuntimeError) as error:
+            raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
         self.task.rescale(self.model, forth=False)
 
@@ -474,16 +491,24 @@ class Predictor:
             saved = json.loads(path.read_text(encoding="utf-8"))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
             settings = Settings(**{**saved["settings"], **here})
+            check_types(path, settings)
+            settings.check()
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
         except FileNotFoundError:
             within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
             which = listing(within) if within else "a folder that `minitorch finetune` wrote"
             raise BadInput(f"{folder}: no {FACTS} here; give {which}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except BadInput:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
-        settings.check()
         self.tokenizer, model = make_predictor(folder, self.task.kind, device)
+        if self.task.config() and len(self.task.labels) != model.config.num_labels:
+            n, m = len(self.task.labels), model.config.num_labels
+            raise BadInput(
+                f"{path}: tells of {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together"
+            )
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
     def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -497,6 +522,7 @@ class Predictor:
         for i, text in enumerate(texts, 1):
             if not isinstance(text, str | tuple | list) or not all(isinstance(part, str) for part in text):
                 raise BadInput(f"text {i}: a text is a string, or a tuple of strings, not {text!r}")
+            refuse_halves(f"text {i}", text)  # of the command line, where bytes that are no UTF-8 become such
         return self.records(self.task.from_text([self.task.typed(text) for text in texts]))
 
     def file(self, path: str) -> list[dict[str, Any]]:
@@ -510,6 +536,12 @@ class Predictor:
             rows, _ = self.trainer.answer(features, workers)
         predictions = self.task.predictions(examples, features, rows)
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def check_types(path: Path, settings: Settings) -> None:
+    """Refuse a record in which somebody has written a word for a number."""
+    for f in dataclasses.fields(Settings):
+        typed(str(path), f.name, getattr(settings, f.name), str(f.type))
 
 
 def make_predictor(folder: Path, kind: Any, device: str) -> tuple[Tokenizer, Any]:

@@ -100,12 +100,25 @@ class Tag(Task):
         if self.entities:  # an entity of one word in training may have two elsewhere
             kinds = dict.fromkeys(label.partition("-")[2] for label in self.labels if label != "O")
             self.labels = ["O", *(f"{p}-{kind}" if kind else p for kind in kinds for p in "BI")]
+            small = Counter(kind.casefold() for kind in kinds)
+            if twins := [kind for kind in kinds if small[kind.casefold()] > 1]:
+                self.notes.append(f"{', '.join(twins)} differ in capitals alone and are taken as {len(twins)} types of entities")
+        self.refuse_mixture(examples)
         if len(self.labels) < 2:
             raise BadInput(
                 f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one? "
                 f"(CoNLL-U has words in column 2, parts of speech in column 4)"
             )
         self.set_class_weights([counts[label] for label in self.labels])
+
+    def refuse_mixture(self, examples: list[Sentence]) -> None:
+        """Among B-x, I-x and O another tag is a slip (b-x, B-), which would make all of them mere tags."""
+        odd = {tag for tag in self.labels if not ENTITY.fullmatch(tag)}
+        typed = any(len(tag) > 2 for tag in set(self.labels) - odd)
+        if not odd or not typed or "O" not in self.labels:
+            return
+        tag, where = next((t, w) for s in examples for t, w in zip(s.tags, s.where, strict=True) if t in odd)
+        raise BadInput(f"{where}: the tag {tag!r} is neither O nor B-, I- and a type, as others are")
 
     def check(self, examples: list[Sentence]) -> None:
         known = set(self.labels)

@@ -186,6 +186,8 @@ class Task:
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
         self.labels = facts["labels"]
+        if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("its labels are no list of names")
 
     # ---- the model
 

@@ -144,3 +144,6 @@ def test_questions_without_an_answer_are_reported_apart():
     scores = metrics.answers([["x"], [""], [""]], ["x", "", "y"])
     assert scores["exact_match"] == pytest.approx(200 / 3)
     assert (scores["has_answer_f1"], scores["no_answer_f1"]) == (100, 50)
+    many = [["the", "cat"], ["The!"], [""]]
+    assert metrics.answers(many, ["the", "", "x"])["exact_match"] == pytest.approx(100 / 3)  # "the" is no answer beside "cat"
+    assert metrics.answers(many[:2], ["the", ""])["exact_match"] == 100  # SQuAD 1.1's script takes it

@@ -19,6 +19,7 @@ from models import bert, cli
 from models.bert import pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
 from models.bert.tokenizer import SPECIAL
+from models.bert.training import alone_in
 from models.tables import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -287,6 +288,28 @@ def test_a_real_process_that_is_stopped_goes_on_bit_equal(how, corpus, tmp_path)
     whole = [*command, *arguments(corpus, tmp_path / "whole", **changes)]
     subprocess.run(whole, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
     same_runs(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_two_runs_do_not_write_to_one_folder(corpus, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    with alone_in(out):
+        assert pretrain(corpus, out) == 2
+        assert "another run is writing there" in capsys.readouterr().err
+    assert pretrain(corpus, out) == 0
+    before = weights(out)
+    with alone_in(out):
+        assert resume(out) == 2
+        assert pretrain(corpus, out, overwrite=True) == 2
+    same_weights(out, before)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "config.json"])
+def test_a_model_of_another_program_is_not_overwritten_by_mistake(name, corpus, tmp_path, capsys):
+    (tmp_path / name).write_text("mine")
+    assert pretrain(corpus, tmp_path) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "mine"
 
 
 def test_a_finished_run_is_not_overwritten_by_mistake(corpus, tmp_path, capsys):

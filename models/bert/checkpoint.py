@@ -20,6 +20,8 @@ from minitorch.files import write_text
 
 from .config import BertConfig
 
+# Where one of them is there is a model.
+MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
 PRETRAINED = "runs/pretrain"  # where `minitorch pretrain` leaves its checkpoint unless told otherwise
 # In a file but of no use to the class that reads it: pretraining heads, pooler, and the position ids that old versions stored.
 NOT_MISSED = re.compile(r"^(cls\.|(bert\.)?pooler\.)|position_ids$")

@@ -32,14 +32,14 @@ from minitorch.parallel import Workers
 
 from ..tables import BadInput
 from . import corpus as python_corpus
-from .checkpoint import PRETRAINED
+from .checkpoint import MODEL_FILES, PRETRAINED
 from .config import PRESETS, BertConfig
 from .data import Blocks, Corpus, Pairs, read_documents
 from .model import BertForMaskedLM, BertForPreTraining, find_masked
 from .precision import HELP, Precision, check_precision
 from .settings import add_options, check_limits, given, option, same_settings, usable_device
 from .tokenizer import Tokenizer
-from .training import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
+from .training import Glance, GraphedStep, alone_in, available_cores, between_steps, decay_groups, progress, to_device
 
 STATE = "training.safetensors"
 IN_PYTHON = "the documentation in this Python installation"
@@ -518,7 +518,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, Settings)
 
 
-def start(args: argparse.Namespace) -> Run:
+def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
     """A new run, or one that goes on."""
     chosen = given(args, Settings)
     settings = Settings(**chosen)
@@ -526,28 +526,42 @@ def start(args: argparse.Namespace) -> Run:
     if args.resume:
         if not state.is_file():
             raise BadInput(f"{state}: nothing to resume; a run writes it every --save-every steps and at Ctrl-C")
+        until_the_end.enter_context(alone_in(Path(settings.output)))
         saved = read_state(state)["settings"]
         same_settings(state, saved, chosen, Settings, free=("output", "device"))
         run = Run(Settings(**{**saved, "output": settings.output, "device": args.device or saved["device"]}), resuming=True)
         run.load_state()
         print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
         return run
-    for name in (STATE, "model.safetensors"):
-        if (Path(settings.output) / name).exists() and not args.overwrite:
-            raise BadInput(f"{settings.output} holds a run already: use --resume, --overwrite or another --output")
+    refuse_overwriting(settings.output, args)
     new = Run(settings)
+    until_the_end.enter_context(alone_in(new.folder))
+    refuse_overwriting(settings.output, args)  # what another run has left there meanwhile
     (new.folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
     return new
 
 
+def refuse_overwriting(output: str, args: argparse.Namespace) -> None:
+    """What is in the folder stays, unless --overwrite says otherwise."""
+    for name in (STATE, *MODEL_FILES):
+        if (Path(output) / name).exists() and not args.overwrite:
+            raise BadInput(f"{output} holds a run already: use --resume, --overwrite or another --output")
+
+
 def run(args: argparse.Namespace) -> int:
     """``minitorch pretrain``"""
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            job = start(args, until_the_end)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise BadInput(str(error)) from error
+        return work(job)
+
+
+def work(job: Run) -> int:
+    """Train, and say what comes of it."""
     from .report import filled_masks, save_curve
 
-    try:
-        job = start(args)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise BadInput(str(error)) from error
     s, text = job.settings, job.text
     print(
         f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "

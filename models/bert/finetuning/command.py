@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ...tables import BadInput, count
-from ..checkpoint import locate
+from ..checkpoint import MODEL_FILES, locate
 from ..settings import add_options, given, same_settings
 from ..training import alone_in
 from .report import finish
 from .run import FACTS, STATE, TASKS, Run, read_state
 from .tasks import Settings, Task
 
-MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
 FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
 
 

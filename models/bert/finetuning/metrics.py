@@ -173,11 +173,16 @@ def answer_f1(predicted: str, gold: Sequence[str]) -> float:
 
 
 def answers(gold: Sequence[Sequence[str]], predicted: Sequence[str]) -> dict[str, Any]:
-    """Exact match and F1 in percent, as the official script prints them; an unanswerable question's right answer is ""."""
+    """Exact match and F1 in percent, as the official script prints them; an unanswerable question's right answer is "".
+
+    Where there are such questions, that is SQuAD 2.0's script: a right answer of which normalising leaves nothing is none.
+    """
+    has = np.array([any(g) for g in gold])
+    if not has.all():
+        gold = [[answer for answer in g if normalized(answer)] or [""] for g in gold]
     em = np.array([exact_match(p, g) for g, p in zip(gold, predicted, strict=True)])
     f1 = np.array([answer_f1(p, g) for g, p in zip(gold, predicted, strict=True)])
     scores: dict[str, Any] = {"f1": 100 * float(f1.mean()), "exact_match": 100 * float(em.mean())}
-    has = np.array([any(g) for g in gold])
     if not has.all():
         for name, part in (("has_answer", has), ("no_answer", ~has)):
             if part.any():

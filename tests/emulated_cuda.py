@@ -94,7 +94,7 @@ def _made(text: str, flags: list[str], kind: str, result: str, more: list[str]) 
 
 
 @functools.cache
-def _many(kind: type, count: int) -> type:
+def many(kind: type, count: int) -> type:
     return kind * count  # type: ignore[operator,no-any-return]  (a new class each time, and a class is a reference cycle)
 
 
@@ -105,13 +105,13 @@ def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, s
     assert len(block) == 1 or block[1:] == (1,) * (len(block) - 1), "the emulation's blocks have one dimension"
     if len(arguments) != len(pairs):
         raise TypeError(f"{name} takes {len(pairs)} arguments, got {len(arguments)}")
-    sizes = _many(ctypes.c_int, len(pairs)).in_dll(loaded, f"sizes_{name}")
+    sizes = many(ctypes.c_int, len(pairs)).in_dll(loaded, f"sizes_{name}")
     kept = [_checked(name, kind, what, a, size, macros) for (kind, what), a, size in zip(pairs, arguments, sizes, strict=True)]
-    pointers = _many(ctypes.c_void_p, len(kept))(*map(address, kept))
+    pointers = many(ctypes.c_void_p, len(kept))(*map(address, kept))
     run = getattr(loaded, f"run_{name}")
     run.restype, run.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_bool]
     with _lock:
-        fault = run(pointers, _many(ctypes.c_uint, 3)(*(*grid, 1, 1)[:3]), block[0], shared, backwards)
+        fault = run(pointers, many(ctypes.c_uint, 3)(*(*grid, 1, 1)[:3]), block[0], shared, backwards)
     if fault:
         raise RuntimeError(f"{name}: {fault.decode()}")
 

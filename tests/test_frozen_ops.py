@@ -7,6 +7,7 @@ the type of the exception where PyTorch refuses.
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def test_frozen(name: str, device: str) -> None:
     function = FUNCTIONS[name](minitorch) if name in FUNCTIONS else dotted(minitorch, name)
     failures = []
     for case in CASES[name]:
-        got = outcome(function, in_minitorch(case.call, device), minitorch, case.order, device)
+        # what is refused for its numbers (an index out of range, a divisor 0) a card finds only while somebody watches
+        with minitorch.detect_anomaly() if case.error and device != "cpu" else contextlib.nullcontext():
+            got = outcome(function, in_minitorch(case.call, device), minitorch, case.order, device)
         failures += complaint(case.call, got, getattr(builtins, case.error)("frozen") if case.error else case)
     assert not failures, f"{len(failures)} of {len(CASES[name])} calls differ from torch:\n" + "\n".join(failures)
 

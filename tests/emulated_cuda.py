@@ -99,7 +99,7 @@ def many(kind: type, count: int) -> type:
 
 
 def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, shared: int) -> None:
-    """Run a kernel on ``arguments``: (address, dtype) for arrays, None for null, NumPy scalars, structures as 0-d arrays."""
+    """Run a kernel on ``arguments``: (address, dtype) for arrays, np.uint64(0), NumPy scalars, structures as 0-d arrays."""
     loaded, macros = library(source), dict(re.findall(r"^#define (\w+) (\w+)$", source, re.MULTILINE))
     pairs = parameters(source)[name]
     assert len(block) == 1 or block[1:] == (1,) * (len(block) - 1), "the emulation's blocks have one dimension"
@@ -125,8 +125,8 @@ def _checked(name: str, kind: str, what: str, a: object, size: int, macros: dict
     """The argument as an array of the bytes that the kernel gets; an error if they are not what its signature says."""
     plain = kind.removeprefix("const ")
     if plain.endswith("*"):
-        if a is None:
-            return np.zeros(1, np.uint64)
+        if isinstance(a, np.uint64) and a == 0:
+            return np.array([a])
         where, dtype = a  # type: ignore[misc]
         element = plain.removesuffix("*").strip()
         expected = TYPES[macros.get(element, element)]

@@ -266,6 +266,8 @@ class RawKernel:
     def __call__(self, grid: tuple, block: tuple, arguments: tuple, *, shared_mem: int = 0, stream: Any = None) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDARuntimeError("CUDA_ERROR_INVALID_VALUE: more shared memory than max_dynamic_shared_size_bytes")
+        if any(a is None for a in arguments):
+            raise TypeError(f"{self.name}: CuPy passes no address for a None, the kernel reads whatever lies there; pass NULL")
         passed = [(emulated_cuda.address(a._a), a.dtype) if isinstance(a, ndarray) else a for a in arguments]
         emulated_cuda.launch(self.source, self.name, grid, block, passed, shared_mem)
         for a in arguments:
@@ -277,7 +279,7 @@ class RawModule:
     """Source of kernels."""
 
     def __init__(self, code: str, options: tuple = (), **named: Any) -> None:
-        self.code = code
+        self.code = code.encode("ascii").decode()  # CuPy writes it to a file in the locale's encoding
 
     def get_function(self, name: str) -> RawKernel:
         return RawKernel(self.code, name)

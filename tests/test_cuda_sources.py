@@ -39,17 +39,12 @@ def sources(kind: str) -> dict[str, tuple[str, dict]]:
     return found
 
 
-def whole(text: str, macros: dict) -> str:
-    """The text that NVRTC gets."""
-    return launch.PRELUDE + "".join(f"#define {name} {value}\n" for name, value in macros.items()) + text
-
-
 def nvcc(folder: Path, name: str, text: str, macros: dict) -> str:
     """Compile for A100 and H100 (and H200), every warning an error; what ptxas reports."""
     if shutil.which("nvcc") is None:
         pytest.skip("no nvcc on the PATH")
     source = folder / f"{re.sub(r'[^a-z0-9]', '_', name)}.cu"
-    source.write_text(whole(text, macros))
+    source.write_text(launch.whole(text, **macros))
     cards = [option for arch in (80, 90) for option in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
     command = ["nvcc", "-std=c++17", *cards, "-Werror", "all-warnings", "-Xptxas", "-v", "-fatbin", str(source), "-o", os.devnull]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -88,7 +83,7 @@ def test_sources_stand_alone():
 
 def run(body: str, *arguments: object, signature: str = "float* x", threads: int = 64, shared: int = 0) -> None:
     """A kernel of one block."""
-    source = whole(f'extern "C" __global__ void wrong({signature}) {{ {body} }}', {})
+    source = launch.whole(f'extern "C" __global__ void wrong({signature}) {{ {body} }}')
     emulated_cuda.launch(source, "wrong", (1,), (threads,), list(arguments), shared)
 
 
@@ -158,10 +153,12 @@ def test_the_stand_in_finds_writes_beyond_an_array():
     from tests import emulated_cupy
 
     x = emulated_cupy.ndarray((5,), np.float32)
-    source = whole('extern "C" __global__ void wrong(float* x) { x[threadIdx.x / 4] = 1; }', {})
+    source = launch.whole('extern "C" __global__ void wrong(float* x) { x[threadIdx.x / 4] = 1; }')
     wrong = emulated_cupy.RawKernel(source, "wrong")
     with pytest.raises(RuntimeError, match="wrote beyond an array"):
         wrong((1,), (32,), (x,))
+    with pytest.raises(TypeError, match="pass NULL"):
+        wrong((1,), (32,), (None,))
     with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(x)
     with pytest.raises(TypeError):

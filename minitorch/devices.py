@@ -19,8 +19,8 @@ recording = False  # is a CUDA graph being recorded (cuda.py)?
 _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
-    'device "cuda" needs CuPy, which is not installed: pip install cupy-cuda13x (CUDA 13) or cupy-cuda12x (CUDA 12); '
-    "`python -m minitorch.doctor` says which"
+    'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
+    "12); `python -m minitorch.doctor` says which"
 )
 
 

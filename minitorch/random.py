@@ -230,6 +230,7 @@ def normal(
     """Normal numbers of the given mean and standard deviation (numbers, or tensors that fix the shape)."""
     if bool((raw(std) < 0) if not hasattr(std, "shape") else (raw(std) < 0).any()):
         raise RuntimeError(f"normal: the standard deviation must not be negative, got {std}")
+    device = device or getattr(mean, "device", None) or getattr(std, "device", None)
     shape = tuple(size) if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
     return Tensor(raw(randn(shape, dtype=dtype, device=device, generator=generator) * std + mean))
 

@@ -1,7 +1,9 @@
-"""The CUDA sources: nvcc takes them without a word, and the emulation that tests them finds the mistakes it is there to find."""
+"""The CUDA sources: nvcc and NVRTC take them without a word, and the emulation that tests them finds what it is there to find."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -70,6 +72,38 @@ def test_nvcc_takes_the_sources(name, tmp_path):
 def test_nvcc_takes_every_source(kind, tmp_path):
     for name, (text, macros) in sources(kind).items():
         check_resources(name, nvcc(tmp_path, name, text, macros))
+
+
+def nvrtc() -> ctypes.CDLL:
+    """The compiler that CuPy calls: a toolkit's, or what pip installed as nvidia-cuda-nvrtc. It needs no card."""
+    installed = [str(path) for folder in sys.path for path in Path(folder).glob("nvidia/*/lib/libnvrtc.so.*")]
+    for name in [*installed, "libnvrtc.so.13", "libnvrtc.so.12"]:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(name)
+    pytest.skip("no NVRTC")
+
+
+def compile_as_cupy_does(library: ctypes.CDLL, text: str, card: str) -> str:
+    """What NVRTC says of a source, with the options of launch.py and those that CuPy 14 adds; "" if it says nothing."""
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    options = [*launch.OPTIONS, "-ftz=true", f"-arch={card}", "--device-as-default-execution-space"]
+    library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
+    status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options)))
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return log.value.decode() if status == 0 else f"status {status}: {log.value.decode()}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float", "float16", "bfloat16"])
+def test_nvrtc_takes_every_source(kind):
+    library = nvrtc()
+    for name, (text, macros) in sources(kind).items():
+        for card in ("sm_80", "sm_90"):
+            assert compile_as_cupy_does(library, launch.whole(text, **macros), card) == "", name
+    assert "status 6" in compile_as_cupy_does(library, "nonsense", "sm_90")
 
 
 def test_sources_stand_alone():

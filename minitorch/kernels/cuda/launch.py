@@ -135,6 +135,7 @@ __device__ inline void add_mask(float (&s)[4], const Mask& mask, int b, int h, i
 }
 """
 
+OPTIONS = ("-std=c++17",)
 CTYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
 
 
@@ -146,7 +147,7 @@ def compiled(source: str, name: str, **macros: Any) -> Any:
 
 @functools.cache
 def _module(source: str, **macros: Any) -> Any:
-    return cupy().RawModule(code=whole(source, **macros), options=("-std=c++17",))
+    return cupy().RawModule(code=whole(source, **macros), options=OPTIONS)
 
 
 def whole(source: str, **macros: Any) -> str:

@@ -74,7 +74,7 @@ class Generator:
         if devices.canonical(device) == "cpu":
             return self.numpy
         if self._cupy is None:
-            cupy = devices.cupy()
+            cupy = devices.module_for(device)
             self._cupy = cupy.random.Generator(cupy.random.XORWOW(int(self.numpy.integers(2**62))))
         return self._cupy
 

@@ -272,6 +272,9 @@ class Device:
     def synchronize(self) -> None:
         pass
 
+    def use(self) -> Device:
+        return self
+
 
 class CUDARuntimeError(RuntimeError):
     """CuPy's class for errors of the driver."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512)}  # layers, hidden size
+SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}  # layers, hidden size
 CLASSES = 2
 WEIGHT_DECAY = 0.01  # of all but biases and LayerNorm
 
@@ -33,6 +33,8 @@ class Job:
     lengths: str = "full"  # or "mixed": sentences of 5 to `length` tokens, 4 batches a step; or "grouped": those by length
     layers: int = 0  # 0: those of the size
     pieces: int = 0  # activation checkpointing, of so many pieces of the encoder; 0: none
+    device: str = "cpu"
+    precision: str = "float32"  # or tf32, bf16, fp16
 
     @property
     def shape(self) -> tuple[int, int]:

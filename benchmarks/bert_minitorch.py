@@ -1,4 +1,7 @@
-"""A job done by this engine, as the `minitorch` command does it: a micro-batch a core, batches trimmed to their longest."""
+"""A job done by this engine, as the `minitorch` command does it: a micro-batch a core, batches trimmed to their longest.
+
+On a card the batch stays whole, where its masked words are is found before it is sent, and no loss is read in a step.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import minitorch
-from minitorch import nn, optim
+from minitorch import devices, nn, optim
 from minitorch.checkpoint import checkpoint
 from minitorch.parallel import Workers
 from models.bert.config import BertConfig
 from models.bert.model import BertForMaskedLM, BertForSequenceClassification
-from models.bert.training import decay_groups
+from models.bert.precision import Precision
+from models.bert.pretraining import ready
+from models.bert.training import GraphedStep, decay_groups
 
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
@@ -22,7 +27,8 @@ from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 class Program:
     """The model, and what is asked of it."""
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, job: Job, threads: int, how: str = "") -> None:
+        """how: "graph" for a CUDA graph of forward and backward pass."""
         self.job, self.batches, self.threads = job, job.batches(), threads
         layers, _ = job.shape
         rates = {"hidden_dropout_prob": job.dropout, "attention_probs_dropout_prob": job.dropout}
@@ -32,6 +38,7 @@ class Program:
         self.model = kind(config)
         for name, parameter in self.model.named_parameters():
             parameter.array[...] = initial(name, parameter.shape)
+        self.model.to(job.device)
         self.inputs = [self.tensors(batch) for batch in self.batches]
         self.model.eval()
         self.count = 0
@@ -39,6 +46,8 @@ class Program:
             self.parameters = list(self.model.parameters())
             self.optimizer = optim.AdamW(decay_groups(self.model, WEIGHT_DECAY), lr=1e-4)
             self.workers = contextlib.ExitStack().enter_context(Workers(threads))
+            self.precision = Precision(job.precision, job.device)
+        self.graphed = GraphedStep(lambda batches: self.gradients([(b, 1.0) for b in batches]), self.parameters) if how else None
         if job.pieces:
             encoder = self.model.bert.encoder
             parts = np.array_split(np.arange(layers), job.pieces)
@@ -53,15 +62,15 @@ class Program:
             given["rows"] = minitorch.zeros(len(batch["ids"]), 1, dtype=minitorch.int64)
         if "mask" in batch:
             given["attention_mask"] = minitorch.from_numpy(batch["mask"])
-        return given
+        return given if self.job.device == "cpu" else ready(given, self.model, self.job.device)
 
     def answers(self) -> list[float]:
         """What every contestant must find: losses without dropout before and after two updates; or the scores."""
         if self.job.task == "infer":
             choose_threads(self.step, lambda n: threadpool_limits(n, user_api="blas"), self.threads)
             return [float(x) for x in self.scores().reshape(-1)]
-        found = [self.train(dropout=False) for _ in range(2)]
-        with minitorch.no_grad():
+        found = [sum(loss.item() for loss in self.train(dropout=False)) for _ in range(2)]
+        with minitorch.no_grad(), self.precision.block():
             return [*found, sum(self.model(**b).loss.item() for b in self.inputs)]
 
     def step(self) -> None:
@@ -76,21 +85,43 @@ class Program:
         with minitorch.no_grad():
             return self.model(**self.inputs[0]).logits.numpy()
 
-    def train(self, dropout: bool) -> float:
-        """Forward, backward, clip, update, for every batch; the sum of their losses."""
+    def train(self, dropout: bool) -> list[Any]:
+        """Forward, backward, clip, update, for every batch; their losses, of which a batch's is the sum of its parts'."""
         self.model.train(dropout)
-        total = 0.0
-        only = {"masked_only": True} if self.job.task == "pretrain" and self.job.asked_only else {}
+        losses = []
         for batch in self.inputs:
-            parts = micro_batches(batch, self.workers.threads)
-            self.optimizer.zero_grad()
             self.count += 1
-            runs = [lambda b=b, share=share: (self.model(**b, **only).loss * share, None) for b, share in parts]
-            total += sum(loss.item() for loss, _ in self.workers.backward(self.parameters, runs, seed=(self.count,)))
-            nn.utils.clip_grad_norm_(self.parameters, 1.0)
-            self.optimizer.step()
+            if self.graphed is not None:
+                losses += self.graphed([batch])
+            else:
+                losses += self.gradients(micro_batches(batch, self.workers.threads))
+            self.precision.update(self.optimizer, self.parameters, 1.0)
         self.model.eval()
-        return total
+        return losses
+
+    def gradients(self, parts: list[tuple[dict[str, Any], float]]) -> list[Any]:
+        """Forward and backward, of the parts of a batch; their losses."""
+        only = {"masked_only": True} if self.job.task == "pretrain" and self.job.asked_only else {}
+
+        def run(batch: dict[str, Any], share: float) -> tuple[Any, Any]:
+            with self.precision.block():
+                loss = self.model(**batch, **only).loss * share
+            return self.precision.scaler.scale(loss), loss.detach()
+
+        self.optimizer.zero_grad()
+        runs = [lambda part=part: run(*part) for part in parts]
+        return [loss for _, loss in self.workers.backward(self.parameters, runs, seed=(self.count,))]
+
+    def wait(self) -> None:
+        """Until the card has done all."""
+        if self.job.device != "cpu":
+            minitorch.cuda.synchronize()
+
+    def card_memory(self) -> int:
+        """Bytes that the pools took from the card: they give nothing back."""
+        graphs = self.graphed.graphs.values() if self.graphed else ()
+        pools = [devices.cupy().get_default_memory_pool(), *(graph[0]._pool for graph in graphs)]
+        return sum(pool.total_bytes() for pool in pools)
 
 
 class Piece(nn.Module):
@@ -113,6 +144,8 @@ class Piece(nn.Module):
 
 def micro_batches(batch: dict[str, Any], n: int) -> list[tuple[dict[str, Any], float]]:
     """Slices of a batch, each without the columns that are padding in all its rows, and its share of the rows."""
+    if n == 1 and "attention_mask" not in batch:
+        return [(batch, 1.0)]
     found = []
     for rows in np.array_split(np.arange(len(batch["input_ids"])), n):
         part = {name: value[int(rows[0]) : int(rows[-1]) + 1] for name, value in batch.items()}

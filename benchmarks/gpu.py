@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import json
 import statistics
 import subprocess
@@ -28,8 +29,8 @@ import minitorch
 from minitorch import devices
 from minitorch.kernels import reference
 
+from .bert_job import Job
 from .gpu_cases import CASES, Case, distance, flat, mapped
-from .gpu_step import Job
 from .kernel_cases import CASES as STORED_CASES
 from .machine import describe
 from .make_kernels import STORED
@@ -158,11 +159,9 @@ def kernels(kind: str, small: bool, say: Callable[[str], None]) -> tuple[dict[st
 
 def work(name: str, job: Job, rounds: int) -> dict[str, Any]:
     """A contestant, in its own process: the loss without dropout, seconds of each step, peak memory."""
-    from . import gpu_step
-
     kind, _, how = name.partition(", ")
-    program: Any = {"minitorch": gpu_step.Minitorch, "PyTorch": gpu_step.PyTorch}[kind](job, 1, how)
-    loss, found = program.loss(), []
+    program: Any = importlib.import_module(f".bert_{kind.lower()}", __package__).Program(job, 1, how)
+    loss, found = program.answers()[0], []
     for _ in range(5):  # kernels are compiled, memory is taken, graphs are recorded
         program.step()
     count = 5 if rounds > 2 else 1
@@ -173,7 +172,7 @@ def work(name: str, job: Job, rounds: int) -> dict[str, Any]:
             program.step()
         program.wait()
         found.append((time.perf_counter() - start) / count)
-    return {"loss": loss, "seconds": found, "peak_bytes": program.peak_bytes()}
+    return {"loss": loss, "seconds": found, "peak_bytes": program.card_memory()}
 
 
 def ask(name: str, job: Job, rounds: int) -> dict[str, Any]:
@@ -218,7 +217,8 @@ def all_steps(args: argparse.Namespace, say: Callable[[str], None]) -> tuple[lis
     for size in ["tiny"] if args.small else args.sizes:
         for batch, length in [(2, 16)] if args.small else JOBS[size]:
             vocabulary = 128 if args.small else 30522
-            job = Job(size, batch, length, vocabulary, 0.1, device="cuda", precision=args.precision)
+            shape = {"size": size, "batch": batch, "length": length, "vocabulary": vocabulary}
+            job = Job(**shape, device="cuda", precision=args.precision)
             result, good = steps(job, names, 2 if args.small else args.rounds, say)
             results.append(result)
             right = right and good

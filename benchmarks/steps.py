@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .bert_job import SIZES, Job
+from .bert_job import Job
 from .contest import build_stub, line_up, other_kernels, play
 from .machine import cores, describe
 
+SIZES = ["tiny", "mini", "small"]
 TASKS = ["pretrain", "finetune", "infer"]
 HEAD = "contestant                       ms  tokens/s  peak MiB  less imports  of floor  ours/it  (CPU time)"
 
@@ -68,13 +69,13 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
-    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), help="default: all, with --quick tiny")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, help="default: all, with --quick tiny")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--seconds", type=float, help="of rounds a contest, at least 5 rounds (default: 15, with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="a small batch, few rounds: to see that it runs")
     parser.add_argument("--json", metavar="FILE", type=Path)
     args = parser.parse_args()
-    args.sizes = args.sizes or (["tiny"] if args.quick else list(SIZES))
+    args.sizes = args.sizes or (["tiny"] if args.quick else SIZES)
     report: dict[str, Any] = {"machine": describe(), "threads": args.threads, "results": []}
     plan, start = contests(args.tasks, args.sizes, args.quick), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -19,8 +19,8 @@ recording = False  # is a CUDA graph being recorded (cuda.py)?
 _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
-    'device "cuda" needs CuPy, which is not installed: pip install cupy-cuda13x (CUDA 13) or cupy-cuda12x (CUDA 12); '
-    "`python -m minitorch.doctor` says which"
+    'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
+    "12); `python -m minitorch.doctor` says which"
 )
 
 
@@ -81,7 +81,15 @@ def device_of(array: Array) -> str:
 
 def module_for(device: str | None) -> ModuleType:
     """The array library that makes arrays on ``device`` (None means "cpu")."""
-    return np if canonical(device) == "cpu" else cupy_with_a_card()
+    target = canonical(device)
+    return np if target == "cpu" else _on_card(target)
+
+
+def _on_card(device: str) -> ModuleType:
+    """CuPy, with that card as the one this thread works on: CuPy computes on the current card, wherever the operands lie."""
+    library = cupy_with_a_card()
+    library.cuda.Device(int(device.partition(":")[2])).use()
+    return library
 
 
 def canonical(device: Any) -> str:
@@ -106,6 +114,4 @@ def move(array: Array, device: str | None) -> Array:
         )
     if target == "cpu":
         return array.get()
-    library = cupy_with_a_card()
-    with library.cuda.Device(int(target.partition(":")[2])):
-        return library.asarray(array)
+    return _on_card(target).array(array)

@@ -74,7 +74,7 @@ class Generator:
         if devices.canonical(device) == "cpu":
             return self.numpy
         if self._cupy is None:
-            cupy = devices.cupy()
+            cupy = devices.module_for(device)
             self._cupy = cupy.random.Generator(cupy.random.XORWOW(int(self.numpy.integers(2**62))))
         return self._cupy
 
@@ -238,6 +238,7 @@ def normal(
     decides = mean if hasattr(mean, "dtype") else std
     if hasattr(decides, "dtype") and not dtypes.is_floating(decides.dtype):
         raise NotImplementedError(f"normal is not defined for {decides.dtype}; make mean and std floating: x.float()")
+    device = device or getattr(mean, "device", None) or getattr(std, "device", None)
     shape = tuple(size) if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
     return Tensor(raw(randn(shape, dtype=dtype, device=device, generator=generator) * std + mean))
 

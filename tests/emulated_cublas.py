@@ -10,6 +10,8 @@ import numpy as np
 import minitorch
 from minitorch.kernels import cublas
 
+from .emulated_cuda import many
+
 NUMPY = {code: name for name, code in cublas.TYPES.items()}
 
 
@@ -55,5 +57,5 @@ def columns(pointer: int, kind: int, shape: tuple[int, int], ld: int, offset: in
     assert ld >= max(1, shape[0]), "cuBLAS refuses a leading dimension below the number of rows"
     dtype = np.dtype(getattr(minitorch, NUMPY[kind]))
     size = offset + (shape[1] - 1) * ld + shape[0]
-    memory = np.frombuffer((ctypes.c_char * (size * dtype.itemsize)).from_address(pointer), dtype)
+    memory = np.frombuffer(many(ctypes.c_char, size * dtype.itemsize).from_address(pointer), dtype)
     return np.lib.stride_tricks.as_strided(memory[offset:], shape, (dtype.itemsize, ld * dtype.itemsize))

@@ -94,24 +94,24 @@ def _made(text: str, flags: list[str], kind: str, result: str, more: list[str]) 
 
 
 @functools.cache
-def _many(kind: type, count: int) -> type:
+def many(kind: type, count: int) -> type:
     return kind * count  # type: ignore[operator,no-any-return]  (a new class each time, and a class is a reference cycle)
 
 
 def launch(source: str, name: str, grid: tuple, block: tuple, arguments: list, shared: int) -> None:
-    """Run a kernel on ``arguments``: (address, dtype) for arrays, None for null, NumPy scalars, structures as 0-d arrays."""
+    """Run a kernel on ``arguments``: (address, dtype) for arrays, np.uint64(0), NumPy scalars, structures as 0-d arrays."""
     loaded, macros = library(source), dict(re.findall(r"^#define (\w+) (\w+)$", source, re.MULTILINE))
     pairs = parameters(source)[name]
     assert len(block) == 1 or block[1:] == (1,) * (len(block) - 1), "the emulation's blocks have one dimension"
     if len(arguments) != len(pairs):
         raise TypeError(f"{name} takes {len(pairs)} arguments, got {len(arguments)}")
-    sizes = _many(ctypes.c_int, len(pairs)).in_dll(loaded, f"sizes_{name}")
+    sizes = many(ctypes.c_int, len(pairs)).in_dll(loaded, f"sizes_{name}")
     kept = [_checked(name, kind, what, a, size, macros) for (kind, what), a, size in zip(pairs, arguments, sizes, strict=True)]
-    pointers = _many(ctypes.c_void_p, len(kept))(*map(address, kept))
+    pointers = many(ctypes.c_void_p, len(kept))(*map(address, kept))
     run = getattr(loaded, f"run_{name}")
     run.restype, run.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_bool]
     with _lock:
-        fault = run(pointers, _many(ctypes.c_uint, 3)(*(*grid, 1, 1)[:3]), block[0], shared, backwards)
+        fault = run(pointers, many(ctypes.c_uint, 3)(*(*grid, 1, 1)[:3]), block[0], shared, backwards)
     if fault:
         raise RuntimeError(f"{name}: {fault.decode()}")
 
@@ -125,8 +125,8 @@ def _checked(name: str, kind: str, what: str, a: object, size: int, macros: dict
     """The argument as an array of the bytes that the kernel gets; an error if they are not what its signature says."""
     plain = kind.removeprefix("const ")
     if plain.endswith("*"):
-        if a is None:
-            return np.zeros(1, np.uint64)
+        if isinstance(a, np.uint64) and a == 0:
+            return np.array([a])
         where, dtype = a  # type: ignore[misc]
         element = plain.removesuffix("*").strip()
         expected = TYPES[macros.get(element, element)]

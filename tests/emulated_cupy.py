@@ -156,6 +156,8 @@ for _name in OPERATORS.split():
             assert result is self._a or result is NotImplemented, _name
             return self if result is self._a else NotImplemented
         result = getattr(self._a, _name)(*map(_unwrap, others))
+        if self.dtype.name == "bfloat16" and any(type(x) is float for x in others) and result.dtype != bool:
+            result = result.astype(np.float32)  # for CuPy a Python number is not weak beside it
         return result if result is NotImplemented else _wrap(result, self)
 
     setattr(ndarray, f"__{_name}__", _operator)
@@ -197,6 +199,20 @@ def _first(arguments: Any) -> ndarray | None:
     return None
 
 
+def _refuse(name: str, arrays: list[ndarray]) -> None:
+    """What CuPy 14 does not know of short types."""
+    kinds = [x.dtype.name for x in arrays]
+    if name == "add.at" and kinds[0] not in ("int32", "float16", "float32", "float64", "uint32", "uint64"):
+        raise TypeError(f"cupy.add.at only supports int32, float16, float32, float64, uint32, uint64, not {kinds[0]}")
+    if name in ("sort", "argsort") and "bfloat16" in kinds:
+        raise NotImplementedError("Sorting arrays with dtype 'bfloat16' is not supported")
+    if name in ("cumsum", "cumprod") and arrays[0].ndim == 0:
+        raise ValueError("axis 0 is out of bounds for array of dimension 0")
+
+
+WIDENING = ("where", "round", "tril", "triu")  # from bfloat16 to float32; others do beside a Python number
+
+
 class _Function:
     """A function of CuPy's, computed by NumPy's of that name."""
 
@@ -207,8 +223,12 @@ class _Function:
         if "out" in named and isinstance(named["out"], ndarray):
             self.function(*map(_unwrap, arguments), **{k: _unwrap(v) for k, v in named.items()})
             return named["out"]
+        arrays = [x for x in arguments if isinstance(x, ndarray)]
+        _refuse(self.name, arrays)
         with np.errstate(all="ignore"):
             y = self.function(*map(_unwrap, arguments), **{k: _unwrap(v) for k, v in named.items()})
+        if arrays and getattr(y, "dtype", "") == "bfloat16":
+            y = y.astype(np.float32) if self.name in WIDENING or float in map(type, arguments) else y
         return _wrap(y, _first(arguments))
 
     def __getattr__(self, name: str) -> Any:
@@ -252,6 +272,9 @@ class Device:
     def synchronize(self) -> None:
         pass
 
+    def use(self) -> Device:
+        return self
+
 
 class CUDARuntimeError(RuntimeError):
     """CuPy's class for errors of the driver."""
@@ -266,6 +289,8 @@ class RawKernel:
     def __call__(self, grid: tuple, block: tuple, arguments: tuple, *, shared_mem: int = 0, stream: Any = None) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDARuntimeError("CUDA_ERROR_INVALID_VALUE: more shared memory than max_dynamic_shared_size_bytes")
+        if any(a is None for a in arguments):
+            raise TypeError(f"{self.name}: CuPy passes no address for a None, the kernel reads whatever lies there; pass NULL")
         passed = [(emulated_cuda.address(a._a), a.dtype) if isinstance(a, ndarray) else a for a in arguments]
         emulated_cuda.launch(self.source, self.name, grid, block, passed, shared_mem)
         for a in arguments:
@@ -277,7 +302,7 @@ class RawModule:
     """Source of kernels."""
 
     def __init__(self, code: str, options: tuple = (), **named: Any) -> None:
-        self.code = code
+        self.code = code.encode("ascii").decode()  # CuPy writes it to a file in the locale's encoding
 
     def get_function(self, name: str) -> RawKernel:
         return RawKernel(self.code, name)
@@ -320,12 +345,10 @@ def _empty_like(x: ndarray, dtype: Any = None, **named: Any) -> ndarray:
     return ndarray(x.shape, x.dtype if dtype is None else dtype)
 
 
-def _erf(x: ndarray) -> ndarray:
-    return ndarray._new(np.vectorize(math.erf, otypes=[x.dtype])(x._a))
-
-
-def _erfc(x: ndarray) -> ndarray:
-    return ndarray._new(np.vectorize(math.erfc, otypes=[x.dtype])(x._a))
+def _special(function: Any) -> Any:
+    """Of cupyx.scipy.special, which makes float64 of float16 and float32 of bfloat16."""
+    wider = {"float16": "float64", "bfloat16": "float32"}
+    return lambda x: ndarray._new(np.vectorize(function, otypes=[wider.get(x.dtype.name, x.dtype.name)])(x._a))
 
 
 def install() -> None:
@@ -347,7 +370,7 @@ def install() -> None:
     cupy = _Module("cupy", np, **own)
     cupy.linalg = _Module("cupy.linalg", np.linalg)  # type: ignore[attr-defined]
     special = types.ModuleType("cupyx.scipy.special")
-    special.erf, special.erfc = _erf, _erfc  # type: ignore[attr-defined]
+    special.erf, special.erfc = _special(math.erf), _special(math.erfc)  # type: ignore[attr-defined]
     sys.modules.update({"cupy": cupy, "cupyx": types.ModuleType("cupyx"), "cupyx.scipy": types.ModuleType("cupyx.scipy")})
     sys.modules["cupyx.scipy.special"] = special
 

@@ -165,3 +165,16 @@ def test_embedding_gradients_in_one_order():
         found.append(table.grad.cpu().numpy())
     minitorch.use_deterministic_algorithms(False)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_what_is_asked_for_on_a_card_makes_it_the_one_to_work_on(monkeypatch):
+    """CuPy computes on the current card, wherever the operands lie: so tensors of another card would wander."""
+    with emulated_cupy.card() as cupy:
+        if minitorch.cuda_is_available() and not hasattr(cupy, "_prefix"):
+            pytest.skip("this counts calls to the stand-in")
+        used: list[int] = []
+        monkeypatch.setattr(emulated_cupy.Device, "use", lambda self: used.append(self.id))
+        minitorch.ones(2, device="cuda:0")
+        minitorch.ones(2).to("cuda:0")
+        minitorch.rand(2, device="cuda:0")
+        assert used == [0, 0, 0]

@@ -1,7 +1,9 @@
-"""The CUDA sources: nvcc takes them without a word, and the emulation that tests them finds the mistakes it is there to find."""
+"""The CUDA sources: nvcc and NVRTC take them without a word, and the emulation that tests them finds what it is there to find."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -39,17 +41,12 @@ def sources(kind: str) -> dict[str, tuple[str, dict]]:
     return found
 
 
-def whole(text: str, macros: dict) -> str:
-    """The text that NVRTC gets."""
-    return launch.PRELUDE + "".join(f"#define {name} {value}\n" for name, value in macros.items()) + text
-
-
 def nvcc(folder: Path, name: str, text: str, macros: dict) -> str:
     """Compile for A100 and H100 (and H200), every warning an error; what ptxas reports."""
     if shutil.which("nvcc") is None:
         pytest.skip("no nvcc on the PATH")
     source = folder / f"{re.sub(r'[^a-z0-9]', '_', name)}.cu"
-    source.write_text(whole(text, macros))
+    source.write_text(launch.whole(text, **macros))
     cards = [option for arch in (80, 90) for option in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
     command = ["nvcc", "-std=c++17", *cards, "-Werror", "all-warnings", "-Xptxas", "-v", "-fatbin", str(source), "-o", os.devnull]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -77,6 +74,38 @@ def test_nvcc_takes_every_source(kind, tmp_path):
         check_resources(name, nvcc(tmp_path, name, text, macros))
 
 
+def nvrtc() -> ctypes.CDLL:
+    """The compiler that CuPy calls: a toolkit's, or what pip installed as nvidia-cuda-nvrtc. It needs no card."""
+    installed = [str(path) for folder in sys.path for path in Path(folder).glob("nvidia/*/lib/libnvrtc.so.*")]
+    for name in [*installed, "libnvrtc.so.13", "libnvrtc.so.12"]:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(name)
+    pytest.skip("no NVRTC")
+
+
+def compile_as_cupy_does(library: ctypes.CDLL, text: str, card: str) -> str:
+    """What NVRTC says of a source, with the options of launch.py and those that CuPy 14 adds; "" if it says nothing."""
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    options = [*launch.OPTIONS, "-ftz=true", f"-arch={card}", "--device-as-default-execution-space"]
+    library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None)
+    status = library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*map(str.encode, options)))
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return log.value.decode() if status == 0 else f"status {status}: {log.value.decode()}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float", "float16", "bfloat16"])
+def test_nvrtc_takes_every_source(kind):
+    library = nvrtc()
+    for name, (text, macros) in sources(kind).items():
+        for card in ("sm_80", "sm_90"):
+            assert compile_as_cupy_does(library, launch.whole(text, **macros), card) == "", name
+    assert "status 6" in compile_as_cupy_does(library, "nonsense", "sm_90")
+
+
 def test_sources_stand_alone():
     for text, _ in sources("float").values():
         assert "#include" not in launch.PRELUDE + text
@@ -88,7 +117,7 @@ def test_sources_stand_alone():
 
 def run(body: str, *arguments: object, signature: str = "float* x", threads: int = 64, shared: int = 0) -> None:
     """A kernel of one block."""
-    source = whole(f'extern "C" __global__ void wrong({signature}) {{ {body} }}', {})
+    source = launch.whole(f'extern "C" __global__ void wrong({signature}) {{ {body} }}')
     emulated_cuda.launch(source, "wrong", (1,), (threads,), list(arguments), shared)
 
 
@@ -158,10 +187,12 @@ def test_the_stand_in_finds_writes_beyond_an_array():
     from tests import emulated_cupy
 
     x = emulated_cupy.ndarray((5,), np.float32)
-    source = whole('extern "C" __global__ void wrong(float* x) { x[threadIdx.x / 4] = 1; }', {})
+    source = launch.whole('extern "C" __global__ void wrong(float* x) { x[threadIdx.x / 4] = 1; }')
     wrong = emulated_cupy.RawKernel(source, "wrong")
     with pytest.raises(RuntimeError, match="wrote beyond an array"):
         wrong((1,), (32,), (x,))
+    with pytest.raises(TypeError, match="pass NULL"):
+        wrong((1,), (32,), (None,))
     with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(x)
     with pytest.raises(TypeError):

@@ -646,10 +646,16 @@ def test_mixed_devices_are_refused(name: str, order: str) -> None:
     assert str(caught.value).startswith(text)
 
 
+def test_normal_draws_where_its_tensors_are(device: str) -> None:
+    """Mean or standard deviation say which device, if nobody else does."""
+    for mean, std in ((minitorch.zeros(3, device=device), 1.0), (0.0, minitorch.ones(3, device=device))):
+        assert minitorch.normal(mean, std).device == minitorch.zeros(1, device=device).device
+
+
 def test_without_cupy_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """device="cuda" without CuPy."""
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
-    with pytest.raises(RuntimeError, match='device "cuda" needs CuPy, which is not installed: pip install cupy-cuda13x'):
+    with pytest.raises(RuntimeError, match='device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x'):
         minitorch.ones(2, device="cuda")
     assert minitorch.cuda_is_available() is False
     with pytest.raises(RuntimeError, match='unknown device "gpu"'):

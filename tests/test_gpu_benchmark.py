@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 
 import pytest
 
 import minitorch
-from benchmarks import gpu, gpu_step
+from benchmarks import bert_job, gpu
 from benchmarks.gpu_cases import CASES
 from models.bert import config
 
@@ -101,12 +102,11 @@ def test_steps_of_all_contestants_start_from_the_same_loss(card, capsys, monkeyp
     def ask(name, job, rounds):
         if name == "PyTorch, compiled":
             return {"error": "RuntimeError: no compiler"}
-        job.device = "cpu" if name == "PyTorch" else "cuda"
-        monkeypatch.setattr("benchmarks.gpu_step.PyTorch.peak_bytes", lambda self: 1)
-        return gpu.work(name, job, rounds)
+        monkeypatch.setattr("benchmarks.bert_pytorch.Program.card_memory", lambda self: 1)
+        return gpu.work(name, dataclasses.replace(job, device="cpu" if name == "PyTorch" else "cuda"), rounds)
 
     monkeypatch.setattr(gpu, "ask", ask)
-    for sizes in (gpu_step.SIZES, config.PRESETS):
+    for sizes in (bert_job.SIZES, config.PRESETS):
         monkeypatch.setitem(sizes, "tiny", (1, 64))
     assert gpu.run(options(json=str(tmp_path / "f.json"), picture=str(tmp_path / "p.png"))) == 0, capsys.readouterr().out
     (result,) = json.loads((tmp_path / "f.json").read_text())["steps"]
@@ -127,5 +127,5 @@ def test_contestants_that_disagree_get_no_times(card, capsys, monkeypatch):
 
 def test_what_a_contestant_could_not_do_is_its_last_line():
     """From a process of its own."""
-    job = gpu.Job("no such size")
+    job = gpu.Job(size="no such size")
     assert "no such size" in gpu.ask("minitorch", job, 1)["error"]

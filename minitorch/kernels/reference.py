@@ -79,7 +79,9 @@ def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
     """
     xp = array_module(x)
     peak = peak_of(x, axis)
-    e = xp.exp(x - (array_module(peak).where(peak == -math.inf, 0, peak) if empty else peak))
+    if empty:
+        peak = array_module(peak).where(peak == -math.inf, 0, peak).astype(peak.dtype, copy=False)  # CuPy widens bfloat16
+    e = xp.exp(x - peak)
     s = xp.sum(e, axis=axis, keepdims=True)
     return e / (s + (s == 0) if empty else s)
 

@@ -73,6 +73,11 @@ def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
     ]
 
 
+def kept(y: Any, like: Any) -> Any:
+    """y in the dtype of ``like``: of bfloat16 some of CuPy's functions (where, round, tril, erf) make float32."""
+    return y if y.dtype == like.dtype else y.astype(like.dtype)
+
+
 def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
     """Let an op compute 16-bit floats in float32: NumPy's sums of them stop growing at 2048, and it has no BLAS for them."""
     if function is None:

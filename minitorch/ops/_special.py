@@ -33,7 +33,7 @@ _TAIL_SINGLE = [
 def erf(x: Array) -> Any:
     """erf x, on arrays."""
     if array_module(x) is not np:
-        return importlib.import_module("cupyx.scipy.special").erf(x)
+        return importlib.import_module("cupyx.scipy.special").erf(_wide(x)).astype(x.dtype, copy=False)
     x, dtype = _wide(x), x.dtype
     return np.where(np.abs(x) < 1, _near_zero(x), np.copysign(1 - _tail(np.abs(x)), x)).astype(dtype, copy=False)
 
@@ -41,7 +41,7 @@ def erf(x: Array) -> Any:
 def erfc(x: Array) -> Any:
     """1 - erf x, on arrays, without the cancellation for large x."""
     if array_module(x) is not np:
-        return importlib.import_module("cupyx.scipy.special").erfc(x)
+        return importlib.import_module("cupyx.scipy.special").erfc(_wide(x)).astype(x.dtype, copy=False)
     x, dtype = _wide(x), x.dtype
     tail = _tail(np.abs(x))
     return np.where(np.abs(x) < 1, 1 - _near_zero(x), np.where(x > 0, tail, 2 - tail)).astype(dtype, copy=False)
@@ -67,5 +67,5 @@ def _polynomial(x: Array, coefficients: Sequence[float]) -> Any:
 
 
 def _wide(x: Array) -> Any:
-    """float16 is computed as float32."""
+    """16-bit floats are computed as float32."""
     return x.astype(np.float32) if x.dtype.itemsize < 4 else x

@@ -21,7 +21,7 @@ from ..errors import explain
 from . import _special
 from ._arguments import may_read, raw
 from ._autocast import autocast
-from ._promotion import astype, common, floating, floats_only, half_in_float32
+from ._promotion import astype, common, floating, floats_only, half_in_float32, kept
 
 __all__ = [
     "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
@@ -423,7 +423,7 @@ def erfc(input: Array) -> Any:
 @op(linear=True, promote=common)
 def _where(a: Array, b: Array, *, condition: Array) -> Any:
     """a where the condition holds, else b: each gets the gradient where it was taken."""
-    y = array_module(condition, a, b).where(condition, a, b)
+    y = kept(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
     return y, (lambda g: where(condition, g, 0), lambda g: where(condition, 0, g))
 
 
@@ -562,7 +562,7 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
 
 def _rounded(x: Array, function: str, *arguments: Any) -> Any:
     _refuse_bool(function, x)
-    return +x if x.dtype.kind in "iu" else getattr(array_module(x), function)(x, *arguments)
+    return +x if x.dtype.kind in "iu" else kept(getattr(array_module(x), function)(x, *arguments), x)
 
 
 @op(linear=True)

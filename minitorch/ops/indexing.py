@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import autograd, dtypes
 from ..autograd import op
 from ..devices import Array, array_module, device_of, move
 from ._arguments import may_read, numpy_names, one_dim, raw
@@ -79,6 +79,12 @@ def _add_rows(y: Array, row: Array, values: Array) -> None:
     xp = array_module(y)
     if xp is not np and y.dtype == "int64":
         y, values = y.view("uint64"), values.view("uint64")  # CUDA's atomic addition knows no int64; the bits are the same
+    if xp is not np and y.dtype.itemsize < 4:  # nor bfloat16, nor short integers; and float16 would lose what is small
+        wide = np.dtype("float32" if dtypes.is_floating(y.dtype) else "int32")
+        total = y.astype(wide)
+        xp.add.at(total, row, values.astype(wide))
+        y[...] = total.astype(y.dtype)
+        return
     if xp is not np or y.ndim == 1 or values.size < 1000:
         xp.add.at(y, row, values)
         return

@@ -17,7 +17,7 @@ from ..devices import Array, array_module, device_of
 from ..kernels.reference import peak_of
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
-from ._promotion import astype, floating, floats_only, half_in_float32
+from ._promotion import astype, floating, floats_only, half_in_float32, kept
 from .elementwise import sigmoid
 from .linalg import matmul, product, rows, times
 from .reductions import pick_along, place_along
@@ -435,14 +435,14 @@ def _beside(x: Any, number: Any) -> Array:
 @op(promote=floating)
 def _xlogy(x: Array, y: Array) -> Any:
     """x ln y, and 0 where x is 0.  The derivatives are ln y and x/y."""
-    xp = array_module(x, y)
+    xp, like = array_module(x, y), x if hasattr(x, "dtype") else y
     zero = xp.logical_and(x == 0, xp.logical_not(xp.isnan(y)))
 
     def dx(g: Array) -> Array:
         flat = xp.logical_and(x == 0, y <= 0)
-        return xp.where(flat, 0, g * xp.log(xp.where(flat, 1, y)))
+        return kept(xp.where(flat, 0, g * xp.log(kept(xp.where(flat, 1, y), like))), like)
 
-    return xp.where(zero, 0, x * xp.log(xp.where(zero, 1, y))), (dx, lambda g: g * x / y)
+    return kept(xp.where(zero, 0, x * xp.log(kept(xp.where(zero, 1, y), like))), like), (dx, lambda g: g * x / y)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

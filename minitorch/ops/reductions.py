@@ -432,7 +432,7 @@ def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: b
 @op(linear=True)
 def _cumsum(x: Array, *, axis: int) -> Any:
     """yᵢ = x₁ + ... + xᵢ: xᵢ is in yᵢ and all after it, so its gradient is the sum from the other end."""
-    y = array_module(x).cumsum(x, axis=axis, dtype=_sum_dtype(x)).reshape(x.shape)
+    y = array_module(x).cumsum(x.reshape(x.shape or (1,)), axis=axis, dtype=_sum_dtype(x)).reshape(x.shape)
     return y, lambda g: flip(_cumsum(flip(g, axis), axis=axis), axis)
 
 
@@ -467,7 +467,7 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     xp = array_module(x)
     if x.ndim == 0:
         return xp.zeros((), np.int64)
-    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts bfloat16's NaN first
+    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
     # ascending from the back and read backwards: descending, with equal elements in their first order

@@ -19,7 +19,7 @@ from ..autograd import op
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
-from ._promotion import common
+from ._promotion import common, kept
 
 __all__ = [
     "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate", "contiguous",
@@ -512,12 +512,12 @@ def _check_matrix(name: str, x: Any) -> None:
 
 @op(linear=True)
 def _tril(x: Array, *, k: int) -> Any:
-    return array_module(x).tril(x, k), lambda g: _tril(g, k=k)
+    return kept(array_module(x).tril(x, k), x), lambda g: _tril(g, k=k)
 
 
 @op(linear=True)
 def _triu(x: Array, *, k: int) -> Any:
-    return array_module(x).triu(x, k), lambda g: _triu(g, k=k)
+    return kept(array_module(x).triu(x, k), x), lambda g: _triu(g, k=k)
 
 
 def tril(input: Any, diagonal: int = 0) -> Any:

@@ -135,6 +135,7 @@ __device__ inline void add_mask(float (&s)[4], const Mask& mask, int b, int h, i
 }
 """
 
+OPTIONS = ("-std=c++17",)
 CTYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
 
 
@@ -146,8 +147,16 @@ def compiled(source: str, name: str, **macros: Any) -> Any:
 
 @functools.cache
 def _module(source: str, **macros: Any) -> Any:
+    return cupy().RawModule(code=whole(source, **macros), options=OPTIONS)
+
+
+def whole(source: str, **macros: Any) -> str:
+    """The text that NVRTC gets, in ASCII: CuPy writes it to a file in the locale's encoding, which may lack a comment's √."""
     defines = "".join(f"#define {key} {value}\n" for key, value in macros.items())
-    return cupy().RawModule(code=PRELUDE + defines + source, options=("-std=c++17",))
+    return (PRELUDE + defines + source).encode("ascii", "ignore").decode()
+
+
+NULL = np.uint64(0)  # for a None CuPy passes nothing, and the kernel finds any address (https://github.com/cupy/cupy/issues/9046)
 
 
 def launch(kernel: Any, blocks: int | tuple[int, ...], threads: int, *arguments: Any, shared: int = 0) -> None:
@@ -160,6 +169,8 @@ def launch(kernel: Any, blocks: int | tuple[int, ...], threads: int, *arguments:
 
 
 def _as_c(a: Any) -> Any:
+    if a is None:
+        return NULL
     return np.int32(a) if type(a) is int else np.float32(a) if type(a) is float else a
 
 

@@ -143,9 +143,11 @@ def standardise(train, new):
 
 # %%
 t, n = np.array([[1.0, 10.0], [3.0, 30.0]]), np.array([[2.0, 40.0]])
+eight = np.array([[2.0], [4.0], [4.0], [4.0], [5.0], [5.0], [7.0], [9.0]])
 check(
     standardise,
     case("two rows", (t, n), (np.array([[-1.0, -1.0], [1.0, 1.0]]), np.array([[0.0, 2.0]])), parts=("train", "new")),
+    case("eight rows", (eight, eight[:1]), (StandardScaler().fit_transform(eight), np.array([[-1.5]])), parts=("train", "new")),
     hints=[
         "One mean and one deviation for each column: which axis has to disappear?",
         "train.mean(axis=0) and train.std(axis=0). Broadcasting (lesson 2) does the rest.",
@@ -208,6 +210,7 @@ check(
     momentum_step,
     case("from rest", (1.0, 2.0, 0.0, 0.1, 0.9), (0.8, 2.0), parts=("p", "velocity")),
     case("moving", (np.array([1.0]), np.array([2.0]), np.array([5.0]), 0.1, 0.9), ([0.35], [6.5]), parts=("p", "velocity")),
+    case("lr = 0.5, mu = 0.25", (1.0, 2.0, 4.0, 0.5, 0.25), (-0.5, 3.0), parts=("p", "velocity")),
     hints=[
         "The order matters: which of the two must be known first?",
         "First the velocity. The parameter then moves with the new one. Do not use *= or +=: they change the caller's arrays.",
@@ -229,10 +232,10 @@ def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 # %%
-def library_adam(p, gradients, eps=1e-8):
+def library_adam(p, gradients, lr=0.1, betas=(0.9, 0.999), eps=1e-8):
     """p, m and v after the library's steps with these gradients."""
     parameter = minitorch.tensor(p, requires_grad=True)
-    adam = optim.Adam([parameter], lr=0.1, eps=eps)
+    adam = optim.Adam([parameter], lr=lr, betas=betas, eps=eps)
     for g in gradients:
         parameter.grad = minitorch.tensor(g)
         adam.step()
@@ -241,16 +244,13 @@ def library_adam(p, gradients, eps=1e-8):
 
 
 p0, gs = np.array([1.0, -2.0]), [np.array([0.5, 30.0]), np.array([-0.2, 10.0])]
-one, two = library_adam(p0, gs[:1]), library_adam(p0, gs)
+one, two, other = library_adam(p0, gs[:1]), library_adam(p0, gs), library_adam(p0, gs[:1], 0.3, (0.5, 0.8), 0.5)
 check(
     adam_step,
     case("step 1", (p0, gs[0], np.zeros(2), np.zeros(2), 1), one, parts=("p", "m", "v")),
     case("step 2", (one[0], gs[1], one[1], one[2], 2), two, parts=("p", "m", "v")),
     case(
-        "step 1, a large eps",
-        (p0, gs[0], np.zeros(2), np.zeros(2), 1, 0.1, 0.9, 0.999, 0.5),
-        library_adam(p0, gs[:1], eps=0.5),
-        parts=("p", "m", "v"),
+        "other numbers, a large eps", (p0, gs[0], np.zeros(2), np.zeros(2), 1, 0.3, 0.5, 0.8, 0.5), other, parts=("p", "m", "v")
     ),
     hints=[
         "m = β₁m + (1 - β₁)g and v = β₂v + (1 - β₂)g², as new arrays.",

@@ -100,19 +100,20 @@ def initial_weight(random, inputs, outputs):
 
 # %%
 def size_of(function):
-    """Shape and standard deviation of what the function draws."""
+    """Shape and standard deviation of what the function draws, and the share that is less than one deviation from 0."""
 
     def ask(inputs, outputs):
         w = np.asarray(function(np.random.default_rng(1), inputs, outputs))
-        return w.shape, float(w.std())
+        return w.shape, float(w.std()), float((abs(w) < w.std()).mean())
 
     return ask
 
 
+parts, normal = ("shape", "standard deviation", "share within one deviation of 0"), math.erf(math.sqrt(1 / 2))
 check(
     initial_weight,
-    case("64 to 400", (64, 400), ((400, 64), math.sqrt(2 / 64)), parts=("shape", "standard deviation"), tolerance=0.02),
-    case("1000 to 20", (1000, 20), ((20, 1000), math.sqrt(2 / 1000)), parts=("shape", "standard deviation"), tolerance=0.02),
+    case("64 to 400", (64, 400), ((400, 64), math.sqrt(2 / 64), normal), parts, tolerance=0.02),
+    case("1000 to 20", (1000, 20), ((20, 1000), math.sqrt(2 / 1000), normal), parts, tolerance=0.02),
     hints=[
         "random.standard_normal(shape) has standard deviation 1. By what do you multiply it to make it s?",
         "s = √(2/n), and n is the number of terms that each output sums up. Is that the number of inputs or of outputs?",

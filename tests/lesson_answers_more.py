@@ -341,6 +341,16 @@ def standardise(train, new):
                 "0.707107 times",
             ),
             (
+                "def standardise(train, new):\n    m, s = train.mean(axis=0), (train.max(axis=0) - train.min(axis=0)) / 2\n"
+                "    return (train - m) / s, (new - m) / s",
+                "eight rows",
+            ),
+            (
+                "def standardise(train, new):\n    m, s = np.median(train, axis=0), train.std(axis=0)\n"
+                "    return (train - m) / s, (new - m) / s",
+                "eight rows",
+            ),
+            (
                 "def standardise(train, new):\n    m, s = train.mean(axis=1), train.std(axis=1)\n    return (train - m) / s, (new - m) / s",
                 "train at [",
             ),
@@ -358,6 +368,14 @@ def standardise(train, new):
     "momentum_step": (
         ["def momentum_step(p, g, velocity, lr, mu):\n    v = g + mu * velocity\n    p = p - lr * v\n    return [p, v]"],
         [
+            (
+                "def momentum_step(p, g, velocity, lr, mu):\n    v = 0.9 * velocity + g\n    return p - lr * v, v",
+                "lr = 0.5, mu = 0.25",
+            ),
+            (
+                "def momentum_step(p, g, velocity, lr, mu):\n    v = mu * velocity + g\n    return p - (1 - mu) * v, v",
+                "lr = 0.5, mu = 0.25",
+            ),
             (
                 "def momentum_step(p, g, velocity, lr, mu):\n    v = mu * velocity + (1 - mu) * g\n    return p - lr * v, v",
                 "0.1 times",
@@ -386,6 +404,11 @@ def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
 """,
         ],
         [
+            (
+                "def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):\n    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g\n"
+                "    return p - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + eps), m, v",
+                "other numbers",
+            ),
             (
                 "def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):\n    m = beta1 * m + (1 - beta1) * g\n"
                 "    v = beta2 * v + (1 - beta2) * g * g\n"
@@ -585,6 +608,16 @@ MORE["06_training"] = {
         ],
         [
             ("def initial_weight(random, inputs, outputs): return random.standard_normal((outputs, inputs))", "yours is 0.99"),
+            (
+                "def initial_weight(random, inputs, outputs):\n"
+                "    return math.sqrt(6 / inputs) * random.uniform(-1, 1, (outputs, inputs))",
+                "share within one deviation of 0: yours is 0.57",
+            ),
+            (
+                "def initial_weight(random, inputs, outputs):\n"
+                "    return 1 + math.sqrt(2 / inputs) * random.standard_normal((outputs, inputs))",
+                "share within one deviation of 0: yours is 0",
+            ),
             (
                 "def initial_weight(random, inputs, outputs): return random.standard_normal((outputs, inputs)) / math.sqrt(inputs)",
                 "0.176",

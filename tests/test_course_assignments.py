@@ -92,6 +92,11 @@ def test_the_learners_process_gets_no_answers(name):
         text = without_answers(find(name)._read(file))
         assert "def true_" not in text
         assert "def _()" not in text
+        bare = without_answers(find(name)._read(file), library=False)
+        assert "minitorch" not in bare.replace("minitorch course", "")
+        hidden = file.startswith("hidden")
+        kept = {t.name for t in find(name).tests if t.hidden == hidden and not t.needs_library}
+        assert kept == {t.name for t in find(name).tests if f"def {t.name}(" in bare}
 
 
 @pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.stem)

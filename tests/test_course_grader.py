@@ -128,6 +128,50 @@ r, w = os.pipe()
 rest = (-1, -1, -1, -1, -1, -1, r, w, True, True, 0, None, None, None, -1, None, False)
 _posixsubprocess.fork_exec([b"/bin/sleep", b"60"], [b"/bin/sleep"], True, (), None, [], *rest)
 """
+DISARMED = """
+import os, sys
+main = sys.modules["__main__"]
+main.REFUSED = main.LOOKS = main.CHANGES = ()
+os.kill(os.getppid(), 9)
+"""
+MEMORY = """
+import gc
+found = [f for f in gc.get_objects() if getattr(f, "__module__", None) == "minitorch.autograd"]
+"""
+TESTS = """
+import sys
+frame, found = sys._getframe(), []
+while frame:
+    found += frame.f_locals.get("tests", []) if isinstance(frame.f_locals.get("tests"), list) else []
+    frame = frame.f_back
+"""
+OTHER_RUNS = (
+    TESTS
+    + """
+for test in found:
+    test.run = lambda m: {"central_difference(x², 3)": 6.0, "central_difference(x², -1)": -2.0}
+"""
+)
+OTHER_NAMES = (
+    TESTS
+    + """
+for test in found:
+    test.run.__globals__["places"] = lambda order, nodes: [*range(len(nodes)), len(nodes)]
+"""
+)
+OTHER_CODE = (
+    TESTS
+    + """
+for test in found:
+    places = test.run.__globals__.get("places")
+    if places:
+        places.__code__ = (lambda order, nodes: [*range(len(nodes)), len(nodes)]).__code__
+"""
+)
+SOURCE = """
+import sys
+folder = next(p for p in sys.path if open(p + "/minitorch/autograd.py").read())
+"""
 CLOCK = "import math, time\ntime.process_time = lambda: 0.0\nmath.exp = lambda x: 1.0\n"
 ATTACKS = {
     "importing the answers": ANSWERS,
@@ -136,6 +180,12 @@ ATTACKS = {
     "importing the library": "from minitorch.autograd import backward\n",
     "reading the answers": READ,
     "reading the answers from an open folder": READ_BY_FOLDER,
+    "a disarmed guard": DISARMED + SCALAR.stub,
+    "the library out of memory": MEMORY + SCALAR.stub,
+    "tests that were replaced": OTHER_RUNS + SCALAR.stub,
+    "what tests use was replaced": OTHER_NAMES + "def topological_order(root): return []\n",
+    "what tests use has another code": OTHER_CODE + "def topological_order(root): return []\n",
+    "the library's source": SOURCE + SCALAR.stub,
     "a patched clock": CLOCK + SCALAR.stub,
     "children without a trace in their environment": BARE_CHILDREN,
     "stopping the grader": "import ctypes, os\nctypes.CDLL(None).kill(os.getppid(), 19)\n",
@@ -237,6 +287,18 @@ def test_odd_files_are_refused(tmp_path):
     path.unlink()
     path.symlink_to(SCALAR.folder / SCALAR.file)
     assert "not an ordinary file" in grade(SCALAR, path).verdicts[0].problems[0]
+
+
+def test_without_the_tests_that_need_it_there_is_no_library():
+    """Tests that name nothing of minitorch run where it is not; those that do are judged like the others."""
+    seen = TESTS + "print(*(name for test in found for name in test.run.__globals__))\n"
+    for tasks, library in ((["1.1", "1.2"], False), (["1.5"], True)):
+        asked = [t for t in SCALAR.tests if t.task in tasks and t.needs_library is library]
+        result = grade_source(QUICK, seen + REFERENCE, "/nowhere/scalar.py", asked)
+        assert result.points == result.possible > 0
+        assert ("losses_with_scalar_engine" in result.output) is library
+    whole = graded(REFERENCE, ["1.5"])
+    assert whole.points == whole.possible
 
 
 def test_what_a_submission_prints_is_kept_and_bounded():

@@ -166,7 +166,10 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
 
 def find_file(learner: Path, name: str) -> Path:
     """The file in the learner's folder, or in the one folder within it that has such a file."""
-    deeper = [path for path in learner.glob(f"*/{name}") if not path.parent.is_symlink()]
+    deeper = sorted(path for path in learner.glob(f"*/{name}") if not path.parent.is_symlink())
+    if len(deeper) > 1 and not (learner / name).exists():
+        where = listing(path.parent.name for path in deeper)
+        print(f"{learner.name}: {name} is in several folders ({where}); leave one of them there", file=sys.stderr)
     return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
 
 

@@ -1,7 +1,8 @@
 """The process that judges. The learner's code never runs in it, and points come from nothing but what it compares itself.
 
 A process of its own (subject.py) runs the learner's code and returns bare values; here they are compared with what the
-tests expect. If it ends before its time, a fresh one goes on with the tasks after the one that ended it. A test counts only
+tests expect. If it ends before its time, a fresh one goes on with the tasks after the one that ended it. A second one runs
+the tests that need minitorch, so that in the first there is none. A test counts only
 if its values are there, under the right secret, complete and right: an exit status, a printed "passed" or an edited test
 file earns nothing. Only the source of the one named file is used.
 
@@ -33,6 +34,7 @@ from .testing import Test, complaint, decode, without_answers
 MEMORY = 4 << 30  # bytes of address space for the learner's process
 LARGEST_SOURCE = 1 << 20
 LARGEST_REPORT = 1 << 27
+LARGEST_OUTPUT = 4000  # characters of what it prints that are kept
 LARGEST_FILE = 1 << 26  # that the learner's process may write: what it prints
 ODD = {
     "ctypes",
@@ -127,13 +129,17 @@ def grade_source(assignment: Assignment, source: str, path: str, chosen: list[Te
     verdicts: dict[str, Verdict] = {}
     left = chosen
     while left:
-        answers, output = run_subject(assignment, source, path, left)
-        result.output += output
+        library = all(t.needs_library for t in left)  # the tests that need minitorch come last, in a process of their own
+        asked = [t for t in left if library or not t.needs_library]
+        answers, output = run_subject(assignment, source, path, asked, library)
+        result.output = (result.output if output in result.output else result.output + output)[-LARGEST_OUTPUT:]
+        later = [t for t in left if t not in asked] if answers.loaded else []  # what cannot be imported is not tried again
+        left = [t for t in left if t not in later]
         missing = [t for t in left if t.name not in answers.entries]
         guilty = next((t.task for t in missing if t.name in answers.began), missing[0].task if missing else None)
-        again = [t for t in missing if t.task != guilty] if answers.loaded else []  # what cannot be imported is not tried again
+        again = [t for t in missing if t.task != guilty] if answers.loaded else []
         verdicts |= {t.name: judge(t, answers) for t in left if t not in again}
-        left = again
+        left = again + later
     result.verdicts = [verdicts[t.name] for t in chosen]
     return result
 
@@ -226,8 +232,11 @@ def _nothing_came(test: Test, answers: Answers) -> str:
 # ------------------------------------------------------------------------------------------ the learner's process
 
 
-def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test]) -> tuple[Answers, str]:
-    """Run tests in a fresh process group with limits; return what it reported, and what it printed."""
+def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test], library: bool) -> tuple[Answers, str]:
+    """Run tests in a fresh process group with limits; return what it reported, and what it printed.
+
+    Without ``library`` there is no minitorch in the process: neither to be found in its memory, nor to be read.
+    """
     nonce, tag = secrets.token_hex(16), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as folder:
         room = Path(folder) / "work"
@@ -240,11 +249,12 @@ def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test
             "source": source,
             "path": path,
             "paths": import_paths(),
-            "tests": [without_answers(assignment._read(name)) for name in files],
+            "tests": [without_answers(assignment._read(name), library) for name in files],
+            "library": library,
             "names": [t.name for t in tests],
             "results": str(results),
             "folder": str(room),
-            "closed": closed_folders(),
+            "closed": closed_folders(library),
             "memory": MEMORY,
             "file_size": file_size(tag),
             "seconds": assignment.seconds * len({t.task for t in tests}),
@@ -253,7 +263,7 @@ def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test
         ending = _run(request, room, printed, results, assignment.seconds, order["seconds"], tag)
         answers = read_report(results, nonce, ending, path)
         with open(printed, "rb") as file:
-            file.seek(max(0, printed.stat().st_size - 4000))
+            file.seek(max(0, printed.stat().st_size - LARGEST_OUTPUT))
             output = file.read().decode("utf-8", "replace")
     return answers, output
 
@@ -264,10 +274,11 @@ def import_paths() -> list[str]:
     return [root, *(p for p in sys.path if p and os.path.isabs(p) and p != root and os.path.abspath(p) != os.getcwd())]
 
 
-def closed_folders() -> list[str]:
-    """Where answers are: the learner's process may not look there."""
+def closed_folders(library: bool) -> list[str]:
+    """Where answers are: the learner's process may not look there. What is to be imported must stay open."""
     root = Path(__file__).resolve().parents[2]
-    return [str(home()), *(str(root / name) for name in ("lessons", "tests", ".git") if (root / name).exists())]
+    names = ("lessons", "tests", ".git", *(() if library else ("minitorch", "models")))
+    return [str(home()), *(str(root / name) for name in names if (root / name).exists())]
 
 
 def _run(request: Path, room: Path, printed: Path, results: Path, seconds: float, total: float, tag: str) -> str:

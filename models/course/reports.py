@@ -120,6 +120,7 @@ def feedback(learner: str, grade: Grade) -> str:
 
 def table(rows: Sequence[tuple[str, dict[str, Grade]]], assignments: Sequence[Assignment]) -> str:
     """Learners down, assignments across."""
+    rows = [("".join(c if c.isprintable() else "?" for c in name), grades) for name, grades in rows]
     width = max([len("learner"), *(len(name) for name, _ in rows)]) + 2
     lines = ["learner".ljust(width) + "".join(f"{a.name:>14}" for a in assignments) + f"{'total':>14}"]
     for name, grades in rows:

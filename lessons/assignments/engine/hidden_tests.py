@@ -93,7 +93,7 @@ def _():
 
 @task("3.2", points=1)
 def times_of_other_kinds(m):
-    """Nodes that share a time, times with a fraction and below zero; float32 stays."""
+    """Nodes that share a time, times with a fraction and below zero; float32 stays. A gradient of 0 is a gradient."""
     x, u, v = Node(), Node(), Node()
     a = Node(x, u, pullbacks=[lambda g: g * 2, same])
     b = Node(x, v, pullbacks=[lambda g: g * 3, same])
@@ -102,12 +102,24 @@ def times_of_other_kinds(m):
     for node, time in ((x, -1.5), (u, -1.5), (v, -1.5), (a, 0), (b, 0), (c, 0.25), (r, 7)):
         node.time = time
     found = m.backward(r, np.ones(2, np.float32))
-    return {"dx: 2·2 + 3 + 4": found[x], "du": found[u], "dv": found[v]}
+    y, z = Node(), Node()
+    dead = Node(Node(y, pullbacks=[same]), pullbacks=[lambda g: 0 * g])
+    top = Node(dead, z, pullbacks=[same, same])
+    dead_end = m.backward(top, np.ones(2, np.float32))
+    return {
+        "dx: 2·2 + 3 + 4": found[x],
+        "du": found[u],
+        "dv": found[v],
+        "behind a slope of 0": dead_end[y],
+        "beside it": dead_end[z],
+        "freed behind it": dead.parents[0].pullbacks is None,
+    }
 
 
 @times_of_other_kinds.expects
 def _():
-    return {name: close(np.full(2, n), dtype=np.float32) for name, n in (("dx: 2·2 + 3 + 4", 11.0), ("du", 2.0), ("dv", 1.0))}
+    numbers = {"dx: 2·2 + 3 + 4": 11.0, "du": 2.0, "dv": 1.0, "behind a slope of 0": 0.0, "beside it": 1.0}
+    return {name: close(np.full(2, n), dtype=np.float32) for name, n in numbers.items()} | {"freed behind it": True}
 
 
 @task("3.2", points=2)
@@ -233,9 +245,10 @@ def _():
 def blocks_within_blocks(m):
     """Nested, twice the same object in a row, within a mode that was off already, and after an exception that goes on."""
     seen = {"the exception goes on": False}
-    block = m.no_grad()
+    block, mode = m.no_grad(), m.mode
     with block:
         seen["in a block"] = m.mode.recording
+        seen["in a block, for one who holds the mode"] = mode.recording
     with m.no_grad():
         with m.no_grad():
             seen["in the inner block"] = m.mode.recording
@@ -252,6 +265,8 @@ def blocks_within_blocks(m):
         pass
     seen["what it was on entering"] = m.mode.recording
     m.mode.recording = True
+    with m.no_grad():
+        seen["in a block, on before"] = m.mode.recording
     try:
         with m.no_grad():
             raise KeyError("on purpose")
@@ -265,6 +280,8 @@ def blocks_within_blocks(m):
 def _():
     return {
         "in a block": False,
+        "in a block, for one who holds the mode": False,
+        "in a block, on before": False,
         "in the inner block": False,
         "in a block, off before": False,
         "what it was on entering": False,

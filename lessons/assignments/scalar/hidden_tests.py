@@ -17,6 +17,9 @@ def slopes_are_accurate_to_second_order(m):
         "along the last of three": m.central_difference(lambda x, y, z: x * y + 4 * z, [1.0, 7.0, 2.0], 2, 1e-3),
         "along the middle of three": m.central_difference(lambda x, y, z: x * y + 4 * z, [3.0, 7.0, 2.0], 1, 1e-3),
         "at whole numbers, x²y at (3, 2)": m.central_difference(lambda x, y: x * x * y, [3, 2], 0),
+        "along the second of two equal numbers": m.central_difference(lambda x, y: x * x * y, [3.0, 3.0], 1),
+        "of another function at the same place": m.central_difference(lambda x, y: x - 2 * y, [3.0, 3.0], 1),
+        "of a constant": m.central_difference(lambda x: 4.0, [3.0], 0),
     }
 
 
@@ -29,6 +32,9 @@ def _():
         "along the last of three": close(4.0, 1e-8),
         "along the middle of three": close(3.0, 1e-8),
         "at whole numbers, x²y at (3, 2)": close(12.0, 1e-7),
+        "along the second of two equal numbers": close(9.0, 1e-7),
+        "of another function at the same place": close(-2.0, 1e-7),
+        "of a constant": 0.0,
     }
 
 
@@ -153,15 +159,19 @@ def edges_in_order(order):
 
 @task("1.3", points=1)
 def a_root_alone(m):
-    """A node without parents is its own order."""
+    """A node without parents is its own order; each of many graphs has an order of its own."""
     node = Node()
     order = list(m.topological_order(node))
-    return {"length": len(order), "it is the node": order[0] is node}
+    own = 0
+    for _ in range(50):  # memory that one graph has left is given to the next one
+        root = Node(Node(), Node())
+        own += {id(n) for n in m.topological_order(root)} == {id(n) for n in (root, *root.parents)}
+    return {"length": len(order), "it is the node": order[0] is node, "graphs with their own nodes": own}
 
 
 @a_root_alone.expects
 def _():
-    return {"length": 1, "it is the node": True}
+    return {"length": 1, "it is the node": True, "graphs with their own nodes": 50}
 
 
 @task("1.3", points=1)
@@ -177,6 +187,12 @@ def a_skip_edge(m):
         found[f"edges forward, backward, nodes, different ({turn})"] = edges_in_order(order)
         found[f"the root is last ({turn})"] = order[-1] is d
         found[f"the start is first ({turn})"] = order[0] is a
+        left = [vars(node) == {"parents": node.parents, "pullbacks": (), "grad": 0.0} for node in (a, b, c, d)]
+        found[f"nodes that are as they were ({turn})"] = sum(left) if type(d.parents) is tuple else 0
+        first = m.topological_order(d)
+        if isinstance(first, list):
+            first.clear()  # the list belongs to the caller
+        found[f"asked again ({turn})"] = edges_in_order(list(m.topological_order(d)))
     return found
 
 
@@ -186,6 +202,8 @@ def _():
     for turn in (1, -1):
         found[f"edges forward, backward, nodes, different ({turn})"] = [5, 0, 4, 4]
         found[f"the root is last ({turn})"] = found[f"the start is first ({turn})"] = True
+        found[f"nodes that are as they were ({turn})"] = 4
+        found[f"asked again ({turn})"] = [5, 0, 4, 4]
     return found
 
 
@@ -239,18 +257,35 @@ def _():
 
 @task("1.4", points=1)
 def a_second_backward_adds_up_in_the_leaves(m):
-    """Twice backward from the same root: the leaf has twice the slope, the nodes between are set anew."""
+    """Leaves add to what they have, also where a slope on the way is 0; the nodes between are set anew by a second walk."""
     x = Node()
     h = Node(x, pullbacks=(lambda g: 3 * g,))
     r = Node(h, pullbacks=(lambda g: 2 * g,))
     m.backward(r)
     m.backward(r)
-    return {"dr/dx, twice": x.grad, "dr/dh": h.grad, "dr/dr": r.grad}
+    found = {"dr/dx, twice": x.grad, "dr/dh": h.grad, "dr/dr": r.grad}
+    two = np.array([1.0, 2.0])
+    for turn in (1, -1):
+        y, z, w = Node(), Node(), Node()
+        y.grad, z.grad, w.grad = 10.0, np.array([1.0, -1.0]), 5.0
+        dead = Node(Node(w, pullbacks=(lambda g: 3 * g,)), pullbacks=(lambda g: 0.0 * g,))
+        alive = Node(y, z, pullbacks=(lambda g: two * g, lambda g: two * g))
+        parts = [(dead, lambda g: g), (alive, lambda g: 3 * g)][::turn]
+        m.backward(Node(*(node for node, _ in parts), pullbacks=[back for _, back in parts]))
+        found |= {f"10 + (3, 6) ({turn})": y.grad, f"(1, -1) + (3, 6) ({turn})": z.grad, f"5 + 0 ({turn})": w.grad}
+    return found
 
 
 @a_second_backward_adds_up_in_the_leaves.expects
 def _():
-    return {"dr/dx, twice": 12.0, "dr/dh": 2.0, "dr/dr": 1.0}
+    found = {"dr/dx, twice": 12.0, "dr/dh": 2.0, "dr/dr": 1.0}
+    for turn in (1, -1):
+        found |= {
+            f"10 + (3, 6) ({turn})": np.array([13.0, 16.0]),
+            f"(1, -1) + (3, 6) ({turn})": np.array([4.0, 5.0]),
+            f"5 + 0 ({turn})": 5.0,
+        }
+    return found
 
 
 @task("1.4", points=1)
@@ -347,12 +382,14 @@ def _():
 
 @task("1.5", points=2)
 def a_neuron_learns_or(m):
-    """Two weights and a bias learn "or" by 30 steps; stale grads do not count."""
+    """Two weights and a bias learn "or" by 30 steps; stale grads do not count, and each step computes the loss once."""
     w, v, b = m.Value(0.1), m.Value(-0.2), m.Value(0.0)
     unused = m.Value(4.0)
     w.grad = v.grad = b.grad = unused.grad = 100.0
+    calls = []
 
     def loss_of():
+        calls.append(1)
         total = m.Value(0.0)
         for x, y, target in ((0, 0, -1), (0, 1, 1), (1, 0, 1), (1, 1, 1)):
             total = total + ((w * x + v * y + b).tanh() - target) ** 2
@@ -360,7 +397,8 @@ def a_neuron_learns_or(m):
 
     losses = m.descend(loss_of, [w, v, b, unused], 0.1, 30)
     weights = [w.value, v.value, b.value]
-    return {"losses": losses, "weights": weights, "how many": len(losses), "a parameter that is not used": unused.value}
+    found = {"losses": losses, "weights": weights, "how many": len(losses), "a parameter that is not used": unused.value}
+    return found | {"how often the loss was computed": len(calls)}
 
 
 @a_neuron_learns_or.expects
@@ -375,17 +413,19 @@ def _():
                 slope[i] += 2 * (t - target) * (1 - t * t) * factor
         history.append(total)
         w = [p - 0.1 * s for p, s in zip(w, slope, strict=True)]
-    return {"losses": history, "weights": w, "how many": 30, "a parameter that is not used": 4.0}
+    found = {"losses": history, "weights": w, "how many": 30, "a parameter that is not used": 4.0}
+    return found | {"how often the loss was computed": 30}
 
 
 @task("1.5", points=1)
 def no_steps(m):
-    """No step: no loss, no change."""
-    p = m.Value(2.0)
+    """No step: no loss, no change. And with a rate that is too large the loss grows, step for step."""
+    p, q = m.Value(2.0), m.Value(1.0)
     losses = m.descend(lambda: p * p, [p], 0.1, 0)
-    return {"how many": len(losses), "p": p.value}
+    growing = m.descend(lambda: q * q, [q], 1.25, 4)
+    return {"how many": len(losses), "p": p.value, "a rate that is too large": growing, "q": q.value}
 
 
 @no_steps.expects
 def _():
-    return {"how many": 0, "p": 2.0}
+    return {"how many": 0, "p": 2.0, "a rate that is too large": [1.0, 2.25, 2.25**2, 2.25**3], "q": 1.5**4}

@@ -7,13 +7,16 @@ from models.course.testing import exact, raises, single, task
 
 @task("2.1", points=1)
 def strides_of_other_shapes(m):
-    """One axis, none, sizes of 1."""
-    return {str(shape): list(m.row_major_strides(shape)) for shape in ((5,), (), (3, 1, 2), (1, 4), (2, 2, 2, 3))}
+    """One axis, none, sizes of 1, an empty axis in front; whole numbers."""
+    shapes = ((5,), (), (3, 1, 2), (1, 4), (2, 2, 2, 3), (0, 3))
+    found = {str(shape): list(m.row_major_strides(shape)) for shape in shapes}
+    return found | {"whole numbers": all(isinstance(n, (int, np.integer)) for strides in found.values() for n in strides)}
 
 
 @strides_of_other_shapes.expects
 def _():
-    return {"(5,)": [1], "()": [], "(3, 1, 2)": [2, 2, 1], "(1, 4)": [4, 1], "(2, 2, 2, 3)": [12, 6, 3, 1]}
+    found = {"(5,)": [1], "()": [], "(3, 1, 2)": [2, 2, 1], "(1, 4)": [4, 1], "(2, 2, 2, 3)": [12, 6, 3, 1], "(0, 3)": [3, 1]}
+    return found | {"whole numbers": True}
 
 
 @task("2.1", points=1)
@@ -62,14 +65,16 @@ BAD = [((2,), (3,)), ((2, 1), (8, 4, 3)), ((0,), (2,)), ((2, 3), (1, 3), (3, 3))
 
 @task("2.2", points=2)
 def many_shapes(m):
-    """Against NumPy's own rule: scalars, empty arrays, three shapes, one."""
+    """Against NumPy's own rule: scalars, empty arrays, three shapes, one; and more axes than NumPy's function can take."""
     found = {str(shapes): list(m.broadcast_shape(*shapes)) for shapes in GOOD}
+    found["70 axes and 1: the rule itself, not np.broadcast_shapes"] = list(m.broadcast_shape((2, *[1] * 69), (3,)))
     return found | {str(shapes): raises(m.broadcast_shape, *shapes) for shapes in BAD}
 
 
 @many_shapes.expects
 def _():
-    return {str(shapes): list(np.broadcast_shapes(*shapes)) for shapes in GOOD} | {str(shapes): "ValueError" for shapes in BAD}
+    found = {str(shapes): list(np.broadcast_shapes(*shapes)) for shapes in GOOD} | {str(shapes): "ValueError" for shapes in BAD}
+    return found | {"70 axes and 1: the rule itself, not np.broadcast_shapes": [2, *[1] * 68, 3]}
 
 
 CASES = [
@@ -94,7 +99,12 @@ CASES = [
 def many_repetitions(m):
     """Extra axes, axes of 1, both, all, empty ones."""
     rng = np.random.default_rng(1)
-    return {f"{g} back to {shape}": m.undo_broadcast(np.asarray(rng.normal(size=g)), shape) for g, shape in CASES}
+    found = {}
+    for size, shape in CASES:
+        g = np.asarray(rng.normal(size=size))
+        found[f"{size} back to {shape}"] = np.array(m.undo_broadcast(g, shape))
+        found[f"g afterwards, {size} back to {shape}"] = g
+    return found
 
 
 def true_adjoint(g, shape):
@@ -108,18 +118,25 @@ def true_adjoint(g, shape):
 @many_repetitions.expects
 def _():
     rng = np.random.default_rng(1)
-    return {f"{g} back to {shape}": true_adjoint(np.asarray(rng.normal(size=g)), shape) for g, shape in CASES}
+    found = {}
+    for size, shape in CASES:
+        g = np.asarray(rng.normal(size=size))
+        found[f"{size} back to {shape}"] = true_adjoint(g, shape)
+        found[f"g afterwards, {size} back to {shape}"] = exact(g)
+    return found
 
 
 @task("2.3", points=1)
 def the_dtype_of_a_gradient_stays(m):
     """float32 stays float32."""
-    return {"float32": m.undo_broadcast(np.ones((4, 3), np.float32), (1, 3))}
+    g = np.ones((4, 3), np.float32)
+    return {f"float32, back to {shape}": m.undo_broadcast(g, shape) for shape in ((1, 3), (3,), ())}
 
 
 @the_dtype_of_a_gradient_stays.expects
 def _():
-    return {"float32": single(np.full((1, 3), 4.0))}
+    sums = {(1, 3): np.full((1, 3), 4.0), (3,): np.full(3, 4.0), (): 12.0}
+    return {f"float32, back to {shape}": single(total) for shape, total in sums.items()}
 
 
 REDUCTIONS = [
@@ -341,7 +358,8 @@ def rows_at_the_edges(m):
     ):
         y, pullback = m.take_rows(rows, index)
         found |= {f"rows, {name}": np.array(y), f"dtable, {name}": pullback(np.ones(index.shape + rows.shape[1:]))}
-    return found
+    _, pullback = m.take_rows(table, np.array([1, 1]))
+    return found | {"dtable has g's dtype, and not the table's": pullback(np.ones((2, 2), np.float32))}
 
 
 @rows_at_the_edges.expects
@@ -353,4 +371,5 @@ def _():
         "dtable, a line": np.array([1.0, 0, 2]),
         "rows, one row": np.array([[[1.0, 2.0], [1.0, 2.0]]]),
         "dtable, one row": np.array([[2.0, 2.0]]),
+        "dtable has g's dtype, and not the table's": single([[0.0, 0], [2, 2], [0, 0]]),
     }

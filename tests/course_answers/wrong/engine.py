@@ -223,3 +223,53 @@ def warmup_linear(step, warmup, total):
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (total - step) / (total - warmup))
+
+
+# %% 3.2 stops at a node whose gradient is zero
+def backward(root, g, retain_graph=False):
+    seen, st = {root}, [root]
+    while st:
+        n = st.pop()
+        if n.pullbacks is None:
+            raise RuntimeError
+        for p in n.parents:
+            if p is not None and p not in seen:
+                seen.add(p)
+                st.append(p)
+    pend, out = {root: g}, {}
+    for n in sorted(seen, key=lambda n: -n.time):
+        h = pend.pop(n, None)
+        if h is None or not np.any(h):
+            continue
+        if not n.parents:
+            out[n] = np.array(h)
+            continue
+        for p, f in zip(n.parents, n.pullbacks):
+            if p is not None:
+                accumulate(pend, p, f(h))
+        if not retain_graph:
+            n.pullbacks = None
+    return out
+
+
+# %% 3.3 replaces mode
+class no_grad:
+    def __enter__(self):
+        global mode
+        self.b = mode
+        mode = Mode()
+        mode.recording = False
+
+    def __exit__(self, k, e, t):
+        global mode
+        mode = self.b
+
+
+# %% 3.3 on the class
+class no_grad:
+    def __enter__(self):
+        self.b = Mode.recording
+        Mode.recording = False
+
+    def __exit__(self, k, e, t):
+        Mode.recording = self.b

@@ -4,6 +4,8 @@
 import math
 import numpy as np
 
+_gelu = fast_gelu
+
 
 # %% 6.1 float64 leak
 def gelu(x):
@@ -130,3 +132,14 @@ def fast_adam(p, g, m, v, t, lr, beta1, beta2, eps):
     np.divide(m, u, out=u)
     u *= lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
     p -= u
+
+
+# %% 6.3 remembers results by first element
+_m = {}
+
+
+def fast_gelu(x):
+    k = (x.shape, x.dtype, float(x.flat[0]) if x.size else 0)
+    if k not in _m:
+        _m[k] = _gelu(x)
+    return tuple(a.copy() for a in _m[k])

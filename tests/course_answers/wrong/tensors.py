@@ -166,3 +166,56 @@ def take_rows(table, index):
         return d
 
     return table[index], pb
+
+
+# %% 2.1 fractions
+def row_major_strides(shape):
+    t = math.prod(shape)
+    out = []
+    for n in shape:
+        t = t / n
+        out.append(t)
+    return tuple(out)
+
+
+# %% 2.2 NumPy's own, by way of arrays
+def broadcast_shape(*shapes):
+    return np.broadcast(*[np.empty(s) for s in shapes]).shape
+
+
+# %% 2.3 in place along size 1 axes
+def undo_broadcast(g, shape):
+    while g.ndim > len(shape):
+        g = g.sum(0)
+    for i, n in enumerate(shape):
+        if n == 1 and g.shape[i] != 1:
+            if g.shape[i] and g.flags.writeable:
+                h = np.moveaxis(g, i, 0)
+                for r in h[1:]:
+                    h[0] += r
+                g = np.moveaxis(h[:1], 0, i)
+            else:
+                g = g.sum(i, keepdims=True)
+    return g
+
+
+# %% 2.3 a Python number for no axes
+def undo_broadcast(g, shape):
+    if shape == ():
+        return float(g.sum())
+    while g.ndim > len(shape):
+        g = g.sum(0)
+    for i, n in enumerate(shape):
+        if n == 1:
+            g = g.sum(i, keepdims=True)
+    return g
+
+
+# %% 2.6 dtype of the table
+def take_rows(table, index):
+    def pb(g):
+        out = np.zeros_like(table)
+        np.add.at(out, index, g)
+        return out
+
+    return table[index], pb

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes
+from .. import devices, dtypes, kernels
 from ..changes import mark_changed
 from ..devices import Array, array_module
 from ..optim import Optimizer
@@ -144,20 +144,21 @@ class GradScaler:
         """Whether any gradient holds an infinity or NaN, as a 0-d array on the device; None if there is no gradient."""
         scale, _ = self._check_started("unscale_")
         home = devices.device_of(scale)
-        found = []
+        alike: dict[Any, list[Array]] = {}
         for p in optimizer.parameters():
-            if p.grad is None:
-                continue
-            g = p.grad.array
-            if g.dtype == dtypes.float16:
-                raise ValueError("Attempting to unscale FP16 gradients.")
-            xp = array_module(g)
-            inverse = devices.move(1 / scale.astype(dtypes.float64), devices.device_of(g)).astype(dtypes.float32)
+            if p.grad is not None:
+                alike.setdefault((devices.device_of(p.grad.array), p.grad.dtype), []).append(p.grad.array)
+        if any(dtype == dtypes.float16 for _, dtype in alike):
+            raise ValueError("Attempting to unscale FP16 gradients.")
+        fine = []
+        for (device, _), gs in alike.items():
+            inverse = devices.move(1 / scale.astype(dtypes.float64), device).astype(dtypes.float32)
             with np.errstate(all="ignore"):
-                found.append(devices.move(xp.logical_not(xp.isfinite(g).all()), home))
-                g *= inverse.astype(g.dtype)
-            mark_changed(g)
-        return array_module(scale).stack(found).any() if found else None
+                fine += [devices.move(array_module(g).isfinite(g).all(), home) for g in gs]
+                kernels.run("scale_all", gs, inverse)
+            for g in gs:
+                mark_changed(g)
+        return array_module(scale).logical_not(array_module(scale).stack(fine).all()) if fine else None
 
     # ----------------------------------------------------------------------------------------- looking and keeping
 

@@ -344,10 +344,10 @@ def test_pullbacks_keep_their_promises(entry: Op, data: Any) -> None:
     inputs = in_minitorch(call)
     mode.observer = watch = Watch()
     try:
-        entry.resolve(minitorch)(*inputs.args, **inputs.kwargs)
+        result = entry.resolve(minitorch)(*inputs.args, **inputs.kwargs)
     finally:
         mode.observer = None
-    assert watch.seen or not inputs.leaves
+    assert watch.seen or not inputs.leaves or any(result is x for x in inputs.leaves)  # sum_to_size of the same size
 
 
 # ------------------------------------------------------------------------------------------------ against PyTorch

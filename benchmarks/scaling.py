@@ -28,7 +28,7 @@ FACTORS = {
     "batch": [2, 4, 8, 16, 32], "length": [32, 64, 128, 256, 512], "layers": [1, 2, 4, 8, 16],
     "vocabulary": [4096, 8192, 16384, 32768, 65536],
 }  # fmt: skip
-DEEP = Job("finetune", "mini", batch=8, layers=12)
+DEEP = Job("finetune", "mini", batch=8, layers=12, asked_only=False)
 PIECES = [0, 12, 6, 4, 3, 2]
 
 

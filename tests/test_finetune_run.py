@@ -320,6 +320,13 @@ def test_python_in_a_few_lines(tmp_path):
     )
     assert 0 <= done.report["scores"]["accuracy"] <= 1
     assert finetuning.load(s.output)(["good film"])[0]["prediction"] in ("neg", "pos")
+    before = weights(done)
+    with pytest.raises(ValueError, match="holds a run already: give another output, or overwrite=True"):
+        finetuning.finetune("classify", train=s.train, model=s.model, output=s.output)
+    again = finetuning.finetune(
+        "classify", s.train, lambda text: None, True, model=s.model, output=s.output, epochs=1, compare="none", seed=1
+    )
+    assert any((weights(again)[name] != before[name]).any() for name in before)
 
 
 @each_task

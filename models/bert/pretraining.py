@@ -39,9 +39,20 @@ from .model import BertForMaskedLM, BertForPreTraining, find_masked
 from .precision import HELP, Precision, check_precision
 from .settings import add_options, check_limits, given, option, same_settings, usable_device
 from .tokenizer import Tokenizer
-from .training import Glance, GraphedStep, alone_in, available_cores, between_steps, decay_groups, progress, to_device
+from .training import (
+    Glance,
+    GraphedStep,
+    alone_in,
+    available_cores,
+    between_steps,
+    decay_groups,
+    progress,
+    refuse_overwriting,
+    to_device,
+)
 
 STATE = "training.safetensors"
+KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these
 IN_PYTHON = "the documentation in this Python installation"
 
 
@@ -533,19 +544,12 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
         run.load_state()
         print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
         return run
-    refuse_overwriting(settings.output, args)
+    refuse_overwriting(settings.output, KEPT, args.overwrite)
     new = Run(settings)
     until_the_end.enter_context(alone_in(new.folder))
-    refuse_overwriting(settings.output, args)  # what another run has left there meanwhile
+    refuse_overwriting(settings.output, KEPT, args.overwrite)  # what another run has left there meanwhile
     (new.folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
     return new
-
-
-def refuse_overwriting(output: str, args: argparse.Namespace) -> None:
-    """What is in the folder stays, unless --overwrite says otherwise."""
-    for name in (STATE, *MODEL_FILES):
-        if (Path(output) / name).exists() and not args.overwrite:
-            raise BadInput(f"{output} holds a run already: use --resume, --overwrite or another --output")
 
 
 def run(args: argparse.Namespace) -> int:

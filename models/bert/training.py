@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,14 @@ def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
 def copied(value: Any) -> Any:
     """The tensor, or the tuple of them, in memory of its own."""
     return type(value)(*(t.clone() for t in value)) if isinstance(value, tuple) else value.clone()
+
+
+def refuse_overwriting(
+    folder: str | Path, names: Iterable[str], overwrite: bool, cure: str = "use --resume, --overwrite or another --output"
+) -> None:
+    """What is in the folder stays, if one of these files is there, unless the user wants it otherwise."""
+    if not overwrite and any((Path(folder) / name).exists() for name in names):
+        raise BadInput(f"{folder} holds a run already: {cure}")
 
 
 @contextlib.contextmanager

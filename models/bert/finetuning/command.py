@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...tables import BadInput, count
-from ..checkpoint import MODEL_FILES, locate
+from ..checkpoint import locate
 from ..settings import add_options, given, same_settings
-from ..training import alone_in
+from ..training import alone_in, refuse_overwriting
 from .report import finish
-from .run import FACTS, STATE, TASKS, Run, read_state
+from .run import KEPT, STATE, TASKS, Run, read_state
 from .tasks import Settings, Task
 
 FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
@@ -51,17 +51,10 @@ def run(args: argparse.Namespace) -> int:
         if task not in MAKERS:
             raise BadInput(f"--train FILE is missing; without files there are {' and '.join(MAKERS)}, not {task}")
         output = base if chosen.get("task") else f"{base}/{task}"
-        refuse_overwriting(output, args)
+        refuse_overwriting(output, KEPT, args.overwrite)
         files = make_files(task, Path(output) / "data", print)
         one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})
     return 0
-
-
-def refuse_overwriting(output: str, args: argparse.Namespace) -> None:
-    """What is in the folder stays, unless --overwrite says otherwise."""
-    for name in (STATE, FACTS, *MODEL_FILES):
-        if (Path(output) / name).exists() and not args.overwrite:
-            raise BadInput(f"{output} holds a run already: use --resume, --overwrite or another --output")
 
 
 def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
@@ -112,10 +105,10 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     output = chosen.get("output", Settings.output)
     state = Path(output) / STATE
     if not args.resume:
-        refuse_overwriting(output, args)
+        refuse_overwriting(output, KEPT, args.overwrite)
         new = Run(Settings(**chosen))
         until_the_end.enter_context(alone_in(new.folder))
-        refuse_overwriting(output, args)  # what another run has left there meanwhile
+        refuse_overwriting(output, KEPT, args.overwrite)  # what another run has left there meanwhile
         state.unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
         return new
     if not state.is_file():

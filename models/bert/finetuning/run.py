@@ -33,12 +33,12 @@ from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
 from ...tables import BadInput, count, listing
-from ..checkpoint import locate
+from ..checkpoint import MODEL_FILES, locate
 from ..config import BertConfig
 from ..precision import Precision
 from ..settings import typed
 from ..tokenizer import Tokenizer
-from ..training import Glance, between_steps, clocks, decay_groups, progress, to_device
+from ..training import Glance, alone_in, between_steps, clocks, decay_groups, progress, refuse_overwriting, to_device
 from .choice import Choose
 from .classify import Classify
 from .files import as_json, refuse_halves
@@ -48,6 +48,7 @@ from .tasks import Batches, Feature, Settings, Task
 
 STATE = "training.safetensors"
 FACTS = "finetune.json"
+KEPT = (STATE, FACTS, *MODEL_FILES)  # a run is not written over one of these
 REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
 
@@ -467,14 +468,17 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def finetune(task: str, train: str = "", say: Callable[[str], None] = print, **settings: Any) -> Run:
+def finetune(task: str, train: str = "", say: Callable[[str], None] = print, overwrite: bool = False, **settings: Any) -> Run:
     """Train, measure the alternatives, write and return everything: the command in one call. Settings are its options."""
     from .report import finish
 
-    run = Run(Settings(task=task, train=str(train), **settings), say)
-    (run.folder / STATE).unlink(missing_ok=True)
-    run.train()
-    finish(run)
+    s = Settings(task=task, train=str(train), **settings)
+    refuse_overwriting(s.output, KEPT, overwrite, "give another output, or overwrite=True")
+    run = Run(s, say)
+    with alone_in(run.folder):
+        (run.folder / STATE).unlink(missing_ok=True)
+        run.train()
+        finish(run)
     return run
 
 

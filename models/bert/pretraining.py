@@ -40,18 +40,18 @@ from .precision import HELP, Precision, check_precision
 from .settings import add_options, check_limits, given, option, same_settings, usable_device
 from .tokenizer import Tokenizer
 from .training import (
+    STATE,
     Glance,
     GraphedStep,
     alone_in,
     available_cores,
     between_steps,
     decay_groups,
+    new_run,
     progress,
-    refuse_overwriting,
     to_device,
 )
 
-STATE = "training.safetensors"
 KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these
 IN_PYTHON = "the documentation in this Python installation"
 
@@ -544,11 +544,7 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
         run.load_state()
         print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
         return run
-    refuse_overwriting(settings.output, KEPT, args.overwrite)
-    new = Run(settings)
-    until_the_end.enter_context(alone_in(new.folder))
-    refuse_overwriting(settings.output, KEPT, args.overwrite)  # what another run has left there meanwhile
-    (new.folder / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+    new: Run = new_run(lambda: Run(settings), settings.output, KEPT, args.overwrite, until_the_end)
     return new
 
 

@@ -23,6 +23,8 @@ from minitorch import Tensor, nn
 from ..tables import BadInput
 from .model import check_ids
 
+STATE = "training.safetensors"  # in the folder of a run that can be resumed
+
 
 def available_cores() -> int:
     """The processors this process may use, at most 8: more micro-batches than that are too small."""
@@ -127,6 +129,18 @@ def refuse_overwriting(
     """What is in the folder stays, if one of these files is there, unless the user wants it otherwise."""
     if not overwrite and any((Path(folder) / name).exists() for name in names):
         raise BadInput(f"{folder} holds a run already: {cure}")
+
+
+def new_run(
+    make: Callable[[], Any], folder: str | Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, **cure: str
+) -> Any:
+    """The run that ``make`` prepares, alone in its folder until the stack ends, and not written over one of the files kept."""
+    refuse_overwriting(folder, kept, overwrite, **cure)
+    run = make()
+    until.enter_context(alone_in(Path(folder)))
+    refuse_overwriting(folder, kept, overwrite, **cure)  # what another run has left there meanwhile
+    (Path(folder) / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+    return run
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ from typing import Any
 from ...tables import BadInput, count
 from ..checkpoint import locate
 from ..settings import add_options, given, same_settings
-from ..training import alone_in, refuse_overwriting
+from ..training import STATE, alone_in, new_run, refuse_overwriting
 from .report import finish
-from .run import KEPT, STATE, TASKS, Run, read_state
+from .run import KEPT, TASKS, Run, read_state
 from .tasks import Settings, Task
 
 FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
@@ -105,11 +105,7 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     output = chosen.get("output", Settings.output)
     state = Path(output) / STATE
     if not args.resume:
-        refuse_overwriting(output, KEPT, args.overwrite)
-        new = Run(Settings(**chosen))
-        until_the_end.enter_context(alone_in(new.folder))
-        refuse_overwriting(output, KEPT, args.overwrite)  # what another run has left there meanwhile
-        state.unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+        new: Run = new_run(lambda: Run(Settings(**chosen)), output, KEPT, args.overwrite, until_the_end)
         return new
     if not state.is_file():
         raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")

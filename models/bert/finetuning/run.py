@@ -13,6 +13,7 @@ Read before: tasks.py, ../training.py. Read next: report.py, command.py.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -38,7 +39,7 @@ from ..config import BertConfig
 from ..precision import Precision
 from ..settings import typed
 from ..tokenizer import Tokenizer
-from ..training import Glance, alone_in, between_steps, clocks, decay_groups, progress, refuse_overwriting, to_device
+from ..training import STATE, Glance, between_steps, clocks, decay_groups, new_run, progress, to_device
 from .choice import Choose
 from .classify import Classify
 from .files import as_json, refuse_halves
@@ -46,7 +47,6 @@ from .qa import Answer
 from .tag import Tag
 from .tasks import Batches, Feature, Settings, Task
 
-STATE = "training.safetensors"
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES)  # a run is not written over one of these
 REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
@@ -473,10 +473,9 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
     from .report import finish
 
     s = Settings(task=task, train=str(train), **settings)
-    refuse_overwriting(s.output, KEPT, overwrite, "give another output, or overwrite=True")
-    run = Run(s, say)
-    with alone_in(run.folder):
-        (run.folder / STATE).unlink(missing_ok=True)
+    cure = "give another output, or overwrite=True"
+    with contextlib.ExitStack() as until_the_end:
+        run: Run = new_run(lambda: Run(s, say), s.output, KEPT, overwrite, until_the_end, cure=cure)
         run.train()
         finish(run)
     return run

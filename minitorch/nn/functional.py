@@ -21,6 +21,7 @@ from ..grad_mode import no_grad
 from ..ops import layer_norm, raw, rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
+from ..ops._promotion import refuse_integers
 from ..ops.nn import gelu, glu, linear, linear_gelu, mish, one_hot, softplus
 from ..ops.nn import log_sigmoid as logsigmoid
 from ..tensor import Tensor
@@ -241,8 +242,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 def _difference(name: str, input: Any, target: Any) -> Any:
     d = input - target
-    if not dtypes.is_floating(d.dtype):
-        raise NotImplementedError(f"{name} is not defined for {d.dtype}; make the input floating: x.float()")
+    refuse_integers(name, d.dtype)
     return d
 
 
@@ -363,8 +363,7 @@ def nll_loss(
 ) -> Any:
     """-w_t x_t of log-probabilities x: (C), (N, C) or (N, C, d1, ...) at class numbers t: (), (N) or (N, d1, ...)"""
     reduction = _reduction(reduction, size_average, reduce)
-    if not dtypes.is_floating(input.dtype):
-        raise NotImplementedError(f"nll_loss is not defined for {input.dtype}; make the input floating: x.float()")
+    refuse_integers("nll_loss", input.dtype)
     index, share, ignored = _class_indices("nll_loss", input, target, weight, ignore_index)
     loss = -ops.nn.pick(input, index=index, axis=0 if input.ndim == 1 else 1)
     return _mean_of(_at_positions(loss, share, ignored), share, ignored, reduction)

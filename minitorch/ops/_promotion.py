@@ -96,6 +96,12 @@ def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool 
     return call
 
 
+def refuse_integers(name: str, dtype: Any) -> None:
+    """What only makes sense on floats says so."""
+    if not dtypes.is_floating(dtype):
+        raise NotImplementedError(f"{name} is not defined for {dtype}; make the input floating: x.float()")
+
+
 def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
     """Refuse integers, as PyTorch does for what only makes sense on floats; compute 16-bit floats in float32.
 
@@ -112,10 +118,7 @@ def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = Tr
         dtype = inputs[0].dtype
         if dtype.kind == "f" and dtype.itemsize > 2:
             return function(*inputs, **static)
-        if not dtypes.is_floating(dtype):
-            raise NotImplementedError(
-                f"{function.__name__.strip('_')} is not defined for {dtype}; make the input floating: x.float()"
-            )
+        refuse_integers(function.__name__.strip("_"), dtype)
         return wide(*inputs, **static)
 
     return call

@@ -21,7 +21,7 @@ from ..errors import explain
 from . import _special
 from ._arguments import may_read, raw
 from ._autocast import autocast
-from ._promotion import astype, common, floating, floats_only, half_in_float32, kept
+from ._promotion import astype, common, floating, floats_only, half_in_float32, kept, refuse_integers
 
 __all__ = [
     "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
@@ -524,8 +524,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 
 
 def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None:
-    if not dtypes.is_floating(dtype):
-        raise NotImplementedError(f"{function} is not defined for {dtype}; make the input floating: x.float()")
+    refuse_integers(function, dtype)
     if x.dtype != dtype:
         raise RuntimeError(f"{function}: the input is {dtype}, {name} is {x.dtype}; they must be of one dtype: use .to(dtype)")
 

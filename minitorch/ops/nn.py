@@ -21,6 +21,7 @@ from ._promotion import astype, floating, floats_only, half_in_float32, kept
 from .elementwise import sigmoid
 from .linalg import matmul, product, rows, times
 from .reductions import pick_along, place_along
+from .shaping import unsqueeze
 
 __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"]  # what PyTorch has beside nn.functional
 
@@ -389,14 +390,12 @@ def embedding(
 
 def pick(x: Any, *, index: Array, axis: int) -> Any:
     """One value along ``axis`` for each position of the others: (..., C, ...) -> (...)."""
-    kept = (*index.shape[:axis], 1, *index.shape[axis:])
-    return pick_along(x, index=index.reshape(kept), axis=axis).reshape(index.shape)
+    return pick_along(x, index=unsqueeze(index, axis), axis=axis).reshape(index.shape)
 
 
 def place(x: Any, *, index: Array, axis: int, size: int) -> Any:
     """Each value at its index along a new ``axis`` of zeros, (...) -> (..., C, ...): the transpose of pick."""
-    kept = (*index.shape[:axis], 1, *index.shape[axis:])
-    return place_along(x.reshape(kept), index=index.reshape(kept), axis=axis, size=size)
+    return place_along(unsqueeze(x, axis), index=unsqueeze(index, axis), axis=axis, size=size)
 
 
 @floats_only(on_gpu=False)

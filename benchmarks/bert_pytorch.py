@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
 
-def prepare(threads: int) -> None:
+def prepare(job: Job, threads: int) -> None:
     """What holds for the whole process, and so is for one that does nothing else."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    if job.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
 
 
 def shapes_of(job: Job) -> dict[str, tuple[int, ...]]:
@@ -65,8 +67,6 @@ class Program:
                 {"params": [p for name, p in self.p.items() if name in exempt], "weight_decay": 0.0},
             ]
             self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
-        if job.precision == "tf32":
-            torch.set_float32_matmul_precision("high")
         self.half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=job.precision == "fp16")
         self.run = torch.compile(self.forward) if how else self.forward

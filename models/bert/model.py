@@ -389,6 +389,11 @@ def rows_at(x: Tensor, rows: Tensor) -> Tensor:
     return minitorch.index_select(x.reshape(B * S, H), 0, Tensor(flat)).reshape(B, rows.shape[1], H)
 
 
+def first_alone(n: int) -> Tensor:
+    """``rows`` of n sequences, (n, 1), whose head reads [CLS] alone."""
+    return minitorch.zeros(n, 1, dtype=minitorch.int64)
+
+
 def masked_first(labels: Tensor, pooled: bool) -> tuple[Tensor, Tensor]:
     """The positions of the masked words (with ``pooled`` the first token before them), and the labels there: both (B, P).
 

@@ -20,11 +20,11 @@ import numpy as np
 from minitorch import Tensor
 
 from ...tables import BadInput, count, listing
-from ..model import BertForMultipleChoice
+from ..model import BertForMultipleChoice, first_alone
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
 from .files import Rows, as_name, read_rows
-from .tasks import Feature, Task, first_alone
+from .tasks import Feature, Task
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905
 CONTEXT = ("context", "article", "passage", "premise")

@@ -23,11 +23,11 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ...tables import BadInput, listing
-from ..model import BertForSequenceClassification
+from ..model import BertForSequenceClassification, first_alone
 from ..tokenizer import Tokenizer
 from . import baselines, metrics
 from .files import Rows, as_name, plain_name, read_rows
-from .tasks import Feature, Task, cut, first_alone
+from .tasks import Feature, Task, cut
 
 TEXT = (
     "text sentence sentence1 premise question1 string1 review utterance tweet comment comment_text message document body content"

@@ -85,10 +85,9 @@ class Tag(Task):
         return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text) if isinstance(text, str) else list(text)
 
     def from_text(self, texts: Sequence[Any]) -> list[Sentence]:
-        """Texts, or lists of words."""
+        """Of lists of words."""
         sentences = []
-        for i, text in enumerate(texts, 1):
-            words = self.typed(text)
+        for i, words in enumerate(texts, 1):
             if not words or not all(word.strip() for word in words):
                 raise BadInput(f"text {i}: is empty")
             sentences.append(Sentence(words, [""] * len(words), [f"text {i}"] * len(words)))

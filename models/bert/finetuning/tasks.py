@@ -295,11 +295,6 @@ class Batches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def first_alone(n: int) -> Tensor:
-    """``rows`` of BertModel, (n, 1): where the head reads [CLS], the last layer need not be computed at the other tokens."""
-    return minitorch.zeros(n, 1, dtype=minitorch.int64)
-
-
 def cut(ids: list[int], room: int, truncate: str) -> list[int]:
     """At most ``room`` ids. Of a long text its end is left out, or its middle: reviews often conclude at the end.
 

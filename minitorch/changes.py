@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from .devices import Array
 
 clock = itertools.count(1)  # "older" and "younger" are numbers
@@ -27,7 +29,7 @@ def mark_changed(array: Array) -> None:
 
 
 def _owner(array: Array) -> int:
-    while hasattr(array.base, "base"):  # an array: not the bytes or the file that the outermost one may stand on
+    while is_array(array.base):  # not the bytes or the file that the outermost one may stand on
         array = array.base
     return id(array)
 
@@ -60,5 +62,10 @@ def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
             yield from held(item, seen)
     elif isinstance(x, dict):
         yield from held(list(x.values()), seen)
-    elif hasattr(x, "base") and hasattr(x, "shape"):
+    elif is_array(x):
         yield x
+
+
+def is_array(x: Any) -> bool:
+    """Is it a NumPy or CuPy array?  A dtype has a shape and a base too, and is its own base: asking for those is not enough."""
+    return isinstance(x, np.ndarray) or (type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "data"))

@@ -2,7 +2,7 @@
 
 Every node and every change gets a tick of one clock. What a pullback needs is what its closure holds: so a node may be
 walked back if no array held there was changed after the node was made. Looked at only if something changed at all since.
-Read before: nothing. Read next: autograd.py.
+Read before: nothing. Read next: graph.py.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, dtypes
-from ..autograd import op
+from .. import dtypes, graph
 from ..devices import Array, device_of
+from ..graph import op
 from ._arguments import raw
 
 
@@ -28,8 +28,8 @@ def astype(x: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
-    if not dtypes.is_floating(dtype) and isinstance(x, autograd.Tensor):
-        return autograd.Tensor(autograd.quiet.copy().run(x.array.astype, dtype))
+    if not dtypes.is_floating(dtype) and isinstance(x, graph.Tensor):
+        return graph.Tensor(graph.quiet.copy().run(x.array.astype, dtype))
     return _cast(x, dtype=dtype)
 
 
@@ -48,7 +48,7 @@ def _agree(operands: Sequence[Any], floating: bool) -> bool:
     dtype = None
     numbers = False
     for x in operands:
-        if isinstance(x, autograd.Tensor):
+        if isinstance(x, graph.Tensor):
             if dtype is None:
                 dtype = x.array.dtype
             elif x.array.dtype is not dtype:
@@ -86,7 +86,7 @@ def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool 
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
         if not inputs:  # sigmoid(input=x)
-            inputs, static = autograd.by_position(function, inputs, static)
+            inputs, static = graph.by_position(function, inputs, static)
         dtype = inputs[0].dtype
         if dtype.itemsize != 2 or not dtypes.is_floating(dtype) or not (on_gpu or device_of(raw(inputs[0])) == "cpu"):
             return function(*inputs, **static)
@@ -114,7 +114,7 @@ def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = Tr
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
         if not inputs:
-            inputs, static = autograd.by_position(function, inputs, static)
+            inputs, static = graph.by_position(function, inputs, static)
         dtype = inputs[0].dtype
         if dtype.kind == "f" and dtype.itemsize > 2:
             return function(*inputs, **static)

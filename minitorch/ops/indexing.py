@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, dtypes
-from ..autograd import op
+from .. import dtypes, graph
 from ..devices import Array, array_module, device_of, move
+from ..graph import op
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
 from .elementwise import add, mul
@@ -299,8 +299,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     x = raw(input)
     places = x.reshape(x.shape or 1).nonzero()
     if as_tuple:
-        return tuple(map(autograd.Tensor, places))
-    return autograd.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
+        return tuple(map(graph.Tensor, places))
+    return graph.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
 
 
 def argwhere(input: Any) -> Any:
@@ -429,7 +429,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
         raise RuntimeError('scatter: reduce="multiply" has no gradient for src; pass src.detach()')
     factor = np.ones(x.shape, input.dtype)
     np.multiply.at(factor, tuple(move(i, "cpu") for i in grid), move(raw(src), "cpu"))
-    return reshape_as(mul(x, autograd.Tensor(move(factor, device_of(raw(input))))), input)
+    return reshape_as(mul(x, graph.Tensor(move(factor, device_of(raw(input))))), input)
 
 
 @numpy_names

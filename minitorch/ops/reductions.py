@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import autograd, dtypes
-from ..autograd import op
+from .. import dtypes, graph
 from ..devices import Array, array_module
+from ..graph import op
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
 from ._promotion import astype, floats_only, half_in_float32
@@ -88,7 +88,7 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     if shape == whole != ():
         return input
     dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
-    return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
+    return astype(graph.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
 @half_in_float32
@@ -126,7 +126,7 @@ def _std(x: Array, **static: Any) -> Any:
 @op
 def _root(v: Array) -> Any:
     """√v, its derivative at 0 taken to be 0: numbers that do not vary have a standard deviation whose subgradient is 0."""
-    y = _root(v) if isinstance(v, autograd.Tensor) else array_module(v).sqrt(v)
+    y = _root(v) if isinstance(v, graph.Tensor) else array_module(v).sqrt(v)
     return y, lambda g: where(y == 0, 0, g / (2 * where(y == 0, 1, y)))
 
 
@@ -170,7 +170,7 @@ def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = 
 @op
 def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
     """∏x, whose derivative at xᵢ is the product of all others, (∏ before i)·(∏ after i): right where elements are 0, too."""
-    if isinstance(x, autograd.Tensor):
+    if isinstance(x, graph.Tensor):
         y = _prod(x, axis=axis, keepdims=keepdims)
     else:
         y = x.prod(axis=axis, keepdims=keepdims, dtype=_sum_dtype(x))
@@ -313,7 +313,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
     """The elements at indices, which get the gradient."""
     values = pick_along(x, index=indices, axis=one_dim(dim, x.ndim)) if x.ndim else x.reshape(())
-    chosen = ValuesIndices(values, autograd.Tensor(indices))
+    chosen = ValuesIndices(values, graph.Tensor(indices))
     return chosen if keepdim else ValuesIndices(*[squeeze(y, dim) for y in chosen])
 
 
@@ -348,8 +348,8 @@ def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
     if dim is None:
         _nonempty_dims(name, input, None)
         i = getattr(array_module(raw(input)), name)(raw(input))
-        return autograd.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
-    i = autograd.Tensor(_argument(name, name, input, dim))
+        return graph.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
+    i = graph.Tensor(_argument(name, name, input, dim))
     return i if keepdim else squeeze(i, dim)
 
 
@@ -388,7 +388,7 @@ def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
     """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
-    if isinstance(x, autograd.Tensor):
+    if isinstance(x, graph.Tensor):
         return _norm(x, p=p, axis=axis, keepdims=keepdims)
     if p == 2:
         return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
@@ -477,7 +477,7 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
 @numpy_names
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """The indices that sort along dim (always stable)."""
-    return autograd.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
+    return graph.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
 
 
 @numpy_names
@@ -508,7 +508,7 @@ def _truth(name: str, input: Any, dim: Dims, keepdim: bool) -> Any:
     x = raw(input)
     axis = () if dim is not None and not isinstance(dim, int) and len(dim) == 0 else many_dims(dim, x.ndim)
     y = getattr(array_module(x), name)(x, axis=axis, keepdims=keepdim)
-    return autograd.Tensor(y.astype(np.uint8) if x.dtype == np.uint8 else y)
+    return graph.Tensor(y.astype(np.uint8) if x.dtype == np.uint8 else y)
 
 
 @numpy_names

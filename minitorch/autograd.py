@@ -57,7 +57,7 @@ class Node:
     """
 
     __slots__ = ("time", "call", "parents", "pullback", "inputs", "static", "shape", "dtype", "hooks", "where", "__weakref__")
-    where: Any  # the line of the user's program that called the op, noted by debug.detect_anomaly
+    where: Any  # the line of the user's program that called the op, noted by detect_anomaly
 
     def __init__(
         self, call: Any, parents: tuple[Node | None, ...], pullback: Any, inputs: Any, static: Any, shape: Any, dtype: Any
@@ -163,7 +163,7 @@ def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequ
     return call
 
 
-quiet = contextvars.copy_context()  # where NumPy does not warn: as in PyTorch log(0) is -inf; debug.py finds its source
+quiet = contextvars.copy_context()  # where NumPy does not warn: as in PyTorch log(0) is -inf; tools/anomaly.py finds its source
 quiet.run(np.seterr, all="ignore")  # (entering a copy of it is three times as fast as np.errstate)
 
 
@@ -394,7 +394,7 @@ def start(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bo
 
 def __getattr__(name: str) -> Any:
     """PyTorch's spelling of what has a file of its own and needs this one: ``minitorch.autograd.gradcheck``."""
-    homes = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "detect_anomaly": "debug"}
+    homes = {"gradcheck": "tools.gradcheck", "gradgradcheck": "tools.gradcheck", "detect_anomaly": "tools.anomaly"}
     if name in homes:
         return getattr(importlib.import_module(f"{__package__}.{homes[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minitorch import doctor
+from minitorch.tools import doctor
 
 HEALTHY = {
     "python": {"version": "3.12.1"},
@@ -87,7 +87,8 @@ def test_the_command(capsys):
 
 
 def test_the_command_in_a_process_of_its_own():
-    result = subprocess.run([sys.executable, "-m", "minitorch.doctor", "--json"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "minitorch.tools.doctor", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert json.loads(result.stdout)["python"]["executable"]

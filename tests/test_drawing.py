@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import minitorch as mt
-from minitorch import drawing, files
-from minitorch.drawing import draw_graph
+from minitorch import files
+from minitorch.tools import drawing
+from minitorch.tools.drawing import draw_graph
 
 GOLDEN = Path(__file__).parent / "golden"
 

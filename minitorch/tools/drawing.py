@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import debug, devices
-from .autograd import Leaf, Node, Part, youngest_first
-from .files import write_text
-from .tensor import Tensor
+from .. import devices
+from ..autograd import Leaf, Node, Part, youngest_first
+from ..files import write_text
+from ..tensor import Tensor
+from .profiler import tensors
 
 _CHARACTER, _LINE, _MARGIN = 6.6, 16, 10  # pixels: a letter's width, a line's height, around the text
 _GAP_X, _GAP_Y = 18, 34  # between boxes of a layer, between layers
@@ -93,7 +94,7 @@ def _names(names: Any) -> dict[Tensor, str]:
 
 def _boxes(order: list[Node], roots: set[Node], names: dict[Tensor, str]) -> list[Box]:
     """A box a node, the oldest first, and one for each tensor without gradient that the graph keeps."""
-    alive = {x.node: x for x in debug.tensors() if x.node is not None}  # a node does not know its tensor
+    alive = {x.node: x for x in tensors() if x.node is not None}  # a node does not know its tensor
     boxes: dict[Any, Box] = {}
     for node in order:
         tensor = alive.get(node)

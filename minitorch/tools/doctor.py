@@ -1,4 +1,4 @@
-"""What this machine offers the engine, and what to do about trouble: ``python -m minitorch.doctor [--json]``.
+"""What this machine offers the engine, and what to do about trouble: ``python -m minitorch.tools.doctor [--json]``.
 
 Everything that can be missing or broken is asked for by a function of its own, and what it raises becomes a line of the
 report: the doctor never ends in a traceback. The exit status is 0 unless the engine itself is broken.
@@ -208,7 +208,7 @@ def engine() -> Report:
     x = minitorch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     (x * x).sum().backward()
     works = x.grad.tolist() == [2.0, 4.0, 6.0]
-    return {"version": minitorch.__version__, "path": os.path.dirname(__file__), "works": works}
+    return {"version": minitorch.__version__, "path": os.path.dirname(os.path.dirname(__file__)), "works": works}
 
 
 # --------------------------------------------------------------------------------------------------- advising
@@ -331,7 +331,7 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m minitorch.doctor") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m minitorch.tools.doctor") -> int:
     """The command: print the report; 1 if the engine itself is broken, else 0."""
     parser = argparse.ArgumentParser(prog=prog, description="What this machine offers minitorch.")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

@@ -4,7 +4,7 @@
     arithmetic: in float64 and with ε = 1e-6 both are far below 1e-5, in float32 the second swamps everything.
 
 Names, arguments and defaults are those of torch.autograd.gradcheck; call it as ``minitorch.autograd.gradcheck``.
-Read before: autograd.py. Read next: debug.py.
+Read before: autograd.py. Read next: anomaly.py.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import autograd, devices
-from .tensor import Tensor
+from .. import autograd, devices
+from ..tensor import Tensor
 
 Matrix: TypeAlias = "np.ndarray[Any, Any]"  # a Jacobian: one row an element of the output, one column an element of the input
 

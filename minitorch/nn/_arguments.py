@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import dtypes
@@ -263,3 +263,26 @@ def check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
         raise error(f"MultiheadAttention: the {name} has shape {mask.shape}, but should have {expected}")
     if mask.dtype != dtypes.bool_ and not mask.is_floating_point():
         raise AssertionError(f"MultiheadAttention: the {name} must be bool or floating, got {mask.dtype}; use mask.bool()")
+
+
+# --------------------------------------------------------------------------------------- registering in a Module
+
+
+def check_begun(module: Any, name: str) -> None:
+    """Module.__init__ has run, so there is a place to register ``name``."""
+    if "_modules" not in module.__dict__:
+        raise AttributeError(
+            f"cannot assign '{name}' before Module.__init__() call: "
+            f"{type(module).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
+        )
+
+
+def check_name(module: Any, kind: str, name: str, members: Mapping[str, Any]) -> None:
+    """A string without dots that the module does not use for something else."""
+    check_begun(module, name)
+    if not isinstance(name, str):
+        raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
+    if "." in name or name == "":
+        raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
+    if hasattr(module, name) and name not in members:
+        raise KeyError(f"attribute '{name}' already exists in {type(module).__name__}")

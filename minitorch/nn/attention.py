@@ -21,6 +21,7 @@ from ..ops.nn import softmax_or_zero
 from ..tensor import Tensor
 from . import functional as F
 from . import init
+from ._arguments import check_mask, check_multihead
 from .layers import Linear
 from .module import Module
 from .parameter import Parameter
@@ -103,7 +104,8 @@ class MultiheadAttention(Module):
         need_weights=False is faster. average_attn_weights=False: weights of each head, (B, H, L, S).
         is_causal: a promise that attn_mask is the causal mask, which may then be computed without being read.
         """
-        batched = self._check(query, key, value)
+        check_multihead(self, query, key, value)
+        batched = query.ndim == 3
         if is_causal and attn_mask is None:
             raise RuntimeError("MultiheadAttention: is_causal is a hint about attn_mask; pass the causal mask as attn_mask too")
         q, k, v = self._project(query, key, value, batched)  # (B, L, E), (B, S, E), (B, S, E)
@@ -123,23 +125,6 @@ class MultiheadAttention(Module):
             return output, None
         weights = weights.mean(dim=1) if average_attn_weights else weights
         return output, weights if batched else weights.squeeze(0)
-
-    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> bool:
-        """Are the inputs batched? Shapes that do not fit are an error."""
-        if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
-            raise AssertionError(
-                "MultiheadAttention: query, key and value must all have 3 dimensions (a batch) or all 2 (one sequence), "
-                f"got shapes {query.shape}, {key.shape}, {value.shape}"
-            )
-        for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
-            if x.shape[-1] != size:
-                raise AssertionError(f"MultiheadAttention: the last size of {name} must be {size}, got shape {x.shape}")
-        if key.shape[:-1] != value.shape[:-1]:
-            raise AssertionError(f"key {key.shape} and value {value.shape} may differ in their last size only")
-        batch = 0 if self.batch_first else 1
-        if query.ndim == 3 and query.shape[batch] != key.shape[batch]:
-            raise RuntimeError(f"query {query.shape} and key {key.shape} must have the same batch size, at dimension {batch}")
-        return query.ndim == 3
 
     def _project(self, query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:
         """Queries, keys and values of all heads, batch first. Self-attention needs one product instead of three."""
@@ -193,25 +178,16 @@ def _visible(attn_mask: Any, key_padding_mask: Any, sizes: tuple[int, ...], adde
     batch, heads, queries, keys = sizes
     masks = []
     if attn_mask is not None:
-        _check_mask("attn_mask", attn_mask, (queries, keys), (batch * heads, queries, keys))
+        check_mask("attn_mask", attn_mask, (queries, keys), (batch * heads, queries, keys))
         masks.append(attn_mask if attn_mask.ndim == 2 else attn_mask.reshape(sizes))
     if key_padding_mask is not None:
-        _check_mask("key_padding_mask", key_padding_mask, (batch, keys), (keys,) if batch == 1 else (batch, keys))
+        check_mask("key_padding_mask", key_padding_mask, (batch, keys), (keys,) if batch == 1 else (batch, keys))
         masks.append(key_padding_mask.reshape(batch, 1, 1, keys))
     if added:
         masks = [F.pad(mask, (0, added)) for mask in masks]
     if all(mask.dtype == bool_ for mask in masks):
         return ~functools.reduce(operator.or_, masks) if masks else None
     return functools.reduce(operator.add, [_as_score(mask, dtype) for mask in masks])
-
-
-def _check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
-    if mask.shape not in shapes:
-        expected = " or ".join(map(str, dict.fromkeys(shapes)))
-        error = RuntimeError if name == "attn_mask" and mask.ndim in (2, 3) else AssertionError  # PyTorch's
-        raise error(f"MultiheadAttention: the {name} has shape {mask.shape}, but should have {expected}")
-    if mask.dtype != bool_ and not mask.is_floating_point():
-        raise AssertionError(f"MultiheadAttention: the {name} must be bool or floating, got {mask.dtype}; use mask.bool()")
 
 
 def _as_score(mask: Any, dtype: Any) -> Any:

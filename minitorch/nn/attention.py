@@ -2,8 +2,19 @@
 
 Each query looks at all keys and takes the average of their values, weighted by how well query and key agree:
     Attention(Q, K, V) = softmax(Q Kᵀ / √d) V
-and h heads do so side by side, each in a space of its own of d = embed_dim / h dimensions.
+and H heads do so side by side, each in its own space of d = embed_dim / H dimensions.
 Sizes: B batch, L queries, S keys, E embed_dim, H heads, d a head's size.
+
+A fully masked row: what does a query get that may look at no key? The weights e^s / Σ e^s depend on what the mask adds.
+
+    who computes it                   a hidden key's score      the weights of such a query    the result
+    softmax(scores), log_softmax      -∞                        NaN: 0/0, as in PyTorch        NaN
+    F.scaled_dot_product_attention    -∞                        0                              0, and gradients 0
+    MultiheadAttention                -∞                        0 (in PyTorch NaN, but 0       out_proj.bias
+                                                                with need_weights=False)
+    BERT (models/bert)                the dtype's most          uniform, 1/S: all scores are   the mean of the values
+                                      negative number           that number after rounding
+
 Read before: layers.py. Read next: transformer.py.
 """
 

@@ -236,7 +236,8 @@ def scaled_dot_product_attention(
     """softmax(Q Kᵀ/√E + mask) V: Q (..., L, E), K (..., S, E), V (..., S, Ev) -> (..., L, Ev)  (arXiv 1706.03762, eq. 1).
 
     A bool mask (..., L, S) is True where attention is allowed, a float one is added. is_causal: query i sees keys 0 ... i.
-    A query that may see nothing gets 0. enable_gqa: fewer heads (dimension -3) in K and V, each shared by several of Q.
+    enable_gqa: fewer heads (dimension -3) in K and V, each shared by several of Q.
+    A query that may see nothing gets 0. The table at the head of attention.py compares this with softmax and BERT.
     """
     check.check_attention(query, key, value, attn_mask, is_causal)
     if enable_gqa:

@@ -40,13 +40,13 @@ class Origin(NamedTuple):
 
 
 class detect_anomaly(Observer):
-    """A ``with`` block in which the operation that gives birth to a NaN or an infinity raises an error.
+    """A ``with`` block that raises an error at the operation where a NaN or an infinity is born.
 
-    The error names the op, its inputs and output, and the line of your program that called it: also when it is the
-    gradient that goes wrong, if the forward pass ran inside the block too. Born means: a NaN that no input holds, an
-    infinity from inputs that are all finite. So the -inf of an attention mask is legal, and the 0 that softmax makes of
-    it, while the NaN of a row that is masked completely is not. With check_nan=False no value is looked at, and an error
-    that a backward pass raises still gets the line. As torch.autograd.detect_anomaly, but the forward pass is watched too.
+    The error names the op, its inputs and output, and the line of your program that called the op. It does so for gradients
+    too, if the forward pass ran inside the block. Born means: a NaN that no input holds, or an infinity from inputs that
+    are all finite. So the -inf of an attention mask is legal, and so is the 0 that softmax makes of it; the NaN of a fully
+    masked row is not. With check_nan=False no value is read, but an error in the backward pass still gets its line.
+    As torch.autograd.detect_anomaly, except that it watches the forward pass too.
     """
 
     def __init__(self, check_nan: bool = True) -> None:
@@ -71,9 +71,9 @@ class detect_anomaly(Observer):
         if fault:
             raise RuntimeError(f"detect_anomaly: {name} gave {fault}{place}\n{_story(self.origin, arrays)}")
         if not self.warned and _count(y)[0]:
-            self.warned = True  # once: all that is computed from it is NaN too
+            self.warned = True  # once: whatever is computed from it is NaN too
             warnings.warn(
-                f"detect_anomaly: {name} was given a NaN that no watched operation made; look at the data and the parameters\n"
+                f"detect_anomaly: {name} received a NaN that no watched operation made; check the data and the parameters\n"
                 + _story(self.origin, arrays),
                 stacklevel=5,
             )
@@ -86,7 +86,7 @@ class detect_anomaly(Observer):
         return wrap(super().backward(node, pullback), lambda p, index: self._watched(node, p, index))
 
     def _watched(self, node: Node, pullback: Callable[[Any], Any], index: int | None) -> Callable[[Any], Any]:
-        """The pullback, with its result looked at."""
+        """The pullback, with a check of its result."""
 
         def watched(g: Any) -> Any:
             before = self.within
@@ -120,7 +120,7 @@ _SKIPPED = (_PACKAGE, contextlib.__file__)  # contextlib: @no_grad() around a fu
 
 
 def _origin(operands: Sequence[Any], outputs: Sequence[Any]) -> Origin:
-    """The innermost caller outside of this package."""
+    """The innermost caller outside this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_SKIPPED):
         frame = frame.f_back
@@ -133,7 +133,7 @@ def _shapes(xs: Sequence[Any]) -> str:
 
 
 def _story(origin: Origin | None, operands: Sequence[Any]) -> str:
-    """The rest of a message: the line, the shapes and, where the operands are at hand, their ranges, which often say why."""
+    """The rest of a message: the line, the shapes and, if the operands are known, their ranges, which often explain the fault."""
     if origin is None:
         return "  its call is unknown: run the forward pass inside detect_anomaly() too"
     ranges = " and ".join(filter(None, map(_range, operands)))
@@ -148,7 +148,7 @@ def _range(x: Any) -> str:
 
 
 def _born(operands: Any, result: Any) -> str:
-    """ "2 NaN (of 6 elements)" if the result holds what the operands do not explain, else nothing."""
+    """ "2 NaN (of 6 elements)" if the operands do not explain them, else nothing."""
     (nans, infs), (seen_nans, seen_infs) = _count(result), _count(operands)
     if (nans and not seen_nans) or (infs and not seen_nans and not seen_infs):
         found = " and ".join(f"{n} {name}" for n, name in ((nans, "NaN"), (infs, "Inf")) if n)
@@ -174,6 +174,6 @@ def _finite(x: Any) -> bool:
 
 
 def _floating(x: Any) -> Any:
-    """The array of floating numbers that ``x`` is or wraps; None if it is something else."""
+    """The floating array that ``x`` is or wraps; None for anything else."""
     x = np.float64(x) if type(x) is float else getattr(x, "array", x)
     return x if getattr(getattr(x, "dtype", None), "kind", "") in ("f", "V") else None

@@ -1,4 +1,4 @@
-"""Observers: what watches every operation inside a ``with`` block.
+"""Observers watch every operation inside a ``with`` block.
 
 The engine hands each operation, forward and backward, to ``grad_mode.mode.observer`` if there is one. An observer watches
 the thread that entered the block. Blocks may be nested in any order: each observer hands on to the one around it.
@@ -15,7 +15,7 @@ from ..grad_mode import mode
 
 
 class Observer:
-    """Somebody who watches every operation in a ``with`` block, and lets those of the blocks around it watch too."""
+    """Watches every operation in a ``with`` block, and lets the observers of outer blocks watch too."""
 
     outer: Any = None
     active = False
@@ -39,7 +39,7 @@ class Observer:
             self.outer.recorded(node)
 
     def backward(self, node: Node, pullback: Any) -> Any:
-        """The pullback (or tuple of them) about to be used for ``node``; returns what is to be used in its place."""
+        """``pullback`` (or a tuple of them) is about to run for ``node``; returns the one that runs in its place."""
         return pullback if self.outer is None else self.outer.backward(node, pullback)
 
 

@@ -26,7 +26,7 @@ from .observer import Observer, parts_of, wrap
 
 
 class _Row:
-    """What is known of one operation: seconds, and bytes of the arrays that it made and that are alive."""
+    """The record of one operation: seconds, and bytes of the live arrays that it made."""
 
     def __init__(self) -> None:
         self.calls = self.live = self.peak = 0
@@ -41,16 +41,16 @@ class profile(Observer):
         p.rows        # the same as a list of dicts: op, calls, forward and backward (s), share, memory (bytes)
         p.peak        # the most bytes alive at once
 
-    Times are exclusive: an op that runs inside another's pullback (create_graph) counts for itself. On a GPU every op is
-    waited for, which slows the whole but tells whose the time is. Memory is that of the arrays which an op made inside the
-    block, counted from birth until they are freed: its outputs, what its pullback keeps, the gradients it returns; a view
-    costs nothing. Not seen: temporaries within a formula, sums of gradients, parameters, the optimiser's state, and threads
+    Times are exclusive: an op that runs inside another's pullback (create_graph) counts for itself. On a GPU the profiler
+    waits for each op; this slows the program, but charges the time to the right op. Memory is that of the arrays an op makes
+    inside the block, until they are freed: its outputs, what its pullback keeps, the gradients it returns. A view costs
+    nothing. Not counted: temporaries within a formula, sums of gradients, parameters, the optimiser's state, and threads
     other than the block's own and those of parallel.Workers.
     """
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
-        self._alive: dict[int, weakref.ref[Any]] = {}  # by id of the array that owns the memory
+        self._alive: dict[int, weakref.ref[Any]] = {}  # by the id of the array that owns the memory
         self._inner: dict[int, float] = {}  # by thread: seconds spent in ops inside the one being timed
         self._lock = threading.RLock()  # memory may be freed while it is held
         self.live = self.peak = 0
@@ -137,7 +137,7 @@ class profile(Observer):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """One dict an operation, the most expensive first."""
+        """One dict per operation, the most expensive first."""
         total = sum(row.forward + row.backward for row in self._rows.values()) or 1.0
         rows = [
             {"op": op, "calls": row.calls, "forward": row.forward, "backward": row.backward,
@@ -165,7 +165,7 @@ class profile(Observer):
 
 
 def _owner(x: Any) -> Any:
-    """The array that owns the memory which ``x`` shows."""
+    """The array that owns the memory of ``x``."""
     x = getattr(x, "array", x)
     base = getattr(x, "base", None)
     return x if base is None else base
@@ -196,14 +196,14 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def tensors() -> Iterator[Tensor]:
-    """Every Tensor that is alive, as Python's garbage collector knows them."""
+    """Every Tensor that is alive, found through Python's garbage collector."""
     return (x for x in gc.get_objects() if isinstance(x, Tensor))
 
 
 class live_tensors(list[dict[str, Any]]):
-    """The tensors that are alive, alike ones on one line: count, kind, shape, dtype, device, bytes; the largest first.
+    """The tensors that are alive, equal kinds on one line: count, kind, shape, dtype, device, bytes; the largest first.
 
-    Memory that several tensors show is counted once. Arrays that only a graph keeps are not tensors: see profile().
+    Memory that several tensors share is counted once. Arrays that only a graph keeps are not tensors: see profile().
     """
 
     def __init__(self) -> None:

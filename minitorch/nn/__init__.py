@@ -1,7 +1,7 @@
 """Layers and models: Module, what is built from it, and the functions they compute, under PyTorch's names (torch.nn).
 
 Read in this order: parameter, module, containers, functional, layers, losses, attention, transformer; init, utils as needed.
-Argument checks (_arguments) and what neither models nor lessons use (functional_extra, extra) stand in files of their own.
+Elsewhere: argument checks (_arguments), and what neither models nor lessons use (functional_extra, extra).
 """
 
 from . import functional, init, utils

@@ -1,6 +1,6 @@
-"""What the functions of nn ask of their arguments: the checks, each with its error, and what ``reduction`` means.
+"""Checks of the arguments of nn's functions and modules, each with its error, and the meaning of ``reduction``.
 
-Nothing here computes a layer or a loss; look it up when an error sends you. Read before: ops/_arguments.py.
+Nothing here computes a layer or a loss; look here when you meet an error. Read before: ops/_arguments.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def refuse_deprecated(name: str, named: dict[str, Any]) -> None:
 
 
 def check_reduction(reduction: str, also: Sequence[str] = ()) -> None:
-    """One of the three, or of ``also``."""
+    """One of "none", "mean", "sum", or of ``also``."""
     if reduction not in ("none", "mean", "sum", *also):
         raise ValueError(f"{reduction!r} is not a reduction: use 'none', 'mean' or 'sum'")
 
@@ -172,7 +172,7 @@ def check_probability(p: float) -> None:
 
 
 def check_dropout_input(input: Any) -> None:
-    """Floating, for it is divided by 1 - p."""
+    """Floating, because dropout divides it by 1 - p."""
     if not dtypes.is_floating(input.dtype):
         raise RuntimeError(f"dropout: the result is floating and the input {input.dtype}; make the input floating: x.float()")
 
@@ -200,7 +200,7 @@ def padding_pairs(input: Any, pad: Sequence[int]) -> dict[int, tuple[int, int]]:
 
 
 def check_padding(input: Any, pairs: dict[int, tuple[int, int]], mode: str, value: Any) -> None:
-    """PyTorch's rules for pad: how many widths, how far to cut, what each mode allows."""
+    """PyTorch's rules for pad: how far to cut, and what each mode allows."""
     for dim, (before, after) in pairs.items():
         if input.shape[dim] + before + after < 0:
             raise RuntimeError(f"pad: dimension {dim} of size {input.shape[dim]} cannot be cut by {(before, after)}")
@@ -278,7 +278,7 @@ def check_begun(module: Any, name: str) -> None:
 
 
 def check_name(module: Any, kind: str, name: str, members: Mapping[str, Any]) -> None:
-    """A string without dots that the module does not use for something else."""
+    """The name is a string without dots, and the module does not use it for something else."""
     check_begun(module, name)
     if not isinstance(name, str):
         raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")

@@ -1,6 +1,6 @@
 """Loading a state dict: what it may hold, and everything that can be wrong with it.
 
-Read before: module.py, whose load_state_dict asks here.
+Module.load_state_dict calls these. Read before: module.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..tensor import Tensor
 
 
 class IncompatibleKeys(NamedTuple):
-    """What load_state_dict found on one side only."""
+    """The names that load_state_dict found on one side only."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -29,7 +29,7 @@ def as_tensor(value: Any) -> Tensor | None:
 
 
 def problems_of(own: dict[str, Tensor], values: dict[str, Tensor | None], keys: IncompatibleKeys, strict: bool) -> list[str]:
-    """Every reason why the values cannot be loaded, a line each."""
+    """Every reason why the values cannot be loaded, one line per reason."""
 
     def names(found: list[str]) -> str:
         return ", ".join(f'"{name}"' for name in found)

@@ -1,8 +1,8 @@
 """Multi-head attention (Vaswani et al., "Attention is all you need", 2017, section 3.2.2).
 
-Each query looks at all keys and takes the average of their values, weighted by how well query and key agree:
+Each query looks at all keys and takes the average of their values, weighted by the agreement of query and key:
     Attention(Q, K, V) = softmax(Q Kᵀ / √d) V
-and H heads do so side by side, each in its own space of d = embed_dim / H dimensions.
+H heads do so in parallel, each in its own space of d = embed_dim / H dimensions.
 Sizes: B batch, L queries, S keys, E embed_dim, H heads, d a head's size.
 
 A fully masked row: what does a query get that may look at no key? The weights e^s / Σ e^s depend on what the mask adds.
@@ -41,8 +41,8 @@ from .parameter import Parameter
 class MultiheadAttention(Module):
     """Concat(head₁, ..., head_H) Wᴼ,  headᵢ = Attention(Q Wᵢ^Q, K Wᵢ^K, V Wᵢ^V).
 
-    The heads' projections lie side by side in one matrix, in_proj_weight (3E, E): first the queries', then the keys', then
-    the values'. With kdim or vdim they are three: q_proj_weight (E, E), k_proj_weight (E, kdim), v_proj_weight (E, vdim).
+    One matrix, in_proj_weight (3E, E), holds the projections of all heads: first the queries', then the keys', then the
+    values'. With kdim or vdim there are three: q_proj_weight (E, E), k_proj_weight (E, kdim), v_proj_weight (E, vdim).
     add_bias_kv appends a learnt key and value to every sequence, add_zero_attn a zero one.
     """
 
@@ -110,10 +110,10 @@ class MultiheadAttention(Module):
 
         query: (L, B, E), or (B, L, E) if batch_first, or (L, E); key and value likewise with S, kdim, vdim.
         key_padding_mask (B, S) and attn_mask (L, S) or (B·H, L, S): True hides a key (unlike in
-        scaled_dot_product_attention, where True shows it), floats are added to the scores. A query from which all keys are
-        hidden has all weights 0 (its output is out_proj's bias), where PyTorch with need_weights gives NaN.
+        scaled_dot_product_attention, where True shows it), floats are added to the scores. A fully masked query
+        has weights 0 and the output out_proj.bias (the table at the head of this file).
         need_weights=False is faster. average_attn_weights=False: weights of each head, (B, H, L, S).
-        is_causal: a promise that attn_mask is the causal mask, which may then be computed without being read.
+        is_causal: a promise that attn_mask is the causal mask, so that it need not be read.
         """
         check_multihead(self, query, key, value)
         batched = query.ndim == 3
@@ -155,7 +155,7 @@ class MultiheadAttention(Module):
         return q, k, v
 
     def _append(self, k: Any, v: Any) -> tuple[Any, Any, int]:
-        """Keys and values with those of add_bias_kv and add_zero_attn behind them, and how many these are."""
+        """Keys and values, followed by those of add_bias_kv and add_zero_attn; and the number of these."""
         batch, length, _ = k.shape
         if self.bias_k is not None:
             k = cat([k, self.bias_k.expand(batch, 1, -1)], dim=1)
@@ -174,7 +174,7 @@ class MultiheadAttention(Module):
 
 
 def _attention_weights(q: Any, k: Any, mask: Any) -> Any:
-    """softmax(Q Kᵀ/√d + mask), (B, H, L, S); rows that may see nothing are 0."""
+    """softmax(Q Kᵀ/√d + mask), (B, H, L, S); fully masked rows are 0."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == bool_ else scores + mask
@@ -182,7 +182,7 @@ def _attention_weights(q: Any, k: Any, mask: Any) -> Any:
 
 
 def _visible(attn_mask: Any, key_padding_mask: Any, sizes: tuple[int, ...], added: int, dtype: Any) -> Any:
-    """Both masks as one that broadcasts to (B, H, L, S + added): bool with True for what may be seen, or floats to add.
+    """Both masks as one that broadcasts to (B, H, L, S + added): bool, True for visible keys, or floats to add.
 
     The ``added`` keys at the end can always be seen.
     """
@@ -202,5 +202,5 @@ def _visible(attn_mask: Any, key_padding_mask: Any, sizes: tuple[int, ...], adde
 
 
 def _as_score(mask: Any, dtype: Any) -> Any:
-    """A mask as what is added to the scores: 0 for what may be seen, -∞ for what is hidden."""
+    """A mask as numbers to add to the scores: 0 for visible keys, -∞ for hidden ones."""
     return zeros_like(mask, dtype=dtype).masked_fill(mask, -math.inf) if mask.dtype == bool_ else mask.to(dtype)

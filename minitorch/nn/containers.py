@@ -14,7 +14,7 @@ from .module import Module
 
 
 class _ListOfModules(Module):
-    """What Sequential and ModuleList share: children named "0", "1", ... that can be reached by position."""
+    """The base of Sequential and ModuleList: children named "0", "1", ..., found by position."""
 
     def _name_at(self, index: int) -> str:
         index = operator.index(index)
@@ -23,7 +23,7 @@ class _ListOfModules(Module):
         return list(self._modules)[index]
 
     def _renew(self, modules: Iterable[Any]) -> None:
-        """Hold just these, numbered from 0."""
+        """Hold exactly these, numbered from 0."""
         modules = list(modules)
         self._modules.clear()
         for i, module in enumerate(modules):
@@ -71,7 +71,7 @@ class _ListOfModules(Module):
 
 
 class Sequential(_ListOfModules):
-    """Modules applied one after the other: Sequential(f, g)(x) = g(f(x)). Takes them in a row, or named in one dict."""
+    """Modules applied one after the other: Sequential(f, g)(x) = g(f(x)). Takes modules, or one dict of named modules."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Sequential(_ListOfModules):
 
 
 class ModuleList(_ListOfModules):
-    """A list whose modules are registered; how they are used is up to the owner's forward()."""
+    """A list of registered modules; the owner's forward() decides how to use them."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()

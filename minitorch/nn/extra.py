@@ -1,6 +1,6 @@
-"""Layers, losses and containers that neither the models nor the lessons use: here for completeness, under PyTorch's names.
+"""Layers, losses and containers that neither models nor lessons use: here for completeness, under PyTorch's names.
 
-Read before: layers.py, losses.py, containers.py, which these are like.
+Read before: layers.py, losses.py, containers.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .parameter import Parameter
 class RMSNorm(Module):
     """y = x / √(mean(x²) + eps) · weight, over the last dimensions (Zhang and Sennrich, 2019).
 
-    eps None stands for the dtype's smallest step at 1.
+    eps=None means the dtype's smallest step at 1.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class CosineSimilarity(Module):
 
 
 class ModuleDict(Module):
-    """A dictionary whose modules are registered under their keys."""
+    """A dictionary of modules, registered under their keys."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
@@ -312,7 +312,7 @@ class ModuleDict(Module):
 
 
 class ParameterList(Module):
-    """A list whose parameters are registered; tensors given to it become parameters."""
+    """A list of registered parameters; tensors given to it become parameters."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()

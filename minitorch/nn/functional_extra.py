@@ -1,4 +1,4 @@
-"""Functions of torch.nn.functional that neither the models nor the lessons use: here for completeness, exported by functional.py.
+"""Functions of torch.nn.functional that neither models nor lessons use: here for completeness, exported by functional.py.
 
 Read before: functional.py.
 """
@@ -158,7 +158,7 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
         raise RuntimeError(f'pad: "{mode}" cannot take {most} elements from dimension {dim} of shape {tuple(input.shape)}')
     positions, kept = np.arange(size), slice(max(-before, 0), size - max(-after, 0))
     around: Any = (max(before, 0), max(after, 0))
-    if mode == "circular":  # continues what is left after cutting; the others look at the whole
+    if mode == "circular":  # repeats what is left after cutting; the other modes see the whole
         positions = np.pad(positions[kept], around, mode="wrap")
     else:
         positions = np.pad(positions, around, mode="reflect" if mode == "reflect" else "edge")

@@ -54,7 +54,7 @@ class Linear(Module):
 class Embedding(Module):
     """A table of vectors, looked up by index.  (*) integers → (*, embedding_dim)
 
-    weight: (num_embeddings, embedding_dim), normal(0, 1) at first. The row ``padding_idx`` starts as zeros and is not learnt.
+    weight: (num_embeddings, embedding_dim), starts normal(0, 1). The row ``padding_idx`` starts as zeros and is not learnt.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Embedding(Module):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """An embedding whose table is ``embeddings`` (rows, dim); it is learnt further only if freeze is False."""
+        """An embedding whose table is ``embeddings`` (rows, dim); training changes it only if freeze is False."""
         if embeddings.ndim != 2:
             raise ValueError(f"from_pretrained: the table must have 2 dimensions, this one has shape {embeddings.shape}")
         rows, dim = embeddings.shape
@@ -145,7 +145,7 @@ class LayerNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weight 1, bias 0: at first the layer only normalises."""
+        """Weight 1, bias 0: the layer starts by only normalising."""
         if self.weight is not None:
             init.ones_(self.weight)
         if self.bias is not None:
@@ -162,9 +162,9 @@ class LayerNorm(Module):
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability p and else divided by 1 - p; in evaluation x itself.
+    """In training each element becomes 0 with probability p, else x / (1 - p); in evaluation x is unchanged.
 
-    inplace, here and below: write the result into the input, which the engine refuses while that needs a gradient.
+    inplace, here and below: write the result into the input; the engine refuses this if a gradient needs the input.
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -181,7 +181,7 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """x itself; takes and ignores any arguments, so that it can stand in for another layer."""
+    """x itself. Accepts and ignores any arguments, so that it can replace any layer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Losses: the loss functions of functional.py as modules that remember their settings.
 
 ``reduction`` is "mean", "sum" or "none". Class and element weights are buffers: they move and are saved with the module.
-Read before: functional.py. The losses that neither models nor lessons use are in extra.py.
+Read before: functional.py. Losses that neither models nor lessons use are in extra.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .module import Module
 
 
 class Loss(Module):
-    """What all losses share: the reduction, and a refusal of PyTorch's deprecated switches."""
+    """The base of all losses: the reduction, and an error for PyTorch's deprecated switches."""
 
     def __new__(cls, *args: Any, **named: Any) -> Self:
         refuse_deprecated(cls.__name__, named)

@@ -8,9 +8,9 @@
         def forward(self, x):
             return self.fc(x).relu()
 
-What a module holds is kept in three dictionaries: parameters (learnt), buffers (tensors that are not learnt but belong to
-it) and modules (its children). Everything else here is a walk over that tree: collecting, saving, loading, moving, printing.
-Read before: parameter.py. Read next: layers.py.
+A module keeps three dictionaries: parameters (learnt), buffers (tensors that belong to it but are not learnt) and modules
+(its children). Everything else here is a walk over that tree: collecting, saving, loading, moving.
+Read before: parameter.py. Read next: containers.py, layers.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .parameter import Parameter
 
 
 def _no_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError(f"{type(self).__name__} does not define forward(), which says what the module computes")
+    raise NotImplementedError(f"{type(self).__name__} must define forward(), the computation of the module")
 
 
 class Module:
@@ -47,7 +47,7 @@ class Module:
         self.training = True
         self._parameters: dict[str, Parameter | None] = {}
         self._buffers: dict[str, Tensor | None] = {}
-        self._not_saved: set[str] = set()  # buffers that state_dict leaves out
+        self._not_saved: set[str] = set()  # names of buffers that state_dict leaves out
         self._modules: dict[str, Module | None] = {}
         self._forward_hooks: OrderedDict[int, Any] = OrderedDict()
         self._forward_pre_hooks: OrderedDict[int, Any] = OrderedDict()
@@ -80,14 +80,14 @@ class Module:
         object.__setattr__(self, name, value)
 
     def _make_room(self, name: str, kept: str) -> None:
-        """Forget a ``name`` of another kind; in the dictionary ``kept`` it keeps its place in the order."""
+        """Forget ``name`` if it is of another kind; within the dictionary ``kept`` it keeps its place."""
         check_begun(self, name)
         if name not in self.__dict__[kept]:
             for members in (self.__dict__, self._parameters, self._buffers, self._modules):
                 members.pop(name, None)
             self._not_saved.discard(name)
 
-    def __getattr__(self, name: str) -> Any:  # asked only for what the instance's own __dict__ does not have
+    def __getattr__(self, name: str) -> Any:  # Python calls it only if the instance's __dict__ lacks the name
         for members in ("_parameters", "_buffers", "_modules"):
             if name in self.__dict__.get(members, ()):
                 return self.__dict__[members][name]
@@ -105,14 +105,14 @@ class Module:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None notes a name that has none here (a layer's absent bias)."""
+        """Add a parameter; None reserves the name (a layer without bias)."""
         check_name(self, "parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"parameter '{name}' must be a Parameter or None, got {type(param).__name__}; wrap it: Parameter(x)")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is not learnt but moves with the module and, if persistent, is saved with it."""
+        """Add a tensor that is not learnt. It moves with the module and, if persistent, is saved with it."""
         check_name(self, "buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"buffer '{name}' must be a Tensor or None, got {type(tensor).__name__}")
@@ -177,11 +177,11 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its dotted name; one shared by several modules comes once, under its first name."""
+        """Every parameter with its dotted name; a shared one comes once, under its first name."""
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter once: what an optimiser gets."""
+        """Every parameter once: the argument of an optimiser."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
@@ -241,11 +241,11 @@ class Module:
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
-        """Take over the values of ``state_dict`` (Tensors, or arrays that NumPy can read), converting dtype and device.
+        """Copy the values of ``state_dict`` (Tensors or arrays) into the module, in its dtype and on its device.
 
-        strict: every name must be on both sides; otherwise the odd ones are left alone and returned. Shapes must always
-        agree. All is checked before anything is loaded: after an error the module is as it was.
-        assign: put the given tensors themselves in place of the module's, with their dtype and device.
+        strict: every name must be on both sides; otherwise the other names are skipped and returned. Shapes must always
+        agree. All checks come first: after an error the module is unchanged.
+        assign: replace the module's tensors by the given ones, with their dtype and device.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of names and tensors, got {type(state_dict).__name__}")
@@ -257,7 +257,7 @@ class Module:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:" + "".join(problems))
         with no_grad():
             for name, value in values.items():
-                assert value is not None  # or it would have been a problem
+                assert value is not None  # problems_of checked it
                 if assign:
                     self._assign(name, own[name], value)
                 else:
@@ -292,7 +292,7 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Learn all parameters, or freeze them."""
+        """Make all parameters learnable, or freeze them."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
@@ -304,7 +304,7 @@ class Module:
                 parameter.grad = None if set_to_none else zeros_like(parameter)
 
     def _convert(self, fn: Callable[[Tensor], Tensor]) -> Self:
-        """Replace the array of every parameter, gradient and buffer; the objects stay, so an optimiser keeps hold of them."""
+        """Replace the array of every parameter, gradient and buffer; the objects stay, so an optimiser still refers to them."""
         for tensor in itertools.chain(self.parameters(), self.buffers()):
             tensor.data = fn(tensor.data)
             if tensor.grad is not None:
@@ -376,11 +376,11 @@ class Module:
     # ----------------------------------------------------------------------------------------------- printing
 
     def extra_repr(self) -> str:
-        """What to print between the brackets: a layer's settings."""
+        """The text between the brackets: a layer's settings."""
         return ""
 
     def __repr__(self) -> str:
-        """The tree of modules, and behind each how many parameters it holds (a shared one counted once)."""
+        """The tree of modules, with the number of parameters of each (a shared one counted once)."""
         return printing.text_of(self)
 
 

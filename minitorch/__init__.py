@@ -20,6 +20,7 @@ from .debug import detect_anomaly as detect_anomaly
 from .debug import live_tensors as live_tensors
 from .debug import profile as profile
 from .devices import cuda_is_available as cuda_is_available
+from .devices import device as device
 from .drawing import draw_graph as draw_graph
 from .dtypes import *
 from .dtypes import __getattr__ as __getattr__

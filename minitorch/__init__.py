@@ -6,12 +6,12 @@ with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults a
 
 from . import amp as amp
 from . import autograd as autograd
-from . import checkpoint as checkpoint
 from . import cuda as cuda
 from . import data as data
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+from . import utils as utils
 from .amp import autocast as autocast
 from .amp import get_autocast_dtype as get_autocast_dtype
 from .amp import is_autocast_enabled as is_autocast_enabled

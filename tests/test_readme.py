@@ -27,7 +27,12 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [text for name, text in fences(page) if name == language]
+
+
+def fences(page: Path) -> list[tuple[str, str]]:
+    """(language, text) of every fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def test_the_readme_has_exactly_two_shell_blocks_each_with_its_own_set_up():
@@ -58,6 +63,24 @@ def test_the_python_blocks_run_in_order(page, tmp_path, monkeypatch):
         assert np.isfinite(float(names["loss"]))  # type: ignore[arg-type]
 
 
+def test_the_readme_shows_tanh_as_it_is():
+    (shown,) = [block for block in blocks(ROOT / "README.md", "") if "def tanh" in block]
+    body = shown.partition(":\n")[2]
+    assert body
+    assert body in (ROOT / "minitorch/ops/elementwise.py").read_text(encoding="utf-8")
+
+
+def test_the_operation_of_contributing_is_right():
+    """softsign, as the page writes it down, among the names of a file of ops."""
+    (shown,) = [block for block in blocks(ROOT / "CONTRIBUTING.md", "") if "def softsign" in block]
+    names = dict(vars(minitorch.ops.elementwise))
+    exec(compile(shown, "CONTRIBUTING.md", "exec"), names)
+    x = minitorch.tensor([-2.0, -0.5, 0.25, 3.0], dtype=minitorch.float64, requires_grad=True)
+    np.testing.assert_allclose(names["softsign"](x).tolist(), [-2 / 3, -1 / 3, 0.2, 0.75])
+    assert minitorch.autograd.gradcheck(names["softsign"], (x,))
+    assert minitorch.autograd.gradgradcheck(names["softsign"], (x,))
+
+
 @functools.cache
 def options(job: str) -> set[str]:
     """What a command knows."""
@@ -78,7 +101,7 @@ def walk(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 @each_page
 def test_every_command_and_option_is_there(page):
     text = page.read_text(encoding="utf-8")
-    fenced = "".join(re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    fenced = "".join(block for _, block in fences(page))
     for line in re.findall(r"^minitorch ([a-z].*)", fenced, re.MULTILINE) + re.findall(r"`minitorch ([a-z][^`\n]*)`", text):
         job, *rest = line.partition("#")[0].split()
         assert job in cli.JOBS, line

@@ -73,7 +73,7 @@ def limits(kind: str, n: int = 8192, count: int = 1 << 28) -> dict[str, float]:
 
 
 def hand() -> Any:
-    """The kernels for the GPU."""
+    """The kernels for the card."""
     from minitorch.kernels import cuda
 
     return cuda

@@ -17,9 +17,9 @@ from minitorch.checkpoint import checkpoint
 from minitorch.parallel import Workers
 from models.bert.config import BertConfig
 from models.bert.model import BertForMaskedLM, BertForSequenceClassification, first_alone
-from models.bert.precision import Precision
 from models.bert.pretraining import ready
-from models.bert.training import GraphedStep, decay_groups
+from models.training.loop import GraphedStep, decay_groups
+from models.training.precision import Precision
 
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 

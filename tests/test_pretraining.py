@@ -18,9 +18,11 @@ from minitorch import serialization
 from models import bert, cli
 from models.bert import pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
-from models.bert.tokenizer import SPECIAL
-from models.bert.training import alone_in
-from models.tables import BadInput
+from models.errors import BadInput
+from models.text import python_docs
+from models.text.corpus import Corpus
+from models.text.tokenizer import SPECIAL
+from models.training.runs import alone_in
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -198,7 +200,7 @@ def test_the_schedule_is_the_published_one(corpus, tmp_path):
 def test_the_curve_is_that_of_pytorch(tmp_path):
     """200 steps from the same weights, on the same batches, with the same hyperparameters."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    text = [line for _, sentences in bert.corpus.python_documentation(()) for line in sentences][:6000]
+    text = [line for _, sentences in python_docs.python_documentation(()) for line in sentences][:6000]
     lines = [line + "\n" * (1 + (i % 20 == 19)) for i, line in enumerate(text)]
     (tmp_path / "corpus.txt").write_text("".join(lines), encoding="utf-8")
     changes = {"vocab_size": 1000, "layers": 2, "hidden": 64, "length": 32, "steps": 200, "warmup": 20, "lr": 1e-3}
@@ -347,7 +349,7 @@ def test_a_text_that_changed_is_prepared_anew(corpus, tmp_path):
 def test_a_preparation_that_was_interrupted_is_not_trusted(corpus, tmp_path, monkeypatch):
     whole = pretraining.prepare(settings(corpus, tmp_path / "run"), lambda _: None)
     kept = whole.train.ids[:].copy()
-    written = bert.data.Corpus.write.__func__
+    written = Corpus.write.__func__
 
     def stop_at_valid(cls, documents, tokenizer, path):
         if path.name == "valid":
@@ -355,7 +357,7 @@ def test_a_preparation_that_was_interrupted_is_not_trusted(corpus, tmp_path, mon
         return written(cls, documents, tokenizer, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(bert.data.Corpus, "write", classmethod(stop_at_valid))
+        patched.setattr(Corpus, "write", classmethod(stop_at_valid))
         with pytest.raises(KeyboardInterrupt):
             pretraining.prepare(settings(corpus, tmp_path / "run", validation=0.5), lambda _: None)
     said = []

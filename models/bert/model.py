@@ -4,7 +4,7 @@
 
 Devlin, Chang, Lee and Toutanova (2018), "BERT: Pre-training of Deep Bidirectional Transformers",
 https://arxiv.org/abs/1810.04805; parameter names, arguments and outputs are Hugging Face's, so that checkpoints pass
-both ways (checkpoint.py).
+both ways (weights.py).
 
 Shapes: B sequences, S tokens each, H hidden size, A heads of width d = H/A, I intermediate size, V vocabulary size.
 Read before: config.py, minitorch/nn/functional.py. Read next: data.py, pretraining.py.
@@ -21,8 +21,8 @@ from minitorch import Tensor, nn
 from minitorch.devices import array_module
 from minitorch.ops import may_read
 
-from .checkpoint import PreTrained
 from .config import BertConfig
+from .weights import PreTrained
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
@@ -279,7 +279,7 @@ class BertModel(PreTrained):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, one of them and not both")
         if input_ids is not None:
-            check_ids(input_ids, self.config.vocab_size)
+            self.check_ids(input_ids)
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
@@ -293,19 +293,6 @@ class BertModel(PreTrained):
             attentions=tuple(attentions) if wants_attentions else None,
         )
         return output.to_tuple() if return_dict is False else output
-
-
-def check_ids(input_ids: Tensor, vocab_size: int) -> None:
-    """Refuse ids that are not in the vocabulary, and say which and where."""
-    if input_ids.ndim != 2:
-        raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
-    ids = input_ids.array
-    if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
-        row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
-        raise ValueError(
-            f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
-            f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
-        )
 
 
 def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:

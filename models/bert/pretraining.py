@@ -30,27 +30,18 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ..tables import BadInput
-from . import corpus as python_corpus
-from .checkpoint import MODEL_FILES, PRETRAINED
+from ..errors import BadInput
+from ..text import python_docs as python_corpus
+from ..text.corpus import Corpus, read_documents
+from ..text.tokenizer import Tokenizer
+from ..training.loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
+from ..training.precision import HELP, Precision, check_precision
+from ..training.runs import STATE, alone_in, new_run
+from ..training.settings import add_options, check_limits, given, option, same_settings, usable_device
 from .config import PRESETS, BertConfig
-from .data import Blocks, Corpus, Pairs, read_documents
+from .data import Blocks, Pairs
 from .model import BertForMaskedLM, BertForPreTraining, find_masked
-from .precision import HELP, Precision, check_precision
-from .settings import add_options, check_limits, given, option, same_settings, usable_device
-from .tokenizer import Tokenizer
-from .training import (
-    STATE,
-    Glance,
-    GraphedStep,
-    alone_in,
-    available_cores,
-    between_steps,
-    decay_groups,
-    new_run,
-    progress,
-    to_device,
-)
+from .weights import MODEL_FILES, PRETRAINED
 
 KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these
 IN_PYTHON = "the documentation in this Python installation"

@@ -17,6 +17,7 @@ from typing import Any
 import minitorch
 from minitorch import Tensor, nn
 from minitorch.files import write_text
+from minitorch.ops import may_read
 
 from .config import BertConfig
 
@@ -61,6 +62,18 @@ class PreTrained(nn.Module):
     def num_parameters(self) -> int:
         """How many numbers are learnt, shared ones counted once."""
         return sum(p.numel() for p in self.parameters())
+
+    def check_ids(self, input_ids: Tensor) -> None:
+        """Refuse ids that are not in the vocabulary, and say which and where."""
+        if input_ids.ndim != 2:
+            raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
+        ids, vocab_size = input_ids.array, self.config.vocab_size
+        if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+            row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
+            raise ValueError(
+                f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
+                f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
+            )
 
     # ---------------------------------------------------------------------------------------------------- saving
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from minitorch.files import write_text
 
-from ...tables import BadInput
-from ..settings import usable_device
-from .files import as_json
+from ..errors import BadInput
+from ..text.labelled import as_json
+from ..training.settings import usable_device
 from .run import Predictor
 
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from minitorch import Tensor
 
-from ...tables import BadInput, count, listing
-from ..model import BertForMultipleChoice, first_alone
-from ..tokenizer import Tokenizer
-from . import baselines, metrics
-from .files import Rows, as_name, read_rows
+from ..bert.model import BertForMultipleChoice, first_alone
+from ..classical import baselines
+from ..errors import BadInput, count, listing
+from ..text.labelled import Rows, as_name, read_rows
+from ..text.tokenizer import Tokenizer
+from . import metrics
 from .tasks import Feature, Task
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905

@@ -4,7 +4,7 @@
     class Settings:
         steps: int = option(2000, "updates")
 
-Read next: pretraining.py, finetuning/run.py.
+Read next: runs.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import minitorch
 from minitorch.devices import canonical
 
-from ..tables import BadInput
+from ..errors import BadInput
 
 
 def option(default: Any, text: str, shown: str | None = None) -> Any:

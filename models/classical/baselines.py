@@ -3,7 +3,7 @@
 Each gives predictions of the same form as the model's, so that the same code judges both; what it learnt is counted in
 numbers and bytes. Majority class, TF-IDF with logistic regression and with a linear SVM (ridge regression for numbers);
 most-frequent-tag and a linear SVM on a window of words for tagging; the most similar sentence for questions.
-Read before: tasks.py. Read next: run.py.
+Read before: models/finetuning/tasks.py. Read next: models/finetuning/run.py.
 """
 
 from __future__ import annotations

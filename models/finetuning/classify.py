@@ -22,11 +22,12 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ...tables import BadInput, listing
-from ..model import BertForSequenceClassification, first_alone
-from ..tokenizer import Tokenizer
-from . import baselines, metrics
-from .files import Rows, as_name, plain_name, read_rows
+from ..bert.model import BertForSequenceClassification, first_alone
+from ..classical import baselines
+from ..errors import BadInput, listing
+from ..text.labelled import Rows, as_name, plain_name, read_rows
+from ..text.tokenizer import Tokenizer
+from . import metrics
 from .tasks import Feature, Task, cut
 
 TEXT = (

@@ -1,6 +1,6 @@
 """Fine-tuning a BERT: classify, tag, answer questions, choose; reports with the classical alternatives beside.
 
-Read files, metrics, tasks, classify (tag, qa, choice), baselines, run, report, command.
+Read metrics, tasks, classify (tag, qa, choice), run, report, command.
 """
 
 from .run import Predictor, Run, finetune, load

@@ -10,10 +10,10 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from ...tables import BadInput, count
-from ..checkpoint import locate
-from ..settings import add_options, given, same_settings
-from ..training import STATE, alone_in, new_run, refuse_overwriting
+from ..bert.weights import locate
+from ..errors import BadInput, count
+from ..training.runs import STATE, alone_in, new_run, refuse_overwriting
+from ..training.settings import add_options, given, same_settings
 from .report import finish
 from .run import KEPT, TASKS, Run, read_state
 from .tasks import Settings, Task

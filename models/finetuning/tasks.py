@@ -3,7 +3,8 @@
     examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one an example) ─ scores
 
 An example may become several features (a long text in windows); a prediction is always of a whole example.
-The four tasks: classify.py, tag.py, qa.py, choice.py. Read before: files.py, ../model.py. Read next: classify.py.
+The four tasks: classify.py, tag.py, qa.py, choice.py.
+Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.py.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ...tables import BadInput
-from ..checkpoint import PRETRAINED
-from ..data import batches_by_length
-from ..precision import HELP, check_precision
-from ..settings import check_limits, option, usable_device
-from ..tokenizer import Tokenizer
-from ..training import available_cores
-from .files import DELIMITERS
+from ..bert.weights import PRETRAINED
+from ..errors import BadInput
+from ..text.labelled import DELIMITERS
+from ..text.tokenizer import Tokenizer
+from ..training.batches import batches_by_length
+from ..training.loop import available_cores
+from ..training.precision import HELP, check_precision
+from ..training.settings import check_limits, option, usable_device
 
 IGNORED = -100  # the label of a piece at which nothing is asked
 
@@ -249,7 +250,7 @@ class Task:
         raise NotImplementedError
 
     def baselines(self) -> dict[str, Any]:
-        """The alternatives without a neural network, by name: functions that make one (baselines.py)."""
+        """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""
         return {}
 
     def set_class_weights(self, counts: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """Fine-tuning: a head on a BERT, trained on a labelled file; the best checkpoint is kept, and any run can be resumed.
 
-    from models.bert import finetuning
+    from models import finetuning
 
     run = finetuning.finetune("classify", train="train.tsv", dev="dev.tsv", model="runs/pretrain", output="runs/reviews")
     print(run.report["scores"]["accuracy"])
@@ -8,7 +8,7 @@
 
 AdamW, linear warmup and decay, gradients clipped, as in Devlin et al. (2018), appendix A.3. As in pretraining every random
 choice is a function of (seed, step), so that a resumed run is bit-equal to one that never stopped.
-Read before: tasks.py, ../training.py. Read next: report.py, command.py.
+Read before: tasks.py, models/training/loop.py. Read next: report.py, command.py.
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ...tables import BadInput, count, listing
-from ..checkpoint import MODEL_FILES, locate
-from ..config import BertConfig
-from ..precision import Precision
-from ..settings import typed
-from ..tokenizer import Tokenizer
-from ..training import STATE, Glance, between_steps, clocks, decay_groups, new_run, progress, to_device
+from ..bert.config import BertConfig
+from ..bert.weights import MODEL_FILES, locate
+from ..errors import BadInput, count, listing
+from ..text.labelled import as_json, refuse_halves
+from ..text.tokenizer import Tokenizer
+from ..training.loop import Glance, between_steps, clocks, decay_groups, progress, to_device
+from ..training.precision import Precision
+from ..training.runs import STATE, new_run
+from ..training.settings import typed
 from .choice import Choose
 from .classify import Classify
-from .files import as_json, refuse_halves
 from .qa import Answer
 from .tag import Tag
 from .tasks import Batches, Feature, Settings, Task
@@ -549,7 +550,7 @@ def check_types(path: Path, settings: Settings) -> None:
 
 def make_predictor(folder: Path, kind: Any, device: str) -> tuple[Tokenizer, Any]:
     """Tokenizer and model of a folder."""
-    from ..use import load as load_checkpoint
+    from ..bert.use import load as load_checkpoint
 
     return load_checkpoint(folder, kind, device)
 

@@ -35,7 +35,8 @@ from minitorch.devices import Array, array_module, canonical, move
 from minitorch.files import replacing
 from minitorch.optim import SGD
 
-from .tables import BadInput, Table, count, listing, read_table
+from ..errors import BadInput, count, listing
+from ..text.tables import Table, read_table
 
 # ---------------------------------------------------------------------------------------------------- the model
 
@@ -497,6 +498,6 @@ def _progress(total: int, label: str, shown: bool) -> Iterator[Any]:
 if __name__ == "__main__":
     import sys
 
-    from .cli import main
+    from ..cli import main
 
     sys.exit(main(["linear-regression", *sys.argv[1:]]))

@@ -1,0 +1,58 @@
+"""The folder of a run: its state, and the two things that protect it. No other run may write there, and none is overwritten.
+
+Read before: settings.py. Read next: loop.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput
+
+STATE = "training.safetensors"  # in the folder of a run that can be resumed
+
+
+def refuse_overwriting(
+    folder: str | Path, names: Iterable[str], overwrite: bool, cure: str = "use --resume, --overwrite or another --output"
+) -> None:
+    """What is in the folder stays, if one of these files is there, unless the user wants it otherwise."""
+    if not overwrite and any((Path(folder) / name).exists() for name in names):
+        raise BadInput(f"{folder} holds a run already: {cure}")
+
+
+def new_run(
+    make: Callable[[], Any], folder: str | Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, **cure: str
+) -> Any:
+    """The run that ``make`` prepares, alone in its folder until the stack ends, and not written over one of the files kept."""
+    refuse_overwriting(folder, kept, overwrite, **cure)
+    run = make()
+    until.enter_context(alone_in(Path(folder)))
+    refuse_overwriting(folder, kept, overwrite, **cure)  # what another run has left there meanwhile
+    (Path(folder) / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+    return run
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No other process may be in such a block for the same folder. The system ends it with the process, however that dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise BadInput(f"{folder}: another run is writing there at this moment; wait for it, or give another --output") from None
+    except OSError:  # a file system that knows no locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)

@@ -19,7 +19,7 @@ from typing import NoReturn
 from . import startup
 
 JOBS = {
-    "linear-regression": ("models.classical.linear_regression", "fit a line to a table in three ways, and look at it"),
+    "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and look at it"),
     "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),

@@ -20,7 +20,7 @@ import numpy as np
 from minitorch import Tensor
 
 from ..bert.model import BertForMultipleChoice, first_alone
-from ..classical import baselines
+from ..classical import answering
 from ..errors import BadInput, count, listing
 from ..text.labelled import Rows, as_name, read_rows
 from ..text.tokenizer import Tokenizer
@@ -167,7 +167,7 @@ class Choose(Task):
         }
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_choice(self)
+        return answering.for_choice(self)
 
 
 def unnested(record: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..bert.model import BertForQuestionAnswering
-from ..classical import baselines
+from ..classical import answering
 from ..errors import BadInput
 from ..text.labelled import line_items, refuse_halves
 from ..text.tables import read_text
@@ -220,7 +220,7 @@ class Answer(Task):
         }
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_qa(self)
+        return answering.for_qa(self)
 
 
 SHAPE = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}"

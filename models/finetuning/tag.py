@@ -19,7 +19,7 @@ import minitorch
 from minitorch import Tensor
 
 from ..bert.model import BertForTokenClassification
-from ..classical import baselines
+from ..classical import tagging
 from ..errors import BadInput, listing
 from ..text.labelled import Sentence, read_conll
 from ..text.tokenizer import Tokenizer
@@ -189,7 +189,7 @@ class Tag(Task):
         return record
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_tag(self)
+        return tagging.for_tag(self)
 
 
 def windows(lengths: Sequence[int], room: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: run.py."""
+"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: predictor.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minitorch.files import write_text
 from ..errors import BadInput
 from ..text.labelled import as_json
 from ..training.settings import usable_device
-from .run import Predictor
+from .predictor import Predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,8 @@ from ..errors import count
 from ..text.labelled import as_json
 from ..training.loop import clocks
 from .metrics import AVERAGES
-from .run import Run, Trainer, random_model
+from .run import Run
+from .trainer import Trainer, random_model
 
 HEADLINES = (
     "accuracy",

@@ -20,7 +20,7 @@ from . import startup
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and look at it"),
-    "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
+    "pretrain": ("models.bert.pretrain_command", "pretrain a BERT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),

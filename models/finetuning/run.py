@@ -21,6 +21,7 @@ from minitorch.files import write_text
 from ..bert.weights import MODEL_FILES
 from ..errors import BadInput, count
 from ..text.labelled import as_json
+from ..training import runs
 from ..training.runs import STATE
 from .choice import Choose
 from .classify import Classify
@@ -87,6 +88,11 @@ def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], l
     return parts
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state that Run.save_state wrote."""
+    return runs.read_state(path, REACHED, "fine-tuning")
+
+
 class Run:
     """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
 
@@ -141,11 +147,7 @@ class Run:
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
-            "model": dict(self.model.state_dict()),
-            "optimizer": t.optimizer.state_dict(),
-            "schedule": t.schedule.state_dict(),
-            "scaler": t.precision.scaler.state_dict(),
-            "rng": minitorch.get_rng_state(),
+            **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
@@ -156,14 +158,10 @@ class Run:
         state = read_state(path)
         if state["sha256"] != self.data.sha256:
             raise BadInput(f"{path}: that run was on other files, or they have changed; give it those it began with")
-        self.model.load_state_dict(state["model"])
         t = self.trainer
-        t.optimizer.load_state_dict(state["optimizer"])
-        t.schedule.load_state_dict(state["schedule"])
-        t.precision.scaler.load_state_dict(state["scaler"])
+        runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
         for name in REACHED:
             setattr(t, name, state[name])
-        minitorch.set_rng_state(state["rng"])
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""
@@ -203,15 +201,6 @@ def make_folder(folder: Path, model: str) -> None:
             pass
     except OSError as error:
         raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """What Run.save_state wrote."""
-    state = minitorch.load(path)
-    wanted = {*REACHED, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
-    if not isinstance(state, dict) or wanted - state.keys():
-        raise BadInput(f"{path}: not the state of a fine-tuning run")
-    return state
 
 
 # ------------------------------------------------------------------------------------------------------- using it

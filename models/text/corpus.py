@@ -127,9 +127,9 @@ class Corpus:
         return [int(start) for start in self.sentences[first : last + 1]]
 
     def unigram_entropy(self, reference: Corpus | None = None, vocab_size: int | None = None) -> float:
-        """Nats a token that word frequencies alone cost: the loss of a model that has learnt nothing else.
+        """Nats per token of a model that knows word frequencies only.
 
-        With ``reference`` its (add-one smoothed) frequencies are used to code this text: the floor on held-out text.
+        ``reference``: use its (add-one smoothed) frequencies to code this text; that is the baseline on held-out text.
         """
         counts = np.bincount(self.ids, minlength=vocab_size or 0).astype(np.float64)
         model = counts if reference is None else np.bincount(reference.ids, minlength=len(counts)) + 1.0

@@ -1,4 +1,4 @@
-"""The folder of a run: its state, and the two things that protect it. No other run may write there, and none is overwritten.
+"""The folder of a run: what protects it (one run at a time, none overwritten), and the state from which a run resumes.
 
 Read before: settings.py. Read next: loop.py.
 """
@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import minitorch
 
 from ..errors import BadInput
 
@@ -56,3 +58,33 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+# ------------------------------------------------------------------------------------------------------- the state
+
+
+def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
+    """What every step changes, and the next one depends on."""
+    return {
+        "model": dict(model.state_dict()),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "scaler": scaler.state_dict(),
+        "rng": minitorch.get_rng_state(),
+    }
+
+
+def restore(state: dict[str, Any], model: Any, optimizer: Any, schedule: Any, scaler: Any) -> None:
+    """Put the moving parts of a state back where they came from."""
+    for name, part in (("model", model), ("optimizer", optimizer), ("schedule", schedule), ("scaler", scaler)):
+        part.load_state_dict(state[name])
+    minitorch.set_rng_state(state["rng"])
+
+
+def read_state(path: Path, names: Iterable[str], kind: str) -> dict[str, Any]:
+    """The state in a file, if it is one of a ``kind`` of run: ``names``, the moving parts, settings and the data's sha256."""
+    state = minitorch.load(path)
+    wanted = {*names, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
+    if not isinstance(state, dict) or wanted - state.keys():
+        raise BadInput(f"{path}: not the state of a {kind} run")
+    return state

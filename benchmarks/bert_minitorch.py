@@ -16,7 +16,8 @@ from minitorch import devices, nn, optim
 from minitorch.checkpoint import checkpoint
 from minitorch.parallel import Workers
 from models.bert.config import BertConfig
-from models.bert.model import BertForMaskedLM, BertForSequenceClassification, first_alone
+from models.bert.masked_rows import first_alone
+from models.bert.model import BertForMaskedLM, BertForSequenceClassification
 from models.bert.pretraining import ready
 from models.training.loop import GraphedStep, decay_groups
 from models.training.precision import Precision

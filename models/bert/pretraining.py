@@ -38,7 +38,8 @@ from ..training.runs import STATE
 from ..training.settings import TrainingSettings, option
 from .config import PRESETS, BertConfig
 from .data import Blocks, Pairs
-from .model import BertForMaskedLM, BertForPreTraining, find_masked
+from .masked_rows import find_masked
+from .model import BertForMaskedLM, BertForPreTraining
 from .weights import MODEL_FILES, PRETRAINED
 
 KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these

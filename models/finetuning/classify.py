@@ -19,7 +19,8 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ..bert.model import BertForSequenceClassification, first_alone
+from ..bert.masked_rows import first_alone
+from ..bert.model import BertForSequenceClassification
 from ..classical import baselines
 from ..errors import BadInput, listing
 from ..text.labelled import Rows, as_name, plain_name, read_rows

@@ -107,7 +107,7 @@ class GraphedStep:
 
 
 def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
-    """All tensors of some batches; a value may be a tuple of tensors (model.Masked)."""
+    """All tensors of some batches; a value may be a tuple of tensors (Masked, of models/bert/masked_rows.py)."""
     values = [value for batch in batches for value in batch.values()]
     return [t for value in values for t in (value if isinstance(value, tuple) else (value,))]
 

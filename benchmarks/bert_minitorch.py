@@ -16,10 +16,11 @@ from minitorch import devices, nn, optim
 from minitorch.parallel import Workers
 from minitorch.utils.checkpoint import checkpoint
 from models.bert.config import BertConfig
-from models.bert.model import BertForMaskedLM, BertForSequenceClassification, first_alone
-from models.bert.precision import Precision
+from models.bert.masked_rows import first_alone
+from models.bert.model import BertForMaskedLM, BertForSequenceClassification
 from models.bert.pretraining import ready
-from models.bert.training import GraphedStep, decay_groups
+from models.training.loop import GraphedStep, decay_groups
+from models.training.precision import Precision
 
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 

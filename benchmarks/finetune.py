@@ -25,9 +25,9 @@ if __name__ == "__main__":
     startup.prepare()  # before NumPy is imported
 
 from minitorch.files import write_text
-from models.bert.finetuning.report import finish
-from models.bert.finetuning.run import STATE, Run, read_state
-from models.bert.finetuning.tasks import Settings
+from models.finetuning.report import finish
+from models.finetuning.run import STATE, Run, read_state
+from models.finetuning.tasks import Settings
 
 from .machine import describe
 

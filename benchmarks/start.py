@@ -30,7 +30,7 @@ import importlib, os, sys, time
 importing = importlib.import_module
 def watched(name):
     module = importing(name)
-    if name == "models.bert.pretraining":
+    if name == "models.bert.pretrain_command":
         step = module.Run.one_step
         def first(*arguments):
             step(*arguments)

@@ -28,10 +28,13 @@ ROWS = [
     ["minitorch/autograd"],
     ["minitorch"],
     ["minitorch/tools/doctor"],
-    ["models/startup", "models/tables"],
+    ["models/startup", "models/errors"],
+    ["models/text", "models/training"],
     ["models/bert"],
+    ["models/classical"],
+    ["models/finetuning"],
     ["models/course"],
-    ["models/cli", "models/linear_regression"],
+    ["models/cli"],
     ["models"],
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 Words are split into the longest pieces that the vocabulary holds ("unaffable" -> una ##ffa ##ble), so that every text can be
 written with a few thousand entries. Schuster and Nakajima (2012), "Japanese and Korean voice search"; Wu et al. (2016),
 https://arxiv.org/abs/1609.08144, section 4.1. Lesson 7 builds it by hand.
-Read next: corpus.py, data.py.
+Read next: corpus.py, models/bert/data.py.
 """
 
 from __future__ import annotations

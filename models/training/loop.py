@@ -1,6 +1,6 @@
-"""What every training run of a BERT shares: which weights decay, batches on their way to a card, Ctrl-C between steps.
+"""What the training loops of all models share: which weights decay, batches on their way to a card, Ctrl-C between steps.
 
-Read before: model.py. Read next: pretraining.py, finetuning/run.py.
+Read before: runs.py. Read next: models/bert/pretraining.py, models/finetuning/run.py.
 """
 
 from __future__ import annotations
@@ -11,19 +11,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 import minitorch
 from minitorch import Tensor, nn
-
-from ..tables import BadInput
-from .model import check_ids
-
-STATE = "training.safetensors"  # in the folder of a run that can be resumed
 
 
 def available_cores() -> int:
@@ -52,7 +46,7 @@ def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str,
     the ids in the vocabulary, and does the attention mask hide anything?"""
     if device == "cpu":
         return batch
-    check_ids(batch["input_ids"], model.config.vocab_size)
+    model.check_ids(batch["input_ids"])
     mask = batch.get("attention_mask")
     plain = mask is not None and bool((mask.array != 0).all())
     return {name: value.to(device) for name, value in batch.items() if not (plain and name == "attention_mask")}
@@ -113,7 +107,7 @@ class GraphedStep:
 
 
 def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
-    """All tensors of some batches; a value may be a tuple of tensors (model.Masked)."""
+    """All tensors of some batches; a value may be a tuple of tensors (Masked, of models/bert/masked_rows.py)."""
     values = [value for batch in batches for value in batch.values()]
     return [t for value in values for t in (value if isinstance(value, tuple) else (value,))]
 
@@ -121,48 +115,6 @@ def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
 def copied(value: Any) -> Any:
     """The tensor, or the tuple of them, in memory of its own."""
     return type(value)(*(t.clone() for t in value)) if isinstance(value, tuple) else value.clone()
-
-
-def refuse_overwriting(
-    folder: str | Path, names: Iterable[str], overwrite: bool, cure: str = "use --resume, --overwrite or another --output"
-) -> None:
-    """What is in the folder stays, if one of these files is there, unless the user wants it otherwise."""
-    if not overwrite and any((Path(folder) / name).exists() for name in names):
-        raise BadInput(f"{folder} holds a run already: {cure}")
-
-
-def new_run(
-    make: Callable[[], Any], folder: str | Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, **cure: str
-) -> Any:
-    """The run that ``make`` prepares, alone in its folder until the stack ends, and not written over one of the files kept."""
-    refuse_overwriting(folder, kept, overwrite, **cure)
-    run = make()
-    until.enter_context(alone_in(Path(folder)))
-    refuse_overwriting(folder, kept, overwrite, **cure)  # what another run has left there meanwhile
-    (Path(folder) / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
-    return run
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """No other process may be in such a block for the same folder. The system ends it with the process, however that dies."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise BadInput(f"{folder}: another run is writing there at this moment; wait for it, or give another --output") from None
-    except OSError:  # a file system that knows no locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -21,11 +21,13 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ...tables import BadInput, read_text
-from ..model import BertForQuestionAnswering
-from ..tokenizer import Tokenizer
-from . import baselines, metrics
-from .files import line_items, refuse_halves
+from ..bert.model import BertForQuestionAnswering
+from ..classical import answering
+from ..errors import BadInput
+from ..text.labelled import line_items, refuse_halves
+from ..text.tables import read_text
+from ..text.tokenizer import Tokenizer
+from . import metrics
 from .tasks import Feature, Task
 
 
@@ -218,7 +220,7 @@ class Answer(Task):
         }
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_qa(self)
+        return answering.for_qa(self)
 
 
 SHAPE = "data[].paragraphs[].{context, qas[].{id, question, answers[].{text, answer_start}}}"

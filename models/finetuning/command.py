@@ -1,4 +1,6 @@
-"""``minitorch finetune [TASK] --train FILE ...``: with no files, on two tasks made from Python's own documentation.
+"""``minitorch finetune [TASK] --train FILE ...``, and the function that does the same.
+
+With no files the command takes two tasks made from Python's own documentation.
 
 Read before: run.py, report.py.
 """
@@ -7,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...tables import BadInput, count
-from ..checkpoint import locate
-from ..settings import add_options, given, same_settings
-from ..training import STATE, alone_in, new_run, refuse_overwriting
+from ..bert.weights import locate
+from ..errors import BadInput, count
+from ..training.runs import STATE, alone_in, new_run, refuse_overwriting
+from ..training.settings import add_options, given, same_settings
+from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
 from .run import KEPT, TASKS, Run, read_state
 from .tasks import Settings, Task
@@ -39,8 +43,6 @@ def run(args: argparse.Namespace) -> int:
     for name in ("dev", "test"):
         if chosen.get(name):
             raise BadInput(f"--{name} needs --train: the examples to learn from")
-    from .documentation import DEFAULTS, MAKERS, make_files
-
     try:
         locate(chosen.get("model", Settings.model))  # before the time that the files take
     except (OSError, ValueError) as error:
@@ -90,6 +92,17 @@ def work(job: Run) -> None:
         raise
     print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
+
+
+def finetune(task: str, train: str = "", say: Callable[[str], None] = print, overwrite: bool = False, **settings: Any) -> Run:
+    """Train, measure the alternatives, write and return everything: the command in one call. Settings are its options."""
+    s = Settings(task=task, train=str(train), **settings)
+    cure = "give another output, or overwrite=True"
+    with contextlib.ExitStack() as until_the_end:
+        run: Run = new_run(lambda: Run(s, say), s.output, KEPT, overwrite, until_the_end, cure=cure)
+        run.train()
+        finish(run)
+    return run
 
 
 def listed(task: Task) -> str:

@@ -4,7 +4,7 @@ Nothing is imported and nothing downloaded: the source files are parsed (ast), t
 and the like, and of these the paragraphs of English prose are kept, each once. It is narrow, clean, technical English:
 enough to watch a language model learn, too little to make it good at anything else.
 Different Python or library versions give different text, so its hash is printed with every result.
-Read next: data.py.
+Read next: corpus.py.
 """
 
 from __future__ import annotations

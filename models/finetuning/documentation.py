@@ -6,7 +6,7 @@ tag         which words are parameters, literals, references to other code? The 
             a parameter of that very function, ``x`` for a literal, :func:`x` and its like for a reference); it is taken out of
             the text and kept as labels. Unmarked mentions of the same things cap the recall.
 
-Read before: ../corpus.py. Read next: command.py.
+Read before: models/text/python_docs.py. Read next: command.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ...tables import BadInput
-from ..corpus import SKIPPED, blocks, fingerprint, is_prose, prose, read_source, source_folders
+from ..errors import BadInput
+from ..text.python_docs import SKIPPED, blocks, fingerprint, is_prose, prose, read_source, source_folders
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "matplotlib", "pandas", "networkx")
 DEFAULTS: dict[str, Any] = {"lr": 1e-3, "epochs": 4, "length": 64}  # for a small BERT that pretraining left

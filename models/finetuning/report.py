@@ -1,7 +1,7 @@
 """The report of a run: how good it is, and what the alternatives reach and cost on the same examples, by the same metric.
 
 As text (report.txt), as JSON (report.json) and as a picture (report.png); the predictions go to predictions.jsonl.
-Read before: run.py, baselines.py.
+Read before: run.py, models/classical/baselines.py.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import minitorch
 from minitorch.files import replacing, write_text
 from minitorch.parallel import one_blas_thread
 
-from ...tables import count
-from ..model import BertModel
-from ..training import clocks
-from ..use import embed, load
-from .baselines import Fused, Linear, linear_models
-from .files import as_json
+from ..bert.model import BertModel
+from ..bert.use import embed, load
+from ..classical.baselines import Fused, Linear, linear_models
+from ..errors import count
+from ..text.labelled import as_json
+from ..training.loop import clocks
 from .metrics import AVERAGES
-from .run import Run, Trainer, random_model
+from .run import Run
+from .trainer import Trainer, random_model
 
 HEADLINES = (
     "accuracy",

@@ -18,11 +18,12 @@ import numpy as np
 import minitorch
 from minitorch import Tensor
 
-from ...tables import BadInput, listing
-from ..model import BertForTokenClassification
-from ..tokenizer import Tokenizer
-from . import baselines, metrics
-from .files import Sentence, read_conll
+from ..bert.model import BertForTokenClassification
+from ..classical import tagging
+from ..errors import BadInput, listing
+from ..text.labelled import Sentence, read_conll
+from ..text.tokenizer import Tokenizer
+from . import metrics
 from .tasks import IGNORED, Feature, Task
 
 ENTITY = re.compile(r"O|[BIESLUM]([-_].+)?$")
@@ -188,7 +189,7 @@ class Tag(Task):
         return record
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_tag(self)
+        return tagging.for_tag(self)
 
 
 def windows(lengths: Sequence[int], room: int) -> list[list[int]]:

@@ -11,11 +11,13 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ..errors import BadInput, count, listing
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",;\t|"
@@ -29,10 +31,6 @@ NO_TEXT = {  # what other files begin with, and what to do with them
     b"\x89HDF": "an HDF5 file; save its table as CSV or JSONL",
     b"%PDF-": "a PDF; a text file is needed",
 }
-
-
-class BadInput(ValueError):
-    """What the user gave cannot be used. The text is for them: the command prints it and ends with status 2."""
 
 
 @dataclass(frozen=True)
@@ -204,15 +202,3 @@ def _decimal_commas(cells: list[str]) -> bool:
 def _quote(cell: str) -> str:
     short = cell if len(cell) <= 40 else cell[:37] + "..."
     return f'"{short}"'.replace("\n", " ")
-
-
-def listing(names: Iterable[str], most: int = 12) -> str:
-    """ "a, b, c and 5 more" """
-    names = list(names)
-    tail = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + tail
-
-
-def count(n: int, thing: str) -> str:
-    """ "1 row", "2,000 rows" """
-    return f"{n:,} {thing}" + ("" if n == 1 else "s")

@@ -3,12 +3,12 @@
     examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one an example) ─ scores
 
 An example may become several features (a long text in windows); a prediction is always of a whole example.
-The four tasks: classify.py, tag.py, qa.py, choice.py. Read before: files.py, ../model.py. Read next: classify.py.
+The four tasks: classify.py, tag.py, qa.py, choice.py.
+Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.py.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,20 +20,19 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ...tables import BadInput
-from ..checkpoint import PRETRAINED
-from ..data import batches_by_length
-from ..precision import HELP, check_precision
-from ..settings import check_limits, option, usable_device
-from ..tokenizer import Tokenizer
-from ..training import available_cores
-from .files import DELIMITERS
+from ..bert.weights import PRETRAINED
+from ..errors import BadInput
+from ..text.labelled import DELIMITERS
+from ..text.tokenizer import Tokenizer
+from ..training.batches import batches_by_length
+from ..training.loop import available_cores
+from ..training.settings import TrainingSettings, option
 
 IGNORED = -100  # the label of a piece at which nothing is asked
 
 
 @dataclass
-class Settings:
+class Settings(TrainingSettings):
     """Every choice of a run; each is an option of ``minitorch finetune`` and a key of its TOML file."""
 
     task: str = option("", "classify, tag, qa or choice")
@@ -65,40 +64,26 @@ class Settings:
     null_threshold: float = option(0.0, "qa: by how much 'no answer' must score higher to be given")
     # how it is trained
     epochs: int = option(3, "times through the training examples")
-    batch_size: int = option(32, "examples a step")
     lr: float = option(5e-5, "highest learning rate")
     warmup: float = option(0.1, "share of the steps to reach it; then it falls linearly to 0")
-    weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
-    clip: float = option(1.0, "longest global norm of the gradient")
-    dropout: float = option(0.1, "dropout rate, everywhere")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "this many of the first layers, and the embeddings, do not learn; -1: embeddings alone")
     metric: str = option("", "choose the best checkpoint by this", "accuracy, f1, micro_f1, pearson as the task is; or loss")
     patience: int = option(0, "stop when this many evaluations in a row brought nothing better; 0: never")
-    eval_every: int = option(0, "steps from one evaluation to the next; 0: once an epoch")
     save_every: int = option(500, "steps from one saved state to the next (one is saved at each evaluation, too)")
     validation: float = option(0.1, "share of --train to hold out where there is no --dev; 0: none, the last checkpoint counts")
-    accumulate: int = option(1, "micro-batches a step, in turn")
-    threads: int = option(0, "micro-batches at the same time; 0: one a core")
-    seed: int = option(0, "seed of every random choice")
-    device: str = option("cpu", "cpu, cuda or cuda:N")
-    precision: str = option("float32", HELP)
     compare: str = option("all", "alternatives to measure beside it: all, classical (no BERT from random weights) or none")
     fuse: bool = option(False, "also a linear model on TF-IDF and BERT features together (classify)")
 
     def check(self) -> None:
         """Refuse what cannot work before anything is read."""
-        small = ("epochs", "batch_size", "accumulate", "n_best", "answer_length", "save_every", "min_examples", "stride")
-        check_limits(
-            self,
-            {
-                **dict.fromkeys((*small, "query_length"), (1, math.inf)),
-                **dict.fromkeys(("length", "patience", "eval_every", "threads", "seed", "weight_decay"), (0, math.inf)),
-                **dict.fromkeys(("lr", "clip"), (1e-12, 1e12)),
-                **dict.fromkeys(("warmup", "dropout", "label_smoothing", "validation"), (0, 0.999)),
-                "freeze": (-1, math.inf),
-            },
+        small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
+        self.check_values(
+            **dict.fromkeys(small, (1, math.inf)),
+            **dict.fromkeys(("length", "patience"), (0, math.inf)),
+            **dict.fromkeys(("warmup", "label_smoothing", "validation"), (0, 0.999)),
+            freeze=(-1, math.inf),
         )
         choices = {
             "truncate": ("end", "middle"),
@@ -114,8 +99,6 @@ class Settings:
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it says nothing for {self.task}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
 
     @property
     def workers(self) -> int:
@@ -249,7 +232,7 @@ class Task:
         raise NotImplementedError
 
     def baselines(self) -> dict[str, Any]:
-        """The alternatives without a neural network, by name: functions that make one (baselines.py)."""
+        """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""
         return {}
 
     def set_class_weights(self, counts: Sequence[int]) -> None:
@@ -305,11 +288,3 @@ def cut(ids: list[int], room: int, truncate: str) -> list[int]:
     if truncate == "end":
         return ids[:room]
     return [*ids[: room // 2], *ids[len(ids) - (room - room // 2) :]]
-
-
-def settings_from(values: dict[str, Any]) -> Settings:
-    """Settings of a record; keys of another version are an error that says so."""
-    known = {f.name for f in dataclasses.fields(Settings)}
-    if values.keys() != known:
-        raise BadInput("written by another version of minitorch, which had other settings")
-    return Settings(**values)

@@ -5,7 +5,7 @@ tf32      float32 whose products a card's tensor cores make from factors of 10 b
 bf16      products in bfloat16, all that is delicate in float32: the weights, their gradients and Adam's state are float32
 fp16      the same in float16, whose small range needs the loss to be scaled
 
-Read before: minitorch/amp. Read next: pretraining.py.
+Read before: minitorch/amp. Read next: loop.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import minitorch
 from minitorch import nn
 
-from ..tables import BadInput
+from ..errors import BadInput
 
 HELP = "float32, tf32 (cards only), bf16 or fp16; on a cpu the last two are imitated: they save no time there"
 

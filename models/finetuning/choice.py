@@ -19,11 +19,13 @@ import numpy as np
 
 from minitorch import Tensor
 
-from ...tables import BadInput, count, listing
-from ..model import BertForMultipleChoice, first_alone
-from ..tokenizer import Tokenizer
-from . import baselines, metrics
-from .files import Rows, as_name, read_rows
+from ..bert.masked_rows import first_alone
+from ..bert.model import BertForMultipleChoice
+from ..classical import answering
+from ..errors import BadInput, count, listing
+from ..text.labelled import Rows, as_name, read_rows
+from ..text.tokenizer import Tokenizer
+from . import metrics
 from .tasks import Feature, Task
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905
@@ -166,7 +168,7 @@ class Choose(Task):
         }
 
     def baselines(self) -> dict[str, Any]:
-        return baselines.for_choice(self)
+        return answering.for_choice(self)
 
 
 def unnested(record: dict[str, Any]) -> dict[str, Any]:

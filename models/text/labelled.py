@@ -1,6 +1,6 @@
 """Reading labelled files of other people: TSV, CSV, JSONL and CoNLL. Whatever is wrong is one line with file and line.
 
-Read before: models/tables.py. Read next: tasks.py.
+Read before: tables.py. Read next: models/finetuning/tasks.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...tables import BadInput, Table, count, listing, parse_table, read_text
+from ..errors import BadInput, count, listing
+from .tables import Table, parse_table, read_text
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}

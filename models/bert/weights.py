@@ -31,36 +31,14 @@ TIED = {  # one tensor under two names, stored once
 }
 
 
-class PreTrained(nn.Module):
-    """A model with a BertConfig that is saved to, and loaded from, a folder."""
+class SavedModel(nn.Module):
+    """A model with a config that is saved to, and loaded from, a folder."""
 
     config: BertConfig
 
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def initialize(self) -> None:
-        """BERT's initial weights: N(0, initializer_range), biases 0, LayerNorm 1 and 0, the padding token's vector 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=self.config.initializer_range)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
-            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-                with minitorch.no_grad():
-                    module.weight[module.padding_idx] = 0
-        self.tie_weights()
-
     def tie_weights(self) -> None:
-        """The vocabulary projection is the table of word embeddings."""
-        predictions = getattr(getattr(self, "cls", None), "predictions", None)
-        if predictions is not None and self.config.tie_word_embeddings:
-            predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
-
-    def num_parameters(self) -> int:
-        """How many numbers are learnt, shared ones counted once."""
-        return sum(p.numel() for p in self.parameters())
+        """Make one tensor of those that share their values."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------------------------------------------- saving
 

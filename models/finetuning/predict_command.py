@@ -1,4 +1,4 @@
-"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: run.py."""
+"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: predictor.py."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from minitorch.files import write_text
 
-from ...tables import BadInput
-from ..settings import usable_device
-from .files import as_json
-from .run import Predictor
+from ..errors import BadInput
+from ..text.labelled import as_json
+from ..training.settings import usable_device
+from .predictor import Predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,10 @@
-"""A run's settings: a dataclass whose every field is an option of a command, a key of its TOML file, and a line of its help.
+"""A run's settings: a dataclass. Each field is an option of a command, a key of its TOML file, and a line of its help.
 
     @dataclass
-    class Settings:
+    class Settings(TrainingSettings):
         steps: int = option(2000, "updates")
 
-Read next: pretraining.py, finetuning/run.py.
+Read next: runs.py.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import inspect
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import minitorch
 from minitorch.devices import canonical
 
-from ..tables import BadInput
+from ..errors import BadInput
+from .precision import HELP, check_precision
 
 
 def option(default: Any, text: str, shown: str | None = None) -> Any:
@@ -32,17 +34,48 @@ def option(default: Any, text: str, shown: str | None = None) -> Any:
     return field(**factory, metadata={"help": text, "shown": shown})
 
 
+@dataclass
+class TrainingSettings:
+    """What every training run chooses. A run's own settings add to it, and give another default where it suits them."""
+
+    batch_size: int = option(32, "examples per step")
+    lr: float = option(1e-3, "highest learning rate")
+    weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
+    clip: float = option(1.0, "longest global norm of the gradient")
+    dropout: float = option(0.1, "dropout rate, everywhere")
+    eval_every: int = option(0, "steps from one evaluation to the next; 0: one per epoch")
+    save_every: int = option(500, "steps from one saved state to the next")
+    accumulate: int = option(1, "micro-batches per step, in turn")
+    threads: int = option(0, "micro-batches at the same time; 0: one per core")
+    seed: int = option(0, "seed of every random choice")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    precision: str = option("float32", HELP)
+
+    def check_values(self, **limits: tuple[float, float]) -> None:
+        """Refuse numbers outside of their limits (least, most), these or the shared ones, and a device that is not there."""
+        shared: dict[str, tuple[float, float]] = {
+            **dict.fromkeys(("batch_size", "save_every", "accumulate"), (1, math.inf)),
+            **dict.fromkeys(("weight_decay", "eval_every", "threads", "seed"), (0, math.inf)),
+            **dict.fromkeys(("lr", "clip"), (1e-12, 1e12)),
+            "dropout": (0, 0.999),
+        }
+        check_limits(self, {**shared, **limits})
+        self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
+
+
 def flag(name: str) -> str:
     """The setting as an option of the command."""
     return f"--{name.replace('_', '-')}"
 
 
 def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] = ()) -> None:
-    """One option a setting; what is not given comes from --config, and else from the defaults."""
+    """One option per setting, the run's own first; if it is not given, --config decides, then the default."""
     parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; options given here go before it")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --output")
-    for f in dataclasses.fields(kind):
+    own = list(inspect.get_annotations(kind))
+    for f in sorted(dataclasses.fields(kind), key=lambda f: own.index(f.name) if f.name in own else len(own)):
         if f.name in skip:
             continue
         shown = f"{f.metadata['help']} (default: {f.metadata['shown']})".replace("%", "%%")

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from .. import autograd, dtypes
-from ..autograd import op
 from ..devices import Array, array_module
 from ..errors import explain
 from . import _special
 from ._arguments import may_read, raw
 from ._autocast import autocast
-from ._promotion import astype, common, floating, floats_only, half_in_float32, kept, refuse_integers
+from ._op import op
+from ._promotion import astype, common, floating, kept, refuse_integers
 
 __all__ = [
     "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
@@ -230,8 +230,7 @@ def _integer_power(a: Array, b: Array) -> Any:
     return where((b < 0) & ~unit, 0, a ** where(b < 0, b % 2, b))
 
 
-@half_in_float32
-@op
+@op(half="float32")
 def _pow_number(a: Array, *, exponent: float) -> Any:
     """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
     n = exponent
@@ -277,16 +276,14 @@ def sqrt(input: Array) -> Any:
     return y, lambda g: g / (2 * y)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def rsqrt(input: Array) -> Any:
     """1/√x, whose derivative is -1/(2x√x)."""
     y = 1 / array_module(input).sqrt(input)
     return y, lambda g: g * (-0.5 * y * y * y)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def reciprocal(input: Array) -> Any:
     """1/x, whose derivative is -1/x²."""
     y = 1 / input
@@ -296,8 +293,7 @@ def reciprocal(input: Array) -> Any:
 # ---------------------------------------------------------------------------------- exponentials and the like
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def exp(input: Array) -> Any:
     """eˣ, its own derivative."""
     y = array_module(input).exp(input)
@@ -311,37 +307,32 @@ def exp2(input: Array) -> Any:
     return y, lambda g: g * (y * math.log(2))
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def expm1(input: Array) -> Any:
     """eˣ - 1, accurate for small x."""
     y = array_module(input).expm1(input)
     return y, lambda g: g * (y + 1)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def log(input: Array) -> Any:
     """ln x, whose derivative is 1/x."""
     return array_module(input).log(input), lambda g: g / input
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def log2(input: Array) -> Any:
     """log₂ x = ln x / ln 2"""
     return array_module(input).log2(input), lambda g: g / (input * math.log(2))
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def log10(input: Array) -> Any:
     """log₁₀ x = ln x / ln 10"""
     return array_module(input).log10(input), lambda g: g / (input * math.log(10))
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def log1p(input: Array) -> Any:
     """ln(1 + x), accurate for small x."""
     return array_module(input).log1p(input), lambda g: g / (input + 1)
@@ -354,8 +345,7 @@ def tanh(input: Array) -> Any:
     return y, lambda g: g * (1 - y * y)
 
 
-@half_in_float32
-@op(promote=floating)
+@op(promote=floating, half="float32")
 def sigmoid(input: Array) -> Any:
     """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ is the 0 that it should be."""
     if isinstance(input, autograd.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
@@ -379,24 +369,21 @@ def cos(input: Array) -> Any:
     return xp.cos(input), lambda g: -g * xp.sin(input)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def tan(input: Array) -> Any:
     """tan x, whose derivative is 1 + tan² x."""
     y = array_module(input).tan(input)
     return y, lambda g: g * (1 + y * y)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def sinh(input: Array) -> Any:
     """sinh x = (eˣ - e⁻ˣ)/2, whose derivative is cosh x."""
     xp = array_module(input)
     return xp.sinh(input), lambda g: g * xp.cosh(input)
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def cosh(input: Array) -> Any:
     """cosh x = (eˣ + e⁻ˣ)/2, whose derivative is sinh x."""
     xp = array_module(input)
@@ -594,10 +581,10 @@ def round(input: Any, *, decimals: int = 0) -> Any:
     return _round(input, decimals=decimals)
 
 
-@floats_only
-def frac(input: Any) -> Any:
-    """The part behind the point, x - trunc x."""
-    return sub(input, trunc(input))
+@op(linear=True, floats_only=True, half="float32")
+def frac(input: Array) -> Any:
+    """The part behind the point, x - trunc x, whose derivative is 1."""
+    return input - array_module(input).trunc(input), lambda g: g
 
 
 # ----------------------------------------------------------------- comparisons and logic: results without gradient

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import autograd, dtypes
-from ..autograd import op
 from ..devices import Array, array_module, device_of, move
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
+from ._op import op
 from .elementwise import add, mul
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..autograd import op
 from ..devices import Array
 from ..dtypes import is_floating
 from ._arguments import one_dim, raw
 from ._autocast import autocast
-from ._promotion import half_in_float32
+from ._op import op
 from .elementwise import mul
 from .reductions import _sum, vector_norm
 from .shaping import diagonal, permute
@@ -44,15 +43,13 @@ Label = Hashable  # the name of an axis in einsum: a letter, or -1, -2, ... for 
 # --------------------------------------------------------------------------------------------- matrix products
 
 
-@half_in_float32(on_gpu=False)
-@op
+@op(half="float32 on CPU")
 def _matmul(a: Array, b: Array) -> Any:
     """a @ b.  With y = ab:  dL/da = g bᵀ,  dL/db = aᵀ g."""
     return product(a, b), (lambda g: product(g, b.mT), lambda g: product(a.mT, g))
 
 
-@half_in_float32(on_gpu=False)
-@op
+@op(half="float32 on CPU")
 def _matmul_rows(a: Array, b: Array) -> Any:
     """a @ b for a stack of matrices and one matrix: the stack is one tall matrix, so it takes one product, not many."""
     return times(a, b), (lambda g: times(g, b.mT), lambda g: product(rows(a).mT, rows(g)))

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from .. import autograd, dtypes, kernels
-from ..autograd import op
 from ..devices import Array, array_module, device_of
 from ..kernels.reference import peak_of
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
-from ._promotion import astype, floating, floats_only, half_in_float32, kept
+from ._op import in_floats, op
+from ._promotion import astype, floating, kept
 from .elementwise import sigmoid
 from .linalg import matmul, product, rows, times
 from .reductions import pick_along, place_along
@@ -28,8 +28,7 @@ __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"] 
 # ------------------------------------------------------------------------------------------------------- linear
 
 
-@half_in_float32(on_gpu=False)
-@op
+@op(half="float32 on CPU")
 def _linear(x: Array, weight: Array, bias: Array) -> Any:
     """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes laid end to end as rows."""
     y = kernels.run("linear", x, weight, bias)
@@ -73,16 +72,14 @@ def relu(input: Any) -> Any:
     return _relu(input)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _gelu(x: Array) -> Any:
     """x Φ(x), Φ the normal distribution function.  The derivative, kept by the forward pass, is Φ(x) + x φ(x), φ its density."""
     y, slope = kernels.run("gelu", x)
     return y, lambda g: g * slope
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _gelu_tanh(x: Array) -> Any:
     """½x(1 + tanh u) with u = √(2/π)(x + 0.044715 x³).  The derivative is ½(1 + tanh u) + ½x(1 - tanh² u) u'."""
     y, slope = kernels.run("gelu_tanh", x)
@@ -96,8 +93,7 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
     return _gelu(input) if approximate == "none" else _gelu_tanh(input)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
     """gelu(x + b), b being added to every row."""
     y, kept = kernels.run("bias_gelu", x, bias, tanh)
@@ -117,16 +113,14 @@ def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str =
     return _bias_gelu(h, bias, tanh=approximate == "tanh")
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def silu(input: Array) -> Any:
     """x σ(x), whose derivative is σ(1 + x(1 - σ))."""
     x, s = input, sigmoid(input)
     return x * s, lambda g: g * (s * (x * (1 - s) + 1))
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _softplus(x: Array, *, beta: float, threshold: float) -> Any:
     """ln(1 + eᵝˣ)/β, whose derivative is σ(βx); beyond βx > threshold it is x to all digits."""
     xp = array_module(x)
@@ -141,16 +135,14 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Any:
     return _softplus(input, beta=beta, threshold=threshold)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def log_sigmoid(input: Array) -> Any:
     """ln σ(x) = min(x, 0) - ln(1 + e^-|x|), whose derivative is σ(-x)."""
     x, xp = input, array_module(input)
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))), lambda g: g * sigmoid(-x)
 
 
-@floats_only
-@op(linear=True)
+@op(linear=True, floats_only=True, half="float32")
 def _leaky_relu(x: Array, *, slope: float) -> Any:
     """x where x > 0, else slope · x."""
     factor = array_module(x).where(x > 0, x.dtype.type(1), x.dtype.type(slope))
@@ -162,8 +154,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     return _leaky_relu(input, slope=negative_slope)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _elu(x: Array, *, alpha: float) -> Any:
     """x where x > 0, else α(eˣ - 1), whose derivative is αeˣ."""
     xp = array_module(x)
@@ -186,7 +177,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     return _glu(input, dim=dim)
 
 
-@floats_only
+@in_floats
 def _glu(input: Any, *, dim: int) -> Any:
     d = one_dim(dim, input.ndim)
     if input.ndim == 0 or input.shape[d] % 2:
@@ -199,24 +190,21 @@ def _glu(input: Any, *, dim: int) -> Any:
 # ------------------------------------------------------------------------------------------------------ softmax
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = eˣⁱ / Σⱼ eˣʲ.  dL/dx = y (g - Σ g y)."""
     y = kernels.run("softmax", x, axis)
     return y, lambda g: kernels.run("softmax_backward", g, y, axis)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
     """Softmax for attention: where every score is -inf (nothing may be attended to) the result is 0, not NaN."""
     y = kernels.run("softmax", x, axis, empty=True)
     return y, lambda g: kernels.run("softmax_backward", g, y, axis)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, share: float) -> Any:
     """softmax(Q Kᵀ·scale + mask) V, of whose weights only those that ``keep`` names count, divided by ``share``.
 
@@ -226,8 +214,7 @@ def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array |
     return y, lambda g: kernels.run("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = xᵢ - ln Σⱼ eˣʲ.  dL/dx = g - eʸ Σ g."""
     xp = array_module(x)
@@ -258,24 +245,21 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
 # ------------------------------------------------------------------------------------------------ normalisation
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b, x̂ = (x - mean) / √(var + eps).  With h = g w:  dL/dx = (h - mean h - x̂ mean(h x̂)) / √(var + eps)."""
     y, mean, rstd = kernels.run("layer_norm", x, weight, bias, axis, eps)
     return y, lambda g: kernels.run("layer_norm_backward", g, x, weight, mean, rstd, axis)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Array | None, share: float, eps: float) -> Any:
     """y = layer_norm(residual + dropout(x)): ``keep`` names the elements of x that count, divided by ``share``."""
     y, unit, rstd = kernels.run("add_norm", x, residual, weight, bias, keep, share, eps)
     return y, lambda g: kernels.run("add_norm_backward", g, unit, weight, rstd, keep, share)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | None) -> Any:
     """y = x̂ w, x̂ = x / √(mean x² + eps).  With h = g w:  dL/dx = (h - x̂ mean(h x̂)) / √(mean x² + eps)."""
     xp = array_module(x, weight)
@@ -398,8 +382,7 @@ def place(x: Any, *, index: Array, axis: int, size: int) -> Any:
     return place_along(unsqueeze(x, axis), index=unsqueeze(index, axis), axis=axis, size=size)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position.  dL/dx = g (softmax(x) - onehot(t)).
 
@@ -409,8 +392,7 @@ def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     return loss, lambda g: kernels.run("cross_entropy_backward", g, x, target, axis, peak, s)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def huber(d: Array, *, delta: float) -> Any:
     """½d² for |d| ≤ δ, beyond it the straight line δ(|d| - ½δ): c(d - ½c) with c = d limited to ±δ, its derivative."""
     xp = array_module(d)
@@ -462,8 +444,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return autograd.Tensor((index[..., None] == xp.arange(classes)).astype(dtypes.int64))
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def bernoulli_entropy(p: Array, y: Array) -> Any:
     """-(y ln p + (1 - y) ln(1 - p)), logarithms at least -100.  dL/dp = g (p - y)/(p(1 - p)),  dL/dy = g (ln(1 - p) - ln p)."""
     xp = array_module(p, y)

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import autograd, dtypes
-from ..autograd import op
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
-from ._promotion import astype, floats_only, half_in_float32
+from ._op import in_floats, op
+from ._promotion import astype
 from .elementwise import abs, exp, isnan, log, maximum, minimum, ne, sign, where
 from .indexing import narrow
 from .shaping import cat, clone, flip, squeeze
@@ -61,8 +61,7 @@ def _sum_dtype(x: Array) -> Any:
 # ----------------------------------------------------------------------------------------- sums, means, products
 
 
-@half_in_float32
-@op(linear=True)
+@op(linear=True, half="float32")
 def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """Σx: every summand has derivative 1."""
     shape = x.shape
@@ -91,8 +90,7 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
-@half_in_float32
-@op(linear=True)
+@op(linear=True, half="float32")
 def _mean(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """Σx / n: every element has derivative 1/n."""
     shape, n = x.shape, _count(x.shape, axis)
@@ -108,8 +106,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     return _mean(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
     """Σ(x - x̄)² / (n - c), whose derivative is 2(x - x̄) / (n - c)."""
     deviation = x - _mean(x, axis=axis, keepdims=True)
@@ -118,7 +115,7 @@ def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) 
     return y, lambda g: g.reshape(_kept(x.shape, axis)) * (2 * deviation / freedom)
 
 
-@floats_only
+@in_floats
 def _std(x: Array, **static: Any) -> Any:
     return _root(_var(x, **static))
 
@@ -166,8 +163,7 @@ def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = 
     return s, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-@half_in_float32
-@op
+@op(half="float32")
 def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
     """∏x, whose derivative at xᵢ is the product of all others, (∏ before i)·(∏ after i): right where elements are 0, too."""
     if isinstance(x, autograd.Tensor):
@@ -217,8 +213,7 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     return nansum(x, dim, keepdim) / sum(~isnan(x), dim, keepdim)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
     values = raw(x)
@@ -368,8 +363,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 # ------------------------------------------------------------------------------------------------------- norms
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
     """‖x‖ₚ = (Σ|x|ᵖ)^(1/p), whose derivative is sign(x)·(|x|/‖x‖)ᵖ⁻¹, for p = 2 x/‖x‖; its subgradient 0 where ‖x‖ = 0."""
     y = _root_of_sum(x, p, axis, keepdims)
@@ -428,8 +422,7 @@ def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: b
 # ------------------------------------------------------------------------------------------- scans and sorting
 
 
-@half_in_float32
-@op(linear=True)
+@op(linear=True, half="float32")
 def _cumsum(x: Array, *, axis: int) -> Any:
     """yᵢ = x₁ + ... + xᵢ: xᵢ is in yᵢ and all after it, so its gradient is the sum from the other end."""
     y = array_module(x).cumsum(x.reshape(x.shape or (1,)), axis=axis, dtype=_sum_dtype(x)).reshape(x.shape)

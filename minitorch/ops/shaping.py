@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import autograd
-from ..autograd import op
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
+from ._op import op
 from ._promotion import common, kept
 
 __all__ = [

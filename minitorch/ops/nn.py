@@ -19,8 +19,8 @@ from ._autocast import autocast
 from ._op import in_floats, op
 from ._promotion import astype, floating, kept
 from .elementwise import sigmoid
+from .indexing import pick_along, place_along
 from .linalg import matmul, product, rows, times
-from .reductions import pick_along, place_along
 from .shaping import unsqueeze
 
 __all__ = ["layer_norm", "log_softmax", "relu", "rms_norm", "softmax", "xlogy"]  # what PyTorch has beside nn.functional

@@ -1,4 +1,4 @@
-"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, scans and sorting.
+"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, sorting.
 
 Each op takes the axes as a tuple; its pullback brings the gradient back to the shape of the input by repeating it (_spread)
 and multiplies by the derivative. Sums of float16 are made in float32, sums of integers in int64.
@@ -7,7 +7,6 @@ Read before: elementwise.py. Read next: shaping.py.
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,18 +15,17 @@ import numpy as np
 
 from .. import autograd, dtypes
 from ..devices import Array, array_module
-from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
+from ._arguments import many_dims, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._op import in_floats, op
 from ._promotion import astype
-from .elementwise import abs, exp, isnan, log, maximum, minimum, ne, sign, where
-from .indexing import narrow
-from .shaping import cat, clone, flip, squeeze
+from .elementwise import abs, maximum, minimum, sign, where
+from .indexing import pick_along
+from .shaping import squeeze
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max",
-    "mean", "min", "nanmean", "nansum", "norm", "prod", "sort", "std", "std_mean", "sum", "sum_to_size", "topk", "var",
-    "var_mean",
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "max", "mean", "min", "norm", "sort", "std", "sum",
+    "topk", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -58,7 +56,7 @@ def _sum_dtype(x: Array) -> Any:
     return None if dtypes.is_floating(x.dtype) else np.int64
 
 
-# ----------------------------------------------------------------------------------------- sums, means, products
+# ----------------------------------------------------------------------------------------------- sums and means
 
 
 @op(linear=True, half="float32")
@@ -75,19 +73,6 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     x = input if dtype is None else astype(input, dtype)
     y = _sum(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
     return y if dtype is None else astype(y, dtype)
-
-
-@sizes_by_name("size")
-def sum_to_size(input: Any, *size: Any) -> Any:
-    """Summed over the dimensions along which a tensor of shape ``size`` would be repeated to the input's."""
-    shape, whole = shape_of(size), tuple(input.shape)
-    fits = len(shape) <= len(whole) and builtins.all(n in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False))
-    if not fits:
-        raise RuntimeError(f"sum_to_size: size {shape} does not expand to the input's shape {whole}")
-    if shape == whole != ():
-        return input
-    dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
-    return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
 @op(linear=True, half="float32")
@@ -147,93 +132,6 @@ def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False
 def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
     """The standard deviation √var over dim."""
     return _variation(_std, input, dim, unbiased, keepdim, correction)
-
-
-@numpy_names
-def var_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """(var, mean) over dim"""
-    v = _variation(_var, input, dim, unbiased, keepdim, correction)
-    return v, mean(input, None if isinstance(dim, bool) else dim, keepdim)
-
-
-@numpy_names
-def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """(std, mean) over dim"""
-    s = _variation(_std, input, dim, unbiased, keepdim, correction)
-    return s, mean(input, None if isinstance(dim, bool) else dim, keepdim)
-
-
-@op(half="float32")
-def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
-    """∏x, whose derivative at xᵢ is the product of all others, (∏ before i)·(∏ after i): right where elements are 0, too."""
-    if isinstance(x, autograd.Tensor):
-        y = _prod(x, axis=axis, keepdims=keepdims)
-    else:
-        y = x.prod(axis=axis, keepdims=keepdims, dtype=_sum_dtype(x))
-
-    def pullback(g: Array) -> Any:
-        others = _before(x, axis) * flip(_before(flip(x, axis), axis), axis)
-        return g.reshape(_kept(x.shape, (axis,))) * others
-
-    return y, pullback
-
-
-def _before(x: Array, axis: int) -> Any:
-    """The product of the elements that come before each one."""
-    n = x.shape[axis]
-    one = array_module(raw(x)).ones_like(raw(narrow(x, axis, 0, 1 if n else 0)))
-    return cat([one, cumprod(narrow(x, axis, 0, n - 1), axis)], axis) if n > 1 else one
-
-
-@autocast
-@numpy_names
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """∏ over dim; integers and bools multiply in int64."""
-    x = input if dtype is None else astype(input, dtype)
-    if dim is None:
-        y = _prod(x.reshape(-1), axis=0, keepdims=False)
-    else:
-        axis = one_dim(dim, x.ndim)
-        y = _prod(x if x.ndim else x.reshape(1), axis=axis, keepdims=keepdim and x.ndim > 0)
-    return y if dtype is None else astype(y, dtype)
-
-
-@numpy_names
-def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The sum of what is not NaN."""
-    return sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
-
-
-@numpy_names
-def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The mean of what is not NaN."""
-    x = input if dtype is None else astype(input, dtype)
-    if not dtypes.is_floating(input.dtype) or not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"nanmean: works on floats, not on {input.dtype} as {x.dtype}; make the input floating: x.float()")
-    return nansum(x, dim, keepdim) / sum(~isnan(x), dim, keepdim)
-
-
-@op(floats_only=True, half="float32")
-def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
-    values = raw(x)
-    xp = array_module(values)
-    top = values.max(axis=axis, keepdims=True) if values.size else xp.zeros((), values.dtype)
-    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # a constant: its gradient cancels
-    e = exp(x - top)
-    total = _sum(e, axis=axis, keepdims=True)
-    kept = total.shape
-    y = log(total) + top
-    left = tuple(n for i, n in enumerate(kept) if i not in axis)
-    return y if keepdims else y.reshape(left), lambda g: g.reshape(kept) * (e / total)
-
-
-@autocast
-@numpy_names
-def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """ln Σ exp(input) over dim, without overflow"""
-    x = input if dtypes.is_floating(input.dtype) else astype(input, dtypes.get_default_dtype())
-    return _logsumexp(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
 # ----------------------------------------------------------------------------------------------- largest, smallest
@@ -310,22 +208,6 @@ def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
     values = pick_along(x, index=indices, axis=one_dim(dim, x.ndim)) if x.ndim else x.reshape(())
     chosen = ValuesIndices(values, autograd.Tensor(indices))
     return chosen if keepdim else ValuesIndices(*[squeeze(y, dim) for y in chosen])
-
-
-@op(linear=True)
-def pick_along(x: Array, *, index: Array, axis: int) -> Any:
-    """The elements at index along axis, each at most once."""
-    size = x.shape[axis]
-    return array_module(x).take_along_axis(x, index, axis=axis), lambda g: place_along(g, index=index, axis=axis, size=size)
-
-
-@op(linear=True)
-def place_along(x: Array, *, index: Array, axis: int, size: int) -> Any:
-    """The transpose of pick_along: zeros, but for the elements of x at their index."""
-    xp = array_module(x)
-    y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
-    xp.put_along_axis(y, index, x, axis)
-    return y, lambda g: pick_along(g, index=index, axis=axis)
 
 
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:
@@ -419,40 +301,7 @@ def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: b
     return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
 
 
-# ------------------------------------------------------------------------------------------- scans and sorting
-
-
-@op(linear=True, half="float32")
-def _cumsum(x: Array, *, axis: int) -> Any:
-    """yᵢ = x₁ + ... + xᵢ: xᵢ is in yᵢ and all after it, so its gradient is the sum from the other end."""
-    y = array_module(x).cumsum(x.reshape(x.shape or (1,)), axis=axis, dtype=_sum_dtype(x)).reshape(x.shape)
-    return y, lambda g: flip(_cumsum(flip(g, axis), axis=axis), axis)
-
-
-@autocast
-@numpy_names
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The sums of the first 1, 2, ... elements along dim."""
-    x = input if dtype is None else astype(input, dtype)
-    y = _cumsum(x, axis=one_dim(dim, x.ndim))
-    return y if dtype is None else astype(y, dtype)
-
-
-@autocast
-@numpy_names
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The products of the first 1, 2, ... elements along dim.
-
-    After step k each element is the product of the 2ᵏ elements up to it (Hillis and Steele, 1986): only multiplications, so
-    every gradient is right where elements are 0.
-    """
-    dtype = dtype or (input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64)
-    axis, y, step = one_dim(dim, input.ndim), astype(input, dtype), 1
-    n = input.shape[axis] if input.ndim else 1
-    while step < n:
-        y = cat([narrow(y, axis, 0, step), narrow(y, axis, step, n - step) * narrow(y, axis, 0, n - step)], axis)
-        step *= 2
-    return clone(input) if y is input else y
+# ----------------------------------------------------------------------------------------------------- sorting
 
 
 def _order(x: Array, axis: int, descending: bool) -> Any:
@@ -514,9 +363,3 @@ def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
 def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """Are all elements over dim true (not 0)?"""
     return _truth("all", input, dim, keepdim)
-
-
-@numpy_names
-def count_nonzero(input: Any, dim: Dims = None) -> Any:
-    """How many elements over dim are not 0?"""
-    return sum(ne(input, 0), dim)

@@ -26,7 +26,8 @@ from .. import autograd, dtypes
 from ..devices import device_of
 from ._arguments import raw
 from ._autocast import autocast as obey_autocast
-from ._promotion import astype, refuse_integers
+from ._promotion import astype
+from .checks import refuse_integers
 
 
 def op(

@@ -13,6 +13,7 @@ import numpy as np
 from .. import autograd, dtypes
 from ..autograd import op
 from ..devices import Array
+from .checks import refuse_integers as refuse_integers
 
 
 @op(linear=True)
@@ -74,9 +75,3 @@ def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
 def kept(y: Any, like: Any) -> Any:
     """y in the dtype of ``like``: of bfloat16 some of CuPy's functions (where, round, tril, erf) make float32."""
     return y if y.dtype == like.dtype else y.astype(like.dtype)
-
-
-def refuse_integers(name: str, dtype: Any) -> None:
-    """What only makes sense on floats says so."""
-    if not dtypes.is_floating(dtype):
-        raise NotImplementedError(f"{name} is not defined for {dtype}; make the input floating: x.float()")

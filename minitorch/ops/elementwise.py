@@ -17,7 +17,7 @@ import numpy as np
 from .. import autograd, dtypes
 from ..devices import Array, array_module
 from ..errors import explain
-from . import _special
+from . import _special, checks
 from ._arguments import raw
 from ._autocast import autocast
 from ._op import op
@@ -35,12 +35,6 @@ def _flat(g: Array) -> Any:
     return _apply(array_module(raw(g)).zeros_like, g)
 
 
-def _refuse_bool(name: str, *operands: Any) -> None:
-    """For operations that make no sense for truth values."""
-    if all(x.dtype == bool if hasattr(x, "dtype") else isinstance(x, bool) for x in operands):
-        raise NotImplementedError(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
-
-
 # ------------------------------------------------------------------------------------------------- arithmetic
 
 
@@ -56,23 +50,14 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 
 def _differing(operands: Any) -> Any:
-    """Operands of a difference, which truth values do not have (two bool tensors: NumPy refuses them in the formula)."""
-    promoted = common(operands)
-    if promoted is not operands:
-        for x in operands:
-            if isinstance(x, bool) or (hasattr(x, "dtype") and x.dtype == bool):
-                raise RuntimeError(_NO_DIFFERENCE)
-    return promoted
-
-
-_NO_DIFFERENCE = "sub: bool tensors have no difference; use logical_xor (a ^ b), or make numbers of them: x.int()"
+    """Operands of a difference, which truth values do not have."""
+    checks.no_difference_of_bools(operands)
+    return common(operands)
 
 
 @op(linear=True, promote=_differing)
 def _sub(a: Array, b: Array) -> Any:
     """a - b"""
-    if getattr(a, "dtype", None) is getattr(b, "dtype", None) is dtypes.bool_:
-        raise RuntimeError(_NO_DIFFERENCE)
     return a - b, (lambda g: g, lambda g: -g)
 
 
@@ -80,15 +65,14 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """input - alpha · other"""
     if alpha == 1:
         return _sub(input, other)
-    _differing((input, other))
+    checks.no_difference_of_bools((input, other))
     return _sub(input, _scaled(other, alpha, input))
 
 
 def _scaled(other: Any, alpha: float, input: Any) -> Any:
     """alpha · other, in the dtype that input and other have in common: alpha alone never makes floats of integers."""
     dtype = dtypes.result_type(input, other)
-    if isinstance(alpha, float) and not dtypes.is_floating(dtype):
-        raise RuntimeError(f"for tensors of type {dtype} alpha must be an integer, not {alpha}")
+    checks.alpha_fits(alpha, dtype)
     return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
 
 
@@ -114,15 +98,14 @@ def rdiv(input: Any, other: Any) -> Any:
 @op(linear=True)
 def neg(input: Array) -> Any:
     """-x"""
-    if input.dtype == bool:
-        raise RuntimeError("neg: a bool tensor has no negative; use logical_not (~x) to invert it")
+    checks.no_negative_of_bools(input)
     return -input, lambda g: -g
 
 
 @op
 def abs(input: Array) -> Any:
     """|x|, whose derivative is sign x (0 at 0)."""
-    _refuse_bool("abs", input)
+    checks.no_bools("abs", input)
     xp = array_module(input)
     return xp.abs(input), lambda g: g * sign(input)
 
@@ -141,7 +124,7 @@ def sign(input: Array) -> Any:
 @op(promote=common)
 def _pow(a: Array, b: Array) -> Any:
     """aᵇ, whose derivatives are b·aᵇ⁻¹ and aᵇ·ln a.  0⁰ = 1; where b = 0 or a = 0 ≤ b the result is constant in a or in b."""
-    _refuse_bool("pow", a, b)
+    checks.no_bools("pow", a, b)
     y = a**b if dtypes.is_floating(a.dtype) else _integer_power(a, b)
 
     def da(g: Array) -> Any:
@@ -184,8 +167,7 @@ def pow(input: Any, exponent: Any) -> Any:
     if dtypes.is_floating(input.dtype):
         return _pow_number(input, exponent=exponent)
     dtype = dtypes.result_type(input, exponent)
-    if exponent < 0 and not dtypes.is_floating(dtype):
-        raise RuntimeError("pow: integers to negative integer powers are not allowed; make the base a float: x.float()")
+    checks.power_is_whole(exponent, dtype)
     exponent = exponent if dtypes.is_floating(dtype) else dtypes.number_as("pow", exponent, dtype)
     return astype(_pow_number(astype(input, dtype), exponent=exponent), dtype)
 
@@ -271,10 +253,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     mask = raw(condition)
     if input is None and other is None:
         return tuple(autograd.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
-    if mask.dtype != bool:
-        if mask.dtype != np.uint8:
-            raise RuntimeError(f"where: the condition must be a bool tensor, not {mask.dtype}; compare: x != 0")
-        mask = mask.astype(bool)
+    mask = checks.condition(mask)
     if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # two numbers: one of them must say which dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))
     y = _where(input, other, condition=mask)
@@ -283,10 +262,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """input with value (a number, or a 0-d tensor, which gets a gradient) where mask holds; the dtype stays input's."""
-    if raw(mask).dtype != bool:
-        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {raw(mask).dtype}; compare: mask != 0")
-    if getattr(value, "ndim", 0) > 0:
-        raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
+    checks.fills(raw(mask), value)
     if hasattr(value, "dtype"):
         return where(mask, astype(value, input.dtype), input)
     return where(mask, dtypes.number_as("masked_fill", value, input.dtype), input)
@@ -314,7 +290,7 @@ def _share(g: Array, tie: Array, lost: Array) -> Any:
 def _refuse_truth(name: str, x: Array, number: Any) -> None:
     """Truth values have an order beside truth values, none beside a number."""
     if isinstance(number, bool | np.generic):
-        _refuse_bool(name, x, number)
+        checks.no_bools(name, x, number)
 
 
 @op(promote=common)
@@ -335,10 +311,7 @@ def _at_most(x: Array, high: Array) -> Any:
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """input limited to [min, max], numbers or tensors; max wins where min > max."""
-    if min is None and max is None:
-        raise RuntimeError("clamp: give min, max or both")
-    if min is not None and max is not None:
-        _refuse_bool("clamp", input, min, max)
+    checks.limits(input, min, max)
     if min is not None:
         input = _at_least(input, min)
     return input if max is None else _at_most(input, max)
@@ -422,13 +395,10 @@ def bitwise_or(input: Any, other: Any) -> Any:
 
 def bitwise_not(input: Any) -> Any:
     """~input, of truth values or of the bits of integers"""
-    if dtypes.is_floating(input.dtype):
-        raise TypeError(f"bitwise_not: ~x is for bool and integer tensors, not for {input.dtype}; compare first: ~(x != 0)")
+    checks.can_be_inverted(input.dtype)
     return _apply(operator.invert, input)
 
 
 def _bits(*operands: Any) -> tuple[Any, ...]:
-    dtype = dtypes.result_type(*operands)
-    if dtypes.is_floating(dtype):
-        raise NotImplementedError(f"bitwise operations work on bool and integer tensors, not on {dtype}; compare first: x != 0")
+    checks.has_bits(dtypes.result_type(*operands))
     return operands

@@ -11,18 +11,17 @@ from typing import Any
 
 from .. import autograd, dtypes
 from ..devices import Array, array_module
-from . import _special
+from . import _special, checks
 from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._op import op
-from ._promotion import astype, common, floating, kept, refuse_integers
+from ._promotion import astype, common, floating, kept
 from .elementwise import (
     _apply,
     _at_least,
     _at_most,
     _bits,
     _flat,
-    _refuse_bool,
     abs,
     add,
     clamp,
@@ -100,13 +99,13 @@ def _integers(*operands: Any) -> bool:
 
 def _refuse_zero(name: str, a: Array, b: Array) -> None:
     """Floats have inf and nan for a division by zero, integers nothing."""
-    _refuse_bool(name, a, b)
+    checks.no_bools(name, a, b)
     if _integers(a, b) and may_read(b) and (b == 0).any():
         raise RuntimeError(f"{name}: integer division by zero")
 
 
 def _rounded(x: Array, function: str, *arguments: Any) -> Any:
-    _refuse_bool(function, x)
+    checks.no_bools(function, x)
     return +x if x.dtype.kind in "iu" else kept(getattr(array_module(x), function)(x, *arguments), x)
 
 
@@ -255,7 +254,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
 
 
 def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None:
-    refuse_integers(function, dtype)
+    checks.refuse_integers(function, dtype)
     if x.dtype != dtype:
         raise RuntimeError(f"{function}: the input is {dtype}, {name} is {x.dtype}; they must be of one dtype: use .to(dtype)")
 
@@ -263,7 +262,7 @@ def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None
 @autocast
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """input + value · tensor1 · tensor2"""
-    _refuse_bool("addcmul", input, tensor1, tensor2)
+    checks.no_bools("addcmul", input, tensor1, tensor2)
     if not dtypes.is_floating(dtypes.result_type(input, tensor1, tensor2)):
         value = int(value)  # a number takes the tensors' dtype
     return add(input, mul(tensor1, tensor2), alpha=value)

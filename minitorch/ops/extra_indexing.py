@@ -12,11 +12,12 @@ import numpy as np
 
 from .. import autograd
 from ..devices import Array, array_module, device_of, move
+from . import checks_indexing
 from ._arguments import numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._op import op
 from .elementwise import add, mul
-from .indexing import _check_range, _getitem, _grid, _integers, _scatter, gather, getitem, index_select, nonzero
+from .indexing import _getitem, _grid, _scatter, gather, getitem, index_select, nonzero
 from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
 
 __all__ = ["argwhere", "index_add", "masked_select", "repeat_interleave", "scatter", "scatter_add", "take", "take_along_dim"]
@@ -37,23 +38,23 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
 
 def take(input: Any, index: Any) -> Any:
     """The elements at the places ``index`` of the flattened input, in the shape of index."""
-    i = _integers("take", index, input, ("int64",))
+    i = checks_indexing.index_array("take", index, input, ("int64",))
     flat = ravel(input)
-    _check_range("take", i, 0, flat.shape[0], IndexError, low=-flat.shape[0])
+    checks_indexing.in_range("take", i, 0, flat.shape[0], IndexError, low=-flat.shape[0])
     return _getitem(flat, index=(i,))
 
 
 @numpy_names
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """gather in which the other dimensions broadcast and -1 is the last place; without ``dim`` both are flattened."""
-    i = _integers("take_along_dim", indices, input, ("int64",))
+    i = checks_indexing.index_array("take_along_dim", indices, input, ("int64",))
     if dim is None:
         return gather(ravel(input), 0, i.reshape(-1))
     if i.ndim != input.ndim:
         raise RuntimeError(f"take_along_dim: indices have {i.ndim} dimensions, the input {input.ndim}; they must be equal")
     d = one_dim(dim, input.ndim)
     n = input.shape[d] if input.ndim else 1
-    _check_range("take_along_dim", i, d, n, RuntimeError, low=-n)
+    checks_indexing.in_range("take_along_dim", i, d, n, RuntimeError, low=-n)
     i = array_module(i).where(i < 0, i + n, i)
     if input.ndim == 0:
         return gather(input, d, i)
@@ -86,7 +87,7 @@ def argwhere(input: Any) -> Any:
 
 def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, tuple[Array, ...], Any]:
     """The input with at least one dimension, the places to write to, and as much of src as is written."""
-    i = _integers(name, index, input)
+    i = checks_indexing.index_array(name, index, input)
     d = one_dim(dim, input.ndim)
     x, i = (a if a.ndim else reshape(a, 1) for a in (input, i))
     if i.size == 0:  # nothing is written, whatever the shapes
@@ -153,7 +154,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 @numpy_names
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
     """x[..., index[k], ...] += alpha · source[..., k, ...] along ``dim``, on a copy. Values for one place add."""
-    i = _integers("index_add", index, input).reshape(-1)
+    i = checks_indexing.index_array("index_add", index, input).reshape(-1)
     d = one_dim(dim, input.ndim)
     expected = (*input.shape[:d], i.size, *input.shape[d + 1 :]) if input.ndim else ()
     if source.dtype != input.dtype or tuple(source.shape) != expected:
@@ -163,6 +164,6 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     if input.ndim == 0 and i.size != 1:
         raise IndexError(f"index_add: a 0-d input has one element to add to, the index names {i.size}")
     x, source = (a if a.ndim else reshape(a, 1) for a in (input, source))
-    _check_range("index_add", i, d, x.shape[d], IndexError)
+    checks_indexing.in_range("index_add", i, d, x.shape[d], IndexError)
     values = source if alpha == 1 else mul(source, alpha)
     return reshape_as(add(x, _scatter(values, index=(slice(None),) * d + (i,), shape=tuple(x.shape))), input)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from .. import dtypes
+from . import checks
 from ._arguments import one_dim
 from ._autocast import autocast
 from .elementwise import mul
 from .extra_einsum import Label, _contract
 from .extra_shaping import diagonal
-from .linalg import _any_product, _check_ranks, dot, matmul, rows
+from .linalg import _any_product, dot, matmul, rows
 from .reductions import _sum
 
 __all__ = ["addmm", "addmv", "baddbmm", "bmm", "inner", "mm", "mv", "outer", "tensordot", "trace", "vdot"]
@@ -24,14 +25,14 @@ __all__ = ["addmm", "addmv", "baddbmm", "bmm", "inner", "mm", "mv", "outer", "te
 @autocast
 def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices, (n, k) @ (k, m) -> (n, m)."""
-    _check_ranks("mm", (input, 2), (mat2, 2))
+    checks.ranks("mm", (input, 2), (mat2, 2))
     return matmul(input, mat2)
 
 
 @autocast
 def bmm(input: Any, mat2: Any) -> Any:
     """The products of two equally long stacks of matrices, (B, n, k) @ (B, k, m) -> (B, n, m)."""
-    _check_ranks("bmm", (input, 3), (mat2, 3))
+    checks.ranks("bmm", (input, 3), (mat2, 3))
     if input.shape[0] != mat2.shape[0]:
         raise RuntimeError(f"bmm: the batches must be equally long, got shapes {tuple(input.shape)} and {tuple(mat2.shape)}")
     return matmul(input, mat2)
@@ -40,7 +41,7 @@ def bmm(input: Any, mat2: Any) -> Any:
 @autocast
 def mv(input: Any, vec: Any) -> Any:
     """A matrix times a vector, (n, k) @ (k,) -> (n,)."""
-    _check_ranks("mv", (input, 2), (vec, 1))
+    checks.ranks("mv", (input, 2), (vec, 1))
     return _any_product(input, vec)
 
 
@@ -62,7 +63,7 @@ def inner(input: Any, other: Any) -> Any:
 
 def outer(input: Any, vec2: Any) -> Any:
     """aᵢ bⱼ of two vectors: (n,), (m,) -> (n, m)."""
-    _check_ranks("outer", (input, 1), (vec2, 1))
+    checks.ranks("outer", (input, 1), (vec2, 1))
     return mul(input.reshape(-1, 1), vec2)
 
 
@@ -121,7 +122,6 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 @autocast
 def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
-    _check_ranks("trace", (input, 2))
-    if input.dtype == bool:
-        raise NotImplementedError("trace: not defined for bool tensors; make numbers of them first: x.int()")
+    checks.ranks("trace", (input, 2))
+    checks.no_bools("trace", input)
     return _sum(diagonal(input), axis=(0,), keepdims=False)

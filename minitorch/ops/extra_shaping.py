@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from ..devices import Array, array_module
+from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._op import op
 from ._promotion import kept
 from .shaping import (
     T,
-    _check_tensors,
     _permute,
     _reshape,
     broadcast_tensors,
@@ -55,8 +55,7 @@ def view_as(input: Any, other: Any) -> Any:
 @numpy_names
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """Dimension ``dim`` split into several of the given ``sizes``; one may be -1."""
-    if input.ndim == 0:
-        raise RuntimeError("unflatten: a 0-d tensor has no dimension to unflatten; use reshape")
+    checks.has_dimension("unflatten", input, "unflatten; use reshape")
     d = one_dim(dim, input.ndim)
     n, parts = input.shape[d], shape_of((sizes,))
     known = -math.prod(parts) if -1 in parts else 0
@@ -130,8 +129,7 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
         return reshape_as(_roll(ravel(input), shifts=steps, dims=(0,)), input)
     if not steps or len(steps) != len(axes):
         raise RuntimeError(f"roll: {len(steps)} shifts for {len(axes)} dims; each dim needs its shift")
-    if input.ndim == 0:
-        raise IndexError("roll: a 0-d tensor has no dimension to roll along")
+    checks.has_dimension("roll", input, "roll along", IndexError)
     return _roll(input, shifts=steps, dims=tuple(one_dim(d, input.ndim) for d in axes))
 
 
@@ -140,12 +138,12 @@ def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | No
 
 def vstack(tensors: Sequence[Any]) -> Any:
     """Rows (or stacks of rows) one below the other: cat along the first of at least two dimensions."""
-    return cat([x if x.ndim > 1 else reshape(x, 1, *x.shape or (1,)) for x in _check_tensors("vstack", tensors)], 0)
+    return cat([x if x.ndim > 1 else reshape(x, 1, *x.shape or (1,)) for x in checks.list_of_tensors("vstack", tensors)], 0)
 
 
 def hstack(tensors: Sequence[Any]) -> Any:
     """Side by side: cat along the second dimension, or along the only one."""
-    tensors = [x if x.ndim else reshape(x, 1) for x in _check_tensors("hstack", tensors)]
+    tensors = [x if x.ndim else reshape(x, 1) for x in checks.list_of_tensors("hstack", tensors)]
     return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
 
 
@@ -167,8 +165,7 @@ def tensor_split(
     input: Any, indices_or_sections: Any = None, dim: int = 0, *, sections: int | None = None, indices: Any = None
 ) -> tuple[Any, ...]:
     """Cut along ``dim`` into n pieces whose sizes differ by at most 1, or at the given indices, as slices would."""
-    if input.ndim == 0:
-        raise RuntimeError("tensor_split: a 0-d tensor has no dimension to cut")
+    checks.has_dimension("tensor_split", input, "cut")
     d = one_dim(dim, input.ndim)
     n, cuts = input.shape[d], next(c for c in (indices_or_sections, sections, indices) if c is not None)
     cuts = raw(cuts).tolist() if hasattr(cuts, "shape") else cuts

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from .. import autograd, dtypes
-from ..devices import Array, array_module, device_of
-from ._arguments import may_read, numpy_names, one_dim, raw
+from ..devices import Array, array_module
+from . import checks, checks_indexing
+from ._arguments import numpy_names, one_dim, raw
 from ._op import op
 from .shaping import ravel, reshape, reshape_as
 
@@ -116,10 +117,7 @@ def assign(array: Array, index: Any, value: Any) -> None:
     try:
         place[arrays or ...] = value
     except ValueError:
-        shape = tuple(place[arrays or ...].shape)
-        raise RuntimeError(
-            f"x[index] = value: a value of shape {tuple(np.shape(value))} does not broadcast to shape {shape} of x[index]"
-        ) from None
+        raise checks_indexing.cannot_assign(value, tuple(place[arrays or ...].shape)) from None
 
 
 def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -129,8 +127,7 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
     """
     items = tuple(_read(item, x) for item in items)
     missing = x.ndim - sum(_dims_named(item) for item in items)
-    if missing < 0:
-        raise IndexError(f"too many indices for a tensor of {x.ndim} dimensions: {x.ndim - missing} are named")
+    checks_indexing.not_too_many(missing, x.ndim)
     plain: list[Any] = []
     arrays: dict[int, Array] = {}  # dimension of the view -> index array
     dim = view_dim = 0  # how far we are in x, and in the view
@@ -141,7 +138,7 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
             if hasattr(part, "shape"):
                 arrays[view_dim] = part
                 if not _is_mask(item) and not isinstance(part, np.ndarray):  # NumPy checks the range itself, CuPy does not
-                    _check_range("x[index]", part, dim - 1, x.shape[dim - 1], IndexError, low=-x.shape[dim - 1])
+                    checks_indexing.in_range("x[index]", part, dim - 1, x.shape[dim - 1], IndexError, low=-x.shape[dim - 1])
                 part = None if _dims_named(item) == 0 else slice(None)
             plain.append(part)
             view_dim += not isinstance(part, int)
@@ -157,20 +154,13 @@ def _read(item: Any, x: Any) -> Any:
     here = array_module(raw(x))
     if hasattr(item, "shape") and not isinstance(item, np.ndarray | np.generic):
         item = raw(item)
-        if device_of(item) != device_of(raw(x)):
-            raise RuntimeError(
-                f'x[index]: x is on {device_of(raw(x))}, the index on {device_of(item)}; call .to("{device_of(raw(x))}") on it'
-            )
+        checks_indexing.index_is_here(item, raw(x))
     elif isinstance(item, list | tuple | bool | np.ndarray | np.generic):
         item = np.asarray(item)
         item = here.asarray(item if item.size or item.dtype.kind != "f" else item.astype(np.int64))
     if getattr(item, "ndim", 1) == 0 and item.dtype.kind == "i":
         return int(item)
-    if not hasattr(item, "dtype") or item.dtype not in ("int64", "int32", "bool", "uint8"):
-        raise IndexError(
-            "an index is made of integers, slices, None, ... and tensors or lists of int64, int32 or bool, "
-            f"not {item.dtype if hasattr(item, 'dtype') else type(item).__name__}"
-        )
+    checks_indexing.is_index(item)
     if item.dtype == np.uint8:  # PyTorch's masks of old
         item = item != 0
     return item
@@ -192,30 +182,8 @@ def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
     """
     if mask.ndim == 0:
         return [array_module(mask).arange(int(mask))]
-    covered = tuple(x.shape[dim : dim + mask.ndim])
-    if mask.shape != covered:
-        raise IndexError(f"a mask of shape {mask.shape} does not match sizes {covered} of the dimensions it selects from")
+    checks_indexing.mask_fits(mask, tuple(x.shape[dim : dim + mask.ndim]))
     return list(mask.nonzero())
-
-
-def _check_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
-    for i in (index.min(), index.max()) if index.size and may_read(index) else ():
-        if not low <= int(i) < n:
-            raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
-
-
-def _integers(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int64", "int32")) -> Array:
-    """The array of an index tensor, after a look at its dtype and device."""
-    index = raw(index)
-    if index.dtype not in dtypes:
-        raise RuntimeError(
-            f"{name}: expected an index of dtype {' or '.join(dtypes)}, got {index.dtype}; convert it: index.long()"
-        )
-    if device_of(index) != device_of(raw(input)):
-        raise RuntimeError(
-            f"{name}: the input is on {device_of(raw(input))}, the index on {device_of(index)}; they must share a device"
-        )
-    return index
 
 
 # ----------------------------------------------------------------------------------------------- slices by function
@@ -224,40 +192,30 @@ def _integers(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int
 @numpy_names
 def select(input: Any, dim: int, index: int) -> Any:
     """Slice number ``index`` along ``dim``, without that dimension; a view."""
-    if input.ndim == 0:
-        raise IndexError("select: a 0-d tensor has no dimension to select from")
+    checks.has_dimension("select", input, "select from", IndexError)
     d = one_dim(dim, input.ndim)
-    if not -input.shape[d] <= index < input.shape[d]:
-        raise IndexError(f"select: index {index} is out of range for dimension {d} of shape {tuple(input.shape)}")
+    checks_indexing.slice_exists(input, index, d)
     return _getitem(input, index=(slice(None),) * d + (int(index), ...))
 
 
 @numpy_names
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """``length`` elements from ``start`` on along ``dim``; a view."""
-    if input.ndim == 0 or length < 0:
-        raise RuntimeError(f"narrow: needs at least one dimension and a length >= 0, got {input.ndim}-d and length {length}")
-    d, start = one_dim(dim, input.ndim), int(start)
-    n = input.shape[d]
-    if not -n <= start <= n:
-        raise IndexError(f"narrow: start {start} is out of range for dimension {d} of size {n}")
-    start += n if start < 0 else 0
-    if start + length > n:
-        raise RuntimeError(f"narrow: start {start} + length {length} must lie within dimension {d} of size {n}")
+    checks_indexing.some_length(input, length)
+    d = one_dim(dim, input.ndim)
+    start = checks_indexing.range_within(int(start), length, d, input.shape[d])
     return _getitem(input, index=(slice(None),) * d + (slice(start, start + length),))
 
 
 @numpy_names
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices that the 1-d ``index`` names along ``dim``."""
-    i = _integers("index_select", index, input)
-    if i.ndim > 1:
-        raise IndexError(f"index_select: index must be a vector, got {i.ndim} dimensions")
+    i = checks_indexing.index_array("index_select", index, input)
+    checks_indexing.is_vector(i)
     d = one_dim(dim, input.ndim)
-    if input.ndim == 0 and i.size != 1:
-        raise RuntimeError(f"index_select: a 0-d input has one element to select, the index names {i.size}")
+    checks_indexing.one_element(input, i)
     x = input if input.ndim else reshape(input, 1)
-    _check_range("index_select", i, d, x.shape[d], IndexError)
+    checks_indexing.in_range("index_select", i, d, x.shape[d], IndexError)
     y = _getitem(x, index=(slice(None),) * d + (i.reshape(-1),))
     return y if input.ndim else reshape_as(y, input)
 
@@ -276,14 +234,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
 
 def _grid(name: str, input: Any, dim: int, index: Array) -> tuple[Array, ...]:
     """The places (i₀, ..., index[i₀, i₁, ...], ...): in dimension ``dim`` what the index says, in the others where it stands."""
-    if index.ndim != input.ndim:
-        raise RuntimeError(f"{name}: index has {index.ndim} dimensions, the input {input.ndim}; they must be equal")
-    for d, (k, n) in enumerate(zip(index.shape, input.shape, strict=True)):
-        if d != dim and k > n:
-            raise RuntimeError(
-                f"{name}: index of shape {index.shape} exceeds the input {tuple(input.shape)} not only in dimension {dim}"
-            )
-    _check_range(name, index, dim, input.shape[dim], RuntimeError)
+    checks_indexing.index_along(name, index, input, dim)
     arange = array_module(index).arange
     shapes = [[k if e == d else 1 for e in range(index.ndim)] for d, k in enumerate(index.shape)]
     return tuple(index if d == dim else arange(k).reshape(shapes[d]) for d, k in enumerate(index.shape))
@@ -295,7 +246,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
     index has as many dimensions as the input and, but for ``dim``, no larger sizes. Places read twice add their gradients.
     """
-    i = _integers("gather", index, input)
+    i = checks_indexing.index_array("gather", index, input)
     d = one_dim(dim, input.ndim)
     if i.size == 0:
         return _getitem(ravel(input), index=(i,))

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import kernels
 from ..devices import Array
+from . import checks
 from ._arguments import raw
 from ._autocast import autocast
 from ._op import op
@@ -55,7 +54,7 @@ def matmul(input: Any, other: Any) -> Any:
 
 
 def _any_product(a: Any, b: Any) -> Any:
-    _check_product("matmul", raw(a), raw(b))
+    checks.product("matmul", raw(a), raw(b))
     if a.ndim == 1 and b.ndim == 1:
         return _matmul(a.reshape(1, -1), b.reshape(-1, 1)).reshape(())
     if a.ndim == 1:
@@ -65,45 +64,8 @@ def _any_product(a: Any, b: Any) -> Any:
     return (_matmul_rows if b.ndim == 2 < a.ndim else _matmul)(a, b)
 
 
-def _check_product(name: str, a: Any, b: Any) -> None:
-    for x in (a, b):
-        if not hasattr(x, "dtype"):
-            raise TypeError(f"{name}: expected two Tensors, got {type(x).__name__}; a number is multiplied with *")
-    if a.ndim == 0 or b.ndim == 0:
-        raise RuntimeError(f"{name}: both operands need at least 1 dimension, but have {a.ndim} and {b.ndim}; a number needs *")
-    if a.dtype != b.dtype:
-        raise RuntimeError(f"{name}: both operands need the same dtype, got {a.dtype} and {b.dtype}; cast one with .to(dtype)")
-    if a.dtype == bool and 0 not in (*a.shape, *b.shape):
-        raise NotImplementedError(f"{name}: a product of bool matrices is not defined; cast them with .to(dtype)")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        raise RuntimeError(
-            f"{name}: shapes {tuple(a.shape)} and {tuple(b.shape)} cannot be multiplied: "
-            f"the last size of the first, {a.shape[-1]}, must equal the {'second-to-last' if b.ndim > 1 else 'only'} size "
-            f"of the second, {inner}"
-        )
-    if a.ndim > 2 and b.ndim > 2 and a.shape[:-2] != b.shape[:-2]:
-        _check_batch(name, a, b)
-
-
-def _check_batch(name: str, a: Any, b: Any) -> None:
-    try:
-        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError as error:
-        raise RuntimeError(
-            f"{name}: the leading sizes {tuple(a.shape[:-2])} and {tuple(b.shape[:-2])} of shapes {tuple(a.shape)} and "
-            f"{tuple(b.shape)} do not broadcast: each pair must be equal or hold a 1"
-        ) from error
-
-
-def _check_ranks(name: str, *wanted: tuple[Any, int]) -> None:
-    for x, ndim in wanted:
-        if x.ndim != ndim:
-            raise RuntimeError(f"{name}: expected a {ndim}-D tensor, got one of shape {tuple(x.shape)}; matmul takes any rank")
-
-
 @autocast
 def dot(input: Any, tensor: Any) -> Any:
     """Σ aᵢ bᵢ of two vectors."""
-    _check_ranks("dot", (input, 1), (tensor, 1))
+    checks.ranks("dot", (input, 1), (tensor, 1))
     return _any_product(input, tensor)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import autograd, dtypes
 from ..devices import Array, array_module
+from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._op import in_floats, op
@@ -86,8 +87,7 @@ def _mean(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Σ/n over dim."""
     x = input if dtype is None else astype(input, dtype)
-    if not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"mean: the mean of {x.dtype} is no {x.dtype}; say in which type: x.mean(dtype=minitorch.float32)")
+    checks.has_mean(x.dtype)
     return _mean(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
@@ -157,30 +157,16 @@ def _to_ties(g: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
     return where(tie, g.reshape(kept) / _sum(tie, axis=axis, keepdims=True).astype(g.dtype), 0)
 
 
-def _nonempty_dims(name: str, x: Any, dim: Dims) -> tuple[int, ...]:
-    """The dims of a reduction that has no value for no elements."""
-    axis = many_dims(dim, x.ndim)
-    if 0 not in x.shape:
-        return axis
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
-        error = IndexError if name.startswith("arg") else RuntimeError
-        raise error(f"{name}: the input of shape {tuple(x.shape)} has no elements; reduce along a dimension that has: dim=...")
-    for i in axis:
-        if x.shape[i] == 0:
-            raise IndexError(f"{name}: dimension {i} of shape {tuple(x.shape)} has no elements to choose from")
-    return axis
-
-
 @numpy_names
 def amax(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
     """The largest over dim; gradients are shared among ties."""
-    return _amax(input, axis=_nonempty_dims("amax", input, dim), keepdims=keepdim)
+    return _amax(input, axis=checks.nonempty_dims("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
     """The smallest over dim; gradients are shared among ties."""
-    return _amin(input, axis=_nonempty_dims("amin", input, dim), keepdims=keepdim)
+    return _amin(input, axis=checks.nonempty_dims("amin", input, dim), keepdims=keepdim)
 
 
 @numpy_names
@@ -189,7 +175,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None or hasattr(dim, "dtype"):
         return maximum(input, dim if other is None else other)
     if dim is None:
-        return _amax(input, axis=_nonempty_dims("max", input, None), keepdims=keepdim)
+        return _amax(input, axis=checks.nonempty_dims("max", input, None), keepdims=keepdim)
     return _chosen(input, _argument("max", "argmax", input, dim), dim, keepdim)
 
 
@@ -199,7 +185,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None or hasattr(dim, "dtype"):
         return minimum(input, dim if other is None else other)
     if dim is None:
-        return _amin(input, axis=_nonempty_dims("min", input, None), keepdims=keepdim)
+        return _amin(input, axis=checks.nonempty_dims("min", input, None), keepdims=keepdim)
     return _chosen(input, _argument("min", "argmin", input, dim), dim, keepdim)
 
 
@@ -212,7 +198,7 @@ def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
 
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:
     """The positions of the largest or smallest along dim, which is kept with size 1; NaN is both."""
-    axis = _nonempty_dims(name, x, one_dim(dim, x.ndim))
+    axis = checks.nonempty_dims(name, x, one_dim(dim, x.ndim))
     array = raw(x)
     if array.ndim == 0:
         return array_module(array).zeros((), np.int64)
@@ -220,10 +206,9 @@ def _argument(name: str, function: str, x: Any, dim: int) -> Any:
 
 
 def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
-    if input.dtype == bool:
-        raise RuntimeError(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
+    checks.no_bools(name, input, error=RuntimeError)
     if dim is None:
-        _nonempty_dims(name, input, None)
+        checks.nonempty_dims(name, input, None)
         i = getattr(array_module(raw(input)), name)(raw(input))
         return autograd.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
     i = autograd.Tensor(_argument(name, name, input, dim))
@@ -275,16 +260,10 @@ def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any
 @numpy_names
 def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """(Σ|x|^ord)^(1/ord) over dim; ord=inf the largest |x|, -inf the smallest, 0 how many are not 0."""
-    if not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"vector_norm: needs floats, got {x.dtype}; make the input floating: x.float()")
-    if isinstance(ord, str):
-        raise TypeError(f"vector_norm: ord must be a number, not {ord!r}")
-    if dtype is not None and np.promote_types(x.dtype, dtype) != dtype:
-        raise RuntimeError(f"vector_norm: {x.dtype} does not fit into {np.dtype(dtype)}; dtype can only widen it")
+    checks.norm_is_defined(x, ord, dtype)
     x = x if dtype is None else astype(x, dtype)
     axis = many_dims(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0:
-        raise RuntimeError(f"vector_norm: the {ord} norm of no elements does not exist; shape {tuple(x.shape)}, dim {dim}")
+    checks.norm_of_something(x, ord, dim, _count(x.shape, axis))
     if math.isinf(ord):
         return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)
     if ord == 0:
@@ -296,8 +275,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
 @numpy_names
 def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """vector_norm under its older name: all elements of dim as one vector; p "fro" or None means 2."""
-    if isinstance(p, str) and p != "fro":
-        raise NotImplementedError(f'norm: p must be a number or "fro", not {p!r}')
+    checks.order_of_norm(p)
     return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
 
 
@@ -334,10 +312,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     """(values, indices) of the k largest (or smallest) along dim, in order."""
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis] if input.ndim else 1
-    if input.dtype == bool:
-        raise RuntimeError("topk: not defined for bool tensors; make numbers of them first: x.int()")
-    if not 0 <= k <= n:
-        raise RuntimeError(f"topk: k = {k} is out of range; dimension {axis} of shape {tuple(input.shape)} has {n} elements")
+    checks.no_bools("topk", input, error=RuntimeError)
+    checks.enough_to_choose(input, k, axis, n)
     order = _order(raw(input), axis, descending=largest)
     return _chosen(input, order[(slice(None),) * axis + (slice(k),)] if input.ndim else order, axis, keepdim=True)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import autograd
 from ..devices import Array, array_module
+from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
 from ._op import op
@@ -38,19 +39,8 @@ def _reshape(x: Array, *, shape: tuple[int, ...]) -> Any:
             raise ValueError  # NumPy would take it for a -1
         y = x.reshape(shape)
     except ValueError:
-        raise _cannot_reshape(x, shape) from None
+        raise checks.cannot_reshape(x, shape) from None
     return y, lambda g: g.reshape(source)
-
-
-def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> RuntimeError:
-    unknown = [n for n in shape if n < 0]
-    if unknown and min(unknown) < -1:
-        return RuntimeError(f"reshape: invalid size {min(unknown)} in shape {shape}; only -1 (work it out) may be negative")
-    if len(unknown) > 1:
-        return RuntimeError(f"reshape: only one size can be inferred, shape {shape} holds -1 {len(unknown)} times")
-    if unknown and x.size == 0:
-        return RuntimeError(f"reshape: 0 elements into shape {shape}: any size would do for the -1; spell it out")
-    return RuntimeError(f"reshape: shape {shape} is invalid for input of size {x.size} and shape {tuple(x.shape)}")
 
 
 @sizes_by_name("shape")
@@ -81,13 +71,7 @@ def _permute(x: Array, *, dims: tuple[int, ...]) -> Any:
 @sizes_by_name("dims")
 def permute(input: Any, *dims: Any) -> Any:
     """Dimension i of the result is dimension dims[i] of the input; a view."""
-    order = shape_of(dims)
-    if len(order) != input.ndim:
-        raise RuntimeError(f"permute: {len(order)} dims {order} for a tensor of {input.ndim} dimensions; name each once")
-    order = tuple(one_dim(d, input.ndim) for d in order)
-    if len(set(order)) < len(order):
-        raise RuntimeError(f"permute: duplicate dims are not allowed, got {order}")
-    return _permute(input, dims=order)
+    return _permute(input, dims=checks.permutation(shape_of(dims), input.ndim))
 
 
 @op(linear=True)
@@ -101,14 +85,8 @@ def expand(input: Any, *size: Any) -> Any:
     """Dimensions of size 1 repeated to ``size``, new ones put in front; -1 keeps a size. A view: clone() to write to it."""
     shape, old = shape_of(size), tuple(input.shape)
     extra = len(shape) - len(old)
-    if extra < 0:
-        raise RuntimeError(f"expand: {len(shape)} sizes {shape} are too few for a tensor of {len(old)} dimensions")
     target = tuple(old[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(shape))
-    for i, n in enumerate(target):
-        if n < 0 or (i >= extra and old[i - extra] not in (1, n)):
-            raise RuntimeError(
-                f"expand: shape {old} does not expand to {shape}: at dimension {i} the size must be 1 or stay the same"
-            )
+    checks.expands(old, shape, target)
     return _broadcast_to(input, shape=target)
 
 
@@ -119,13 +97,7 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Any:
 
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Each tensor expanded to the shape that all of them broadcast to."""
-    try:
-        shape = np.broadcast_shapes(*[tuple(x.shape) for x in tensors])
-    except ValueError:
-        shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
-        raise RuntimeError(
-            f"broadcast_tensors: shapes {shapes} do not broadcast: aligned from the right, sizes must be equal or hold a 1"
-        ) from None
+    shape = checks.common_shape(tensors)
     return tuple(_broadcast_to(x, shape=shape) for x in tensors)
 
 
@@ -140,22 +112,15 @@ def view(input: Any, *shape: Any) -> Any:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         return autograd.Tensor(raw(input).view(shape[0]))
     y = reshape(input, *shape)
-    source = raw(input)
-    if source.size and not array_module(source).may_share_memory(source, raw(y)):
-        raise RuntimeError(
-            f"view: shape {tuple(y.shape)} is not compatible with the strides {source.strides} of shape {tuple(source.shape)}: "
-            "no view can show it; use reshape(...), which copies"
-        )
+    checks.is_view(raw(y), raw(input))
     return y
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Dimensions start_dim to end_dim (both included) as one; a 0-d tensor becomes 1-d."""
-    first, last = one_dim(start_dim, input.ndim), one_dim(end_dim, input.ndim)
+    first, last = checks.in_order(start_dim, end_dim, input.ndim)
     if input.ndim == 0:
         return _reshape(input, shape=(1,))
-    if first > last:
-        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     shape = tuple(input.shape)
     return _reshape(input, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
@@ -179,8 +144,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 def mT(input: Any) -> Any:
     """Each matrix transposed: the last two dimensions exchanged."""
-    if input.ndim == 1:
-        raise RuntimeError("mT: only a matrix or a batch of matrices has one, not a 1-d tensor; unsqueeze it")
+    checks.has_matrices(input)
     return transpose(input, -2, -1) if input.ndim else input
 
 
@@ -212,10 +176,8 @@ def contiguous(input: Any) -> Any:
 def repeat(input: Any, *repeats: Any) -> Any:
     """``input`` laid side by side repeats[i] times along dimension i; more repeats than dimensions add some in front."""
     counts = shape_of(repeats)
-    extra = len(counts) - input.ndim
-    if extra < 0 or min(counts, default=0) < 0:
-        raise RuntimeError(f"repeat: a tensor of {input.ndim} dimensions needs a non-negative count for each, got {counts}")
-    sizes = (1,) * extra + tuple(input.shape)
+    checks.counts_of_repeats(counts, input.ndim)
+    sizes = (1,) * (len(counts) - input.ndim) + tuple(input.shape)
     if set(counts) <= {1}:
         return clone(_reshape(input, shape=sizes))
     once = _reshape(input, shape=tuple(n for size in sizes for n in (1, size)))  # every dimension behind one of size 1 ...
@@ -224,15 +186,6 @@ def repeat(input: Any, *repeats: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------- joining and cutting
-
-
-def _check_tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
-    if not isinstance(tensors, list | tuple):
-        raise TypeError(f"{name}: expected a list of tensors, got {type(tensors).__name__}; write {name}([a, b])")
-    for i, x in enumerate(tensors):
-        if not hasattr(x, "shape"):
-            raise TypeError(f"{name}: expected a Tensor at position {i}, got {type(x).__name__}; make a tensor of it: tensor(x)")
-    return list(tensors)
 
 
 @op(linear=True, promote=common)
@@ -251,21 +204,15 @@ def _cat(*tensors: Array, dim: int) -> Any:
 @numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors one after another along ``dim``. Their other sizes agree; an empty 1-d tensor is passed over."""
-    tensors = _check_tensors("cat", tensors)
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got an empty list")
-    if any(x.ndim == 0 for x in tensors):
-        raise RuntimeError("cat: a 0-d tensor has no dimension to join along; use stack, or unsqueeze it")
+    tensors = checks.list_of_tensors("cat", tensors)
+    checks.some_to_join(tensors)
     model = next((x for x in tensors if tuple(x.shape) != (0,)), tensors[0])
     d = one_dim(dim, model.ndim)
     shape = tuple(model.shape)
     for i, x in enumerate(tensors):
         if tuple(x.shape) == (0,):  # PyTorch's legacy: it joins anything
             tensors[i] = reshape(x, *shape[:d], 0, *shape[d + 1 :])
-        elif x.ndim != len(shape):
-            raise RuntimeError(f"cat: the number of dimensions must be the same, got {shape} and {tuple(x.shape)} (tensor {i})")
-        elif any(a != b for j, (a, b) in enumerate(zip(shape, x.shape, strict=True)) if j != d):
-            raise RuntimeError(f"cat: sizes must match except in dimension {d}, got {shape} and {tuple(x.shape)} (tensor {i})")
+    checks.sizes_match(tensors, shape, d)
     return _cat(*tensors, dim=d)
 
 
@@ -283,16 +230,9 @@ def _stack(*tensors: Array, dim: int) -> Any:
 @numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """Tensors of one shape laid side by side along a new dimension ``dim``."""
-    tensors = _check_tensors("stack", tensors)
-    if not tensors:
-        raise RuntimeError("stack: expected at least one tensor, got an empty list")
-    d = one_dim(dim, tensors[0].ndim + 1)
-    for i, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise RuntimeError(
-                f"stack: tensors must have one shape, got {tuple(tensors[0].shape)} at first and {tuple(x.shape)} at position {i}"
-            )
-    return _stack(*tensors, dim=d)
+    tensors = checks.list_of_tensors("stack", tensors)
+    checks.one_shape(tensors)
+    return _stack(*tensors, dim=one_dim(dim, tensors[0].ndim + 1))
 
 
 def _all_parts(gradients: dict[int, Any], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
@@ -317,28 +257,23 @@ def split(tensor: Any, split_size_or_sections: Any = None, dim: int = 0, *, spli
 
     The method calls its second argument split_size.
     """
-    if tensor.ndim == 0:
-        raise RuntimeError("split: a 0-d tensor has no dimension to cut")
+    checks.has_dimension("split", tensor, "cut")
     d, sections = one_dim(dim, tensor.ndim), split_size_or_sections if split_size is None else split_size
     n = tensor.shape[d]
     if isinstance(sections, int):
-        if sections < 0 or (sections == 0 and n > 0):
-            raise RuntimeError(f"split: split_size must be positive, got {sections} for dimension {d} of size {n}")
+        checks.split_size(sections, n, d)
         count = max(-(-n // sections), 1) if sections else 1
         sections = [sections] * (count - 1) + [n - sections * (count - 1)]
     sizes = shape_of((sections,))
-    if sum(sizes) != n or min(sizes, default=0) < 0:
-        raise RuntimeError(f"split: sizes {sizes} must be non-negative and add up to {n}, the size of dimension {d}")
+    checks.sizes_add_up(sizes, n, d)
     return _split(tensor, sizes=sizes, dim=d) if sizes else ()
 
 
 @numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most ``chunks`` pieces of one size ⌈n / chunks⌉ along ``dim``; the last may be smaller."""
-    if chunks <= 0:
-        raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
-    if input.ndim == 0:
-        raise RuntimeError("chunk: a 0-d tensor has no dimension to cut")
+    checks.some_chunks(chunks)
+    checks.has_dimension("chunk", input, "cut")
     n = input.shape[one_dim(dim, input.ndim)]
     return split(input, [0] * chunks if n == 0 else -(-n // chunks), dim)  # type: ignore[no-any-return]
 
@@ -354,6 +289,5 @@ def _unbind(x: Array, *, dim: int) -> Any:
 @numpy_names
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """All slices along ``dim``, as a tuple of tensors without that dimension; views."""
-    if input.ndim == 0:
-        raise IndexError("unbind: a 0-d tensor has no dimension to take apart")
+    checks.has_dimension("unbind", input, "take apart", IndexError)
     return _unbind(input, dim=one_dim(dim, input.ndim))  # type: ignore[no-any-return]

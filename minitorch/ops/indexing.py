@@ -124,6 +124,14 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
     """An index as two: numbers and slices, which give a view, then the arrays, in their places in that view.
 
     PyTorch applies numbers before arrays, where NumPy would broadcast them together: x[0, :, [1, 2]] differs.
+    Of x with shape (2, 3, 4) it is x[0, :, :], a view of shape (3, 4), and of that view [:, [1, 2]], of shape (3, 2):
+
+        item      dimension of x    plain    dimension of the view    arrays
+        0         0                 0        none, a number drops it
+        :         1                 :        0
+        [1, 2]    2                 :        1                        {1: [1, 2]}
+
+    The result is ((0, :, :), (:, [1, 2])). A mask counts as one index array per dimension that it covers.
     """
     items = tuple(_read(item, x) for item in items)
     missing = x.ndim - sum(_dims_named(item) for item in items)

@@ -72,6 +72,6 @@ def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
     ]
 
 
-def kept(y: Any, like: Any) -> Any:
+def in_dtype_of(y: Any, like: Any) -> Any:
     """y in the dtype of ``like``: of bfloat16 some of CuPy's functions (where, round, tril, erf) make float32."""
     return y if y.dtype == like.dtype else y.astype(like.dtype)

@@ -81,6 +81,12 @@ def limits(input: Any, min: Any, max: Any) -> None:
         no_bools("clamp", input, min, max)
 
 
+def no_bool_limit(x: Array, limit: Any) -> None:
+    """Truth values are not compared with a number."""
+    if isinstance(limit, bool | np.generic):
+        no_bools("clamp", x, limit)
+
+
 def can_be_inverted(dtype: Any) -> None:
     """~x is for truth values and integers."""
     if dtypes.is_floating(dtype):

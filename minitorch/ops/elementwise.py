@@ -21,7 +21,7 @@ from . import _special, checks
 from ._arguments import raw
 from ._autocast import autocast
 from ._op import op
-from ._promotion import astype, common, floating, kept
+from ._promotion import astype, common, floating, in_dtype_of
 
 __all__ = [
     "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or", "clamp", "cos", "eq", "erf", "exp", "ge", "gt", "isfinite",
@@ -244,7 +244,7 @@ def erf(input: Array) -> Any:
 @op(linear=True, promote=common)
 def _where(a: Array, b: Array, *, condition: Array) -> Any:
     """a where the condition holds, else b: each gets the gradient where it was taken."""
-    y = kept(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
+    y = in_dtype_of(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
     return y, (lambda g: where(condition, g, 0), lambda g: where(condition, 0, g))
 
 
@@ -272,31 +272,25 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 def maximum(input: Array, other: Array) -> Any:
     """The larger of a and b; where they are equal each gets half of the gradient. A NaN wins."""
     y = array_module(input, other).maximum(input, other)
-    return y, (lambda g: _share(g, input == other, input < other), lambda g: _share(g, input == other, other < input))
+    return y, (lambda g: _to_chosen(g, input == other, input < other), lambda g: _to_chosen(g, input == other, other < input))
 
 
 @op(promote=common)
 def minimum(input: Array, other: Array) -> Any:
     """The smaller of a and b; where they are equal each gets half of the gradient. A NaN wins."""
     y = array_module(input, other).minimum(input, other)
-    return y, (lambda g: _share(g, input == other, input > other), lambda g: _share(g, input == other, other > input))
+    return y, (lambda g: _to_chosen(g, input == other, input > other), lambda g: _to_chosen(g, input == other, other > input))
 
 
-def _share(g: Array, tie: Array, lost: Array) -> Any:
+def _to_chosen(g: Array, tie: Array, lost: Array) -> Any:
     """What an operand that was chosen, tied or lost gets of the gradient."""
     return where(lost, 0, where(tie, g / 2, g))
-
-
-def _refuse_truth(name: str, x: Array, number: Any) -> None:
-    """Truth values have an order beside truth values, none beside a number."""
-    if isinstance(number, bool | np.generic):
-        checks.no_bools(name, x, number)
 
 
 @op(promote=common)
 def _at_least(x: Array, low: Array) -> Any:
     """max(x, low): x gets the gradient where x ≥ low, low elsewhere."""
-    _refuse_truth("clamp", x, low)
+    checks.no_bool_limit(x, low)
     y = array_module(x, low).maximum(x, low)
     return y, (lambda g: where(x >= low, g, 0), lambda g: where(x < low, g, 0))
 
@@ -304,7 +298,7 @@ def _at_least(x: Array, low: Array) -> Any:
 @op(promote=common)
 def _at_most(x: Array, high: Array) -> Any:
     """min(x, high): x gets the gradient where x ≤ high, high elsewhere."""
-    _refuse_truth("clamp", x, high)
+    checks.no_bool_limit(x, high)
     y = array_module(x, high).minimum(x, high)
     return y, (lambda g: where(x <= high, g, 0), lambda g: where(x > high, g, 0))
 

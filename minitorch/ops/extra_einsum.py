@@ -101,8 +101,8 @@ def _tidy(operands: Sequence[Any], terms: list[list[Label]], output: list[Label]
             size[name] = n if size[name] == 1 else size[name]
         pieces.append((x, names))
     for i, (x, names) in enumerate(pieces):
-        kept = [(n, name) for n, name in zip(x.shape, names, strict=True) if n == size[name]]
-        pieces[i] = (x.reshape(tuple(n for n, _ in kept)), [name for _, name in kept])
+        left = [(n, name) for n, name in zip(x.shape, names, strict=True) if n == size[name]]
+        pieces[i] = (x.reshape(tuple(n for n, _ in left)), [name for _, name in left])
     for i, (x, names) in enumerate(pieces):
         needed = {*output, *(name for j, (_, others) in enumerate(pieces) if j != i for name in others)}
         alone = tuple(k for k, name in enumerate(names) if name not in needed)

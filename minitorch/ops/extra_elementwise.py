@@ -15,7 +15,7 @@ from . import _special, checks
 from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._op import op
-from ._promotion import astype, common, floating, kept
+from ._promotion import astype, common, floating, in_dtype_of
 from .elementwise import (
     _apply,
     _at_least,
@@ -106,7 +106,7 @@ def _refuse_zero(name: str, a: Array, b: Array) -> None:
 
 def _rounded(x: Array, function: str, *arguments: Any) -> Any:
     checks.no_bools(function, x)
-    return +x if x.dtype.kind in "iu" else kept(getattr(array_module(x), function)(x, *arguments), x)
+    return +x if x.dtype.kind in "iu" else in_dtype_of(getattr(array_module(x), function)(x, *arguments), x)
 
 
 @op(linear=True)

@@ -17,7 +17,7 @@ from ._promotion import astype
 from .elementwise import exp, isnan, log, ne, where
 from .extra_shaping import flip
 from .indexing import narrow
-from .reductions import Dims, _kept, _std, _sum, _sum_dtype, _var, _variation, mean, sum
+from .reductions import Dims, _std, _sum, _sum_dtype, _var, _variation, _with_ones, mean, sum
 from .shaping import cat, clone
 
 __all__ = [
@@ -84,10 +84,10 @@ def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # a constant: its gradient cancels
     e = exp(x - top)
     total = _sum(e, axis=axis, keepdims=True)
-    kept = total.shape
+    ones = total.shape
     y = log(total) + top
-    left = tuple(n for i, n in enumerate(kept) if i not in axis)
-    return y if keepdims else y.reshape(left), lambda g: g.reshape(kept) * (e / total)
+    left = tuple(n for i, n in enumerate(ones) if i not in axis)
+    return y if keepdims else y.reshape(left), lambda g: g.reshape(ones) * (e / total)
 
 
 @autocast
@@ -111,7 +111,7 @@ def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
 
     def pullback(g: Array) -> Any:
         others = _before(x, axis) * flip(_before(flip(x, axis), axis), axis)
-        return g.reshape(_kept(x.shape, (axis,))) * others
+        return g.reshape(_with_ones(x.shape, (axis,))) * others
 
     return y, pullback
 

@@ -16,7 +16,7 @@ from ..devices import Array, array_module
 from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._op import op
-from ._promotion import kept
+from ._promotion import in_dtype_of
 from .shaping import (
     T,
     _permute,
@@ -187,12 +187,12 @@ def _check_matrix(name: str, x: Any) -> None:
 
 @op(linear=True)
 def _tril(x: Array, *, k: int) -> Any:
-    return kept(array_module(x).tril(x, k), x), lambda g: _tril(g, k=k)
+    return in_dtype_of(array_module(x).tril(x, k), x), lambda g: _tril(g, k=k)
 
 
 @op(linear=True)
 def _triu(x: Array, *, k: int) -> Any:
-    return kept(array_module(x).triu(x, k), x), lambda g: _triu(g, k=k)
+    return in_dtype_of(array_module(x).triu(x, k), x), lambda g: _triu(g, k=k)
 
 
 def tril(input: Any, diagonal: int = 0) -> Any:

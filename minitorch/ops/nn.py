@@ -17,7 +17,7 @@ from ..kernels.reference import peak_of
 from ._arguments import may_read, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._op import in_floats, op
-from ._promotion import astype, floating, kept
+from ._promotion import astype, floating, in_dtype_of
 from .elementwise import sigmoid
 from .indexing import pick_along, place_along
 from .linalg import matmul, product, rows, times
@@ -421,9 +421,9 @@ def _xlogy(x: Array, y: Array) -> Any:
 
     def dx(g: Array) -> Array:
         flat = xp.logical_and(x == 0, y <= 0)
-        return kept(xp.where(flat, 0, g * xp.log(kept(xp.where(flat, 1, y), like))), like)
+        return in_dtype_of(xp.where(flat, 0, g * xp.log(in_dtype_of(xp.where(flat, 1, y), like))), like)
 
-    return kept(xp.where(zero, 0, x * xp.log(kept(xp.where(zero, 1, y), like))), like), (dx, lambda g: g * x / y)
+    return in_dtype_of(xp.where(zero, 0, x * xp.log(in_dtype_of(xp.where(zero, 1, y), like))), like), (dx, lambda g: g * x / y)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:

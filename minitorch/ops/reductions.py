@@ -39,14 +39,14 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-def _kept(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
+def _with_ones(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
     """The shape with size 1 at the reduced axes: a result under it broadcasts against the input again."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
 def _spread(g: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """A reduction's gradient, repeated along the axes that were reduced."""
-    return array_module(g).broadcast_to(g.reshape(_kept(shape, axis)), shape)
+    return array_module(g).broadcast_to(g.reshape(_with_ones(shape, axis)), shape)
 
 
 def _count(shape: Sequence[int], axis: tuple[int, ...]) -> int:
@@ -97,7 +97,7 @@ def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) 
     deviation = x - _mean(x, axis=axis, keepdims=True)
     freedom = _count(x.shape, axis) - correction
     y = _sum(deviation * deviation, axis=axis, keepdims=keepdims) / (freedom if freedom > 0 else 0)
-    return y, lambda g: g.reshape(_kept(x.shape, axis)) * (2 * deviation / freedom)
+    return y, lambda g: g.reshape(_with_ones(x.shape, axis)) * (2 * deviation / freedom)
 
 
 @in_floats
@@ -152,9 +152,9 @@ def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _to_ties(g: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
-    kept = _kept(x.shape, axis)
-    tie = (x == y.reshape(kept)) | (x != x)  # if there is a NaN the result is NaN
-    return where(tie, g.reshape(kept) / _sum(tie, axis=axis, keepdims=True).astype(g.dtype), 0)
+    ones = _with_ones(x.shape, axis)
+    tie = (x == y.reshape(ones)) | (x != x)  # if there is a NaN the result is NaN
+    return where(tie, g.reshape(ones) / _sum(tie, axis=axis, keepdims=True).astype(g.dtype), 0)
 
 
 @numpy_names
@@ -234,15 +234,15 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
     """‖x‖ₚ = (Σ|x|ᵖ)^(1/p), whose derivative is sign(x)·(|x|/‖x‖)ᵖ⁻¹, for p = 2 x/‖x‖; its subgradient 0 where ‖x‖ = 0."""
     y = _root_of_sum(x, p, axis, keepdims)
-    kept = _kept(x.shape, axis)
+    ones = _with_ones(x.shape, axis)
 
     def pullback(g: Array) -> Any:
-        norm = y.reshape(kept)
+        norm = y.reshape(ones)
         unit = where(norm == 0, 0, x / where(norm == 0, 1, norm))
         if p != 2:
             flat = unit == 0
             unit = where(flat, 0, sign(x) * where(flat, 1, abs(unit)) ** (p - 1))
-        return g.reshape(kept) * unit
+        return g.reshape(ones) * unit
 
     return y, pullback
 

@@ -181,7 +181,7 @@ print("a thousand steps, 2¹⁰⁰⁰ ways:", start.grad, "   1.001¹⁰⁰⁰ =
 
 # %% [markdown]
 # That is an autograd: `Value`, `tanh`, `numbers_behind` and `backward` are about 40 lines. What a large library adds to it is
-# arrays in place of numbers, more operations, and care. The order by birth is what `minitorch/autograd.py` uses as well.
+# arrays in place of numbers, more operations, and care. The order by birth is what `minitorch/graph.py` uses as well.
 #
 # ## Exercises
 #
@@ -371,7 +371,7 @@ show(figure, "01_slopes")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/autograd.py`: find `Node` (our `Value` without the number), `youngest_first` (our `numbers_behind`) and
+# - `minitorch/graph.py`: find `Node` (our `Value` without the number), `youngest_first` (our `numbers_behind`) and
 #   `accumulate` (our `+=`).
 # - `minitorch/gradcheck.py`: central differences, grown up into a tool.
 # - Then lesson 2, `02_arrays.py`: what changes when a number becomes an array.

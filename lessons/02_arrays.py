@@ -14,7 +14,7 @@ from exercises import case, check, hint
 from pictures import BLUE, GREY, ORANGE, show
 
 import minitorch
-from minitorch.autograd import undo_broadcast as library_undo_broadcast
+from minitorch.graph import undo_broadcast as library_undo_broadcast
 
 # %% [markdown]
 # ## Something goes wrong
@@ -262,7 +262,7 @@ show(figure, "02_arrays")
 #
 # ## Read next
 #
-# - `minitorch/autograd.py`, `undo_broadcast`: your exercise, in six lines.
+# - `minitorch/graph.py`, `undo_broadcast`: your exercise, in six lines.
 # - `minitorch/ops/shaping.py`: reshape, permute, expand; look for which of them copy.
 # - `minitorch/errors.py`: how the message about shapes comes about.
 # - Then lesson 3, `03_engine.py`.

@@ -3,7 +3,7 @@
 #
 # Lesson 1 built an autograd for numbers. An engine for arrays needs the same idea, and care in a few places. What goes wrong
 # there is no invention of ours: real engines have shipped these bugs. You will see each one at work first, and then the
-# repair, as `minitorch/autograd.py` has it.
+# repair, as `minitorch/graph.py` has it.
 
 # %%
 import time
@@ -403,7 +403,7 @@ show(figure, "03_engine")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/autograd.py`, all of it. You now know every idea in it: `op`, `record`, `backward`, `youngest_first`,
+# - `minitorch/graph.py`, all of it. You now know every idea in it: `op`, `record`, `backward`, `youngest_first`,
 #   `pull_back` (where `create_graph` evaluates the formula on Tensors), `accumulate`, `undo_broadcast`.
 # - `minitorch/changes.py`: how an in-place change is noticed.
 # - `minitorch/ops/elementwise.py`: forty operations in the form of your softplus.

@@ -1,6 +1,6 @@
 """minitorch: a deep-learning engine to read from the first line to the last, and then to trust.
 
-Read in this order: devices, dtypes, grad_mode, autograd (the graph and the backward pass), tensor, ops/ (each operation
+Read in this order: devices, dtypes, grad_mode, graph (the graph and the backward pass), tensor, ops/ (each operation
 with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults are PyTorch's.
 """
 

@@ -2,7 +2,7 @@
 
 Every node and every change gets a tick of one clock. What a pullback needs is what its closure holds: so a node may be
 walked back if no array held there was changed after the node was made. Looked at only if something changed at all since.
-Read before: nothing. Read next: autograd.py.
+Read before: nothing. Read next: graph.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import itertools
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
+
+import numpy as np
 
 from .devices import Array
 
@@ -27,7 +29,7 @@ def mark_changed(array: Array) -> None:
 
 
 def _owner(array: Array) -> int:
-    while hasattr(array.base, "base"):  # an array: not the bytes or the file that the outermost one may stand on
+    while is_array(array.base):  # not the bytes or the file that the outermost one may stand on
         array = array.base
     return id(array)
 
@@ -60,5 +62,10 @@ def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
             yield from held(item, seen)
     elif isinstance(x, dict):
         yield from held(list(x.values()), seen)
-    elif hasattr(x, "base") and hasattr(x, "shape"):
+    elif is_array(x):
         yield x
+
+
+def is_array(x: Any) -> bool:
+    """Is it a NumPy or CuPy array?  A dtype has a shape and a base too, and is its own base: asking for those is not enough."""
+    return isinstance(x, np.ndarray) or (type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "data"))

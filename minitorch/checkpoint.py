@@ -2,7 +2,7 @@
 
 Memory for time: a network of n layers in √n pieces keeps √n inputs and the inside of one piece, for one more forward pass.
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174
-Read before: autograd.py.
+Read before: graph.py.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from . import autograd
-from .autograd import Leaf, Node, Part
+from . import graph
 from .changes import clock
 from .devices import array_module
 from .grad_mode import enable_grad, is_grad_enabled
+from .graph import Leaf, Node, Output
 from .random import get_rng_state, set_rng_state
 from .tensor import Tensor
 
@@ -41,7 +41,7 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
     node = Node(checkpoint, tuple(origins), pullback, (), {}, None, None)
     several = isinstance(outputs, tuple | list)
     results = [
-        Tensor(y.array, Part(node, i, y.shape, y.dtype)) if isinstance(y, Tensor) and y.requires_grad else y
+        Tensor(y.array, Output(node, i, y.shape, y.dtype)) if isinstance(y, Tensor) and y.requires_grad else y
         for i, y in enumerate(outputs if several else [outputs])
     ]
     return type(outputs)(results) if several else results[0]
@@ -86,7 +86,7 @@ class _Segment:
             )
         outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
         with _nothing_behind(origins):
-            found = autograd.backward([outputs[i].node for i in g], list(g.values()), wanted=set(origins))
+            found = graph.backward([outputs[i].node for i in g], list(g.values()), wanted=set(origins))
         # Views, for two origins may be handed one array (x + y does that), and an array that is nobody's view gets added to.
         contributions = [found[node][...] if node in found else _zeros(node, g) for node in origins]
         return contributions if len(contributions) > 1 else contributions[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import devices, dtypes
+from . import arrays, devices, dtypes
 from .ops._arguments import shape_of, sizes_by_name
 from .tensor import Tensor
 
@@ -37,84 +37,22 @@ __all__ = [
 
 def tensor(data: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A copy of ``data`` (number, nested lists, NumPy or CuPy array, Tensor) as a new leaf tensor."""
-    return Tensor(_array_from(data, dtype, device, copy=True)).requires_grad_(requires_grad)
+    return Tensor(arrays.array_from(data, dtype, device, copy=True)).requires_grad_(requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
     """``data`` as a tensor, sharing memory (and, for a Tensor, the graph) where dtype and device allow it."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)
-    return Tensor(_array_from(data, dtype, device, copy=False))
+    return Tensor(arrays.array_from(data, dtype, device, copy=False))
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     """A tensor that shares the memory of a NumPy array."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}; minitorch.tensor(data) takes anything")
-    _known(array)
+    arrays.check_kind(array)
     return Tensor(array)
-
-
-@np.errstate(over="ignore")  # 1e39 is inf in float32
-def _array_from(data: Any, dtype: Any, device: str | None, copy: bool) -> Any:
-    if isinstance(data, Tensor):
-        data = data.array
-    elif not hasattr(data, "dtype"):
-        data = _from_python(data, dtype)
-    elif isinstance(data, np.generic):
-        data = np.asarray(data)
-    array = devices.move(data, device or devices.device_of(data))
-    if dtype is not None and np.dtype(dtype) != array.dtype:
-        return array.astype(dtype)
-    _known(array)
-    return array.copy() if copy and (array is data or array.base is not None) else array
-
-
-def _from_python(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
-    """Nested lists of numbers, or of tensors and arrays, as one array."""
-    plain = _without_tensors(data)
-    try:
-        array = np.asarray(plain)
-    except ValueError as error:
-        raise ValueError("tensor: rows of different lengths do not make a rectangular tensor; pad them first") from error
-    _known(array)
-    if dtype is not None and array.dtype != dtype:
-        _check_fits(array, np.dtype(dtype))
-        array = array.astype(dtype)
-    if dtype is None and array.dtype == dtypes.float64 and not _holds_float64(plain):
-        array = array.astype(dtypes.get_default_dtype())
-    return array
-
-
-def _check_fits(array: Any, dtype: Any) -> None:
-    """Python's integers are exact, so a type too small for one of them refuses it, and NaN and infinity are none."""
-    if dtypes.is_floating(dtype) or dtype == dtypes.bool_ or not array.size:
-        return
-    for extreme in (array.min(), array.max()):
-        dtypes.number_as("tensor", extreme, dtype)
-
-
-def _without_tensors(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data.detach().cpu().numpy()
-    return [_without_tensors(x) for x in data] if isinstance(data, list | tuple) else data
-
-
-def _holds_float64(data: Any) -> bool:
-    """Did the user hand over NumPy float64 values (which keep their dtype), rather than Python floats?"""
-    while isinstance(data, list | tuple) and data:
-        data = data[0]
-    return hasattr(data, "dtype") and bool(data.dtype == dtypes.float64)
-
-
-def _known(array: Any) -> None:
-    if array.dtype == np.uint64:
-        raise RuntimeError("a tensor cannot hold integers above 2⁶³ - 1, the largest of int64; use floats")
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise TypeError(
-            f"a tensor cannot hold {array.dtype} values, only numbers and booleans; "
-            "for strings use a tokenizer or a table of integers"
-        )
 
 
 def is_tensor(obj: Any) -> bool:
@@ -135,38 +73,27 @@ def numel(input: Tensor) -> int:
 # ------------------------------------------------------------------------------------------------- from a rule
 
 
-@np.errstate(over="ignore")
-def _filled(maker: str, shape: Any, dtype: Any, device: Any, requires_grad: bool, *fill: Any) -> Tensor:
-    dtype = np.dtype(dtype or dtypes.get_default_dtype())
-    if any(n < 0 for n in shape):
-        raise RuntimeError(f"sizes must not be negative, got {shape}")
-    return Tensor(getattr(devices.module_for(device), maker)(shape, *fill, dtype=dtype)).requires_grad_(requires_grad)
-
-
 @sizes_by_name("size")
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 0."""
-    return _filled("zeros", shape_of(size), dtype, device, requires_grad)
+    return Tensor(arrays.filled("zeros", shape_of(size), dtype=dtype, device=device)).requires_grad_(requires_grad)
 
 
 @sizes_by_name("size")
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All 1."""
-    return _filled("ones", shape_of(size), dtype, device, requires_grad)
+    return Tensor(arrays.filled("ones", shape_of(size), dtype=dtype, device=device)).requires_grad_(requires_grad)
 
 
 @sizes_by_name("size")
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Whatever the memory held: to be overwritten."""
-    return _filled("empty", shape_of(size), dtype, device, requires_grad)
+    return Tensor(arrays.filled("empty", shape_of(size), dtype=dtype, device=device)).requires_grad_(requires_grad)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """All ``fill_value``; its kind decides the dtype."""
-    value = fill_value.item() if hasattr(fill_value, "item") else fill_value
-    dtype = np.dtype(dtype or dtypes.result_type(value))
-    value = dtypes.number_as("full", value, dtype)
-    return _filled("full", shape_of((size,)) if not isinstance(size, int) else (size,), dtype, device, requires_grad, value)
+    return Tensor(arrays.full(size, fill_value, dtype, device)).requires_grad_(requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

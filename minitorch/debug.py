@@ -10,7 +10,7 @@
 
 Both are observers: the engine hands every operation, forward and backward, to ``grad_mode.mode.observer`` if there is one.
 They watch the thread that entered the block, and may be nested in any order.
-Read before: autograd.py, grad_mode.py. Read next: drawing.py.
+Read before: graph.py, grad_mode.py. Read next: drawing.py.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import devices, dtypes
-from .autograd import Node, Part
 from .changes import held
 from .grad_mode import mode
+from .graph import Node, Output
 from .tensor import Tensor
 
 
@@ -292,7 +292,7 @@ class profile(Observer):
         return y, pullback
 
     def backward(self, node: Node, pullback: Any) -> Any:
-        if isinstance(node, Part):  # hands a gradient on, computes nothing
+        if isinstance(node, Output):  # hands a gradient on, computes nothing
             return super().backward(node, pullback)
         row = self._rows.setdefault(node.name, _Row())
 

@@ -7,7 +7,7 @@
 The picture flows from the top to the bottom, in the manner of Sugiyama, Tagawa and Toda (1981): every box gets a layer,
 one above all that use it; within the layers boxes are ordered so that few lines cross; then they are moved towards their
 neighbours. A line that passes a layer gets a place in it like a box.
-Read before: autograd.py. Read next: doctor.py.
+Read before: graph.py. Read next: doctor.py.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from . import debug, devices
-from .autograd import Leaf, Node, Part, youngest_first
 from .files import write_text
+from .graph import Leaf, Node, Output, youngest_first
 from .tensor import Tensor
 
 _CHARACTER, _LINE, _MARGIN = 6.6, 16, 10  # pixels: a letter's width, a line's height, around the text
@@ -118,7 +118,7 @@ def _boxes(order: list[Node], roots: set[Node], names: dict[Tensor, str]) -> lis
 def _box(node: Node, name: str) -> Box:
     if type(node) is Leaf:
         return Box("leaf", name or "leaf", node.shape, node.dtype)
-    title = f"output {node.index}" if isinstance(node, Part) else node.name
+    title = f"output {node.index}" if isinstance(node, Output) else node.name
     equation = (node.call.__doc__ or "").strip().partition("\n")[0]
     settings = ", ".join(f"{key}={value}" for key, value in node.static.items() if isinstance(value, bool | int | float | str))
     where = str(getattr(node, "where", None) or "")  # known if the graph was built inside detect_anomaly()

@@ -4,7 +4,7 @@ PyTorch's rules, which differ from NumPy's: float32 is the default, an integer t
 float64, and Python numbers and 0-d tensors are weak: they change the *kind* of a result (bool < int < float) but not
 its width. Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
 ``bfloat16`` is float32 with 16 of its 23 bits of mantissa cut off; NumPy lacks it, so it comes from ml_dtypes, when asked for.
-Read next: autograd.py.
+Read next: graph.py.
 """
 
 from __future__ import annotations

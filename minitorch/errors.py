@@ -1,6 +1,6 @@
 """What to say when an array library refuses: the rule, what clashes, and the cure.
 
-Asked only after a failure, so that checking costs nothing while all is well (autograd.op).
+Asked only after a failure, so that checking costs nothing while all is well (graph.op).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Grad mode: whether operations are recorded, switched per thread.
 
-Read before: nothing. Read next: autograd.py, which asks ``mode`` at every op.
+Read before: nothing. Read next: graph.py, which asks ``mode`` at every op.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     arithmetic: in float64 and with ε = 1e-6 both are far below 1e-5, in float32 the second swamps everything.
 
 Names, arguments and defaults are those of torch.autograd.gradcheck; call it as ``minitorch.autograd.gradcheck``.
-Read before: autograd.py. Read next: debug.py.
+Read before: graph.py. Read next: debug.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import autograd, devices
+from . import devices, graph
 from .tensor import Tensor
 
 Matrix: TypeAlias = "np.ndarray[Any, Any]"  # a Jacobian: one row an element of the output, one column an element of the input
@@ -100,7 +100,7 @@ def gradgradcheck(
         varied = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
         if not pairs:
             return ()
-        found = autograd.grad([y for y, _ in pairs], varied, [g for _, g in pairs], create_graph=True, allow_unused=True)
+        found = graph.grad([y for y, _ in pairs], varied, [g for _, g in pairs], create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     settings = {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "fast_mode": fast_mode}
@@ -151,7 +151,7 @@ def _gradients(y: Tensor, xs: Sequence[Tensor], seed: Matrix) -> list[Matrix]:
     if not y.requires_grad:
         return [np.zeros(x.shape) for x in xs]
     u = Tensor(devices.move(seed.reshape(y.shape).astype(y.dtype), y.device))
-    found = autograd.grad(y, xs, u, retain_graph=True, allow_unused=True)
+    found = graph.grad(y, xs, u, retain_graph=True, allow_unused=True)
     for x, g in zip(xs, found, strict=True):
         if g is not None and (g.shape != x.shape or g.dtype != x.dtype):
             raise GradcheckError(f"gradcheck: an input {x.shape} {x.dtype} got a gradient {g.shape} {g.dtype}; they must agree")

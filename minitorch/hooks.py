@@ -1,4 +1,4 @@
-"""Hooks: functions that a user asks to be called, on tensors (autograd.py) and modules (nn/module.py)."""
+"""Hooks: functions that a user asks to be called, on tensors (graph.py) and modules (nn/module.py)."""
 
 from __future__ import annotations
 

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import autograd, kernels
+from . import graph
 from .changes import mark_changed
 from .grad_mode import mode
+from .kernels.lists import add_all
 from .random import seeded
 from .tensor import Tensor
 from .threads import open_threads
 
-Part = Callable[[], tuple[Tensor, Any]]
+MicroBatch = Callable[[], tuple[Tensor, Any]]
 
 
 class Workers:
@@ -58,7 +59,9 @@ class Workers:
 
         return self.pool.map(watched, items)
 
-    def backward(self, parameters: Sequence[Tensor], parts: Sequence[Part], seed: Sequence[int] = ()) -> list[tuple[Tensor, Any]]:
+    def backward(
+        self, parameters: Sequence[Tensor], parts: Sequence[MicroBatch], seed: Sequence[int] = ()
+    ) -> list[tuple[Tensor, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
 
         A part returns (loss, anything): its share of the whole batch's loss, already weighted. The result is each part's
@@ -69,7 +72,7 @@ class Workers:
         def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
             with seeded(*seed, i):
                 loss, extra = parts[i]()
-                gradients = autograd.grad(loss, parameters, allow_unused=True)
+                gradients = graph.grad(loss, parameters, allow_unused=True)
             return loss.detach(), extra, gradients
 
         results = []
@@ -92,7 +95,7 @@ def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]])
             terms.append([g.array for g in gradients])
             mark_changed(totals[-1])
     if totals:
-        kernels.run("add_all", totals, terms)
+        add_all(totals, terms)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ class Generator:
 
 class _Streams(threading.local):
     generator: Generator | None = None
-    epoch = -1
+    epoch: float = -1  # when it was derived; infinite for a stream that this thread seeded itself, which never gets stale
 
 
 _streams = _Streams()
@@ -102,23 +102,30 @@ _lock = threading.Lock()
 def default_generator() -> Generator:
     """This thread's stream."""
     global _root
-    if _streams.epoch != _epoch or _streams.generator is None:
+    if _streams.epoch < _epoch or _streams.generator is None:
         with _lock:
             if _root is None:
                 _root = np.random.SeedSequence().entropy
-            child = np.random.SeedSequence(_root, spawn_key=(next(_children),))
-        _streams.generator, _streams.epoch = Generator(seed=child), _epoch
+            _streams.generator, _streams.epoch = _next_stream(), _epoch
     return _streams.generator
 
 
+def _next_stream() -> Generator:
+    return Generator(seed=np.random.SeedSequence(_root, spawn_key=(next(_children),)))
+
+
 def manual_seed(seed: int) -> Generator:
-    """Start all streams again from ``seed``: the same program then draws the same numbers."""
+    """Start all streams again from ``seed``: the same program then draws the same numbers.
+
+    A thread that has called it keeps its stream when another thread calls it.
+    """
     global _root, _epoch, _children
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise TypeError(f"manual_seed: the seed must be an integer, got {type(seed).__name__}")
     with _lock:
         _root, _epoch, _children = seed % 2**64, _epoch + 1, itertools.count()
-    return default_generator()
+        _streams.generator, _streams.epoch = _next_stream(), math.inf
+        return _streams.generator
 
 
 def initial_seed() -> Any:
@@ -140,7 +147,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 def seeded(*seed: int) -> Iterator[Generator]:
     """A ``with`` block in which this thread draws from a stream of its own, a function of ``seed`` alone."""
     before = _streams.generator, _streams.epoch
-    generator = _streams.generator, _streams.epoch = Generator(seed=seed), _epoch
+    generator = _streams.generator, _streams.epoch = Generator(seed=seed), math.inf
     try:
         yield generator[0]
     finally:

@@ -2,7 +2,7 @@
 
 The arithmetic lives in ops/ and is attached here, one line a method: to find what ``x.exp()`` does, open ops/elementwise.py.
 What stays here is what makes an array a tensor: gradients and the graph, devices and dtypes, in-place changes, conversion.
-Read before: autograd.py. Read next: ops/elementwise.py, the first family of operations.
+Read before: graph.py. Read next: ops/elementwise.py, the first family of operations.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from . import autograd, devices, dtypes, ops
-from .autograd import Leaf, Node, op
+from . import arrays, devices, dtypes, graph, ops
 from .changes import mark_changed
 from .devices import Array
 from .grad_mode import mode
+from .graph import Leaf, Node, op
 from .hooks import Handle
 
 
+@graph.register
 class Tensor:
     """An n-dimensional array that records what is computed from it.
 
@@ -31,6 +32,11 @@ class Tensor:
 
     __slots__ = ("array", "grad", "node", "__weakref__")
     __array_ufunc__ = None  # numpy_array + tensor is ours to answer
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions that apply to Tensors, under NumPy's names: formulas ask for them (devices.array_module)."""
+        return ops
+
     __hash__ = object.__hash__  # by identity: == compares elementwise
 
     array: Array
@@ -154,8 +160,8 @@ class Tensor:
         inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add the gradient of this tensor with respect to every leaf (or to ``inputs``) to its ``.grad``."""
-        xs = None if inputs is None else autograd.listed(inputs)
-        found = autograd.walk_from([self], [gradient], xs, retain_graph, create_graph)
+        xs = None if inputs is None else graph.listed(inputs)
+        found = graph.walk_from([self], [gradient], xs, retain_graph, create_graph)
         for x in xs or ():
             if x.node in found:
                 g = found[x.node]
@@ -255,30 +261,32 @@ class Tensor:
         """As bool: is it different from zero?"""
         return self.astype(dtypes.bool_)
 
+    @ops.sizes_by_name("size")
     def new_zeros(self, *size: Any, **options: Any) -> Tensor:
         """Zeros of this tensor's dtype, on its device."""
-        return self._new("zeros", *size, **options)
+        return self._new(arrays.filled, "zeros", ops.shape_of(size), **options)
 
+    @ops.sizes_by_name("size")
     def new_ones(self, *size: Any, **options: Any) -> Tensor:
         """Ones of this tensor's dtype, on its device."""
-        return self._new("ones", *size, **options)
+        return self._new(arrays.filled, "ones", ops.shape_of(size), **options)
 
+    @ops.sizes_by_name("size")
     def new_empty(self, *size: Any, **options: Any) -> Tensor:
         """Uninitialised memory of this tensor's dtype, on its device."""
-        return self._new("empty", *size, **options)
+        return self._new(arrays.filled, "empty", ops.shape_of(size), **options)
 
     def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
         """A number repeated, as this tensor's dtype, on its device."""
-        return self._new("full", size, fill_value, **options)
+        return self._new(arrays.full, size, fill_value, **options)
 
     def new_tensor(self, data: Any, **options: Any) -> Tensor:
         """A copy of ``data`` as this tensor's dtype, on its device."""
-        return self._new("tensor", data, **options)
+        return self._new(arrays.array_from, data, **options)
 
-    def _new(self, maker: str, *arguments: Any, dtype: Any = None, device: Any = None, **options: Any) -> Tensor:
-        from . import creation  # which needs this file
-
-        return getattr(creation, maker)(*arguments, dtype=dtype or self.dtype, device=device or self.device, **options)  # type: ignore[no-any-return]
+    def _new(self, make: Any, *arguments: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        array = make(*arguments, dtype=dtype or self.dtype, device=device or self.device)
+        return Tensor(array).requires_grad_(requires_grad)
 
     # ------------------------------------------------------------------------------------------- conversion
 
@@ -689,6 +697,3 @@ def _move(x: Array, *, device: str) -> Any:
     """The same values on another device; the gradient travels back."""
     home = devices.device_of(x)
     return devices.move(x, device), lambda g: g.to(home) if isinstance(g, Tensor) else devices.move(g, home)
-
-
-autograd.Tensor = Tensor  # type: ignore[misc]

@@ -41,7 +41,7 @@ def test_every_kernel_has_a_case():
     for case in SMALL:
         arrays, constants = case.arrays(case.small)
         case.outputs(Recording(), *arrays, *constants)
-    assert called == set(kernels.NAMES)
+    assert called == set(kernels.KERNELS)
 
 
 @quiet
@@ -68,7 +68,7 @@ def slightly_wrong(name):
 
 
 @quiet
-@pytest.mark.parametrize("name", kernels.NAMES)
+@pytest.mark.parametrize("name", kernels.KERNELS)
 def test_a_wrong_kernel_is_found(name):
     with kernels.use(**{name: slightly_wrong(name)}):
         assert any(not max(kernel_benchmark.check(case).values()) < case.tolerance for case in SMALL)

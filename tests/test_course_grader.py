@@ -136,7 +136,7 @@ os.kill(os.getppid(), 9)
 """
 MEMORY = """
 import gc
-found = [f for f in gc.get_objects() if getattr(f, "__module__", None) == "minitorch.autograd"]
+found = [f for f in gc.get_objects() if getattr(f, "__module__", None) == "minitorch.graph"]
 """
 TESTS = """
 import sys
@@ -170,7 +170,7 @@ for test in found:
 )
 SOURCE = """
 import sys
-folder = next(p for p in sys.path if open(p + "/minitorch/autograd.py").read())
+folder = next(p for p in sys.path if open(p + "/minitorch/graph.py").read())
 """
 CLOCK = "import math, time\ntime.process_time = lambda: 0.0\nmath.exp = lambda x: 1.0\n"
 ATTACKS = {

@@ -13,6 +13,7 @@ import minitorch
 import minitorch.kernels.cuda
 from minitorch import kernels
 from minitorch.kernels import philox, reference
+from minitorch.kernels.dispatch import as_array
 from tests import emulated_cuda, emulated_cupy
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # inf - inf: the engine silences it around every op
@@ -69,7 +70,7 @@ def compare(name, *arguments, kind="float32", tolerance=2e-5, weights="same", **
     """The kernel and the definition in float64 agree, arguments stay as they are; returns what the kernel gave."""
     passed = [on_card(a, kind if weights == "same" or getattr(a, "ndim", 0) != 1 else weights) for a in arguments]
     before = [a.get() if hasattr(a, "get") else None for a in passed]
-    got = getattr(kernels.cuda, name)(*passed, **named)
+    got = kernels.KERNELS[name](*passed, **named)
     expected = getattr(reference, name)(*map(wide, passed), **named)
     for a, old in zip(passed, before, strict=True):
         if old is not None:
@@ -146,7 +147,7 @@ def test_philox_gives_the_published_numbers(cupy):
 @pytest.mark.parametrize("p", [0.1, 0.5, 1.0, 1e-9])
 def test_masks_are_the_independent_implementations(shape, p):
     key = philox.Stream(seed=2**40 + 17).key(shape, p)
-    mask = philox.as_array(key).get()
+    mask = as_array(key).get()
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, numpy_mask(key))
     assert p < 1 or not mask.any()
@@ -154,17 +155,17 @@ def test_masks_are_the_independent_implementations(shape, p):
 
 def test_masks_have_the_rate_and_differ_from_call_to_call(cupy):
     stream = philox.Stream(seed=3)
-    first, second = (philox.as_array(stream.key((100, 1001), 0.25)).get() for _ in range(2))
+    first, second = (as_array(stream.key((100, 1001), 0.25)).get() for _ in range(2))
     for mask in (first, second):
         assert abs(mask.mean() - 0.75) < 4 * np.sqrt(0.25 * 0.75 / mask.size)
     assert abs((first & second).mean() - 0.75**2) < 0.01
-    np.testing.assert_array_equal(first, philox.as_array(philox.Stream(seed=3).key((100, 1001), 0.25)).get())
+    np.testing.assert_array_equal(first, as_array(philox.Stream(seed=3).key((100, 1001), 0.25)).get())
     step = cupy.zeros((), np.uint32)
     with philox.stepping(step):
         key = stream.key((100, 1001), 0.25)
-    before = philox.as_array(key).get()
+    before = as_array(key).get()
     step += 1  # as a replayed graph does
-    after = philox.as_array(key).get()
+    after = as_array(key).get()
     assert 0.5 < (before == after).mean() < 0.75
     np.testing.assert_array_equal(after, numpy_mask(key))
 
@@ -184,7 +185,7 @@ def test_gelu(name, kind):
     for seed, shape in enumerate(SHAPES):
         compare(name, numbers(seed, *shape, scale=(1, 4, 30)[seed % 3], strided=seed % 2 == 1), kind=kind)
     special = np.array([np.inf, np.nan, 0.0, -0.0, -np.inf], np.float32)
-    np.testing.assert_array_equal(wide(getattr(kernels.cuda, name)(on_card(special))[0]), getattr(reference, name)(special)[0])
+    np.testing.assert_array_equal(wide(kernels.KERNELS[name](on_card(special))[0]), getattr(reference, name)(special)[0])
 
 
 @each_type
@@ -194,10 +195,10 @@ def test_gelu_with_bias(tanh, kind):
         for weights in {kind, "float32"}:
             x, bias = numbers(seed, *shape, strided=seed % 2 == 1), numbers(seed + 50, shape[-1])
             x, bias, g = on_card(x, kind), on_card(bias, weights), on_card(numbers(seed + 99, *shape), kind)
-            y, kept = kernels.cuda.bias_gelu(x, bias, tanh)
+            y, kept = kernels.KERNELS["bias_gelu"](x, bias, tanh)
             expected, slope = reference.bias_gelu(wide(x), wide(bias), tanh)
             close(y, expected, HALVES.get(kind, 2e-5))
-            close(kernels.cuda.bias_gelu_backward(g, kept), wide(g) * slope, HALVES.get(kind, 2e-5))
+            close(kernels.KERNELS["bias_gelu_backward"](g, kept), wide(g) * slope, HALVES.get(kind, 2e-5))
 
 
 @each_type
@@ -226,7 +227,8 @@ def test_softmax(kind):
 def test_softmax_of_infinite_and_missing_values():
     x = np.array([[np.inf, 0], [np.nan, 0], [-np.inf, -np.inf], [3e38, -3e38]], np.float32)
     for empty in (False, True):
-        np.testing.assert_array_equal(kernels.cuda.softmax(on_card(x), (1,), empty).get(), reference.softmax(x, (1,), empty))
+        found = kernels.KERNELS["softmax"](on_card(x), (1,), empty).get()
+        np.testing.assert_array_equal(found, reference.softmax(x, (1,), empty))
 
 
 NORMS = [((3,), (5,)), ((4,), (8,)), ((), (7,)), ((2, 3), (64,)), ((2,), (3, 5)), ((300,), (4,)), ((5,), (1,)), ((2,), (1030,))]
@@ -245,7 +247,7 @@ def test_layer_norm(affine, kind):
         on = [on_card(a, kind) for a in (numbers(seed + 3, *x.shape), x, weight)]
         _, mean, r = reference.layer_norm(wide(on[1]), wide(on[2]), None, axis, 1e-3)
         saved = [on_card(np.asarray(a, np.float32)) for a in (mean, r)]
-        got = kernels.cuda.layer_norm_backward(*on, *saved, axis)
+        got = kernels.KERNELS["layer_norm_backward"](*on, *saved, axis)
         expected = reference.layer_norm_backward(*map(wide, on), mean, r, axis)
         for a, b in zip(got, expected, strict=True):
             close(a, b, HALVES.get(kind, 1e-4))
@@ -260,7 +262,7 @@ def test_layer_norm_of_residual_and_dropout(dropout, kind):
         keep, share = (key(shape), 0.7) if dropout else (None, 1.0)
         got = compare("add_norm", x, residual, weight, bias, keep, share, 1e-3, kind=kind, tolerance=1e-4)
         on = [on_card(g, kind), got[1], on_card(weight, kind), got[2]]
-        back = kernels.cuda.add_norm_backward(*on, keep, share)
+        back = kernels.KERNELS["add_norm_backward"](*on, keep, share)
         expected = reference.add_norm_backward(*map(wide, on), None if keep is None else wide(keep), share)
         for a, b in zip(back, expected, strict=True):
             close(a, b, HALVES.get(kind, 1e-4))
@@ -277,7 +279,7 @@ def test_cross_entropy(kind):
             _, peak, s = compare("cross_entropy", scores, target, 1, kind=kind, tolerance=1e-4)
             on = [on_card(numbers(seed + 5, N), kind), on_card(scores, kind), on_card(target), 1, peak, s]
             dx = reference.cross_entropy_backward(*map(wide, on))
-            close(kernels.cuda.cross_entropy_backward(*on), dx, HALVES.get(kind, 1e-4))
+            close(kernels.KERNELS["cross_entropy_backward"](*on), dx, HALVES.get(kind, 1e-4))
     compare("cross_entropy", numbers(0, 2, 3, 4), np.zeros((2, 4), np.int64), 1, kind=kind)  # another axis: the definition
 
 
@@ -285,7 +287,7 @@ def test_cross_entropy(kind):
 def test_sums_of_rows(kind):
     for seed, shape in enumerate([(3, 5), (1, 8), (700, 40), (2, 300, 33), (129, 1)]):
         x = on_card(numbers(seed, *shape, strided=seed % 2 == 1), kind)
-        total = kernels.cuda.sum_rows(x)
+        total = kernels.KERNELS["sum_rows"](x)
         assert total.dtype == x.dtype
         close(total, wide(x).sum(tuple(range(x.ndim - 1))), HALVES.get(kind, 1e-5))
 
@@ -323,10 +325,10 @@ def attend(seed, lead, L, S, d, kind="float32", masked="no", share=None, views=F
         mask = (np.full_like(mask, -np.inf) if masked == "all" else mask).astype(np.float32)
     keep = None if share is None else key((*lead, L, S), 1 - share)
     scale, share = d**-0.5, 1.0 if share is None else share
-    y, saved = kernels.cuda.attention(q, k, v, on_card(mask), keep, scale, share)
+    y, saved = kernels.KERNELS["attention"](q, k, v, on_card(mask), keep, scale, share)
     expected, weights = reference.attention(*map(wide, (q, k, v, mask, keep)), scale, share)
     close(y, expected, HALVES.get(kind, 1e-5))
-    got = kernels.cuda.attention_backward(g, q, k, v, on_card(mask), keep, scale, share, y, saved)
+    got = kernels.KERNELS["attention_backward"](g, q, k, v, on_card(mask), keep, scale, share, y, saved)
     wanted = reference.attention_backward(*map(wide, (g, q, k, v, mask, keep)), scale, share, expected, weights)
     for a, b in zip(got, wanted, strict=True):
         close(a, b, 2 * HALVES.get(kind, 1e-5))
@@ -367,9 +369,9 @@ def test_attention_of_other_widths_takes_three_steps(kind):
 def test_attention_that_the_kernels_do_not_know():
     q = on_card(numbers(0, 2, 3, 4, 8))
     keep = on_card(np.random.default_rng(0).random((2, 3, 4, 4)) < 0.5)  # a mask that is an array
-    y, weights = kernels.cuda.attention(q, q, q, None, keep, 0.5, 0.5)
+    y, weights = kernels.KERNELS["attention"](q, q, q, None, keep, 0.5, 0.5)
     close(y, reference.attention(*map(wide, (q, q, q)), None, keep.get(), 0.5, 0.5)[0], 1e-5)
-    assert kernels.cuda.attention_backward(y, q, q, q, None, keep, 0.5, 0.5, y, weights)[0].shape == q.shape
+    assert kernels.KERNELS["attention_backward"](y, q, q, q, None, keep, 0.5, 0.5, y, weights)[0].shape == q.shape
 
 
 def test_no_result_depends_on_the_order_of_threads(both_orders):
@@ -397,7 +399,7 @@ def test_adam_of_all_parameters(amsgrad, correct, monkeypatch):
     for step in (1, 5):
         ts = [step + i for i in range(len(LISTS))] if correct else None
         reference.adam_all(*expected, ts, 1e-2, (0.9, 0.999), 1e-8, 0.99)
-        kernels.cuda.adam_all(*card, ts, 1e-2, (0.9, 0.999), 1e-8, 0.99)
+        kernels.KERNELS["adam_all"](*card, ts, 1e-2, (0.9, 0.999), 1e-8, 0.99)
     for a, b in zip(card, expected, strict=True):
         for x, y in zip(a or (), b or (), strict=True):
             np.testing.assert_allclose(x.get(), y, rtol=1e-4, atol=1e-5)
@@ -406,11 +408,11 @@ def test_adam_of_all_parameters(amsgrad, correct, monkeypatch):
 def test_the_norm_of_everything_and_clipping():
     arrays = [numbers(i, *shape, scale=3) for i, shape in enumerate(LISTS)]
     card = [on_card(a) for a in arrays]
-    norm = kernels.cuda.norm_all(card)
+    norm = kernels.KERNELS["norm_all"](card)
     assert norm.shape == ()
     assert type(norm) is type(card[0])
     np.testing.assert_allclose(float(norm), reference.norm_all([a.astype(np.float64) for a in arrays]), rtol=1e-5)
     for factor in (1.0, 0.25):
-        kernels.cuda.scale_all(card, on_card(np.asarray(factor, np.float32)))
+        kernels.KERNELS["scale_all"](card, on_card(np.asarray(factor, np.float32)))
         for a, b in zip(card, arrays, strict=True):
             np.testing.assert_allclose(a.get(), b * factor, rtol=1e-6)

@@ -217,6 +217,47 @@ def test_a_training_step_is_not_refused(device: str) -> None:
     np.testing.assert_allclose(w.tolist(), np.array([1.0, 2.0]) * 0.8**5)
 
 
+CASTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "astype": lambda x: x.astype(np.float32),
+    "to": lambda x: x.to(minitorch.float16),
+    "half": lambda x: x.half(),
+    "promotion": lambda x: x * minitorch.ones(2, dtype=minitorch.float32, device=x.device),
+    "type_as": lambda x: x.type_as(minitorch.zeros(1, dtype=minitorch.float32)),
+    "cumsum": lambda x: x.cumsum(0, dtype=minitorch.float32),
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("cast", CASTS.values(), ids=CASTS)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_graph_with_a_cast_is_walked_after_a_change_elsewhere(
+    cast: Callable[[Tensor], Tensor], create_graph: bool, device: str
+) -> None:
+    """A pullback of a cast holds a dtype, which is no array: the search for changed arrays passes it by, and ends."""
+    x, elsewhere = leaf([1.0, 2.0], device), minitorch.zeros(1, device=device)
+    y = cast(x).sum()
+    elsewhere += 1
+    y.backward(create_graph=create_graph)
+    assert x.grad is not None
+    assert x.grad.dtype == x.dtype
+    expected = [2.0, 1.0] if cast is CASTS["cumsum"] else [1.0, 1.0]
+    np.testing.assert_array_equal(x.grad.detach().cpu().numpy(), expected)
+
+
+@pytest.mark.timeout(20)
+def test_two_optimizers_step_under_autocast(device: str) -> None:
+    """The first optimiser's step changes weights in place while the second one's graph, full of casts, still waits."""
+    a, b = (minitorch.nn.Linear(3, 2).to(device) for _ in range(2))
+    x = minitorch.ones(4, 3, device=device)
+    with minitorch.autocast(device.partition(":")[0], dtype=minitorch.bfloat16):
+        first, second = a(x).float().square().mean(), b(x).float().square().mean()
+    for model, loss in ((a, first), (b, second)):
+        loss.backward()
+        minitorch.optim.SGD(model.parameters(), lr=0.1).step()
+    assert b.weight.grad is not None
+    assert bool(minitorch.isfinite(b.weight.grad).all())
+
+
 def test_accumulating_into_grad_is_noticed_by_a_graph_of_it(device: str) -> None:
     """A later backward adds to x.grad in place; a graph that holds the old value refuses."""
     x, w = leaf([1.0, 2.0], device), leaf([3.0, 4.0], device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -130,6 +132,41 @@ def test_an_observer_watches_its_own_thread(device: str) -> None:
         return result
 
     assert together(watched, unwatched) == [True, True]
+
+
+def everything_at_once(seed: int) -> bytes:
+    """A few training steps that use graphs, no_grad, autocast, in-place changes and a seeded stream; the last weights."""
+    minitorch.manual_seed(seed)
+    model = minitorch.nn.Sequential(
+        minitorch.nn.Linear(6, 8), minitorch.nn.GELU(), minitorch.nn.Dropout(0.1), minitorch.nn.Linear(8, 3)
+    )
+    optimizer = minitorch.optim.AdamW(model.parameters(), lr=0.01)
+    for _ in range(6):
+        x = minitorch.randn(5, 6)
+        with minitorch.autocast("cpu", dtype=minitorch.bfloat16):
+            loss = model(x).float().square().mean()
+        with minitorch.no_grad():
+            minitorch.zeros(2).add_(loss)
+        optimizer.zero_grad()
+        (loss + model[0].weight.astype(np.float64).sum()).backward()
+        optimizer.step()
+    return b"".join(p.detach().numpy().tobytes() for p in model.parameters())
+
+
+@pytest.mark.timeout(120)
+def test_eight_threads_give_the_bits_of_one() -> None:
+    """Five rounds of eight threads: the same bits as one thread, and no memory left behind."""
+    expected = [everything_at_once(seed) for seed in range(8)]
+    sizes = []
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            assert together(*(lambda s=s: everything_at_once(s) for s in range(8))) == expected
+            gc.collect()
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[-1] - sizes[1] < 200_000, f"bytes held after each round: {sizes}"
 
 
 # --------------------------------------------------------------------------------------------------- random streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 import minitorch
 import minitorch.nn.functional as F
-from minitorch import kernels
-from minitorch.kernels import cpu, reference
+from minitorch import kernels, parallel
+from minitorch.kernels import cpu, cuda, reference, updates
 
 quiet = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # inf - inf: the engine silences it around every op
 each_gelu = pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
@@ -42,7 +43,7 @@ def wide(x):
 def compare(name, *arguments, rtol=2e-5, atol=2e-5, **named):
     """The fast kernel on float32 and the definition on float64 agree, and no argument was changed; returns the first's result."""
     before = [np.copy(x) if isinstance(x, np.ndarray) else x for x in arguments]
-    got = getattr(cpu, name)(*arguments, **named)
+    got = kernels.KERNELS[name](*arguments, **named)
     expected = getattr(reference, name)(*map(wide, arguments), **named)
     for a, b in zip(arguments, before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -224,7 +225,7 @@ def test_adam(shape, amsgrad, t, strided, seed):
     arrays = [p, g, m, v, largest]
     expected = [None if x is None else x.astype(np.float64) for x in arrays]
     reference.adam(*expected, t, 1e-2, (0.9, 0.999), 1e-8)
-    cpu.adam(*arrays, t, 1e-2, (0.9, 0.999), 1e-8)
+    updates.adam(*arrays, t, 1e-2, (0.9, 0.999), 1e-8)
     for a, b in zip(arrays, expected, strict=True):
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -237,7 +238,7 @@ def through_ops(x, w, table, index, keep):
     """A scalar through every kernel that has a gradient."""
     h = F.layer_norm(F.embedding(index, table) + x, (4,), w[0], w[1])
     h = F.gelu(F.linear(h, w, w[2]))
-    h = minitorch.ops.nn.attention(h, h, h * 2, mask=None, keep=keep, scale=0.5, share=0.9) + F.softmax(h, dim=-1)
+    h = minitorch.ops.attention.attention(h, h, h * 2, mask=None, keep=keep, scale=0.5, keep_prob=0.9) + F.softmax(h, dim=-1)
     h = minitorch.ops.nn.drop(h, keep=keep[..., :4], p=0.1)
     return F.cross_entropy(h.reshape(-1, 4), index.reshape(-1) % 4)
 
@@ -280,14 +281,16 @@ def test_a_kernel_of_ones_own_runs_inside_the_block_only():
     np.testing.assert_allclose(y.detach().numpy(), expected, atol=2e-6)
 
 
-def test_every_kernel_has_both_hands():
-    for name in kernels.NAMES:
-        assert callable(getattr(reference, name))
-        assert callable(getattr(cpu, name))
+def test_every_fast_function_has_a_definition_with_the_same_arguments():
+    for name, definition in vars(reference).items():
+        for hand in (cpu, cuda):
+            fast = getattr(hand, name, None)
+            if fast is not None:
+                assert list(inspect.signature(fast).parameters) == list(inspect.signature(definition).parameters), name
 
 
 def test_an_unknown_kernel_is_refused():
-    with pytest.raises(TypeError, match="there is no kernel called 'gleu'; there are gelu"), kernels.use(gleu=abs):
+    with pytest.raises(TypeError, match=r"there is no kernel called 'gleu'; there are .*gelu"), kernels.use(gleu=abs):
         pass
 
 
@@ -323,3 +326,70 @@ def test_a_kernel_inside_of_add_norm_can_be_ones_own(name):
             gradients.append(minitorch.autograd.grad((y * y * y).sum(), x)[0].numpy())
     assert called
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+
+
+# Programs a user would run, with the kernels that each of them computes: also those inside of another one.
+def attend():
+    """BERT's way: attention with a mask and dropout."""
+    q = minitorch.randn(2, 3, 4, 8, requires_grad=True)
+    mask = minitorch.zeros(2, 1, 1, 4)
+    F.scaled_dot_product_attention(q, q, q, attn_mask=mask, dropout_p=0.3).sum().backward()
+
+
+def add_and_normalise():
+    x, w = minitorch.randn(4, 8, requires_grad=True), minitorch.ones(8, requires_grad=True)
+    F.dropout_add_layer_norm(x, x, w, w, 0.5, 1e-12, True).square().sum().backward()
+
+
+def feed_forward():
+    x, w, b = (minitorch.randn(*shape, requires_grad=True) for shape in ((3, 8), (8, 8), (8,)))
+    h = F.layer_norm(F.gelu(F.linear(x, w, b)) + F.gelu(x, approximate="tanh"), (8,), b, b)
+    F.dropout(F.softmax(h, -1), 0.5).square().sum().backward()
+
+
+def gelu_with_bias():
+    """On a GPU linear_gelu is computed so."""
+    x, b = minitorch.randn(3, 8, requires_grad=True), minitorch.randn(8, requires_grad=True)
+    minitorch.ops.activations._bias_gelu(x, b, tanh=False).sum().backward()
+
+
+def classify():
+    table, ids = minitorch.randn(6, 4, requires_grad=True), minitorch.tensor([1, 5, 1])
+    F.cross_entropy(F.embedding(ids, table), minitorch.tensor([0, 1, 2])).backward()
+
+
+def train():
+    layer = minitorch.nn.Linear(3, 2)
+    optimizer = minitorch.optim.AdamW(layer.parameters())
+    x, workers = minitorch.randn(4, 3), parallel.Workers(1)
+    parts = [lambda part=part: (layer(part).square().sum(), None) for part in x.split(2)]
+    workers.backward(list(layer.parameters()), parts)
+    minitorch.nn.utils.clip_grad_norm_(layer.parameters(), 0.01)
+    optimizer.step()
+
+
+COMPUTED = {
+    attend: "attention attention_backward matmul softmax softmax_backward drop keep_mask",
+    add_and_normalise: "add_norm add_norm_backward layer_norm layer_norm_backward drop keep_mask",
+    feed_forward: "linear matmul sum_rows gelu gelu_tanh layer_norm layer_norm_backward softmax softmax_backward drop keep_mask",
+    gelu_with_bias: "bias_gelu bias_gelu_backward gelu sum_rows",
+    classify: "add_rows cross_entropy cross_entropy_backward",
+    train: "adam adam_all norm_all scale_all add_all linear",
+}
+
+
+def test_every_kernel_is_computed_by_some_program():
+    assert set(" ".join(COMPUTED.values()).split()) == set(kernels.KERNELS)
+
+
+@pytest.mark.parametrize(("program", "name"), [(program, name) for program, names in COMPUTED.items() for name in names.split()])
+def test_a_kernel_of_ones_own_runs_wherever_it_is_computed(program, name):
+    called = []
+
+    def mine(*arguments, **named):
+        called.append(name)
+        return getattr(reference, name)(*arguments, **named)
+
+    with kernels.use(**{name: mine}):
+        program()
+    assert called, f"{program.__name__} computes {name}, and ran another one"

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import devices, dtypes, kernels
+from .. import devices, dtypes
 from ..changes import mark_changed
 from ..devices import Array, array_module
+from ..kernels.lists import scale_all
 from ..optim import Optimizer
 from ..tensor import Tensor
 
@@ -155,7 +156,7 @@ class GradScaler:
             inverse = devices.move(1 / scale.astype(dtypes.float64), device).astype(dtypes.float32)
             with np.errstate(all="ignore"):
                 fine += [devices.move(array_module(g).isfinite(g).all(), home) for g in gs]
-                kernels.run("scale_all", gs, inverse)
+                scale_all(gs, inverse)
             for g in gs:
                 mark_changed(g)
         return array_module(scale).logical_not(array_module(scale).stack(fine).all()) if fine else None

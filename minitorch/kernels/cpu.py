@@ -1,8 +1,9 @@
-"""Fast NumPy for float32: the same results as reference.py, in blocks that stay in the processor's cache, in place.
+"""Fast NumPy for float32: the results of the definitions, in blocks that stay in the CPU's cache, in place.
 
 Times: result and gradient of 1M elements, one core of a Zen 5 EPYC, NumPy 2.4; `python -m benchmarks.kernels` measures them.
-What a kernel does not know (other dtypes, axes, empty arrays) it leaves to the definition.
-Read before: reference.py.
+For arrays that a kernel does not know (other dtypes, axes, empty arrays) it returns NotImplemented, and dispatch.py runs the
+definition, which stands in ops/ under the same name.
+Read before: dispatch.py, ops/activations.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..devices import Array
 from ..threads import spread
-from . import reference
+from . import updates
 
 BLOCK = 1 << 16  # elements: four such blocks of float32 fill 1 MiB of second-level cache
 
@@ -26,7 +27,7 @@ _ERF = np.array(
 
 
 def gelu(x: Any) -> tuple[Any, Any]:
-    """reference.gelu: 2.0 ms instead of 17, by a polynomial inside of tanh (which NumPy vectorises) in place of erf."""
+    """2.0 ms instead of 17, by a polynomial inside of tanh (which NumPy vectorises) in place of erf."""
 
     def block(x: Any, y: Any, slope: Any, s: Any, t: Any) -> None:
         np.multiply(x, x, out=s)
@@ -50,7 +51,7 @@ def gelu(x: Any) -> tuple[Any, Any]:
 
 
 def gelu_tanh(x: Any) -> tuple[Any, Any]:
-    """reference.gelu_tanh: 1.1 ms instead of 6.5, without whole-array temporaries."""
+    """1.1 ms instead of 6.5, without whole-array temporaries."""
     c = math.sqrt(2 / math.pi)
 
     def block(x: Any, y: Any, slope: Any, s: Any, t: Any) -> None:
@@ -74,9 +75,6 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return _in_blocks(block, x)
 
 
-bias_gelu, bias_gelu_backward = reference.bias_gelu, reference.bias_gelu_backward  # linear adds the bias in place
-
-
 def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
     """Run an elementwise ``block(x, y, slope, scratch, scratch)`` over slices of BLOCK elements."""
     flat = x.reshape(-1)
@@ -92,11 +90,8 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 # ------------------------------------------------------------------------------------------------------- linear
 
 
-matmul = reference.matmul
-
-
 def linear(x: Array, weight: Array, bias: Array) -> Any:
-    """reference.linear: the bias is added in place. As fast, with one array less.
+    """The bias is added in place. As fast, with one array less.
 
     Few rows (a sentence) 2 times faster: then packing W is most of the work, for which OpenBLAS's AVX-512 kernels want it first.
     """
@@ -123,9 +118,9 @@ def _ones(n: int) -> Any:
 
 
 def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
-    """reference.softmax over the last axis: 2.3 ms instead of 3.6 (rows of 128)."""
+    """softmax over the last axis: 2.3 ms instead of 3.6 (rows of 128)."""
     if axis != (x.ndim - 1,) or not x.size:
-        return reference.softmax(x, axis, empty)
+        return NotImplemented
     rows = x.reshape(-1, x.shape[-1])
     y = np.empty(rows.shape, np.float32)
     for at in _blocks(rows):
@@ -134,9 +129,9 @@ def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
 
 
 def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
-    """reference.softmax_backward over the last axis: one array, row sums as dot products."""
+    """softmax_backward over the last axis: one array, row sums as dot products."""
     if axis != (y.ndim - 1,) or not y.size or not _all_float32(y):
-        return reference.softmax_backward(g, y, axis)
+        return NotImplemented
     gs, ys = g.reshape(-1, y.shape[-1]), y.reshape(-1, y.shape[-1])
     dx = np.empty(ys.shape, np.float32)
     for at in _blocks(dx):
@@ -198,8 +193,8 @@ def _all_float32(*arrays: Any) -> bool:
 # ---------------------------------------------------------------------------------------------------- attention
 
 
-def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float) -> Any:
-    """reference.attention: a few sequences at a time, so that their scores are still in the cache for every step.
+def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, keep_prob: float) -> Any:
+    """A few sequences at a time, so that their scores are still in the cache for every step.
 
     With the gradient 17 ms instead of 23 for 32 sequences of 128, 4 heads of 64; and 1 table (L, S) is kept, not 3.
 
@@ -208,7 +203,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
     lead, L, S = q.shape[:-2], q.shape[-2], k.shape[-2]
     table = (*lead, L, S)
     if not _plain(q, k, v, mask) or (mask is not None and np.broadcast_shapes(mask.shape, table) != table):
-        return reference.attention(q, k, v, mask, keep, scale, share)
+        return NotImplemented
     weights, y, (dropped,) = np.empty(table, np.float32), _like_heads(q, v.shape[-1]), _scratch(1, table)
     mask = None if mask is None else np.broadcast_to(mask, table)
     for at in _blocks(weights):
@@ -216,21 +211,21 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
         if mask is not None:
             p += mask[at]
         _softmax_rows(p.reshape(-1, S), p.reshape(-1, S), empty=True)
-        np.matmul(p if keep is None else _dropped(p, keep[at], share, dropped[: len(p)]), v[at], out=y[at])
+        np.matmul(p if keep is None else _dropped(p, keep[at], keep_prob, dropped[: len(p)]), v[at], out=y[at])
     return y, weights
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, share: float, y: Array, weights: Array
-) -> tuple[Any, Any, Any]:
-    """reference.attention_backward in the same way: 3 passes over a table, with dropout 5."""
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, keep_prob: float, y: Array, weights: Array
+) -> Any:
+    """attention_backward in the same way: 3 passes over a table, with dropout 5."""
     if not _plain(q, k, v, g, y, weights) or weights.shape[:-2] != q.shape[:-2]:
-        return reference.attention_backward(g, q, k, v, mask, keep, scale, share, y, weights)
+        return NotImplemented
     dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
     dropped, table = _scratch(2, weights.shape)
     for at in _blocks(weights):
         p, gs, ds = weights[at], g[at], table[: len(weights[at])]
-        kept = p if keep is None else _dropped(p, keep[at], share, dropped[: len(p)])
+        kept = p if keep is None else _dropped(p, keep[at], keep_prob, dropped[: len(p)])
         np.matmul(kept.mT, gs, out=dv[at])
         np.matmul(gs, v[at].mT, out=ds)
         along = (np.vecdot(gs, y[at]) if y.shape[-1] < p.shape[-1] else np.vecdot(ds, kept))[..., None]  # over the narrower
@@ -245,9 +240,9 @@ def attention_backward(
     return dq, dk, dv
 
 
-def _dropped(x: Array, keep: Array, share: float, out: Array) -> Any:
-    """reference.drop into ``out``."""
-    np.multiply(keep, np.float32(1 / share if share else 0), out=out)
+def _dropped(x: Array, keep: Array, keep_prob: float, out: Array) -> Any:
+    """drop into ``out``."""
+    np.multiply(keep, np.float32(1 / keep_prob if keep_prob else 0), out=out)
     out *= x
     return out
 
@@ -274,9 +269,9 @@ def _like_heads(x: Array, width: int) -> Any:
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps: float) -> Any:
-    """reference.layer_norm in blocks of rows: 2.8 ms instead of 4.5 (rows of 256); row sums are products with vectors."""
+    """layer_norm in blocks of rows: 2.8 ms instead of 4.5 (rows of 256); row sums are products with vectors."""
     if not x.size or not _all_float32(weight, bias):
-        return reference.layer_norm(x, weight, bias, axis, eps)
+        return NotImplemented
     n = math.prod(x.shape[axis[0] :])
     rows, w, b = x.reshape(-1, n), *(None if p is None else p.reshape(n) for p in (weight, bias))
     y, (mean, r) = np.empty(rows.shape, np.float32), np.empty((2, len(rows), 1), np.float32)
@@ -293,9 +288,9 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
 
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
-    """reference.layer_norm_backward: the sums over columns (dw, db) and over rows are products with vectors."""
+    """The sums over columns (dw, db) and over rows are products with vectors."""
     if not x.size or not _all_float32(x, weight, mean, r):
-        return reference.layer_norm_backward(g, x, weight, mean, r, axis)
+        return NotImplemented
     n = math.prod(x.shape[axis[0] :])
     w = _ones(n) if weight is None else np.ascontiguousarray(weight).reshape(n)
     gs, rows, dx = g.reshape(-1, n), x.reshape(-1, n), np.empty((x.size // n, n), np.float32)
@@ -315,10 +310,10 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
     return dx.reshape(x.shape), None if weight is None else dw.reshape(shape), db.reshape(shape)
 
 
-def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, share: float, eps: float) -> Any:
-    """reference.add_norm in blocks of rows, with one array beside the result."""
+def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, keep_prob: float, eps: float) -> Any:
+    """add_norm in blocks of rows, with one array beside the result."""
     if x.shape != residual.shape or x.ndim < 2 or not x.size or not _all_float32(residual, weight, bias):
-        return reference.add_norm(x, residual, weight, bias, keep, share, eps)
+        return NotImplemented
     n = x.shape[-1]
     rows, others, mask = x.reshape(-1, n), residual.reshape(-1, n), None if keep is None else keep.reshape(-1, n)
     y, unit, r = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32), np.empty((len(rows), 1), np.float32)
@@ -327,7 +322,7 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
         if mask is None:
             np.add(rows[at], others[at], out=z)
         else:
-            _dropped(rows[at], mask[at], share, out=z)
+            _dropped(rows[at], mask[at], keep_prob, out=z)
             z += others[at]
         z -= (z @ _ones(n) / np.float32(n))[:, None]
         variance = np.vecdot(z, z)[:, None] / np.float32(n)
@@ -337,10 +332,10 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
     return y.reshape(x.shape), unit.reshape(x.shape), r.reshape(*x.shape[:-1], 1)
 
 
-def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, share: float) -> Any:
-    """reference.add_norm_backward in the same way; the sums over rows and over columns are products with vectors."""
+def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, keep_prob: float) -> Any:
+    """add_norm_backward in the same way; the sums over rows and over columns are products with vectors."""
     if not _all_float32(g, unit, weight) or unit.ndim < 2 or not unit.size:
-        return reference.add_norm_backward(g, unit, weight, r, keep, share)
+        return NotImplemented
     n = unit.shape[-1]
     w, mask = _ones(n) if weight is None else weight, None if keep is None else keep.reshape(-1, n)
     gs, units, rs, mean_of = g.reshape(-1, n), unit.reshape(-1, n), r.reshape(-1, 1), w / np.float32(n)
@@ -357,7 +352,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Arra
         out -= along
         out *= rs[at]
         if mask is not None:
-            _dropped(out, mask[at], share, out=dx[at])
+            _dropped(out, mask[at], keep_prob, out=dx[at])
     return dx.reshape(unit.shape), dz.reshape(unit.shape), None if weight is None else dw, db
 
 
@@ -372,9 +367,9 @@ def _scale_and_shift(x: Array, weight: Array, bias: Array, y: Array) -> None:
 
 
 def cross_entropy(x: Array, target: Array, axis: int) -> Any:
-    """reference.cross_entropy for scores (N, C): 1.5 ms instead of 2.4 (rows of 8192), no temporary larger than a block."""
+    """cross_entropy for scores (N, C): 1.5 ms instead of 2.4 (rows of 8192), no temporary larger than a block."""
     if x.ndim != 2 or axis != 1 or not x.size:
-        return reference.cross_entropy(x, target, axis)
+        return NotImplemented
     peak, s = np.empty((2, len(x), 1), np.float32)
     for at in _blocks(x):
         np.max(x[at], axis=1, keepdims=True, out=peak[at])
@@ -385,9 +380,9 @@ def cross_entropy(x: Array, target: Array, axis: int) -> Any:
 
 
 def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
-    """reference.cross_entropy_backward in one array."""
+    """cross_entropy_backward in one array."""
     if not _all_float32(x, peak, s) or x.ndim != 2 or axis != 1 or not x.size:
-        return reference.cross_entropy_backward(g, x, target, axis, peak, s)
+        return NotImplemented
     dx, share = np.empty(x.shape, np.float32), g[:, None] / s
     for at in _blocks(x):
         part = np.subtract(x[at], peak[at], out=dx[at])
@@ -400,24 +395,24 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
 # ----------------------------------------------------------------------------------------- dropout and embedding
 
 
-drop = reference.drop  # putmask, copyto(where), np.take and blocks were tried: none is faster
+# drop has no fast form: putmask, copyto(where), np.take and blocks were tried, and none is faster than the definition.
 
 
 def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
-    """reference.keep_mask from 16 random bits an element: 0.5 ms instead of 1.6 a million; p is rounded to 1/65536."""
+    """keep_mask from 16 random bits an element: 0.5 ms instead of 1.6 a million; p is rounded to 1/65536."""
     n = math.prod(shape)
     bits = stream.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n]
     return (bits >= round(p * 65536)).reshape(shape) if p < 1 else np.zeros(shape, bool)
 
 
 def add_rows(g: Array, index: Array, count: int) -> Any:
-    """reference.add_rows for a list of rows: 0.24 ms instead of 1.9 for 2048 rows of 128 (words of a text, 4096 rows).
+    """add_rows for a list of rows: 0.24 ms instead of 1.9 for 2048 rows of 128 (words of a text, 4096 rows).
 
     Sorted by number, the rows of a frequent word are summed by a product with ones; those of all rare words together: first
     of each, then the second of those that have one, and so on.
     """
     if not index.size or g.ndim == index.ndim or (index < 0).any():
-        return reference.add_rows(g, index, count)
+        return NotImplemented
     values = g.reshape(index.size, -1)
     total = np.zeros((count, values.shape[1]), np.float32)
     numbers = index.reshape(-1).astype(np.uint16 if count <= 65536 else index.dtype)
@@ -438,33 +433,30 @@ def add_rows(g: Array, index: Array, count: int) -> Any:
 # --------------------------------------------------------------------------------------------------------- Adam
 
 
-adam = reference.adam  # one array at a time; what training runs is adam_all
-
-
 def adam_all(
     ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
     ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
 ) -> None:  # fmt: skip
-    """reference.adam_all in blocks that stay in the cache through their 13 passes, dealt out to the open threads."""
+    """adam_all in blocks that stay in the cache through their 13 passes, dealt out to the open threads."""
 
     def update(item: tuple[int, Any]) -> None:
         i, at = item
         t, most = None if ts is None else ts[i], None if largest is None else largest[i][at]
         if shrink != 1:
             ps[i][at] *= np.float32(shrink)
-        reference.adam(ps[i][at], gs[i][at], ms[i][at], vs[i][at], most, t, lr, betas, eps)
+        updates.adam(ps[i][at], gs[i][at], ms[i][at], vs[i][at], most, t, lr, betas, eps)
 
     spread(update, _pieces(ps, BLOCK // 2))
 
 
 def norm_all(arrays: list[Array]) -> Any:
-    """reference.norm_all by dot products of blocks, on the open threads."""
+    """norm_all by dot products of blocks, on the open threads."""
     squares = spread(lambda item: np.vdot(arrays[item[0]][item[1]], arrays[item[0]][item[1]]), _pieces(arrays, BLOCK))
     return np.asarray(np.sqrt(math.fsum(squares)), np.float32)
 
 
 def scale_all(arrays: list[Array], factor: Array) -> None:
-    """reference.scale_all on the open threads; times 1 is nothing to do."""
+    """scale_all on the open threads; times 1 is nothing to do."""
 
     def scale(item: tuple[int, Any]) -> None:
         arrays[item[0]][item[1]] *= np.float32(factor)
@@ -474,7 +466,7 @@ def scale_all(arrays: list[Array], factor: Array) -> None:
 
 
 def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
-    """reference.add_all on the open threads."""
+    """add_all on the open threads."""
 
     def add(item: tuple[int, Any]) -> None:
         i, at = item

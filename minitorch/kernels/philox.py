@@ -51,19 +51,10 @@ class Key:
         """The mask as a table: (rows, columns)."""
         return math.prod(self.shape[:-1]), self.shape[-1] if self.shape else 1
 
-    def as_argument(self, share: float) -> Any:
+    def as_argument(self, keep_prob: float) -> Any:
         """What kernels take: struct Dropout of cuda/launch.py, passed by value."""
         where = 0 if self.step is None else self.step.data.ptr
-        return np.array((where, *self.words, self.threshold, 1 / share if share else 0, 0), DROPOUT)
-
-
-def as_array(x: Any) -> Any:
-    """A Key as the array of bools that it stands for; anything else unchanged."""
-    if type(x) is not Key:
-        return x
-    from .cuda.launch import computed
-
-    return computed(x)
+        return np.array((where, *self.words, self.threshold, 1 / keep_prob if keep_prob else 0, 0), DROPOUT)
 
 
 DROPOUT = np.dtype([("step", "u8"), *((f, "u4") for f in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])

@@ -17,7 +17,7 @@ from typing import Any
 from ..creation import empty, zeros, zeros_like
 from ..dtypes import bool_
 from ..ops import cat
-from ..ops.nn import softmax_or_zero
+from ..ops.attention import softmax_or_zero
 from ..tensor import Tensor
 from . import functional as F
 from . import init

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import dtypes, kernels, ops
+from .. import dtypes, ops
 from .. import random as _random
 from ..changes import mark_changed
 from ..devices import array_module, device_of
@@ -22,8 +22,9 @@ from ..ops import layer_norm, raw, rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
 from ..ops._promotion import refuse_integers
-from ..ops.nn import gelu, glu, linear, linear_gelu, mish, one_hot, softplus
-from ..ops.nn import log_sigmoid as logsigmoid
+from ..ops.activations import gelu, glu, linear_gelu, mish, softplus
+from ..ops.activations import log_sigmoid as logsigmoid
+from ..ops.nn import linear, one_hot
 from ..tensor import Tensor
 
 __all__ = [
@@ -44,17 +45,17 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """x σ(x), also called swish"""
-    return _perhaps_in_place(input, ops.nn.silu(input), inplace)
+    return _perhaps_in_place(input, ops.activations.silu(input), inplace)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope · x"""
-    return _perhaps_in_place(input, ops.nn.leaky_relu(input, negative_slope), inplace)
+    return _perhaps_in_place(input, ops.activations.leaky_relu(input, negative_slope), inplace)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else α(eˣ - 1)"""
-    return _perhaps_in_place(input, ops.nn.elu(input, alpha), inplace)
+    return _perhaps_in_place(input, ops.activations.elu(input, alpha), inplace)
 
 
 def _perhaps_in_place(input: Any, result: Any, inplace: bool) -> Any:
@@ -109,7 +110,7 @@ def dropout_add_layer_norm(
     _check_probability(p)
     drops = training and p > 0 and input.numel() > 0
     keep = _keep_mask(input, input.shape, p) if drops else None
-    return ops.nn.add_layer_norm(input, residual, weight, bias, eps, keep, 1 - p if drops else 1.0)
+    return ops.normalization.add_layer_norm(input, residual, weight, bias, eps, keep, 1 - p if drops else 1.0)
 
 
 def _check_probability(p: float) -> None:
@@ -119,7 +120,7 @@ def _check_probability(p: float) -> None:
 
 def _keep_mask(like: Any, shape: tuple[int, ...], p: float) -> Any:
     like = raw(like)
-    return kernels.run("keep_mask", like, shape, p, _random.default_generator().masks(device_of(like)))
+    return ops.nn.keep_mask(like, shape, p, _random.default_generator().masks(device_of(like)))
 
 
 def embedding(
@@ -226,7 +227,7 @@ def smooth_l1_loss(
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = _difference("smooth_l1_loss", input, target)
-    return _reduced(d.abs() if beta == 0 else ops.nn.huber(d, delta=beta) / beta, reduction)
+    return _reduced(d.abs() if beta == 0 else ops.losses.huber(d, delta=beta) / beta, reduction)
 
 
 @autocast
@@ -236,7 +237,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     _pair("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
-    loss = ops.nn.huber(_difference("huber_loss", input, target), delta=delta)
+    loss = ops.losses.huber(_difference("huber_loss", input, target), delta=delta)
     return _reduced(loss if weight is None else loss * weight, reduction)  # and not over Σ w, as the two losses above
 
 
@@ -273,7 +274,7 @@ def binary_cross_entropy(
             raise RuntimeError(
                 f"binary_cross_entropy: the {name} must be probabilities, in [0, 1]; scores need the _with_logits loss"
             )
-    loss = ops.nn.bernoulli_entropy(input, target)
+    loss = ops.losses.bernoulli_entropy(input, target)
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -292,7 +293,7 @@ def binary_cross_entropy_with_logits(
     if input.shape != target.shape:
         raise ValueError(f"Target size {tuple(target.shape)} must be the same as input size {tuple(input.shape)}")
     positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
-    loss = (1 - target) * input - positive * ops.nn.log_sigmoid(input)  # ln(1 - σ(x)) = ln σ(x) - x
+    loss = (1 - target) * input - positive * ops.activations.log_sigmoid(input)  # ln(1 - σ(x)) = ln σ(x) - x
     return _reduced(loss if weight is None else loss * weight, reduction)
 
 
@@ -342,7 +343,7 @@ def cross_entropy(
     if input.shape == target.shape:
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing, axis)
     index, share, ignored = _class_indices("cross_entropy", input, target, weight, ignore_index)
-    loss = _at_positions(ops.nn.cross_entropy_at(input, target=index, axis=axis), share, ignored)
+    loss = _at_positions(ops.losses.cross_entropy_at(input, target=index, axis=axis), share, ignored)
     if label_smoothing == 0:
         return _mean_of(loss, share, ignored, reduction)
     smooth = -_weigh_classes(ops.log_softmax(input, axis), weight, axis).sum(axis)
@@ -365,7 +366,7 @@ def nll_loss(
     reduction = _reduction(reduction, size_average, reduce)
     refuse_integers("nll_loss", input.dtype)
     index, share, ignored = _class_indices("nll_loss", input, target, weight, ignore_index)
-    loss = -ops.nn.pick(input, index=index, axis=0 if input.ndim == 1 else 1)
+    loss = -ops.losses.pick(input, index=index, axis=0 if input.ndim == 1 else 1)
     return _mean_of(_at_positions(loss, share, ignored), share, ignored, reduction)
 
 
@@ -589,14 +590,14 @@ def scaled_dot_product_attention(
     if attn_mask is not None and attn_mask.dtype == bool:
         attn_mask = ops.where(attn_mask, 0.0, -math.inf).astype(query.dtype)
     if attn_mask is not None and attn_mask.requires_grad:  # learnt: its gradient is the whole (L, S) table
-        weights = ops.nn.softmax_or_zero((query * scale) @ key.mT + attn_mask, axis=(max(query.ndim, key.ndim) - 1,))
+        weights = ops.attention.softmax_or_zero((query * scale) @ key.mT + attn_mask, axis=(max(query.ndim, key.ndim) - 1,))
         return dropout(weights, dropout_p) @ value
     _check_probability(dropout_p)
     mask, keep = raw(attn_mask), None
     if dropout_p:
         shapes = (*query.shape[:-1], 1), (*key.shape[:-2], 1, key.shape[-2]), () if mask is None else mask.shape
         keep = _keep_mask(query, np.broadcast_shapes(*shapes), dropout_p)
-    return ops.nn.attention(query, key, value, mask=mask, keep=keep, scale=scale, share=1 - dropout_p)
+    return ops.attention.attention(query, key, value, mask=mask, keep=keep, scale=scale, keep_prob=1 - dropout_p)
 
 
 def _check_attention(query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .. import devices, dtypes, kernels
+from .. import devices, dtypes
 from ..changes import mark_changed
 from ..devices import Array, array_module
 from ..grad_mode import no_grad
+from ..kernels.lists import norm_all, scale_all
 from ..ops import cat
 from ..tensor import Tensor
 
@@ -29,7 +30,7 @@ def _total_norm(grads: list[Array], norm_type: float) -> Array:
     if not grads:
         return array_module().zeros((), dtypes.get_default_dtype())
     if norm_type == 2:
-        return kernels.run("norm_all", grads)
+        return norm_all(grads)
     home, xp = devices.device_of(grads[0]), array_module(grads[0])
     wide = [g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False) for g in grads]  # float16 overflows soon
     norms = [devices.move(array_module(g).linalg.norm(g.ravel(), norm_type), home) for g in wide]
@@ -59,7 +60,7 @@ def clip_grad_norm_(
     factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # stays on the device: no waiting for the GPU
     with np.errstate(invalid="ignore"):  # ∞ · 0
         if grads:
-            kernels.run("scale_all", grads, factor)
+            scale_all(grads, factor)
     for grad in grads:
         mark_changed(grad)
     return Tensor(total)

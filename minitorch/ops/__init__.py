@@ -1,9 +1,15 @@
-"""Differentiable operations, one family a file: elementwise, reductions, shaping, indexing, linalg, nn.
+"""Differentiable operations, one family a file. Read elementwise first.
 
-Read them in that order. The files named extra_... are breadth, not needed for the rest: rarely used operations of each family.
+elementwise, reductions, shaping, indexing, linalg    the operations of arrays
+nn, activations, attention, normalization, losses     those of neural networks
+extra_...                                             breadth: rarely used operations, to look up and not to read through
+_op, _promotion, _autocast                            @op, and what it does to the operands' dtypes
+checks, checks_indexing                               what an operation refuses, and the errors that say so
 """
 
 from . import (
+    activations,
+    attention,
     elementwise,
     extra_einsum,
     extra_elementwise,
@@ -13,13 +19,19 @@ from . import (
     extra_shaping,
     indexing,
     linalg,
-    nn,
+    losses,
+    normalization,
     reductions,
     shaping,
 )
+from . import nn as nn  # its names are in nn/functional.py
 from ._arguments import may_read as may_read
 from ._arguments import raw as raw
+from ._arguments import shape_of as shape_of
+from ._arguments import sizes_by_name as sizes_by_name
 from ._promotion import astype as astype
+from .activations import *
+from .attention import *
 from .elementwise import *
 from .extra_einsum import *
 from .extra_elementwise import *
@@ -29,11 +41,14 @@ from .extra_reductions import *
 from .extra_shaping import *
 from .indexing import *
 from .linalg import *
-from .nn import *
+from .losses import *
+from .normalization import *
 from .reductions import *
 from .shaping import *
 
 __all__ = ["astype", "raw"]  # without it `import *` would take the file ops/nn.py for the package nn
+__all__ += activations.__all__
+__all__ += attention.__all__
 __all__ += elementwise.__all__
 __all__ += extra_einsum.__all__
 __all__ += extra_elementwise.__all__
@@ -43,6 +58,7 @@ __all__ += extra_reductions.__all__
 __all__ += extra_shaping.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
-__all__ += nn.__all__
+__all__ += losses.__all__
+__all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__

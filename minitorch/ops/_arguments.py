@@ -10,14 +10,14 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from .. import autograd
+from .. import graph
 from ..devices import device_of
 from ..grad_mode import mode
 
 
 def raw(x: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
-    return x.array if isinstance(x, autograd.Tensor) else x
+    return x.array if isinstance(x, graph.Tensor) else x
 
 
 def may_read(x: Any) -> bool:

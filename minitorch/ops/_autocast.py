@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import device_of
 from ..grad_mode import mode
 from ._arguments import raw
@@ -52,7 +52,7 @@ def autocast(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _cast_and_call(function: Callable[..., Any], name: str, inputs: Any, named: dict[str, Any]) -> Any:
     """The function on operands cast as its list says; what it is made of is not cast again."""
-    tensors = [x for x in _flat((inputs, list(named.values()))) if isinstance(x, autograd.Tensor)]
+    tensors = [x for x in _flat((inputs, list(named.values()))) if isinstance(x, graph.Tensor)]
     device = "cuda" if any(device_of(x.array) != "cpu" for x in tensors) else "cpu"
     half = (mode.autocast or {}).get(device)
     kind = KIND[device].get(name)
@@ -65,7 +65,7 @@ def _cast_and_call(function: Callable[..., Any], name: str, inputs: Any, named: 
         target = half
 
     def cast(x: Any) -> Any:
-        if isinstance(x, autograd.Tensor):
+        if isinstance(x, graph.Tensor):
             return _cast_once(x, target) if _may_change(x, device) else x
         return type(x)([cast(y) for y in x]) if type(x) in (tuple, list) else x
 

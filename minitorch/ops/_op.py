@@ -1,6 +1,6 @@
 """``@op(...)``: the one decorator of every formula in this folder.
 
-autograd.op makes a differentiable operation of a formula. The decorator here is that one, and says in its arguments what
+graph.op makes a differentiable operation of a formula. The decorator here is that one, and says in its arguments what
 PyTorch does to the operands before the formula sees them:
 
     @op(promote=floating, autocast=True)
@@ -13,7 +13,7 @@ Each argument adds one step, and a step that is not asked for costs nothing. The
     floats_only  refuse integers and bools
     half         compute 16-bit floats in float32, and give the result in their dtype again
     promote      bring the operands to one dtype (_promotion.py)
-Read before: autograd.py. Read next: _promotion.py, elementwise.py.
+Read before: graph.py. Read next: _promotion.py, elementwise.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import device_of
 from ._arguments import raw
 from ._autocast import autocast as obey_autocast
@@ -41,7 +41,7 @@ def op(
 ) -> Callable[..., Any]:
     """Make a differentiable operation of a formula, which returns its result and the pullback.
 
-    linear:      the pullback needs no input's value (autograd.op).
+    linear:      the pullback needs no input's value (graph.op).
     promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
     floats_only: refuse integers, as PyTorch does for what only makes sense on floats.
     half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there, where NumPy has no BLAS for them
@@ -50,7 +50,7 @@ def op(
     """
     if formula is None:
         return functools.partial(op, linear=linear, promote=promote, floats_only=floats_only, half=half, autocast=autocast)
-    call = autograd.op(formula, linear=linear, promote=promote)
+    call = graph.op(formula, linear=linear, promote=promote)
     if floats_only or half:
         call = in_floats(call, floats_only=floats_only, half=half)
     return obey_autocast(call) if autocast else call
@@ -65,7 +65,7 @@ def in_floats(function: Any = None, *, floats_only: bool = True, half: str | Non
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
         if not inputs:  # sigmoid(input=x)
-            inputs, static = autograd.by_position(function, inputs, static)
+            inputs, static = graph.by_position(function, inputs, static)
         dtype = inputs[0].dtype
         if dtype.kind == "f" and dtype.itemsize > 2:  # the usual case
             return function(*inputs, **static)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, dtypes
-from ..autograd import op
+from .. import dtypes, graph
 from ..devices import Array
+from ..graph import op
 from .checks import refuse_integers as refuse_integers
 
 
@@ -27,8 +27,8 @@ def astype(x: Any, dtype: Any) -> Any:
     dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
-    if not dtypes.is_floating(dtype) and isinstance(x, autograd.Tensor):
-        return autograd.Tensor(autograd.quiet.copy().run(x.array.astype, dtype))
+    if not dtypes.is_floating(dtype) and isinstance(x, graph.Tensor):
+        return graph.Tensor(graph.quiet.copy().run(x.array.astype, dtype))
     return _cast(x, dtype=dtype)
 
 
@@ -47,7 +47,7 @@ def _agree(operands: Sequence[Any], floating: bool) -> bool:
     dtype = None
     numbers = False
     for x in operands:
-        if isinstance(x, autograd.Tensor):
+        if isinstance(x, graph.Tensor):
             if dtype is None:
                 dtype = x.array.dtype
             elif x.array.dtype is not dtype:

@@ -1,8 +1,8 @@
 """Elementwise operations: each is its formula and, beside it, its derivative.
 
 ``g`` is the gradient of the loss with respect to the result; a pullback returns g times the local derivative. Operands of
-different shapes broadcast, and the engine sums the gradients back (autograd.undo_broadcast), so each op is its equation.
-Read before: autograd.py. Read next: reductions.py.
+different shapes broadcast, and the engine sums the gradients back (graph.undo_broadcast), so each op is its equation.
+Read before: graph.py. Read next: reductions.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import Array, array_module
 from ..errors import explain
 from . import _special, checks
@@ -210,7 +210,7 @@ def tanh(input: Array) -> Any:
 @op(promote=floating, half="float32")
 def sigmoid(input: Array) -> Any:
     """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ is the 0 that it should be."""
-    if isinstance(input, autograd.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
+    if isinstance(input, graph.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
         y = sigmoid(input)
     else:
         y = 1 / (1 + array_module(input).exp(-input))
@@ -234,7 +234,7 @@ def cos(input: Array) -> Any:
 @op(promote=floating)
 def erf(input: Array) -> Any:
     """erf x = 2/√π ∫₀ˣ e^{-t²} dt, whose derivative is what is under the integral."""
-    y = erf(input) if isinstance(input, autograd.Tensor) else _special.erf(input)
+    y = erf(input) if isinstance(input, graph.Tensor) else _special.erf(input)
     return y, lambda g: g * (2 / math.sqrt(math.pi) * exp(-input * input))
 
 
@@ -252,12 +252,12 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """input where condition holds, else other (each a tensor or a number); alone, the indices where condition is not 0."""
     mask = raw(condition)
     if input is None and other is None:
-        return tuple(autograd.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
+        return tuple(graph.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
     mask = checks.condition(mask)
     if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # two numbers: one of them must say which dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))
     y = _where(input, other, condition=mask)
-    return autograd.Tensor(y) if isinstance(condition, autograd.Tensor) and not isinstance(y, autograd.Tensor) else y
+    return graph.Tensor(y) if isinstance(condition, graph.Tensor) and not isinstance(y, graph.Tensor) else y
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
@@ -318,12 +318,12 @@ def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, 
     """function of the operands' arrays; a Tensor if one of them is a Tensor, a plain array otherwise."""
     arrays = [raw(x) for x in (common(operands) if promote else operands)]
     try:
-        y = autograd.quiet.copy().run(function, *arrays, **static)
+        y = graph.quiet.copy().run(function, *arrays, **static)
     except (TypeError, ValueError) as error:
         raise explain(function.__name__.strip("_"), arrays, error) from error
     for x in operands:
-        if isinstance(x, autograd.Tensor):
-            return autograd.Tensor(y)
+        if isinstance(x, graph.Tensor):
+            return graph.Tensor(y)
     return y
 
 

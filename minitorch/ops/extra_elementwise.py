@@ -9,7 +9,7 @@ import math
 import operator
 from typing import Any
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import Array, array_module
 from . import _special, checks
 from ._arguments import may_read, raw
@@ -88,7 +88,7 @@ def floor_divide(input: Any, other: Any) -> Any:
 @op(promote=common)
 def remainder(input: Array, other: Array) -> Any:
     """a - b·⌊a/b⌋, with the sign of b: derivatives 1 and -⌊a/b⌋."""
-    if not isinstance(other, autograd.Tensor):
+    if not isinstance(other, graph.Tensor):
         _refuse_zero("remainder", input, other)
     return input % other, (lambda g: g, lambda g: -g * (input // other))
 
@@ -223,7 +223,7 @@ def cosh(input: Array) -> Any:
 @op(promote=floating)
 def erfc(input: Array) -> Any:
     """1 - erf x"""
-    y = erfc(input) if isinstance(input, autograd.Tensor) else _special.erfc(input)
+    y = erfc(input) if isinstance(input, graph.Tensor) else _special.erfc(input)
     return y, lambda g: g * (-2 / math.sqrt(math.pi) * exp(-input * input))
 
 

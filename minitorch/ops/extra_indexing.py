@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import graph
 from ..devices import Array, array_module, device_of, move
 from . import checks_indexing
 from ._arguments import numpy_names, one_dim, raw
@@ -148,7 +148,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
         raise RuntimeError('scatter: reduce="multiply" has no gradient for src; pass src.detach()')
     factor = np.ones(x.shape, input.dtype)
     np.multiply.at(factor, tuple(move(i, "cpu") for i in grid), move(raw(src), "cpu"))
-    return reshape_as(mul(x, autograd.Tensor(move(factor, device_of(raw(input))))), input)
+    return reshape_as(mul(x, graph.Tensor(move(factor, device_of(raw(input))))), input)
 
 
 @numpy_names

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import Array, array_module
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
@@ -37,7 +37,7 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     if shape == whole != ():
         return input
     dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
-    return astype(autograd.undo_broadcast(astype(input, dtype), shape), dtype)
+    return astype(graph.undo_broadcast(astype(input, dtype), shape), dtype)
 
 
 @numpy_names
@@ -104,7 +104,7 @@ def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
 @op(half="float32")
 def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
     """∏x, whose derivative at xᵢ is the product of all others, (∏ before i)·(∏ after i): right where elements are 0, too."""
-    if isinstance(x, autograd.Tensor):
+    if isinstance(x, graph.Tensor):
         y = _prod(x, axis=axis, keepdims=keepdims)
     else:
         y = x.prod(axis=axis, keepdims=keepdims, dtype=_sum_dtype(x))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import Array, array_module
 from . import checks, checks_indexing
 from ._arguments import numpy_names, one_dim, raw
@@ -233,8 +233,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     x = raw(input)
     places = x.reshape(x.shape or 1).nonzero()
     if as_tuple:
-        return tuple(map(autograd.Tensor, places))
-    return autograd.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
+        return tuple(map(graph.Tensor, places))
+    return graph.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
 
 
 # ------------------------------------------------------------------------------------------------- along a dimension

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import kernels
 from ..devices import Array
+from ..kernels import kernel
 from . import checks
 from ._arguments import raw
 from ._autocast import autocast
@@ -23,13 +23,13 @@ __all__ = ["dot", "matmul"]
 @op(half="float32 on CPU")
 def _matmul(a: Array, b: Array) -> Any:
     """a @ b.  With y = ab:  dL/da = g bᵀ,  dL/db = aᵀ g."""
-    return product(a, b), (lambda g: product(g, b.mT), lambda g: product(a.mT, g))
+    return matmul_kernel(a, b), (lambda g: matmul_kernel(g, b.mT), lambda g: matmul_kernel(a.mT, g))
 
 
 @op(half="float32 on CPU")
 def _matmul_rows(a: Array, b: Array) -> Any:
     """a @ b for a stack of matrices and one matrix: the stack is one tall matrix, so it takes one product, not many."""
-    return times(a, b), (lambda g: times(g, b.mT), lambda g: product(rows(a).mT, rows(g)))
+    return times(a, b), (lambda g: times(g, b.mT), lambda g: matmul_kernel(rows(a).mT, rows(g)))
 
 
 def rows(x: Array) -> Array:
@@ -37,14 +37,15 @@ def rows(x: Array) -> Array:
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
-def product(a: Any, b: Any) -> Any:
-    """a @ b by the kernel: NumPy's or, on a GPU, cuBLAS (kernels/cublas.py)."""
-    return kernels.run("matmul", a, b)
+@kernel
+def matmul_kernel(a: Any, b: Any) -> Any:
+    """a @ b: NumPy's or, on a GPU, cuBLAS (kernels/cublas.py)."""
+    return a @ b
 
 
 def times(x: Array, matrix: Array) -> Array:
     """x @ matrix as one product: (..., n) @ (n, m) -> (..., m)."""
-    return product(rows(x), matrix).reshape((*x.shape[:-1], matrix.shape[-1]))
+    return matmul_kernel(rows(x), matrix).reshape((*x.shape[:-1], matrix.shape[-1]))
 
 
 @autocast

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import autograd, dtypes
+from .. import dtypes, graph
 from ..devices import Array, array_module
 from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw
@@ -108,7 +108,7 @@ def _std(x: Array, **static: Any) -> Any:
 @op
 def _root(v: Array) -> Any:
     """√v, its derivative at 0 taken to be 0: numbers that do not vary have a standard deviation whose subgradient is 0."""
-    y = _root(v) if isinstance(v, autograd.Tensor) else array_module(v).sqrt(v)
+    y = _root(v) if isinstance(v, graph.Tensor) else array_module(v).sqrt(v)
     return y, lambda g: where(y == 0, 0, g / (2 * where(y == 0, 1, y)))
 
 
@@ -192,7 +192,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
     """The elements at indices, which get the gradient."""
     values = pick_along(x, index=indices, axis=one_dim(dim, x.ndim)) if x.ndim else x.reshape(())
-    chosen = ValuesIndices(values, autograd.Tensor(indices))
+    chosen = ValuesIndices(values, graph.Tensor(indices))
     return chosen if keepdim else ValuesIndices(*[squeeze(y, dim) for y in chosen])
 
 
@@ -210,8 +210,8 @@ def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
     if dim is None:
         checks.nonempty_dims(name, input, None)
         i = getattr(array_module(raw(input)), name)(raw(input))
-        return autograd.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
-    i = autograd.Tensor(_argument(name, name, input, dim))
+        return graph.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
+    i = graph.Tensor(_argument(name, name, input, dim))
     return i if keepdim else squeeze(i, dim)
 
 
@@ -249,7 +249,7 @@ def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
     """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
-    if isinstance(x, autograd.Tensor):
+    if isinstance(x, graph.Tensor):
         return _norm(x, p=p, axis=axis, keepdims=keepdims)
     if p == 2:
         return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
@@ -297,7 +297,7 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
 @numpy_names
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """The indices that sort along dim (always stable)."""
-    return autograd.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
+    return graph.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
 
 
 @numpy_names
@@ -326,7 +326,7 @@ def _truth(name: str, input: Any, dim: Dims, keepdim: bool) -> Any:
     x = raw(input)
     axis = () if dim is not None and not isinstance(dim, int) and len(dim) == 0 else many_dims(dim, x.ndim)
     y = getattr(array_module(x), name)(x, axis=axis, keepdims=keepdim)
-    return autograd.Tensor(y.astype(np.uint8) if x.dtype == np.uint8 else y)
+    return graph.Tensor(y.astype(np.uint8) if x.dtype == np.uint8 else y)
 
 
 @numpy_names

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import autograd
+from .. import graph
 from ..devices import Array, array_module
 from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
@@ -110,7 +110,7 @@ def reshape_as(input: Any, other: Any) -> Any:
 def view(input: Any, *shape: Any) -> Any:
     """reshape that never copies: an error where the strides do not allow a view. ``view(dtype)`` reads the same bytes anew."""
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
-        return autograd.Tensor(raw(input).view(shape[0]))
+        return graph.Tensor(raw(input).view(shape[0]))
     y = reshape(input, *shape)
     checks.is_view(raw(y), raw(input))
     return y

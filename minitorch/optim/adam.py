@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import kernels
 from ..devices import Array
+from ..kernels import kernel, updates
 from .optimizer import Group, Optimizer, Params, buffer
+
+adam = kernel(updates.adam)
+
+
+@kernel(parts=(adam,))
+def adam_all(
+    ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
+    ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
+) -> None:  # fmt: skip
+    """adam for many parameters; first p ← shrink · p, the decay that AdamW keeps out of the gradient."""
+    for i, p in enumerate(ps):
+        if shrink != 1:
+            p *= shrink
+        t, most = None if ts is None else ts[i], None if largest is None else largest[i]
+        adam(p, gs[i], ms[i], vs[i], most, t, lr, betas, eps)
 
 
 class Adam(Optimizer):
@@ -70,7 +85,7 @@ class Adam(Optimizer):
         )
         ts = [state["step"] for state in states] if self.correct_bias else None
         shrink = 1 - lr * decay if self.decoupled_weight_decay else 1.0
-        kernels.run("adam_all", ps, gs, ms, vs, others[0] if others else None, ts, lr, group["betas"], group["eps"], shrink)
+        adam_all(ps, gs, ms, vs, others[0] if others else None, ts, lr, group["betas"], group["eps"], shrink)
 
 
 class AdamW(Adam):

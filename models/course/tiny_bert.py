@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 import minitorch
-from minitorch import Tensor, autograd, kernels, optim
+from minitorch import Tensor, graph, kernels, optim
 from minitorch.nn import functional as F
 
 STEPS = 6
@@ -93,7 +93,7 @@ def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
         raise RuntimeError(f"BERT ran without calling {', '.join(sorted(unused))}: this is a mistake of the course, not yours")
 
 
-# ------------------------------------------------------------------------------------------- 1: scalar autograd
+# ------------------------------------------------------------------------------------------- 1: scalar graph
 
 
 class _Step:
@@ -111,7 +111,7 @@ def losses_with_scalar_engine(m: Any) -> np.ndarray:
         steps = _steps(loss.node)
         m.backward(steps[loss.node])
         for node, step in steps.items():
-            if type(node) is autograd.Leaf:
+            if type(node) is graph.Leaf:
                 node.receive(np.asarray(step.grad, node.dtype).reshape(node.shape), False)
 
     with replaced((Tensor, "backward", backward)):
@@ -120,7 +120,7 @@ def losses_with_scalar_engine(m: Any) -> np.ndarray:
 
 def _steps(root: Any) -> dict[Any, _Step]:
     """A _Step for each node from which ``root`` was computed, with broadcasting undone on the way to each parent."""
-    order, _ = autograd.youngest_first([root], None)
+    order, _ = graph.youngest_first([root], None)
     steps = {node: _Step(node) for node in order}
     for node, step in steps.items():
         edges = [(i, parent) for i, parent in enumerate(node.parents) if parent is not None]
@@ -135,8 +135,8 @@ def _edge(node: Any, i: int) -> Callable[[Any], Any]:
     def pullback(g: Any) -> Any:
         g = np.asarray(g, node.dtype)
         g = np.broadcast_to(g, node.shape) if node.shape is not None else g
-        contribution = autograd.pull_back(node, node.parents, g, False)[i]
-        return autograd.undo_broadcast(np.asarray(contribution), parent.shape)
+        contribution = graph.pull_back(node, node.parents, g, False)[i]
+        return graph.undo_broadcast(np.asarray(contribution), parent.shape)
 
     return pullback
 
@@ -158,10 +158,10 @@ def losses_with_tensor_operations(m: Any) -> np.ndarray:
     def embedding(input: Any, weight: Any, *_: Any) -> Any:
         return rows(weight, index=input.array)
 
-    product = autograd.op(matmul)
-    rows = autograd.op(lambda table, *, index: m.take_rows(table, index))
+    product = graph.op(matmul)
+    rows = graph.op(lambda table, *, index: m.take_rows(table, index))
     with replaced(
-        (autograd, "undo_broadcast", lambda g, shape: m.undo_broadcast(g, tuple(shape))),
+        (graph, "undo_broadcast", lambda g, shape: m.undo_broadcast(g, tuple(shape))),
         (F, "linear", linear),
         (F, "embedding", embedding),
     ):
@@ -182,18 +182,18 @@ def losses_with_engine(m: Any) -> np.ndarray:
             lr = 1e-2 * m.warmup_linear(t, WARMUP, STEPS)
             m.adamw_step(p, g, state.setdefault("learner", {}), lr, (0.9, 0.999), 1e-8, 0.01)
 
-    library = autograd.accumulate
+    library = graph.accumulate
 
     def accumulate(pending: Any, owned: Any, node: Any, g: Any, **fresh: Any) -> None:
         if type(g) is dict:
             return library(pending, owned, node, g, **fresh)
-        g = autograd.undo_broadcast(g, node.shape) if g.shape != node.shape else g
+        g = graph.undo_broadcast(g, node.shape) if g.shape != node.shape else g
         return m.accumulate(pending, node, g.astype(node.dtype, copy=False))
 
     def clip(model: Any) -> None:
         m.clip_gradients([p.grad.array for p in dict.fromkeys(model.parameters()) if p.grad is not None], CLIP)
 
-    with replaced((autograd, "accumulate", accumulate)):
+    with replaced((graph, "accumulate", accumulate)):
         return losses(lambda parameters: Learners(parameters, {}), clip)
 
 
@@ -221,11 +221,11 @@ def losses_with_attention(m: Any) -> np.ndarray:
     """The learner's heads, attention, softmax and LayerNorm inside of the model."""
     from models.bert.model import BertSelfAttention
 
-    softmax = autograd.op(lambda x, *, axis: m.softmax(x, axis))
-    layer_norm = autograd.op(lambda x, weight, bias, *, eps: m.layer_norm(x, weight, bias, eps))
-    attention = autograd.op(lambda q, k, v, *, mask: m.attention(q, k, v, mask))
-    split = autograd.op(lambda x, *, heads: (m.split_heads(x, heads), m.merge_heads))
-    merge = autograd.op(lambda x: (m.merge_heads(x), lambda g: m.split_heads(g, x.shape[1])))
+    softmax = graph.op(lambda x, *, axis: m.softmax(x, axis))
+    layer_norm = graph.op(lambda x, weight, bias, *, eps: m.layer_norm(x, weight, bias, eps))
+    attention = graph.op(lambda q, k, v, *, mask: m.attention(q, k, v, mask))
+    split = graph.op(lambda x, *, heads: (m.split_heads(x, heads), m.merge_heads))
+    merge = graph.op(lambda x: (m.merge_heads(x), lambda g: m.split_heads(g, x.shape[1])))
     found: dict[str, int] = {}
 
     def forward(self: Any, asking: Any, x: Any, mask: Any, output_attentions: bool) -> Any:
@@ -256,13 +256,13 @@ def losses_with_head(m: Any) -> np.ndarray:
     """The learner's padding mask, head and loss inside of the model."""
     from models.bert import model
 
-    head = autograd.op(lambda h, embeddings, bias: m.mlm_head(h, embeddings, bias))
+    head = graph.op(lambda h, embeddings, bias: m.mlm_head(h, embeddings, bias))
 
     def loss_formula(logits: Any, *, labels: Any) -> Any:
         loss, pullback = m.mlm_loss(logits, labels)
         return np.asarray(loss, logits.dtype), lambda g: pullback(float(g))
 
-    loss = autograd.op(loss_formula)
+    loss = graph.op(loss_formula)
 
     def masked_lm(decoder: Any, hidden: Any, labels: Any) -> Any:
         logits = head(decoder.transform(hidden), decoder.decoder.weight, decoder.decoder.bias)  # (B, S, V)

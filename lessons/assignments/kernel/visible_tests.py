@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from minitorch.kernels.reference import gelu_tanh
+from minitorch.ops.activations import gelu_tanh
 from models.course.testing import close, exact, single, stopwatch, task
 from models.course.tiny_bert import losses_with_adam, losses_with_kernels
 
@@ -71,11 +71,12 @@ def fast_gelu_is_fast(m):
     inputs = [base[i : i + MANY] for i in range(10)]  # each is another array
     results, times = [], 0.0
     for _ in range(2):  # a busy machine may spoil one measurement
-        mine, plain = stopwatch([lambda x: results.append([np.array(y[some]) for y in m.fast_gelu(x)]), gelu_tanh], inputs)
+        keep = lambda x: results.append([np.array(y[some]) for y in m.fast_gelu(x)])  # noqa: E731
+        mine, plain = stopwatch([keep, gelu_tanh.__wrapped__], inputs)  # the definition, without the library's fast kernel
         times = max(times, plain / mine)
         if times >= 1.2:
             break
-    right = [[y[some] for y in gelu_tanh(x)] for x in inputs]
+    right = [[y[some] for y in gelu_tanh.__wrapped__(x)] for x in inputs]
     wrong = max(float(np.abs(a - b).max()) for one, other in zip(results, right) for a, b in zip(one, other))
     return {"times as fast as plain array code": times, "largest error": wrong}
 

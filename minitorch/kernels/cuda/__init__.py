@@ -1,4 +1,4 @@
-"""CUDA kernels for CuPy arrays: the same results as reference.py, each in as few passes over memory as can be.
+"""CUDA kernels for CuPy arrays: the results of the definitions, each in as few passes over memory as can be.
 
 launch.py       what all sources begin with, compiling and launching
 elementwise.py  GELU with bias, dropout
@@ -6,16 +6,16 @@ rows.py         softmax, layer norm with residual and dropout, cross entropy, su
 attention.py    attention in one pass
 lists.py        Adam, norm and scaling of all parameters at once
 embedding.py    the gradient of an embedding
-float32, float16 and bfloat16 arrays, arithmetic in float32. What a kernel does not know (float64, other axes, empty arrays, masks
-that are arrays) it leaves to the definition.
-Read before: reference.py.
+float32, float16 and bfloat16 arrays, arithmetic in float32. For arrays that a kernel does not know (float64, other axes, empty
+arrays, masks that are arrays) it returns NotImplemented, and dispatch.py runs the definition.
+Read before: dispatch.py.
 """
 
 from ..cublas import matmul
 from .attention import attention, attention_backward
 from .elementwise import bias_gelu, bias_gelu_backward, drop, gelu, gelu_tanh, keep_mask
 from .embedding import add_rows
-from .lists import adam, adam_all, add_all, norm_all, scale_all
+from .lists import adam, adam_all, norm_all, scale_all
 from .rows import (
     add_norm,
     add_norm_backward,

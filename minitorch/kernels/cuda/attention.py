@@ -22,7 +22,7 @@ from ...devices import Array, cupy
 from ..cublas import matmul
 from ..philox import Key
 from .elementwise import drop
-from .launch import THREADS, by_definition, compact, compiled, ctype, dropout, launch, one_type
+from .launch import THREADS, compact, compiled, ctype, dropout, launch, one_type
 from .rows import LONGEST, mask_argument, masked_softmax, masked_softmax_backward
 
 SOURCE = r"""
@@ -236,53 +236,53 @@ extern "C" __global__ void __launch_bounds__(256) attention_dkv(
 TILE = 64
 
 
-def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float) -> Any:
-    """reference.attention: Q, K, V read once, the result written once; with it ln Σ eˢ (..., L) instead of the weights.
+def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float) -> Any:
+    """Q, K, V read once, the result written once; with it ln Σ eˢ (..., L) instead of the weights.
 
     Heads of another width than 32, 64 or 128 take three steps: cuBLAS's product, softmax with mask and dropout in one kernel,
     cuBLAS's product; the weights are then kept.
     """
     if not _known(q, k, v, mask, keep):
-        return by_definition("attention", q, k, v, mask, keep, scale, share)
+        return NotImplemented
     mask = None if mask is None else mask.astype(np.float32, copy=False)
     if not _fits(q, k, v):
         if k.shape[-2] > LONGEST:
-            return by_definition("attention", q, k, v, mask, keep, scale, share)
-        weights, left = masked_softmax(matmul(q, k.mT), mask, keep, scale, share, True)
+            return NotImplemented
+        weights, left = masked_softmax(matmul(q, k.mT), mask, keep, scale, keep_prob, True)
         return matmul(left, v), weights
     qs, ks, vs = map(_by_position, (q, k, v))
     B, L, A, _ = qs.shape
     y, lse = cupy().empty(qs.shape, q.dtype), cupy().empty((B, A, L), np.float32)
     where = mask_argument(mask, (*q.shape[:-1], k.shape[-2]))
-    _run("attention", L, 2, qs, ks, vs, where, dropout(keep, share), y, lse, A, L, ks.shape[1], float(scale))
+    _run("attention", L, 2, qs, ks, vs, where, dropout(keep, keep_prob), y, lse, A, L, ks.shape[1], float(scale))
     return _by_head(y, q), lse if q.ndim == 4 else lse[:, 0]
 
 
 def attention_backward(
-    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float, y: Array, weights: Array
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float, y: Array, weights: Array
 ) -> Any:
-    """reference.attention_backward: nothing of the size (L, S) is read or written, where ``weights`` is ln Σ eˢ."""
+    """Nothing of the size (L, S) is read or written, where ``weights`` is ln Σ eˢ."""
     if weights.ndim == q.ndim:
-        return _backward_in_steps(g, q, k, v, mask, keep, scale, share, y, weights)
+        return _backward_in_steps(g, q, k, v, mask, keep, scale, keep_prob, y, weights)
     qs, ks, vs, gs, ys = map(_by_position, (q, k, v, g.astype(q.dtype, copy=False), y))
     (B, L, A, d), S = qs.shape, ks.shape[1]
     sums, (dq, dk, dv) = cupy().empty((B, A, L), np.float32), (cupy().empty(x.shape, q.dtype) for x in (qs, ks, vs))
     launch(compiled(SOURCE, "along", T=ctype(q), D=d), -(-B * L * A // 8), THREADS, gs, ys, sums, A, L, np.int64(B * L * A))
     mask = None if mask is None else mask.astype(np.float32, copy=False)
-    both = gs, qs, ks, vs, mask_argument(mask, (*q.shape[:-1], S)), dropout(keep, share), compact(weights), sums
+    both = gs, qs, ks, vs, mask_argument(mask, (*q.shape[:-1], S)), dropout(keep, keep_prob), compact(weights), sums
     _run("attention_dq", L, 4, *both, dq, A, L, S, float(scale))
     _run("attention_dkv", S, 4, *both, dk, dv, A, L, S, float(scale))
     return _by_head(dq, q), _by_head(dk, k), _by_head(dv, v)
 
 
 def _backward_in_steps(
-    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, share: float, y: Array, weights: Array
+    g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float, y: Array, weights: Array
 ) -> Any:
     masked = keep is None or type(keep) is Key
     if not masked or not one_type(q, k, v, g, weights) or weights.shape[-1] > LONGEST or not weights.size:
-        return by_definition("attention_backward", g, q, k, v, mask, keep, scale, share, y, weights)
-    left = weights if keep is None else drop(weights, keep, share)
-    ds = masked_softmax_backward(matmul(g, v.mT), weights, keep, scale, share)
+        return NotImplemented
+    left = weights if keep is None else drop(weights, keep, keep_prob)
+    ds = masked_softmax_backward(matmul(g, v.mT), weights, keep, scale, keep_prob)
     return matmul(ds, k), matmul(ds.mT, q), matmul(left.mT, g)
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from ...devices import Array, cupy
 from ..philox import Key
-from .launch import THREADS, by_definition, compact, compiled, ctype, dropout, groups, launch, one_type
+from .launch import THREADS, compact, compiled, ctype, dropout, groups, launch, one_type
 
 SOURCE = r"""
-// x Φ(x) and Φ(x) + x φ(x), or the form with tanh: see reference.py
+// x Φ(x) and Φ(x) + x φ(x), or the form with tanh: see ops/activations.py
 __device__ inline void gelu_at(float x, float& y, float& slope) {
 #if TANH
     const float c = 0.7978845608f;  // √(2/π)
@@ -74,18 +74,18 @@ extern "C" __global__ void drop(const T* x, T* y, const Dropout mask, int rows, 
 
 
 def gelu(x: Array) -> Any:
-    """reference.gelu: reads x once, writes value and slope."""
-    return _gelu("gelu", x, 0)
+    """Reads x once, writes value and slope."""
+    return _gelu(x, 0)
 
 
 def gelu_tanh(x: Array) -> Any:
-    """reference.gelu_tanh in the same way."""
-    return _gelu("gelu_tanh", x, 1)
+    """gelu_tanh in the same way."""
+    return _gelu(x, 1)
 
 
-def _gelu(name: str, x: Array, tanh: int) -> Any:
+def _gelu(x: Array, tanh: int) -> Any:
     if not one_type(x) or not 0 < x.size < 2**31:
-        return by_definition(name, x)
+        return NotImplemented
     x = compact(x)
     y, slope = cupy().empty_like(x), cupy().empty_like(x)
     launch(compiled(SOURCE, "gelu", T=ctype(x), W=ctype(x), TANH=tanh), groups(1, x.size), THREADS, x, y, slope, x.size)
@@ -93,9 +93,9 @@ def _gelu(name: str, x: Array, tanh: int) -> Any:
 
 
 def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
-    """reference.bias_gelu: reads x, writes y.  Kept are x and the bias, which are there anyway, and no slope."""
+    """Reads x, writes y.  Saved are x and the bias, which are there anyway, and no slope."""
     if not one_type(x) or not one_type(bias) or not x.size or x.shape[-1:] != bias.shape:
-        return by_definition("bias_gelu", x, bias, tanh)
+        return NotImplemented
     x, bias = compact(x), compact(bias)
     y, n = cupy().empty_like(x), x.shape[-1]
     kernel = compiled(SOURCE, "bias_gelu", T=ctype(x), W=ctype(bias), TANH=int(tanh))
@@ -103,26 +103,25 @@ def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
     return y, (x, bias, tanh)
 
 
-def bias_gelu_backward(g: Array, kept: Any) -> Any:
-    """reference.bias_gelu_backward: computes the slope again, from two arrays read to one written."""
-    if type(kept) is not tuple or g.dtype != kept[0].dtype:
-        slope = by_definition("bias_gelu", *kept)[1] if type(kept) is tuple else kept
-        return by_definition("bias_gelu_backward", g, slope)
-    x, bias, tanh = kept
-    g, dx, n = compact(g), cupy().empty_like(x), x.shape[-1]
+def bias_gelu_backward(g: Array, saved: Any) -> Any:
+    """Computes the slope again, from two arrays read to one written."""
+    if type(saved) is not tuple:
+        return NotImplemented
+    x, bias, tanh = saved
+    g, dx, n = compact(g.astype(x.dtype, copy=False)), cupy().empty_like(x), x.shape[-1]
     kernel = compiled(SOURCE, "bias_gelu_backward", T=ctype(x), W=ctype(bias), TANH=int(tanh))
     launch(kernel, groups(x.size // n, n), THREADS, g, x, bias, dx, x.size // n, n)
     return dx
 
 
-def drop(x: Array, keep: Any, share: float) -> Any:
-    """reference.drop with a mask that is computed on the way: reads x, writes y, and no mask."""
+def drop(x: Array, keep: Any, keep_prob: float) -> Any:
+    """drop with a mask that is computed on the way: reads x, writes y, and no mask."""
     if type(keep) is not Key or not one_type(x) or not x.size or x.shape != keep.shape:
-        return by_definition("drop", x, keep, share)
+        return NotImplemented
     x = compact(x)
     y, (rows, n) = cupy().empty_like(x), keep.rows
     kernel = compiled(SOURCE, "drop", T=ctype(x), W=ctype(x), TANH=0)
-    launch(kernel, groups(rows, n), THREADS, x, y, dropout(keep, share), rows, n)
+    launch(kernel, groups(rows, n), THREADS, x, y, dropout(keep, keep_prob), rows, n)
     return y
 
 

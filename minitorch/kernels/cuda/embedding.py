@@ -14,7 +14,7 @@ import numpy as np
 
 from ...devices import Array, cupy
 from .. import deterministic
-from .launch import THREADS, by_definition, compact, compiled, ctype, groups, launch, one_type
+from .launch import THREADS, compact, compiled, ctype, groups, launch, one_type
 
 SOURCE = r"""
 extern "C" __global__ void add_rows(const T* g, const long long* index, float* total, int rows, int n, int count) {
@@ -47,9 +47,9 @@ extern "C" __global__ void add_sorted_rows(
 
 
 def add_rows(g: Array, index: Array, count: int) -> Any:
-    """reference.add_rows: sums in float32, atomic unless ``use_deterministic_algorithms`` asks for one order."""
+    """Sums in float32, atomic unless ``use_deterministic_algorithms`` asks for one order."""
     if not index.size or not g.size or g.ndim == index.ndim or not one_type(g):
-        return by_definition("add_rows", g, index, count)
+        return NotImplemented
     rows, tail = index.size, g.shape[index.ndim :]
     g, index, n = compact(g), cupy().ascontiguousarray(index, np.int64).reshape(-1), g.size // rows
     total = cupy().zeros((count, n), np.float32)

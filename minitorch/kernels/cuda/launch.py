@@ -6,7 +6,7 @@ All arithmetic is float32, whatever the arrays hold.
 
 Words of CUDA: a kernel runs as a grid of blocks of threads; 32 threads are a warp and run in step, and can read each other's
 registers (__shfl); the threads of a block share fast memory (__shared__) and wait for each other (__syncthreads).
-Read before: kernels/reference.py. Read next: elementwise.py, the simplest kernels.
+Read before: kernels/dispatch.py. Read next: elementwise.py, the simplest kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array, cupy
-from .. import philox, reference
+from .. import philox
 
 PRELUDE = r"""
 #define INF __int_as_float(0x7f800000)
@@ -190,23 +190,9 @@ def one_type(first: Array, *others: Array) -> bool:
     return ctype(first) is not None and all(x is None or (type(x) is kind and x.dtype == first.dtype) for x in others)
 
 
-def by_definition(name: str, *arguments: Any, **named: Any) -> Any:
-    """What reference.py computes: 16-bit floats in float32 (what is kept for the gradient stays so), masks as arrays."""
-    half = next((a.dtype for a in arguments if _is_half(a)), None)
-    wide = [a.astype(np.float32) if _is_half(a) else philox.as_array(a) for a in arguments]
-    result = getattr(reference, name)(*wide, **named)
-    if half is None:
-        return result
-    return (result[0].astype(half), *result[1:]) if type(result) is tuple else result.astype(half)
-
-
-def _is_half(a: Any) -> bool:
-    return hasattr(a, "dtype") and a.dtype.name in ("float16", "bfloat16")
-
-
-def dropout(keep: philox.Key | None, share: float) -> Any:
+def dropout(keep: philox.Key | None, keep_prob: float) -> Any:
     """The argument ``const Dropout`` of kernels that drop."""
-    return philox.NONE if keep is None else keep.as_argument(share)
+    return philox.NONE if keep is None else keep.as_argument(keep_prob)
 
 
 def computed(keep: philox.Key) -> Any:

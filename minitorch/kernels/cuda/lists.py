@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array, cupy
-from .. import reference
 from .launch import THREADS, compiled, launch
 
 MOST, CHUNK = 400, 4096  # arrays a launch (an argument may have 32 KB from CUDA 12.1 on), numbers a block
@@ -118,11 +117,10 @@ TABLES = tables_of(MOST)
 def adam_all(
     ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
     ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
-) -> None:  # fmt: skip
-    """reference.adam_all: every number is read and written once, in one launch for all parameters (400 at a time)."""
+) -> Any:  # fmt: skip
+    """Every number is read and written once, in one launch for all parameters (400 at a time)."""
     if not _plain(ps, gs, ms, vs, largest or []):
-        reference.adam_all(ps, gs, ms, vs, largest, ts, lr, betas, eps, shrink)
-        return
+        return NotImplemented
     beta1, beta2 = betas
     for part, tables, blocks in _tables(ps, g=gs, m=ms, v=vs, largest=largest):
         for i in range(part.start, part.stop):
@@ -131,20 +129,21 @@ def adam_all(
             tables["root"][i - part.start] = eps * root
         count = part.stop - part.start
         launch(_kernel("adam"), blocks, THREADS, tables, count, 1.0 - beta1, float(beta2), 1.0 - beta2, float(shrink))
+    return None
 
 
-def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float) -> None:
-    """reference.adam: adam_all for one."""
+def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float) -> Any:
+    """adam_all for one."""
     if not _plain([p], [g], [m], [v], [] if largest is None else [largest]):
-        reference.adam(p, g, m, v, largest, t, lr, betas, eps)
-        return
+        return NotImplemented
     adam_all([p], [g], [m], [v], None if largest is None else [largest], None if t is None else [t], lr, betas, eps, 1.0)
+    return None
 
 
 def norm_all(arrays: list[Array]) -> Any:
-    """reference.norm_all: two launches, sums of 4096 squares and their sum, always in one order; the host waits for nothing."""
+    """Two launches, sums of 4096 squares and their sum, always in one order; the host waits for nothing."""
     if not _plain(arrays):
-        return reference.norm_all(arrays)
+        return NotImplemented
     total = sum(map(_blocks, arrays))
     parts, norm, done = cupy().zeros(total, np.float32), cupy().empty((), np.float32), 0
     for part, tables, blocks in _tables(arrays):
@@ -154,17 +153,14 @@ def norm_all(arrays: list[Array]) -> Any:
     return norm
 
 
-def scale_all(arrays: list[Array], factor: Array) -> None:
-    """reference.scale_all in one launch, which finds out itself whether the factor is 1 and there is nothing to do."""
+def scale_all(arrays: list[Array], factor: Array) -> Any:
+    """scale_all in one launch, which finds out itself whether the factor is 1 and there is nothing to do."""
     if not _plain(arrays) or type(factor) is not type(arrays[0]):
-        reference.scale_all(arrays, factor)
-        return
+        return NotImplemented
     factor = factor.astype(np.float32, copy=False)
     for part, tables, blocks in _tables(arrays):
         launch(_kernel("scale"), blocks, THREADS, tables, part.stop - part.start, factor)
-
-
-add_all = reference.add_all  # sums of micro-batches: seldom more than a few, and nothing to fuse
+    return None
 
 
 def _kernel(name: str) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from ...devices import Array, cupy
 from ..cublas import matmul
 from ..philox import Key
-from .launch import THREADS, by_definition, compact, compiled, ctype, dropout, groups, launch, one_type
+from .launch import THREADS, compact, compiled, ctype, dropout, groups, launch, one_type
 
 LONGEST = 4 * 8 * THREADS
 
@@ -83,20 +83,22 @@ MASK = np.dtype([("at", "u8"), *((axis, "i8") for axis in "bhij")])
 
 
 def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
-    """reference.softmax over the last axis: reads x once and writes y."""
+    """softmax over the last axis: reads x once and writes y."""
     if axis != (x.ndim - 1,) or not one_type(x) or not x.size or x.shape[-1] > LONGEST:
-        return by_definition("softmax", x, axis, empty)
+        return NotImplemented
     return masked_softmax(x, None, None, 1.0, 1.0, empty)[0]
 
 
 def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
-    """reference.softmax_backward over the last axis: two arrays read, one written."""
+    """softmax_backward over the last axis: two arrays read, one written."""
     if axis != (y.ndim - 1,) or not one_type(y, g) or not y.size or y.shape[-1] > LONGEST or g.shape != y.shape:
-        return by_definition("softmax_backward", g, y, axis)
+        return NotImplemented
     return masked_softmax_backward(g, y, None, 1.0, 1.0)
 
 
-def masked_softmax(x: Array, mask: Array | None, keep: Key | None, scale: float, share: float, empty: bool) -> tuple[Any, Any]:
+def masked_softmax(
+    x: Array, mask: Array | None, keep: Key | None, scale: float, keep_prob: float, empty: bool
+) -> tuple[Any, Any]:
     """Attention's weights from its scores x (..., L, S) in one pass, and what dropout leaves of them (the same, without it)."""
     x = compact(x)
     y, n = cupy().empty_like(x), x.shape[-1]
@@ -104,18 +106,18 @@ def masked_softmax(x: Array, mask: Array | None, keep: Key | None, scale: float,
     heads, queries = (x.shape[-3] if x.ndim > 2 else 1), (x.shape[-2] if x.ndim > 1 else 1)
     items, threads = _team(n)
     kernel = compiled(SOFTMAX, "softmax", T=ctype(x), ITEMS=items)
-    place, random = mask_argument(mask, x.shape), dropout(keep, share)
+    place, random = mask_argument(mask, x.shape), dropout(keep, keep_prob)
     launch(kernel, x.size // n, threads, x, y, dropped, place, random, heads, queries, n, float(scale), int(empty))
     return y, y if dropped is None else dropped
 
 
-def masked_softmax_backward(g: Array, y: Array, keep: Key | None, scale: float, share: float) -> Any:
+def masked_softmax_backward(g: Array, y: Array, keep: Key | None, scale: float, keep_prob: float) -> Any:
     """From the gradient of what dropout left of the weights y to that of the scores before they were multiplied by scale."""
     g, y = compact(g), compact(y)
     dx, n = cupy().empty_like(y), y.shape[-1]
     items, threads = _team(n)
     kernel = compiled(SOFTMAX, "softmax_backward", T=ctype(y), ITEMS=items)
-    launch(kernel, y.size // n, threads, g, y, dx, dropout(keep, share), n, float(scale))
+    launch(kernel, y.size // n, threads, g, y, dx, dropout(keep, keep_prob), n, float(scale))
     return dx
 
 
@@ -213,39 +215,39 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm_backward(
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps: float) -> Any:
-    """reference.layer_norm: reads x once and writes y; mean and r, one number a row each, are kept in float32."""
+    """Reads x once and writes y; mean and r, one number a row each, are kept in float32."""
     n = math.prod(x.shape[axis[0] :])
     if not _normable(x, n, weight, bias):
-        return by_definition("layer_norm", x, weight, bias, axis, eps)
+        return NotImplemented
     few = x.shape[: axis[0]] + (1,) * len(axis)
     mean, r = cupy().empty(few, np.float32), cupy().empty(few, np.float32)
     return _norm(x, None, None, 1.0, weight, bias, None, mean, r, n, eps), mean, r
 
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
-    """reference.layer_norm_backward: g and x read once, dx written once; dw and db in a second, small launch."""
+    """G and x read once, dx written once; dw and db in a second, small launch."""
     n = math.prod(x.shape[axis[0] :])
     if not _normable(x, n, weight) or not one_type(x, g) or not _float32(mean, r) or g.shape != x.shape:
-        return by_definition("layer_norm_backward", g, x, weight, mean, r, axis)
+        return NotImplemented
     dx, _, dw, db = _norm_backward(g, x, mean, r, weight, None, 1.0, n)
     return dx, None if weight is None else dw.reshape(weight.shape), db.reshape(x.shape[axis[0] :])
 
 
-def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, share: float, eps: float) -> Any:
-    """reference.add_norm: reads x and residual, writes y and ẑ; neither the mask nor the sum is ever in memory."""
+def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, keep_prob: float, eps: float) -> Any:
+    """Reads x and residual, writes y and ẑ; neither the mask nor the sum is ever in memory."""
     known = keep is None or type(keep) is Key
     if not known or x.shape != residual.shape or not one_type(x, residual) or not _normable(x, x.shape[-1], weight, bias):
-        return by_definition("add_norm", x, residual, weight, bias, keep, share, eps)
+        return NotImplemented
     unit, r = cupy().empty(x.shape, x.dtype), cupy().empty((*x.shape[:-1], 1), np.float32)
-    return _norm(x, residual, keep, share, weight, bias, unit, None, r, x.shape[-1], eps), unit, r
+    return _norm(x, residual, keep, keep_prob, weight, bias, unit, None, r, x.shape[-1], eps), unit, r
 
 
-def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Any, share: float) -> Any:
-    """reference.add_norm_backward: g and ẑ read once, the gradients of x and of the residual written in the same pass."""
+def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Any, keep_prob: float) -> Any:
+    """G and ẑ read once, the gradients of x and of the residual written in the same pass."""
     known = (keep is None or type(keep) is Key) and type(r) is type(g)
     if not known or not one_type(unit, g) or not _normable(unit, unit.shape[-1], weight) or not _float32(r):
-        return by_definition("add_norm_backward", g, unit, weight, r, keep, share)
-    dz, dx, dw, db = _norm_backward(g, unit, None, r, weight, keep, share, unit.shape[-1])
+        return NotImplemented
+    dz, dx, dw, db = _norm_backward(g, unit, None, r, weight, keep, keep_prob, unit.shape[-1])
     return dx, dz, None if weight is None else dw, db
 
 
@@ -260,24 +262,34 @@ def _float32(*arrays: Array) -> bool:
 
 
 def _norm(
-    x: Array, residual: Any, keep: Any, share: float, weight: Any, bias: Any, unit: Any, mean: Any, r: Array, n: int, eps: float
+    x: Array,
+    residual: Any,
+    keep: Any,
+    keep_prob: float,
+    weight: Any,
+    bias: Any,
+    unit: Any,
+    mean: Any,
+    r: Array,
+    n: int,
+    eps: float,
 ) -> Any:
     x, residual, weight, bias = (None if a is None else compact(a) for a in (x, residual, weight, bias))
     y, (items, threads) = cupy().empty(x.shape, x.dtype), _team(n)
     kernel = compiled(NORM, "layer_norm", T=ctype(x), W=_weight_type(x, weight, bias), ITEMS=items)
-    random = dropout(keep, share)
+    random = dropout(keep, keep_prob)
     launch(kernel, x.size // n, threads, x, residual, random, weight, bias, y, unit, mean, r, n, float(eps))
     return y
 
 
-def _norm_backward(g: Array, x: Array, mean: Any, r: Array, weight: Any, keep: Any, share: float, n: int) -> Any:
+def _norm_backward(g: Array, x: Array, mean: Any, r: Array, weight: Any, keep: Any, keep_prob: float, n: int) -> Any:
     g, x, mean, r, weight = (None if a is None else compact(a) for a in (g, x, mean, r, weight))
     rows, (items, threads) = x.size // n, _team(n)
     blocks = min(rows, 4 * cupy().cuda.Device().attributes["MultiProcessorCount"])
     dz, sums = cupy().empty(x.shape, x.dtype), cupy().empty((2, blocks, n), np.float32)
     dx = None if keep is None else cupy().empty(x.shape, x.dtype)
     kernel = compiled(NORM, "layer_norm_backward", T=ctype(x), W=_weight_type(x, weight), ITEMS=items)
-    launch(kernel, blocks, threads, g, x, mean, r, weight, dropout(keep, share), dz, dx, sums[0], sums[1], rows, n)
+    launch(kernel, blocks, threads, g, x, mean, r, weight, dropout(keep, keep_prob), dz, dx, sums[0], sums[1], rows, n)
     kind = x.dtype if weight is None else weight.dtype
     dw, db = (sum_rows(s).astype(kind, copy=False) for s in sums)
     return dz, dz if dx is None else dx, dw, db
@@ -331,9 +343,9 @@ extern "C" __global__ void cross_entropy_backward(
 
 
 def cross_entropy(x: Array, target: Array, axis: int) -> Any:
-    """reference.cross_entropy for scores (N, C): x is read once, and nothing of its size is written."""
+    """cross_entropy for scores (N, C): x is read once, and nothing of its size is written."""
     if x.ndim != 2 or axis != 1 or not one_type(x) or not x.size:
-        return by_definition("cross_entropy", x, target, axis)
+        return NotImplemented
     rows, n = x.shape
     x, target = compact(x), cupy().ascontiguousarray(target, np.int64)
     loss, peak, s = cupy().empty(rows, x.dtype), cupy().empty((rows, 1), np.float32), cupy().empty((rows, 1), np.float32)
@@ -343,9 +355,9 @@ def cross_entropy(x: Array, target: Array, axis: int) -> Any:
 
 
 def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
-    """reference.cross_entropy_backward: one read, one write."""
+    """One read, one write."""
     if x.ndim != 2 or axis != 1 or not one_type(x, g) or not x.size or not _float32(peak, s):
-        return by_definition("cross_entropy_backward", g, x, target, axis, peak, s)
+        return NotImplemented
     rows, n = x.shape
     g, x, target = compact(g), compact(x), cupy().ascontiguousarray(target, np.int64)
     dx, kernel = cupy().empty(x.shape, x.dtype), compiled(CROSS_ENTROPY, "cross_entropy_backward", T=ctype(x))
@@ -391,9 +403,9 @@ def sum_rows(g: Array) -> Any:
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
-    """reference.linear: the product is cuBLAS's; the bias is added in place."""
+    """The product is cuBLAS's; the bias is added in place."""
     if x.dtype != weight.dtype:
-        return by_definition("linear", x, weight, bias)
+        return NotImplemented
     y = matmul(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]), weight.T)
     if bias is not None:
         y += bias

@@ -25,11 +25,10 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -39,10 +38,26 @@ from .devices import array_module
 from .errors import explain
 from .grad_mode import enable_grad, mode, no_autocast, no_grad
 
-if TYPE_CHECKING:
-    from .tensor import Tensor as Tensor
-else:
-    Tensor: Any = None  # tensor.py puts the class here: the two files need each other
+
+class Box(Protocol):
+    """An array with its place in the graph: all that this file needs to know of a Tensor."""
+
+    array: Any
+    node: Any  # a Node, or None
+    grad: Any
+
+    def __init__(self, array: Any, node: Any = None) -> None: ...
+
+
+Tensor: Any = None  # the class that boxes arrays, once tensor.py has registered it
+T = TypeVar("T", bound=type[Box])
+
+
+def register(box: T) -> T:
+    """Make ``box`` the class in which ops return their results."""
+    global Tensor
+    Tensor = box
+    return box
 
 
 # ---------------------------------------------------------------------------------------------------- the graph
@@ -86,7 +101,7 @@ class Leaf(Node):
 
     __slots__ = ("tensor",)
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Box) -> None:
         super().__init__(Leaf, (), None, None, None, tensor.array.shape, tensor.array.dtype)
         self.tensor = weakref.ref(tensor)  # weak, or tensor and node would keep each other alive
 
@@ -106,14 +121,14 @@ class Leaf(Node):
             mark_changed(tensor.grad.array)
 
 
-class Part(Node):
+class Output(Node):
     """One output of an op that returns a tuple (split, unbind): the op's pullback gets {index: gradient}."""
 
     __slots__ = ("index",)
     linear = True
 
     def __init__(self, whole: Node, index: int, shape: Any, dtype: Any) -> None:
-        super().__init__(Part, (whole,), lambda g: {index: g}, (), {}, shape, dtype)
+        super().__init__(Output, (whole,), lambda g: {index: g}, (), {}, shape, dtype)
         self.index = index
 
 
@@ -179,7 +194,7 @@ def record(call: Any, inputs: Sequence[Any], parents: tuple[Any, ...], static: d
     kept = () if call.linear else inputs
     if type(y) is tuple:
         node = Node(call, parents, pullback, kept, static, None, None)
-        results: Any = tuple([Tensor(part, Part(node, i, part.shape, part.dtype)) for i, part in enumerate(y)])
+        results: Any = tuple([Tensor(part, Output(node, i, part.shape, part.dtype)) for i, part in enumerate(y)])
     else:
         node = Node(call, parents, pullback, kept, static, y.shape, y.dtype)
         results = Tensor(y, node)
@@ -286,7 +301,7 @@ def accumulate(pending: dict[Node, Any], owned: set[Node], node: Node, g: Any, f
     The first contribution is borrowed (``x + y`` hands one array to both), the second allocates the sum, later ones are
     added in place to what the engine then owns. A fresh array that nobody else holds is owned at once.
     """
-    if type(g) is dict:  # from a Part
+    if type(g) is dict:  # from an Output
         pending.setdefault(node, {}).update(g)
         return
     if g.shape != node.shape:
@@ -336,14 +351,14 @@ def run_hooks(node: Node, g: Any) -> Any:
 
 
 def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    outputs: Box | Sequence[Box],
+    inputs: Box | Sequence[Box],
+    grad_outputs: Box | Sequence[Box | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
+) -> tuple[Any, ...]:
     """Gradients of ``outputs`` with respect to ``inputs``, returned; no ``.grad`` is touched (torch.autograd.grad)."""
     ys, xs = listed(outputs), listed(inputs)
     for i, x in enumerate(xs):
@@ -364,7 +379,7 @@ def listed(x: Any, count: int = 1) -> list[Any]:
     return [None] * count if x is None else [x] if isinstance(x, Tensor) else list(x)
 
 
-def walk_from(ys: Any, seeds: Any, xs: Any, retain_graph: bool | None, create_graph: bool) -> dict[Node | None, Tensor]:
+def walk_from(ys: Any, seeds: Any, xs: Any, retain_graph: bool | None, create_graph: bool) -> dict[Node | None, Box]:
     """Walk back from the tensors ys: to the tensors xs, whose gradients are returned, or (None) into every leaf's ``.grad``."""
     roots, gradients = start(ys, seeds, create_graph)
     wanted = None if xs is None else {x.node for x in xs if x.node is not None}
@@ -372,29 +387,23 @@ def walk_from(ys: Any, seeds: Any, xs: Any, retain_graph: bool | None, create_gr
     return {node: g if isinstance(g, Tensor) else Tensor(g) for node, g in found.items()}
 
 
-def start(ys: Sequence[Tensor], seeds: Sequence[Tensor | None], create_graph: bool) -> tuple[list[Node], list[Any]]:
+def start(ys: Sequence[Box], seeds: Sequence[Box | None], create_graph: bool) -> tuple[list[Node], list[Any]]:
     """The nodes to start from and the gradients to start with: ones for a scalar, what the caller gave otherwise."""
     roots, gradients = [], []
     for y, seed in zip(ys, seeds, strict=True):
         if y.node is None:
             raise RuntimeError("backward: this tensor does not require grad: nothing it was computed from does")
         if seed is None:
-            if y.numel() != 1:
+            if y.array.size != 1:
                 raise RuntimeError(
-                    f"backward: only a scalar has a gradient of its own, this tensor has shape {tuple(y.shape)}; "
+                    f"backward: only a scalar has a gradient of its own, this tensor has shape {tuple(y.array.shape)}; "
                     "reduce it first (y.sum(), y.mean()) or pass gradient= of the same shape"
                 )
             seed = Tensor(array_module(y.array).ones_like(y.array))
-        elif tuple(seed.shape) != tuple(y.shape):
-            raise RuntimeError(f"backward: gradient has shape {tuple(seed.shape)}, but the tensor has shape {tuple(y.shape)}")
+        elif tuple(seed.array.shape) != tuple(y.array.shape):
+            raise RuntimeError(
+                f"backward: gradient has shape {tuple(seed.array.shape)}, but the tensor has shape {tuple(y.array.shape)}"
+            )
         roots.append(y.node)
         gradients.append(seed if create_graph else seed.array.astype(y.array.dtype, copy=False))
     return roots, gradients
-
-
-def __getattr__(name: str) -> Any:
-    """PyTorch's spelling of what has a file of its own and needs this one: ``minitorch.autograd.gradcheck``."""
-    homes = {"gradcheck": "gradcheck", "gradgradcheck": "gradcheck", "detect_anomaly": "debug"}
-    if name in homes:
-        return getattr(importlib.import_module(f"{__package__}.{homes[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,109 @@
+"""Which implementation of a kernel runs: your own, the fast one that knows the arrays, or the definition.
+
+A kernel is defined by plain array code that also runs on Tensors. It stands beside its gradient, in ops/ (or, for what works
+in place, in optim/ and nn/utils.py), under ``@kernel``. kernels/cpu.py and kernels/cuda/ have faster functions of the same
+name. Such a function returns NotImplemented for arrays that it does not know, and then the definition runs.
+Read before: devices.py. Read next: cpu.py; ops/activations.py, where the first kernels are defined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import cpu
+from .philox import Key
+
+KERNELS: dict[str, Callable[..., Any]] = {}  # every kernel by its name: what the engine calls
+reference = SimpleNamespace()  # every definition under its kernel's name: reference.gelu
+_own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
+
+
+def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Callable[..., Any]] = ()) -> Callable[..., Any]:
+    """Make a kernel of its definition. Its name is the function's, without ``_kernel`` at the end.
+
+    parts: kernels whose work this one's fast form does itself. If the user replaces one of them, the definition runs, because
+    it calls the replacement. NAME and NAME_backward share what NAME saves: if one is replaced, the other runs as defined.
+    """
+    if definition is None:
+        return functools.partial(kernel, parts=parts)
+    name = name_of(definition)
+    partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
+    inside = {partner, *map(name_of, parts)}
+
+    @functools.wraps(definition)
+    def call(x: Any, *arguments: Any, **named: Any) -> Any:
+        own = _own.get(name)
+        if own is None and inside.isdisjoint(_own):
+            hand = hand_for(x)
+            fast = getattr(hand, name, None)
+            result = NotImplemented if fast is None else fast(x, *arguments, **named)
+            if result is not NotImplemented:
+                return result
+            if hand is not None and hand is not cpu:
+                return in_float32(definition, x, *arguments, **named)
+        return (own or definition)(x, *map(as_array, arguments), **named)
+
+    KERNELS[name] = call
+    setattr(reference, name, definition)
+    return call
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The kernel's name, by which ``use`` and the fast implementations know it."""
+    return function.__name__.removesuffix("_kernel")
+
+
+def hand_for(x: Any) -> Any:
+    """The module of fast kernels for the array (or list of arrays) ``x``, or None: cpu knows float32, cuda all of the GPU's."""
+    arrays = x if type(x) is list else (x,)
+    if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
+        return cpu
+    if all(type(a).__module__.partition(".")[0] == "cupy" for a in arrays):
+        from . import cuda
+
+        return cuda
+    return None
+
+
+def in_float32(definition: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """The definition on the GPU: 16-bit floats are computed in float32, and the result (not what it saves) is cast back."""
+    half = next((a.dtype for a in arguments if _is_half(a)), None)
+    wide = [a.astype(np.float32) if _is_half(a) else as_array(a) for a in arguments]
+    result = definition(*wide, **named)
+    if half is None or result is None:
+        return result
+    return (result[0].astype(half), *result[1:]) if type(result) is tuple else result.astype(half)
+
+
+def _is_half(a: Any) -> bool:
+    return hasattr(a, "dtype") and a.dtype.name in ("float16", "bfloat16")
+
+
+def as_array(x: Any) -> Any:
+    """A dropout mask that is only a key (philox.py) as the array of bools that it stands for; anything else unchanged."""
+    if type(x) is not Key:
+        return x
+    from .cuda.launch import computed
+
+    return computed(x)
+
+
+@contextlib.contextmanager
+def use(**kernels: Callable[..., Any]) -> Iterator[None]:
+    """Within the block the given functions replace the kernels of those names, in every thread and wherever they are computed."""
+    unknown = [name for name in kernels if name not in KERNELS]
+    if unknown:
+        raise TypeError(f"there is no kernel called {unknown[0]!r}; there are {', '.join(KERNELS)}")
+    before = dict(_own)
+    _own.update(kernels)
+    try:
+        yield
+    finally:
+        _own.clear()
+        _own.update(before)

@@ -373,5 +373,5 @@ show(figure, "01_slopes")
 #
 # - `minitorch/graph.py`: find `Node` (our `Value` without the number), `youngest_first` (our `numbers_behind`) and
 #   `accumulate` (our `+=`).
-# - `minitorch/gradcheck.py`: central differences, grown up into a tool.
+# - `minitorch/tools/gradcheck.py`: central differences, grown up into a tool.
 # - Then lesson 2, `02_arrays.py`: what changes when a number becomes an array.

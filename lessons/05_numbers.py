@@ -340,5 +340,5 @@ show(figure, "05_numbers")
 # - `minitorch/ops/reductions.py`, `_logsumexp`: your first exercise, with the case that everything is -∞.
 # - `minitorch/kernels/reference.py`, `cross_entropy` and `layer_norm`: the other three, as definitions.
 # - `minitorch/kernels/cpu.py`: the same functions, made fast. Compare its `gelu` with the one in reference.py.
-# - `minitorch/debug.py`: how `detect_anomaly` finds the line.
+# - `minitorch/tools/anomaly.py`: how `detect_anomaly` finds the line.
 # - Then lesson 6, `06_training.py`.

@@ -268,6 +268,6 @@ show(figure, "11_fast")
 #
 # - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/kernels/reference.py`: what
 #   it must agree with.
-# - `minitorch/debug.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
+# - `minitorch/tools/profiler.py`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
 # - `benchmarks/README.md`: how the project measures itself.
 # - Then lesson 12, `12_gpu.py`.

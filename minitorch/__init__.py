@@ -1,7 +1,8 @@
 """minitorch: a deep-learning engine to read from the first line to the last, and then to trust.
 
 Read in this order: devices, dtypes, grad_mode, graph (the graph and the backward pass), tensor, ops/ (each operation
-with its gradient), nn/ (layers), optim/, data/. Names, arguments and defaults are PyTorch's.
+with its gradient), nn/ (layers), optim/, data/. The debugging tools are in tools/; look them up when you need them.
+Names, arguments and defaults are PyTorch's.
 """
 
 from . import amp as amp
@@ -16,11 +17,7 @@ from .amp import autocast as autocast
 from .amp import get_autocast_dtype as get_autocast_dtype
 from .amp import is_autocast_enabled as is_autocast_enabled
 from .creation import *
-from .debug import detect_anomaly as detect_anomaly
-from .debug import live_tensors as live_tensors
-from .debug import profile as profile
 from .devices import cuda_is_available as cuda_is_available
-from .drawing import draw_graph as draw_graph
 from .dtypes import *
 from .dtypes import __getattr__ as __getattr__
 from .dtypes import bool_ as bool
@@ -40,5 +37,9 @@ from .random import *
 from .serialization import load as load
 from .serialization import save as save
 from .tensor import Tensor as Tensor
+from .tools.anomaly import detect_anomaly as detect_anomaly
+from .tools.drawing import draw_graph as draw_graph
+from .tools.profiler import live_tensors as live_tensors
+from .tools.profiler import profile as profile
 
 __version__ = "0.1.0"

@@ -1,19 +1,20 @@
-"""CUDA graphs under PyTorch's names: the launches of a step recorded once, and repeated with one call.
+"""CUDA graphs under PyTorch's names: record the launches of a step once, repeat them with one call.
 
     g = minitorch.cuda.CUDAGraph()
     with minitorch.cuda.graph(g):       # nothing is computed, only recorded
         loss = model(x).loss
         loss.backward()
     x.copy_(next_batch)                 # into the memory that the graph reads
-    g.replay()                          # now loss and gradients are there, in the memory that they got at recording
+    g.replay()                          # computes loss and gradients, in the memory they got at recording
 
-A small model spends its time on launching kernels from Python; a replay launches nothing. The rules are PyTorch's: run the same
-code a few times before (kernels are compiled, cuBLAS starts), on shapes that stay; nothing within may be read by the host or
-copied from it; Python's numbers are recorded as they are, so the optimiser's step, whose rate changes, stays outside: it is one
-launch itself. Dropout draws other masks at each replay, from a count in the card's memory (kernels/philox.py).
+A small model spends its time launching kernels from Python; a replay is one launch. The rules are PyTorch's. Run the same
+code a few times first: kernels get compiled, cuBLAS starts. Shapes must stay the same. Inside, the host may neither read
+from the GPU nor copy to it. Python's numbers are recorded as constants, so keep the optimiser's step outside: its rate
+changes, and it is a single launch anyway. Dropout draws new masks at each replay, from a count in GPU memory
+(kernels/philox.py).
 
-CuPy refuses cuBLAS during recording, so the products call it directly (kernels/cublas.py). This file has been tested with a
-stand-in for CuPy only: it has never recorded on a card, so nothing uses it unless asked (`minitorch pretrain --cuda-graph`).
+CuPy refuses cuBLAS during recording, so the products call it directly (kernels/cublas.py). This file has only been tested
+with a stand-in for CuPy, never on a GPU, so nothing uses it unless asked (`minitorch pretrain --cuda-graph`).
 Read before: devices.py, kernels/philox.py.
 """
 
@@ -32,15 +33,15 @@ __all__ = ["CUDAGraph", "graph", "is_available", "is_current_stream_capturing", 
 
 
 class CUDAGraph:
-    """A recording; ``graph`` fills it. It owns the memory of all that was made while it was recorded."""
+    """A recording; ``graph`` fills it. It owns the memory of every array made during the recording."""
 
     def __init__(self) -> None:
         self._graph: Any = None
-        self._pool: Any = None  # of that memory: whatever else runs gets its own elsewhere
-        self._step: Any = None  # how often it was replayed, for dropout
+        self._pool: Any = None  # that memory; nothing else may use it
+        self._step: Any = None  # number of replays, for dropout
 
     def replay(self) -> None:
-        """Do what was recorded, on the current stream, with what its inputs hold now."""
+        """Run the recording on the current stream, with the present values of its inputs."""
         if self._graph is None:
             raise RuntimeError("replay: nothing is recorded yet; use `with minitorch.cuda.graph(g):` first")
         self._step += 1
@@ -53,13 +54,13 @@ class CUDAGraph:
 
 @contextlib.contextmanager
 def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
-    """Record what the block launches into ``cuda_graph``, on a stream and with a memory pool of its own."""
+    """Record the launches of the block into ``cuda_graph``, on its own stream and with its own memory pool."""
     if cuda_graph._graph is not None:
         raise RuntimeError("graph: this CUDAGraph holds a recording already; make another, or reset() it")
     cupy = devices.cupy_with_a_card()
     stream, pool, step = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool(), cupy.zeros((), "uint32")
     stream.wait_event(cupy.cuda.get_current_stream().record())
-    gc.collect()  # garbage that holds memory of a card is not to be freed in the middle
+    gc.collect()  # no garbage in GPU memory may be freed during the recording
     with stream, cupy.cuda.using_allocator(pool.malloc), philox.stepping(step), _recording():
         stream.begin_capture()
         try:
@@ -74,7 +75,7 @@ def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _recording() -> Iterator[None]:
-    """Copies between host and card are refused (devices.move): a replay would repeat them from memory that is gone."""
+    """Refuse copies between host and GPU (devices.move): a replay would repeat them from memory that is gone."""
     devices.recording = True
     try:
         yield
@@ -88,5 +89,5 @@ def is_current_stream_capturing() -> bool:
 
 
 def synchronize() -> None:
-    """Wait until the card has done all that it was asked for."""
+    """Wait until the GPU has finished all its work."""
     devices.cupy_with_a_card().cuda.get_current_stream().synchronize()

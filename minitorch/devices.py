@@ -20,7 +20,7 @@ _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
     'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
-    "12); `python -m minitorch.doctor` says which"
+    "12); `python -m minitorch.tools.doctor` says which"
 )
 
 
@@ -39,7 +39,7 @@ def cupy_with_a_card() -> ModuleType:
         library.cuda.runtime.getDeviceCount()
     except library.cuda.runtime.CUDARuntimeError as error:
         raise RuntimeError(
-            f'device "cuda": CuPy finds no card that it can use ({error}); `python -m minitorch.doctor` says what to do'
+            f'device "cuda": CuPy finds no card that it can use ({error}); `python -m minitorch.tools.doctor` says what to do'
         ) from error
     return library
 

@@ -1,7 +1,7 @@
-"""Writing files whole or not at all: beside the old one, then renamed.
+"""Writing files whole or not at all: into a temporary file in the same folder, which is then renamed.
 
-A reader sees the old file or the new one, never a part of one; what goes wrong in between (a full disk, Ctrl-C) leaves the
-old file as it was and nothing else behind.
+A reader sees the old file or the new one, never a part of one. If something fails in between (a full disk, Ctrl-C), the old
+file stays as it was and the temporary one is deleted.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """``with replacing(path) as beside:`` write the file ``beside``; at the end of the block it becomes ``path``.
+    """``with replacing(path) as temporary:`` write ``temporary``; at the end of the block it becomes ``path``.
 
-    It is on the disk before it gets the name (fsync). The ending of the name stays, for libraries that go by it.
+    It is on the disk before it is renamed (fsync). It has the ending of ``path``, for libraries that look at endings.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
-    beside = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
     try:
-        yield beside
-        _to_disk(beside)
-        os.replace(beside, path)
+        yield temporary
+        _to_disk(temporary)
+        os.replace(temporary, path)
         _to_disk(path.parent)
     except BaseException as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             old = "the old file there is untouched" if path.exists() else "nothing was left there"
             raise OSError(f"could not write {path} ({error.strerror or error}); {old}") from error
@@ -39,8 +39,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_bytes(content)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

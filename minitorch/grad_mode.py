@@ -12,7 +12,7 @@ from typing import Any
 
 
 class _Mode(threading.local):
-    """What is switched per thread: recording, somebody watching every op (debug.py), casting to half precision (amp)."""
+    """What is switched per thread: recording, somebody watching every op (tools/observer.py), casting to half precision (amp)."""
 
     enabled = True
     observer: Any = None

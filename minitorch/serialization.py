@@ -3,8 +3,8 @@
     minitorch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": 3}, "run.safetensors")
     run = minitorch.load("run.safetensors")
 
-The tensors lie in the file under their path ("model.encoder.weight"); a flat state_dict keeps its own names, so other
-libraries read it. All else, and how it nests, is JSON in the header's metadata. A file that others wrote loads as a flat dict.
+Each tensor is stored under its path ("model.encoder.weight"); a flat state_dict keeps its own names, so other libraries can
+read it. Everything else, and the nesting, is JSON in the header's metadata. A file of another library loads as a flat dict.
 The format: 8 bytes with the header's length, the header (JSON: name -> dtype, shape, offsets), the tensors' bytes:
 https://huggingface.co/docs/safetensors. No pickle is ever read or written: a pickle can run any program when it is opened.
 Read before: tensor.py.
@@ -22,39 +22,39 @@ from . import devices, dtypes
 from .files import replacing
 from .tensor import Tensor
 
-_KEY = "minitorch"  # the metadata entry that says how the tensors nest
+_KEY = "minitorch"  # the metadata entry with the nesting
 _VERSION = 1
 _DTYPES = {
     "BOOL": "bool", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-_DAMAGE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)  # what reading broken JSON may raise
+_DAMAGE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)  # broken JSON may raise any of these
 
 
 def save(obj: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
-    """Write ``obj`` to ``path``: whole or not at all, an older file there stays untouched until the new one is complete.
+    """Write ``obj`` to ``path``: whole or not at all. An older file stays untouched until the new one is complete.
 
-    Dicts, lists, tuples, numbers, strings and None come back as they are (subclasses as their base), tensors with dtype and
-    shape but on the CPU and without gradient. A tensor met twice (tied weights) is stored once, and is one tensor when loaded.
+    Dicts, lists, tuples, numbers, strings and None come back unchanged (subclasses as their base), tensors with their dtype
+    and shape, on the CPU and without gradient. A tensor met twice (tied weights) is stored once and loaded as one tensor.
     metadata: strings of your own for the header (read_metadata).
     """
     tensors: dict[str, Any] = {}
     tree = _Flattener(tensors).flatten(obj, ())
-    header = {"format": "pt"}  # what Hugging Face's loaders look for: PyTorch's names and layouts
+    header = {"format": "pt"}  # Hugging Face's loaders expect it: PyTorch's names and layouts
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str) or name == _KEY:
             raise TypeError(f'save: metadata must map strings to strings (and not use "{_KEY}"), got {name!r}: {value!r}')
         header[name] = value
     header[_KEY] = json.dumps({"version": _VERSION, "tree": tree}, separators=(",", ":"))
-    _safetensors()  # not there: better said before anything is computed for hours and then cannot be loaded
-    with replacing(path) as beside, open(beside, "wb") as file:
+    _safetensors()  # if it is missing, fail now: the file could be written but not loaded
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         _write(file, tensors, header)
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
-    """What save() wrote to ``path``, its tensors on ``device`` (the CPU by default); of a file by others a dict of its tensors.
+    """Read the object that save() wrote to ``path``, its tensors on ``device`` (default: CPU); another library's file as a dict.
 
-    bfloat16, which NumPy does not have, becomes float32, exactly, by appending 16 zero bits; from save() it comes back as it was.
+    NumPy has no bfloat16: in another library's file it becomes float32, exactly, by appending 16 zero bits; in ours it stays.
     """
     header, metadata, start = _read_header(path)
     tensors = {}
@@ -74,31 +74,31 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
         if described["version"] == _VERSION:
             return _rebuild(described["tree"], tensors)
     except _DAMAGE as error:
-        raise ValueError(f"load: {path}: the description of how its tensors nest is damaged ({error!r})") from error
+        raise ValueError(f"load: {path}: the description of its nesting is damaged ({error!r})") from error
     raise ValueError(f"load: {path} has minitorch's format {described['version']}, this one reads {_VERSION}: update minitorch")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The strings that were stored beside the tensors (save(..., metadata=...)), without loading them."""
+    """The strings stored with the tensors (save(..., metadata=...)), without loading the tensors."""
     return {name: value for name, value in _read_header(path)[1].items() if name != _KEY}
 
 
 # ------------------------------------------------------------------------------------------------ objects as trees
 #
-# JSON holds numbers, strings, None and lists as they are. The rest is an object with one entry, which says what it is:
+# JSON holds numbers, strings, None and lists as they are. Anything else is an object with one entry, which names its kind:
 #     {"dict": {key: value}}   {"items": [[key, value]]} (keys that are not strings)   {"tuple": [...]}   {"tensor": name}
 
 
 class _Flattener:
-    """Takes the tensors out of a nested object: into ``tensors``, by name."""
+    """Moves the tensors of a nested object into ``tensors``, by name."""
 
     def __init__(self, tensors: dict[str, Any]) -> None:
         self.tensors = tensors
-        self.names: dict[int, str] = {}  # id of an array -> its name: an array met again is not stored again
-        self.alive: list[Any] = []  # the ids' arrays, so that no id is given twice
+        self.names: dict[int, str] = {}  # id of an array -> its name: each array is stored once
+        self.alive: list[Any] = []  # keeps these arrays alive, so that no id is reused
 
     def flatten(self, x: Any, path: tuple[Any, ...]) -> Any:
-        """What remains of ``x``, found at ``path``, as JSON."""
+        """The rest of ``x``, which stands at ``path``, as JSON."""
         if x is None or isinstance(x, bool | int | float | str):
             return x
         if isinstance(x, Tensor):
@@ -122,11 +122,11 @@ class _Flattener:
         return self.flatten(key, path)
 
     def name(self, x: Tensor, path: tuple[Any, ...]) -> str:
-        """The name under which the tensor is stored: its path, made unique ("a.b" in a dict and b in a dict a look alike)."""
+        """The tensor's name in the file: its path, made unique (the key "a.b" and the key b in a dict a have one path)."""
         if id(x.array) not in self.names:
             name = wish = _dotted(path) or "tensor"
             count = 1
-            while name in self.tensors or name == "__metadata__":  # the format's own word
+            while name in self.tensors or name == "__metadata__":  # reserved by the format
                 count += 1
                 name = f"{wish}#{count}"
             array = devices.move(x.array, "cpu")
@@ -170,11 +170,11 @@ def _safetensors() -> Any:
 
 
 def _write(file: Any, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
-    """The format, by hand: the library writes its metadata in an order that changes, and equal saves should be equal files."""
+    """Write the format by hand: the library changes the order of metadata, and equal objects should give equal files."""
     kinds = {np.dtype(code).name: name for name, code in _DTYPES.items() if name != "BF16"} | {"bfloat16": "BF16"}
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
     end = 0
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # so that every array is aligned
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # aligns every array
     for name in order:
         begin, end = end, end + tensors[name].nbytes
         header[name] = {"dtype": kinds[tensors[name].dtype.name], "shape": tensors[name].shape, "data_offsets": [begin, end]}
@@ -189,18 +189,18 @@ def _write(file: Any, tensors: dict[str, Any], metadata: dict[str, str]) -> None
 
 
 def _read_array(file: Any, entry: dict[str, Any]) -> Any:
-    """One tensor's bytes as an array. Ours and not the library's: its NumPy side has no bfloat16."""
+    """One tensor's bytes as an array. By hand: the library's NumPy side has no bfloat16."""
     begin, end = entry["data_offsets"]
     array = np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
     if file.readinto(array.reshape(-1).view(np.uint8)) != end - begin:
-        raise ValueError(f"load: {file.name} became shorter while it was read")
+        raise ValueError(f"load: {file.name} became shorter during the reading")
     if entry["dtype"] == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str], int]:
-    """The tensors' entries, the metadata, and where the tensors' bytes start; or an error that says what the file is."""
+    """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that says what is wrong."""
     library = _safetensors()
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}")
@@ -223,20 +223,20 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
             with library.safe_open(path, framework="np"):
                 pass  # the library checks everything else: names, types, sizes, gaps and overlaps
     except (*_DAMAGE, library.SafetensorError) as error:
-        raise ValueError(f"load: {path} has a damaged header ({error}); get the file again from where it came") from error
+        raise ValueError(f"load: {path} has a damaged header ({error}); get a new copy of the file") from error
     if needed > size:
-        raise ValueError(f"load: {path} is truncated: its header tells of {needed} bytes, the file has {size}; copy it again")
+        raise ValueError(f"load: {path} is truncated: its header announces {needed} bytes, the file has {size}; copy it again")
     return header, metadata, 8 + length
 
 
 def _check_beginning(path: Any, begin: bytes, size: int) -> None:
-    """Tell files of other kinds by their first bytes: a safetensors file has a "{" after its 8-byte length."""
+    """Recognise other kinds of files by their first bytes: a safetensors file has a "{" after its 8-byte length."""
     if begin[8:] == b"{":
         return
     if begin[:2] == b"PK" or begin[:1] == b"\x80":
         raise ValueError(
             f"load: {path} is a pickle or a zip archive (PyTorch's .pt and .bin are, NumPy's .npz too). minitorch never reads "
-            "pickles, which can run any program. Convert it where PyTorch is: "
+            "pickles, which can run any program. Convert it on a machine that has PyTorch: "
             'safetensors.torch.save_file(torch.load("model.pt", weights_only=True), "model.safetensors")'
         )
     if size == 0:

@@ -26,7 +26,7 @@ JOBS = {
     "finetune": ("models.bert.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),
     "predict": ("models.bert.finetuning.predict_command", "use what finetune has trained"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
-    "doctor": ("minitorch.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
+    "doctor": ("minitorch.tools.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
 }
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
 
@@ -94,7 +94,7 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] not in JOBS:
         parser.parse_args(argv)  # --help, or an error that lists the jobs
     module = importlib.import_module(JOBS[argv[0]][0])
-    if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.doctor
+    if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.tools.doctor
         return int(module.main(argv[1:], prog="minitorch doctor"))
     from .tables import BadInput
 

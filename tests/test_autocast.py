@@ -1,6 +1,6 @@
 """autocast: the dtype of every op's result is PyTorch's, on both kinds of device; gradients and training.
 
-frozen/autocast.json has PyTorch's answers (frozen/make_autocast.py): for "cuda" those of its dispatcher, which needs no card.
+frozen/autocast.json has PyTorch's answers (frozen/make_autocast.py): for "cuda" those of its dispatcher, which needs no GPU.
 Ours for "cuda" come from its lists applied to NumPy arrays.
 """
 
@@ -149,12 +149,12 @@ def test_the_way_back_is_not_cast_again() -> None:
 
 
 def test_what_cannot_be_cast_to_is_left_alone_with_a_warning() -> None:
-    """As in PyTorch: float64 is no half precision; "cuda" without a card; an unknown kind of device is an error."""
+    """As in PyTorch: float64 is no half precision; "cuda" without a GPU; an unknown kind of device is an error."""
     x = minitorch.ones(2, 2)
     with pytest.warns(UserWarning, match="float16 or bfloat16"), minitorch.autocast("cpu", dtype=minitorch.float64):
         assert (x @ x).dtype == minitorch.float32
     if not minitorch.cuda_is_available():
-        with pytest.warns(UserWarning, match="no card"):
+        with pytest.warns(UserWarning, match="no working GPU"):
             minitorch.autocast("cuda")
     with pytest.raises(RuntimeError, match='"cpu" or "cuda"'):
         minitorch.autocast("tpu")

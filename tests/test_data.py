@@ -296,7 +296,7 @@ def test_loader_errors():
         with pytest.raises(ValueError, match=text):
             loader.load_state_dict(other.state_dict())
     cases = [
-        ({"num_workers": 2}, "num_workers must be 0, got 2: workers are processes, to which the dataset would be pickled"),
+        ({"num_workers": 2}, "num_workers must be 0, got 2: workers are processes, which would pickle the dataset"),
         ({"batch_size": 0}, "batch_size should be a positive integer value"),
         ({"shuffle": True, "sampler": [1]}, "sampler option is mutually exclusive with shuffle"),
         ({"batch_sampler": [[1]], "batch_size": 2}, "batch_sampler option is mutually exclusive with batch_size, shuffle"),

@@ -128,7 +128,7 @@ def test_attention_masks_are_legal_and_a_row_that_is_all_masked_is_not():
 
 def test_nan_in_the_data_is_not_blamed_on_an_operation_but_told_once():
     x = leaf([1.0, float("nan")])
-    with pytest.warns(UserWarning, match="mul was given a NaN that no watched operation made") as told, mt.detect_anomaly():
+    with pytest.warns(UserWarning, match="mul received a NaN that no watched operation made") as told, mt.detect_anomaly():
         (x * 2).exp().backward(mt.ones(2))
     assert len(told) == 1
 

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from minitorch import doctor
+from minitorch.tools import doctor
 
 HEALTHY = {
     "python": {"version": "3.12.1"},
-    "processor": {"model": "a processor", "usable cores": 8, "vectors": ["avx2", "avx512f"]},
+    "cpu": {"model": "a CPU", "usable cores": 8, "vectors": ["avx2", "avx512f"]},
     "numpy": {"version": "2.1.0", "kernels": "SkylakeX", "threads": 8},
     "environment": {},
-    "cuda": {"driver": "13.0", "cards": ["a card"], "cupy packages": ["cupy-cuda13x"], "cupy": "14.0.0", "runtime": "13.0",
+    "cuda": {"driver": "13.0", "gpus": ["a GPU"], "cupy packages": ["cupy-cuda13x"], "cupy": "14.0.0", "runtime": "13.0",
              "devices": 1, "kernel": True},
     "packages": {"cupy": "14.0.0", "tqdm": None},
     "engine": {"version": "0.1.0", "works": True},
@@ -40,7 +40,7 @@ def test_health_needs_no_advice():
 
 
 @pytest.mark.parametrize(("section", "facts", "line"), [
-    ("engine", {"works": False}, "computes a wrong gradient or none"),
+    ("engine", {"works": False}, "computes a wrong gradient, or none"),
     ("python", {"version": "3.10.2"}, "Python 3.10.2 is too old: minitorch needs 3.11"),
     ("numpy", {"version": "1.26.4"}, 'NumPy 1.26.4 is too old: pip install "numpy>=2"'),
     ("numpy", {"kernels": "Haswell"}, "runs its Haswell kernels, often at half the speed: try OPENBLAS_CORETYPE=SkylakeX"),
@@ -50,9 +50,9 @@ def test_health_needs_no_advice():
     ("cuda", {"cupy": None, "cupy packages": [], "driver": "12.4"}, 'pip install "cupy-cuda12x[ctk]"'),
     ("cuda", {"cupy": None, "import error": "ImportError: no lib"}, "cupy-cuda13x does not import (ImportError: no lib): pip"),
     ("cuda", {"driver": None, "devices": 0}, "CuPy is here but no NVIDIA driver"),
-    ("cuda", {"driver": "12.4"}, "the driver serves CUDA 12.4 at most and cupy-cuda13x is made for 13.0: update the driver, or"),
+    ("cuda", {"driver": "12.4"}, "the driver supports CUDA 12.4 at most and cupy-cuda13x needs 13.0: update the driver, or"),
     ("cuda", {"cupy packages": ["cupy-cuda12x", "cupy-cuda13x"]}, "cupy-cuda12x and cupy-cuda13x overwrite each other's files"),
-    ("cuda", {"devices": 0}, "the driver is here but CuPy finds no card (none there): does nvidia-smi list them?"),
+    ("cuda", {"devices": 0}, "the driver is here but CuPy finds no GPU (none there): does nvidia-smi list them?"),
     ("cuda", {"kernel": None, "kernel error": "no header"}, "could not be compiled and run (no header): for CUDA's compiler"),
 ])  # fmt: skip
 def test_each_trouble_has_its_advice(section, facts, line):
@@ -63,21 +63,21 @@ def test_each_trouble_has_its_advice(section, facts, line):
 def test_what_the_environment_forces_is_named():
     (line,) = advice(numpy={"kernels": "Haswell"}, environment={"OPENBLAS_CORETYPE": "Haswell"})
     assert "unset OPENBLAS_CORETYPE (it is Haswell)" in line
-    assert advice(numpy={"kernels": "Haswell"}, processor={"AVX-512 in halves": True}) == []
+    assert advice(numpy={"kernels": "Haswell"}, cpu={"AVX-512 in halves": True}) == []
     (line,) = advice(numpy={"threads": 1}, environment={"OMP_NUM_THREADS": "1"})
     assert "unset OMP_NUM_THREADS" in line
     (line,) = advice(cuda={"devices": 0}, environment={"CUDA_VISIBLE_DEVICES": ""})
     assert "CUDA_VISIBLE_DEVICES='' may hide them" in line
 
 
-def test_no_card_and_no_cupy_is_no_trouble():
+def test_no_gpu_and_no_cupy_is_no_trouble():
     assert advice(cuda={"driver": None, "cupy": None, "cupy packages": [], "devices": 0}) == []
 
 
 def test_the_command(capsys):
     assert doctor.main([]) == 0
     text = capsys.readouterr().out
-    for section in ("python", "processor", "numpy", "environment", "cuda", "engine", "optional packages"):
+    for section in ("python", "cpu", "numpy", "environment", "cuda", "engine", "optional packages"):
         assert f"\n{section}\n" in "\n" + text
     assert "works: yes" in text
     assert doctor.main(["--json"]) == 0
@@ -87,13 +87,14 @@ def test_the_command(capsys):
 
 
 def test_the_command_in_a_process_of_its_own():
-    result = subprocess.run([sys.executable, "-m", "minitorch.doctor", "--json"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "minitorch.tools.doctor", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert json.loads(result.stdout)["python"]["executable"]
 
 
-@pytest.mark.parametrize("part", ["processor", "numpy_and_blas", "cuda", "packages", "environment", "python"])
+@pytest.mark.parametrize("part", ["cpu", "numpy_and_blas", "cuda", "packages", "environment", "python"])
 def test_what_fails_becomes_a_line(part, monkeypatch, capsys):
     def fail(*arguments):
         raise OSError("the disk is gone\nand more")
@@ -142,11 +143,11 @@ def test_cupy_is_asked_step_by_step(monkeypatch):
     assert doctor.cuda()["cupy"] is None
 
 
-def test_cards_come_from_nvidia_smi(tmp_path, monkeypatch):
+def test_gpus_come_from_nvidia_smi(tmp_path, monkeypatch):
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'A Card, 580.1, 81559 MiB'\n")
+    program.write_text("#!/bin/sh\necho 'A GPU, 580.1, 81559 MiB'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor.cards() == (["A Card, 580.1, 81559 MiB"] if sys.platform != "win32" else [])
+    assert doctor.gpus() == (["A GPU, 580.1, 81559 MiB"] if sys.platform != "win32" else [])
     monkeypatch.setenv("PATH", "")
-    assert doctor.cards() == []
+    assert doctor.gpus() == []

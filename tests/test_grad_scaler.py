@@ -118,5 +118,5 @@ def test_calls_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(AssertionError, match="growth factor"):
         minitorch.amp.GradScaler("cpu", growth_factor=1.0)
     if not minitorch.cuda_is_available():
-        with pytest.warns(UserWarning, match="no card"):
+        with pytest.warns(UserWarning, match="no working GPU"):
             assert not minitorch.amp.GradScaler().is_enabled()

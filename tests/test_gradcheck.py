@@ -5,7 +5,7 @@ import pytest
 
 import minitorch as mt
 from minitorch.autograd import gradcheck, gradgradcheck, op
-from minitorch.gradcheck import GradcheckError
+from minitorch.tools.gradcheck import GradcheckError
 
 
 def leaf(*shape, seed=0, dtype=np.float64):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import minitorch
 from minitorch import nn
 from minitorch.nn import init
+from minitorch.nn.losses import Loss
 
 from .module_cases import LAYERS, assert_same, frozen, run_minitorch, run_torch
 
@@ -55,6 +57,30 @@ def test_class_weights_are_buffers_that_move_and_are_saved(device):
     assert loss(x, minitorch.tensor([0, 2], device=device)).item() == pytest.approx(math.log(3) * (0.9 + 0.1 * 7 / 3 * 2 / 5))
     assert list(nn.BCEWithLogitsLoss(pos_weight=minitorch.ones(1)).state_dict()) == ["pos_weight"]
     assert list(nn.CrossEntropyLoss().state_dict()) == []
+
+
+REDUCING = [name for name in nn.functional.__all__ if "reduction" in inspect.signature(getattr(nn.functional, name)).parameters]
+LOSSES = [name for name, kind in vars(nn).items() if isinstance(kind, type) and issubclass(kind, Loss)]
+
+
+def test_there_are_losses():
+    assert len(REDUCING) == 10
+    assert len(LOSSES) == 10
+
+
+@pytest.mark.parametrize("old", ["size_average", "reduce"])
+@pytest.mark.parametrize("name", REDUCING)
+def test_deprecated_switches_of_functions_are_refused(name, old):
+    with pytest.raises(TypeError, match=rf"^{name}: {old} is deprecated in PyTorch and refused here; say reduction='mean'"):
+        getattr(nn.functional, name)(minitorch.ones(2), minitorch.ones(2), **{old: False})
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_deprecated_switches_of_modules_are_refused(name):
+    with pytest.raises(TypeError, match=rf"^{name}: size_average is deprecated in PyTorch and refused here; say reduction="):
+        getattr(nn, name)(size_average=False)
+    with pytest.raises(TypeError, match="positional"):  # by place they are refused too, and not taken for something else
+        getattr(nn, name)(None, None, None, "sum", None, None)
 
 
 def test_dropout_follows_the_mode(device):
@@ -181,7 +207,7 @@ def test_registration_errors():
         _ = net.third
     with pytest.raises(AttributeError, match=r"Net has no child 'third' .of 'third.weight'.; its children: first, second"):
         net.get_submodule("third.weight")
-    with pytest.raises(NotImplementedError, match=r"Module does not define forward\(\)"):
+    with pytest.raises(NotImplementedError, match=r"Module must define forward\(\)"):
         nn.Module()(1)
     with pytest.raises(TypeError, match=r"Parameter\(minitorch.tensor\(data\)\)"):
         nn.Parameter([1.0])

@@ -385,8 +385,8 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing():
             ValueError,
             r"exp_avg of parameter 0 has shape \(3, 4\) in the state, the parameter has \(4, 3\)",
         ),
-        (broken(lambda s: s["state"].update({7: {}})), ValueError, "the state of parameter 7 belongs to none"),
-        (make("sgd_momentum").state_dict(), ValueError, "has no betas, eps, amsgrad: it was saved by another kind"),
+        (broken(lambda s: s["state"].update({7: {}})), ValueError, "the state of parameter 7 belongs to no parameter"),
+        (make("sgd_momentum").state_dict(), ValueError, "has no betas, eps, amsgrad: it was saved by a different kind"),
     ]
     for state, error, text in cases:
         with pytest.raises(error, match=text):
@@ -478,7 +478,7 @@ def test_lambda_schedule():
     assert schedule.get_last_lr() == [0.5, 6.0]
     assert [group["initial_lr"] for group in optimizer.param_groups] == [1.0, 3.0]
     assert "lr_lambdas" not in schedule.state_dict()
-    with pytest.raises(ValueError, match="Expected 2 lr_lambdas, one a parameter group, but got 1"):
+    with pytest.raises(ValueError, match="Expected 2 lr_lambdas, one per parameter group, but got 1"):
         lr_scheduler.LambdaLR(optimizer, [lambda t: 1.0])
 
 

@@ -198,13 +198,16 @@ def test_torch_reads_our_files_and_we_read_torchs(path):
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 GOOD = header_and(bytes(8), a=ENTRY)
 BROKEN = {
-    "cut": (GOOD[:-3], r"is truncated: its header tells of \d+ bytes, the file has \d+; copy it again"),
+    "cut": (GOOD[:-3], r"is truncated: its header announces \d+ bytes, the file has \d+; copy it again"),
     "cut in the header": (GOOD[:30], r"is truncated: its header alone has 61 bytes, the file 30; copy it again"),
     "empty": (b"", r"is empty \(0 bytes\)"),
     "text": (b"step,loss\n1,0.5\n", r"is not a safetensors file: it begins with b'step,los'"),
     "short text": (b"hi", r"is not a safetensors file: it begins with b'hi'"),
     "pickle": (pickle.dumps({"a": [1]}), "is a pickle or a zip archive"),
-    "zip": (b"PK\x03\x04" + bytes(50), "minitorch never reads pickles, which can run any program. Convert it where PyTorch is"),
+    "zip": (
+        b"PK\x03\x04" + bytes(50),
+        "minitorch never reads pickles, which can run any program. Convert it on a machine that has PyTorch",
+    ),
     "no JSON": (struct.pack("<Q", 20) + b"{" + b"#" * 40, "has a damaged header"),
     "no offsets": (header_and(b"", a={"dtype": "F32"}), "has a damaged header"),
     "gap": (header_and(bytes(12), a={**ENTRY, "data_offsets": [4, 12]}), "has a damaged header"),
@@ -216,11 +219,11 @@ BROKEN = {
     ),
     "no tree": (
         header_and(bytes(8), a=ENTRY, __metadata__={"minitorch": "{}"}),
-        "the description of how its tensors nest is damaged",
+        "the description of its nesting is damaged",
     ),
     "lost tensor": (
         header_and(bytes(8), a=ENTRY, __metadata__={"minitorch": '{"version":1,"tree":{"tensor":"b"}}'}),
-        "the description of how its tensors nest is damaged",
+        "the description of its nesting is damaged",
     ),
     "the future": (
         header_and(bytes(8), a=ENTRY, __metadata__={"minitorch": '{"version":9,"tree":1}'}),

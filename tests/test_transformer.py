@@ -80,6 +80,33 @@ def test_a_query_that_sees_nothing_gets_zero_and_no_nan(need_weights, kind, devi
         np.testing.assert_allclose(sums, [[1] * 5, [0] * 5, [1] * 5], rtol=1e-5)
 
 
+def test_the_table_of_fully_masked_rows():
+    """The four answers at the head of nn/attention.py."""
+    F, seen = nn.functional, minitorch.tensor([[True, True], [False, False]])
+    x = minitorch.tensor(normal(1, 2, 4), dtype=minitorch.float32, requires_grad=True)
+    scores = F.softmax(x @ x.mT + minitorch.where(seen, 0.0, -np.inf), dim=-1)
+    assert np.isnan(scores[0, 1].detach().numpy()).all()
+    assert np.isnan(F.log_softmax(minitorch.full((3,), -np.inf), dim=-1).numpy()).all()
+
+    fixed = x.detach()
+    attended = F.scaled_dot_product_attention(x, fixed, fixed, seen)
+    assert attended[0, 1].tolist() == [0.0] * 4
+    attended.sum().backward()
+    assert x.grad[0, 1].tolist() == [0.0] * 4
+
+    attention = nn.MultiheadAttention(4, 2, batch_first=True)
+    attention.out_proj.bias.data = minitorch.tensor([1.0, 2.0, 3.0, 4.0])
+    output, weights_of_keys = attention(fixed, fixed, fixed, attn_mask=~seen)
+    assert weights_of_keys[0, 1].tolist() == [0.0, 0.0]
+    assert output[0, 1].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+    bert = minitorch.where(seen, 0.0, minitorch.finfo(minitorch.float32).min)  # as BERT adds it (test_bert_model.py)
+    uniform = F.softmax(x @ x.mT + bert, dim=-1)[0, 1]
+    assert uniform.tolist() == [0.5, 0.5]
+    mean = fixed[0].numpy().mean(axis=0)
+    np.testing.assert_allclose(F.scaled_dot_product_attention(x, fixed, fixed, bert)[0, 1].detach().numpy(), mean, rtol=1e-6)
+
+
 def test_weights_and_no_weights_agree(device):
     attention = nn.MultiheadAttention(8, 4, batch_first=True, device=device).eval()
     x, y = minitorch.randn(2, 5, 8, device=device), minitorch.randn(2, 3, 8, device=device)

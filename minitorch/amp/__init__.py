@@ -1,4 +1,4 @@
-"""Automatic mixed precision: products in half precision, everything delicate in float32.  Read autocast.py, then grad_scaler.py.
+"""Automatic mixed precision: products in half precision, sensitive operations in float32.  Read autocast.py, then grad_scaler.py.
 
     scaler = minitorch.amp.GradScaler("cuda")           # for float16; bfloat16 has float32's range and needs none
     with minitorch.autocast("cuda", dtype=minitorch.float16):

@@ -1,6 +1,6 @@
 """autocast: a block in which matrix products run in half precision.
 
-What it does to which operation is in ops/_autocast.py. The weights stay in float32, and so do their gradients: the cast is an
+ops/_autocast.py lists the operations and what happens to each. Weights and their gradients stay in float32: the cast is an
 operation of the graph like any other.
 Read before: ops/_autocast.py. Read next: grad_scaler.py.
 """
@@ -18,7 +18,7 @@ from ..grad_mode import mode
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.DType:
-    """The half precision that the innermost block uses on "cpu" or "cuda"; outside of one, what a block uses by default."""
+    """The half precision of the innermost block on "cpu" or "cuda"; outside of a block, the default of one."""
     return (mode.autocast or {}).get(device_type) or _default(device_type)
 
 
@@ -37,9 +37,9 @@ class autocast(contextlib.ContextDecorator):
     """A ``with`` block or decorator in which products on the device run in ``dtype`` (PyTorch's torch.autocast).
 
     device_type: "cuda" or "cpu".  dtype: float16 or bfloat16; by default float16 on "cuda" and bfloat16 on "cpu".
-    enabled: False leaves autocast off inside, also in a block where it is on.  cache_enabled: cast a weight once, not each time.
-    On a CPU it saves nothing: NumPy has no half precision products, so they are computed in float32 and rounded. What it is
-    good for there is to see, without a card, what half precision does to a model.
+    enabled: False switches autocast off, even inside a block that has it on.  cache_enabled: cast each weight only once.
+    On a CPU it saves no time: NumPy has no half precision products, so they are computed in float32 and rounded. It shows,
+    without a GPU, how a model behaves in half precision.
     """
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:
@@ -48,7 +48,7 @@ class autocast(contextlib.ContextDecorator):
         self.device_type, self.dtype, self.enabled, self.cache_enabled = device_type, dtype, enabled, cache_enabled
         kind = _default(device_type) if dtype is None and enabled else np.dtype(dtype or dtypes.float16)
         if enabled and device_type == "cuda" and not devices.cuda_is_available():
-            warnings.warn('autocast("cuda"): there is no card that works, so nothing is cast', UserWarning, stacklevel=2)
+            warnings.warn('autocast("cuda"): there is no working GPU, so nothing is cast', UserWarning, stacklevel=2)
             self.enabled = False
         elif enabled and not (dtypes.is_floating(kind) and kind.itemsize == 2):
             warnings.warn(f"autocast: dtype must be float16 or bfloat16, not {kind}; nothing is cast", UserWarning, stacklevel=2)

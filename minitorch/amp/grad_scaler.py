@@ -1,4 +1,4 @@
-"""GradScaler: gradients too small for float16 are scaled up by way of the loss, and down again before the step.
+"""GradScaler: it scales the loss, and so the gradients, up into float16's range, and down again before the step.
 
 Read before: autocast.py, optim/optimizer.py.
 """
@@ -22,11 +22,11 @@ READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
 
 
 class GradScaler:
-    """The loss times a factor, so that float16 gradients do not vanish; the factor grows until they overflow.
+    """Multiplies the loss by a factor, so that float16 gradients do not vanish; the factor grows until they overflow.
 
-    A step whose gradients hold an infinity or NaN is skipped, and the factor multiplied by ``backoff_factor``; after
-    ``growth_interval`` steps without one it is multiplied by ``growth_factor``. Scale, count and what was found stay on the
-    device; only ``step`` reads one number from there, since it must know whether to skip. Not enabled it does nothing.
+    If a gradient holds an infinity or NaN, the step is skipped and the factor multiplied by ``backoff_factor``; after
+    ``growth_interval`` good steps it is multiplied by ``growth_factor``. Scale, count and findings stay on the device;
+    only ``step`` reads one number, because it must know whether to skip. With enabled=False it does nothing.
     Micikevicius et al. (2018), https://arxiv.org/abs/1710.03740, section 3.2.
     """
 
@@ -40,7 +40,7 @@ class GradScaler:
         enabled: bool = True,
     ) -> None:
         if enabled and devices.canonical(device) != "cpu" and not devices.cuda_is_available():
-            warnings.warn('GradScaler("cuda"): there is no card that works, so nothing is scaled', UserWarning, stacklevel=2)
+            warnings.warn('GradScaler("cuda"): there is no working GPU, so nothing is scaled', UserWarning, stacklevel=2)
             enabled = False
         if enabled and growth_factor <= 1:
             raise AssertionError(f"The growth factor must be > 1.0, got {growth_factor}")
@@ -49,7 +49,7 @@ class GradScaler:
         self._enabled = enabled
         self._init_scale, self._init_growth_tracker = init_scale, 0
         self._growth_factor, self._backoff_factor, self._growth_interval = growth_factor, backoff_factor, growth_interval
-        self._scale: Array | None = None  # both made where the first loss is
+        self._scale: Array | None = None  # both are made on the first loss's device
         self._growth_tracker: Array | None = None
         self._optimizers: dict[int, dict[str, Any]] = {}  # what happened to each since the last update()
 
@@ -69,7 +69,7 @@ class GradScaler:
         raise ValueError(f"scale: outputs must be a Tensor or an iterable of Tensors, got {type(outputs).__name__}")
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """Divide the gradients of the optimiser's parameters by the factor, to clip them, say. ``step`` does it otherwise."""
+        """Divide the gradients by the factor now, for example to clip them; otherwise ``step`` does it."""
         if not self._enabled:
             return
         self._check_started("unscale_")
@@ -96,8 +96,8 @@ class GradScaler:
         if state["found_inf"] is None:
             raise AssertionError("No inf checks were recorded for this optimizer.")
         state["stage"] = STEPPED
-        if bool(state["found_inf"]):  # the one number that the host has to wait for
-            optimizer._opt_called = True  # a schedule may go on: the step was asked for
+        if bool(state["found_inf"]):  # the only number the host waits for
+            optimizer._opt_called = True  # a schedule may go on
             return None
         return optimizer.step()
 
@@ -142,7 +142,7 @@ class GradScaler:
         return self._scale, self._growth_tracker
 
     def _unscale_gradients(self, optimizer: Optimizer) -> Array | None:
-        """Whether any gradient holds an infinity or NaN, as a 0-d array on the device; None if there is no gradient."""
+        """Does any gradient hold an infinity or NaN? A 0-d array on the device; None if there is no gradient."""
         scale, _ = self._check_started("unscale_")
         home = devices.device_of(scale)
         alike: dict[Any, list[Array]] = {}
@@ -170,15 +170,15 @@ class GradScaler:
         return self._init_scale if self._scale is None else float(self._scale)
 
     def get_growth_factor(self) -> float:
-        """What the factor is multiplied by after growth_interval good steps."""
+        """The multiplier after growth_interval good steps."""
         return self._growth_factor
 
     def get_backoff_factor(self) -> float:
-        """What the factor is multiplied by after an overflow."""
+        """The multiplier after an overflow."""
         return self._backoff_factor
 
     def get_growth_interval(self) -> int:
-        """How many good steps it takes to grow."""
+        """The number of good steps before the factor grows."""
         return self._growth_interval
 
     def is_enabled(self) -> bool:
@@ -186,7 +186,7 @@ class GradScaler:
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, as plain numbers; empty if not enabled."""
+        """Everything the next step depends on, as plain numbers; empty if not enabled."""
         if not self._enabled:
             return {}
         tracker = self._init_growth_tracker if self._growth_tracker is None else int(self._growth_tracker)

@@ -1,13 +1,13 @@
 """torch.autograd's names: gradients for users. The graph and the backward pass themselves are in graph.py."""
 
-from ..debug import detect_anomaly as detect_anomaly
 from ..grad_mode import enable_grad as enable_grad
 from ..grad_mode import inference_mode as inference_mode
 from ..grad_mode import no_grad as no_grad
 from ..grad_mode import set_grad_enabled as set_grad_enabled
-from ..gradcheck import gradcheck as gradcheck
-from ..gradcheck import gradgradcheck as gradgradcheck
 from ..graph import Node as Node
 from ..graph import backward as backward
 from ..graph import grad as grad
 from ..graph import op as op
+from ..tools.anomaly import detect_anomaly as detect_anomaly
+from ..tools.gradcheck import gradcheck as gradcheck
+from ..tools.gradcheck import gradgradcheck as gradgradcheck

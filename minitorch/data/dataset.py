@@ -29,7 +29,7 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co]):
-    """Samples as a stream, for what has no numbers or no end: a subclass defines ``__iter__()``."""
+    """Samples as a stream, for data without numbers or without end: a subclass defines ``__iter__()``."""
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__} must define __iter__(), which yields the samples")
@@ -52,7 +52,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
 
 class Subset(Dataset[Any]):
-    """The samples of ``dataset`` that ``indices`` names, in that order."""
+    """The samples of ``dataset`` at ``indices``, in that order."""
 
     def __init__(self, dataset: Dataset[Any], indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, indices
@@ -92,9 +92,9 @@ class ConcatDataset(Dataset[Any]):
 
 
 def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:
-    """Deal the samples at random into subsets of the given lengths, or of the given fractions that sum to 1.
+    """Split the samples at random into subsets of the given lengths, or of the given fractions, which sum to 1.
 
-    With fractions each part gets ⌊fraction · n⌋ samples, and the left-over ones go to the first parts, one each.
+    With fractions each part gets ⌊fraction · n⌋ samples, and the rest goes to the first parts, one sample each.
     """
     n = len(dataset)  # type: ignore[arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:

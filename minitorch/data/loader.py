@@ -1,4 +1,4 @@
-"""DataLoader: batches of a dataset, in an order that can be repeated, stopped and resumed.
+"""DataLoader: batches of a dataset, in an order that you can repeat, stop and resume.
 
 Read before: dataset.py, sampler.py.
 """
@@ -23,13 +23,13 @@ from .sampler import BatchSampler, RandomSampler, SequentialSampler, restore, st
 class DataLoader:
     """Iterate over ``dataset`` in batches: ``for batch in loader`` is one epoch.
 
-    shuffle: another random order each epoch, drawn from ``generator`` or, without one, from manual_seed's stream.
-    sampler / batch_sampler: an order, or batches, of your own making. batch_size=None: single samples.
-    collate_fn: makes a batch of a list of samples (default_collate). drop_last: leave out a last, smaller batch.
+    shuffle: a new random order each epoch, from ``generator`` or, by default, from manual_seed's stream.
+    sampler / batch_sampler: your own order, or your own batches. batch_size=None: single samples.
+    collate_fn: makes a batch from a list of samples (default_collate). drop_last: leave out a smaller last batch.
 
-    state_dict() in the midst of an epoch says which batches came already and where the random order began: a loader that
-    loads it goes on with the next batch, and its later epochs are those of a loader that was never interrupted.
-    A sampler of your own takes part if it has state_dict and load_state_dict, or always yields the same order.
+    state_dict() in the middle of an epoch holds the number of batches so far and the start of the random order. A loader that
+    loads it continues with the next batch, and its later epochs equal those of an uninterrupted loader. Your own sampler
+    can be resumed too if it has state_dict and load_state_dict, or always yields the same order.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class DataLoader:
         self._stream = isinstance(dataset, IterableDataset)
         if num_workers != 0:
             raise ValueError(
-                f"num_workers must be 0, got {num_workers}: workers are processes, to which the dataset would be pickled and "
-                "every batch copied; do slow work once, before training, or in a thread of your own"
+                f"num_workers must be 0, got {num_workers}: workers are processes, which would pickle the dataset and "
+                "copy every batch; do slow work once, before training, or in your own thread"
             )
         _check_options(self._stream, batch_size, shuffle, sampler, batch_sampler, drop_last)
         self.dataset, self.generator, self.drop_last = dataset, generator, drop_last
@@ -61,7 +61,7 @@ class DataLoader:
             batch_sampler = BatchSampler(() if sampler is None else sampler, batch_size, drop_last)
         self.sampler, self.batch_sampler = sampler, batch_sampler
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
-        self._epoch: dict[str, Any] | None = None  # the epoch under way: where its order began, how many batches came
+        self._epoch: dict[str, Any] | None = None  # the current epoch: the start of its order, the batches so far
         self._resumed: dict[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -71,7 +71,7 @@ class DataLoader:
             self._resumed = None
         if self._stream:
             batches = self._stream_batches(skip=epoch["batches"])
-        else:  # the indices that came already are drawn again and skipped, their samples are not fetched
+        else:  # draws the earlier indices again and skips them, without fetching samples
             batches = (self._fetch(indices) for indices in itertools.islice(self._order(), epoch["batches"], None))
         for batch in batches:
             epoch["batches"] += 1
@@ -103,17 +103,17 @@ class DataLoader:
         return n // size if self.drop_last else -(-n // size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, as plain numbers that JSON can hold: of the epoch that was begun last, or of the next one."""
+        """The position in the current epoch, or at the start of the next, as plain numbers that JSON can hold."""
         epoch = self._epoch or {"batches": 0, "order": state_of(self._order())}
         return {**epoch, **self._sizes()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Make the next ``for batch in loader`` go on from a position that state_dict() returned."""
+        """Make the next ``for batch in loader`` continue at a position that state_dict() returned."""
         for name, value in self._sizes().items():
             if state_dict[name] != value:
                 raise ValueError(
                     f"load_state_dict: the position was saved with {name} {state_dict[name]}, this loader has {value}; "
-                    "the remaining batches would be others"
+                    "the remaining batches would differ"
                 )
         self._resumed = self._epoch = {name: state_dict[name] for name in ("batches", "order")}
 
@@ -122,7 +122,7 @@ class DataLoader:
 
 
 def _check_options(stream: bool, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
-    """PyTorch's rules on which options exclude each other."""
+    """PyTorch's rules about options that exclude each other."""
     if stream:
         given = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
         for name, value in given.items():
@@ -145,7 +145,7 @@ def _check_options(stream: bool, batch_size: Any, shuffle: Any, sampler: Any, ba
 
 
 def default_convert(sample: Any) -> Any:
-    """A single sample as a batch_size=None loader gives it: NumPy arrays and scalars as tensors, inside lists and dicts too."""
+    """A single sample from a loader with batch_size=None: NumPy arrays and scalars as tensors, also in lists and dicts."""
     if isinstance(sample, np.ndarray | np.generic) and sample.dtype.kind in "biuf":
         return as_tensor(sample)
     if isinstance(sample, Mapping):
@@ -165,7 +165,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def _collate(batch: Sequence[Any], where: str) -> Any:
-    """``where`` says, for an error, which part of the samples this is: "" or '["input_ids"]' or '[0]'."""
+    """``where`` names the part of the samples for errors: "" or '["input_ids"]' or '[0]'."""
     first = batch[0]
     if isinstance(first, Tensor | np.ndarray):
         return _stack(batch, where)

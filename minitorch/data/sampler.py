@@ -1,7 +1,7 @@
-"""Samplers: in which order the samples of a dataset come, and which of them share a batch.
+"""Samplers: the order of a dataset's samples, and which of them share a batch.
 
-A sampler whose order is random has state_dict() and load_state_dict(), the position of its random stream: with them the loader
-can be stopped and resumed. Read before: dataset.py. Read next: loader.py.
+A random sampler has state_dict() and load_state_dict() for the position of its random stream. With them a loader can stop and
+resume. Read before: dataset.py. Read next: loader.py.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class SequentialSampler(Sampler[int]):
 
 
 class _Random(Sampler[int]):
-    """What random samplers share: the stream that they draw from.
+    """The base of random samplers: the stream they draw from.
 
-    Without ``generator`` it is a stream of the sampler's own, seeded from the thread's when first used and again after each
-    manual_seed(): so how many dropout masks were drawn meanwhile does not change the order of the data.
+    Without ``generator`` the sampler has its own stream, seeded from the thread's at first use and after each manual_seed().
+    So the order of the data does not depend on how many dropout masks were drawn in between.
     """
 
     def __init__(self, generator: Generator | None) -> None:
         self.generator = generator
         self._own: Generator | None = None
-        self._seeded_by: Generator | None = None  # None also after load_state_dict: a restored order is kept
+        self._seeded_by: Generator | None = None  # None after load_state_dict: keep the restored order
 
     def stream(self) -> Generator:
-        """The generator that the next order is drawn from."""
+        """The generator of the next order."""
         if self.generator is not None:
             return self.generator
         thread = default_generator()
@@ -69,7 +69,7 @@ class _Random(Sampler[int]):
 
 
 class RandomSampler(_Random):
-    """All samples in random order, another one each time; with ``replacement`` independent draws, ``num_samples`` of them."""
+    """All samples in a new random order each time; with ``replacement``: ``num_samples`` independent draws."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class RandomSampler(_Random):
 
     @property
     def num_samples(self) -> int:
-        """How many samples an epoch has; the dataset may grow."""
+        """The number of samples per epoch; the dataset may grow."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
@@ -96,7 +96,7 @@ class RandomSampler(_Random):
         if self.replacement:
             yield from stream.integers(n, size=self.num_samples).tolist()
             return
-        for start in range(0, self.num_samples, n):  # more samples than there are: several rounds
+        for start in range(0, self.num_samples, n):  # more draws than samples: several rounds
             yield from stream.permutation(n).tolist()[: self.num_samples - start]
 
     def __len__(self) -> int:
@@ -119,7 +119,7 @@ class SubsetRandomSampler(_Random):
 
 
 class BatchSampler(Sampler[list[int]]):
-    """Lists of ``batch_size`` indices of another sampler; the last one is shorter, or left out with ``drop_last``."""
+    """Lists of ``batch_size`` indices of another sampler; the last one may be shorter; ``drop_last`` leaves it out."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
@@ -149,7 +149,7 @@ class BatchSampler(Sampler[list[int]]):
 
 
 def state_of(sampler: Any) -> Any:
-    """sampler.state_dict(), or None for one that has none: it must then give the same order every time to be resumed."""
+    """sampler.state_dict(), or None if there is none: such a sampler can resume only if its order is always the same."""
     return sampler.state_dict() if hasattr(sampler, "state_dict") else None
 
 

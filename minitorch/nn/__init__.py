@@ -1,46 +1,35 @@
 """Layers and models: Module, what is built from it, and the functions they compute, under PyTorch's names (torch.nn).
 
 Read in this order: parameter, module, containers, functional, layers, losses, attention, transformer; init, utils as needed.
+Elsewhere: argument checks (_arguments), and what neither models nor lessons use (functional_extra, extra).
 """
 
 from . import functional, init, utils
 from .attention import MultiheadAttention
-from .containers import ModuleDict, ModuleList, ParameterList, Sequential
-from .layers import (
+from .containers import ModuleList, Sequential
+from .extra import (
     ELU,
-    GELU,
     GLU,
-    Dropout,
-    Embedding,
-    Flatten,
-    Identity,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
-    ReLU,
-    RMSNorm,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from .losses import (
     BCELoss,
-    BCEWithLogitsLoss,
     CosineEmbeddingLoss,
     CosineSimilarity,
-    CrossEntropyLoss,
+    Flatten,
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    MSELoss,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ModuleDict,
     NLLLoss,
+    ParameterList,
+    RMSNorm,
     SmoothL1Loss,
+    Softplus,
 )
+from .layers import GELU, Dropout, Embedding, Identity, LayerNorm, Linear, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from .module import Module
 from .parameter import Parameter
 from .transformer import TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer

@@ -1,9 +1,20 @@
 """Multi-head attention (Vaswani et al., "Attention is all you need", 2017, section 3.2.2).
 
-Each query looks at all keys and takes the average of their values, weighted by how well query and key agree:
+Each query looks at all keys and takes the average of their values, weighted by the agreement of query and key:
     Attention(Q, K, V) = softmax(Q Kᵀ / √d) V
-and h heads do so side by side, each in a space of its own of d = embed_dim / h dimensions.
+H heads do so in parallel, each in its own space of d = embed_dim / H dimensions.
 Sizes: B batch, L queries, S keys, E embed_dim, H heads, d a head's size.
+
+A fully masked row: what does a query get that may look at no key? The weights e^s / Σ e^s depend on what the mask adds.
+
+    who computes it                   a hidden key's score      the weights of such a query    the result
+    softmax(scores), log_softmax      -∞                        NaN: 0/0, as in PyTorch        NaN
+    F.scaled_dot_product_attention    -∞                        0                              0, and gradients 0
+    MultiheadAttention                -∞                        0 (in PyTorch NaN, but 0       out_proj.bias
+                                                                with need_weights=False)
+    BERT (models/bert)                the dtype's most          uniform, 1/S: all scores are   the mean of the values
+                                      negative number           that number after rounding
+
 Read before: layers.py. Read next: transformer.py.
 """
 
@@ -21,6 +32,7 @@ from ..ops.attention import softmax_or_zero
 from ..tensor import Tensor
 from . import functional as F
 from . import init
+from ._arguments import check_mask, check_multihead
 from .layers import Linear
 from .module import Module
 from .parameter import Parameter
@@ -29,8 +41,8 @@ from .parameter import Parameter
 class MultiheadAttention(Module):
     """Concat(head₁, ..., head_H) Wᴼ,  headᵢ = Attention(Q Wᵢ^Q, K Wᵢ^K, V Wᵢ^V).
 
-    The heads' projections lie side by side in one matrix, in_proj_weight (3E, E): first the queries', then the keys', then
-    the values'. With kdim or vdim they are three: q_proj_weight (E, E), k_proj_weight (E, kdim), v_proj_weight (E, vdim).
+    One matrix, in_proj_weight (3E, E), holds the projections of all heads: first the queries', then the keys', then the
+    values'. With kdim or vdim there are three: q_proj_weight (E, E), k_proj_weight (E, kdim), v_proj_weight (E, vdim).
     add_bias_kv appends a learnt key and value to every sequence, add_zero_attn a zero one.
     """
 
@@ -98,12 +110,13 @@ class MultiheadAttention(Module):
 
         query: (L, B, E), or (B, L, E) if batch_first, or (L, E); key and value likewise with S, kdim, vdim.
         key_padding_mask (B, S) and attn_mask (L, S) or (B·H, L, S): True hides a key (unlike in
-        scaled_dot_product_attention, where True shows it), floats are added to the scores. A query from which all keys are
-        hidden has all weights 0 (its output is out_proj's bias), where PyTorch with need_weights gives NaN.
+        scaled_dot_product_attention, where True shows it), floats are added to the scores. A fully masked query
+        has weights 0 and the output out_proj.bias (the table at the head of this file).
         need_weights=False is faster. average_attn_weights=False: weights of each head, (B, H, L, S).
-        is_causal: a promise that attn_mask is the causal mask, which may then be computed without being read.
+        is_causal: a promise that attn_mask is the causal mask, so that it need not be read.
         """
-        batched = self._check(query, key, value)
+        check_multihead(self, query, key, value)
+        batched = query.ndim == 3
         if is_causal and attn_mask is None:
             raise RuntimeError("MultiheadAttention: is_causal is a hint about attn_mask; pass the causal mask as attn_mask too")
         q, k, v = self._project(query, key, value, batched)  # (B, L, E), (B, S, E), (B, S, E)
@@ -124,23 +137,6 @@ class MultiheadAttention(Module):
         weights = weights.mean(dim=1) if average_attn_weights else weights
         return output, weights if batched else weights.squeeze(0)
 
-    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> bool:
-        """Are the inputs batched? Shapes that do not fit are an error."""
-        if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
-            raise AssertionError(
-                "MultiheadAttention: query, key and value must all have 3 dimensions (a batch) or all 2 (one sequence), "
-                f"got shapes {query.shape}, {key.shape}, {value.shape}"
-            )
-        for name, x, size in (("query", query, self.embed_dim), ("key", key, self.kdim), ("value", value, self.vdim)):
-            if x.shape[-1] != size:
-                raise AssertionError(f"MultiheadAttention: the last size of {name} must be {size}, got shape {x.shape}")
-        if key.shape[:-1] != value.shape[:-1]:
-            raise AssertionError(f"key {key.shape} and value {value.shape} may differ in their last size only")
-        batch = 0 if self.batch_first else 1
-        if query.ndim == 3 and query.shape[batch] != key.shape[batch]:
-            raise RuntimeError(f"query {query.shape} and key {key.shape} must have the same batch size, at dimension {batch}")
-        return query.ndim == 3
-
     def _project(self, query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any, Any]:
         """Queries, keys and values of all heads, batch first. Self-attention needs one product instead of three."""
 
@@ -159,7 +155,7 @@ class MultiheadAttention(Module):
         return q, k, v
 
     def _append(self, k: Any, v: Any) -> tuple[Any, Any, int]:
-        """Keys and values with those of add_bias_kv and add_zero_attn behind them, and how many these are."""
+        """Keys and values, followed by those of add_bias_kv and add_zero_attn; and the number of these."""
         batch, length, _ = k.shape
         if self.bias_k is not None:
             k = cat([k, self.bias_k.expand(batch, 1, -1)], dim=1)
@@ -178,7 +174,7 @@ class MultiheadAttention(Module):
 
 
 def _attention_weights(q: Any, k: Any, mask: Any) -> Any:
-    """softmax(Q Kᵀ/√d + mask), (B, H, L, S); rows that may see nothing are 0."""
+    """softmax(Q Kᵀ/√d + mask), (B, H, L, S); fully masked rows are 0."""
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == bool_ else scores + mask
@@ -186,17 +182,17 @@ def _attention_weights(q: Any, k: Any, mask: Any) -> Any:
 
 
 def _visible(attn_mask: Any, key_padding_mask: Any, sizes: tuple[int, ...], added: int, dtype: Any) -> Any:
-    """Both masks as one that broadcasts to (B, H, L, S + added): bool with True for what may be seen, or floats to add.
+    """Both masks as one that broadcasts to (B, H, L, S + added): bool, True for visible keys, or floats to add.
 
     The ``added`` keys at the end can always be seen.
     """
     batch, heads, queries, keys = sizes
     masks = []
     if attn_mask is not None:
-        _check_mask("attn_mask", attn_mask, (queries, keys), (batch * heads, queries, keys))
+        check_mask("attn_mask", attn_mask, (queries, keys), (batch * heads, queries, keys))
         masks.append(attn_mask if attn_mask.ndim == 2 else attn_mask.reshape(sizes))
     if key_padding_mask is not None:
-        _check_mask("key_padding_mask", key_padding_mask, (batch, keys), (keys,) if batch == 1 else (batch, keys))
+        check_mask("key_padding_mask", key_padding_mask, (batch, keys), (keys,) if batch == 1 else (batch, keys))
         masks.append(key_padding_mask.reshape(batch, 1, 1, keys))
     if added:
         masks = [F.pad(mask, (0, added)) for mask in masks]
@@ -205,15 +201,6 @@ def _visible(attn_mask: Any, key_padding_mask: Any, sizes: tuple[int, ...], adde
     return functools.reduce(operator.add, [_as_score(mask, dtype) for mask in masks])
 
 
-def _check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
-    if mask.shape not in shapes:
-        expected = " or ".join(map(str, dict.fromkeys(shapes)))
-        error = RuntimeError if name == "attn_mask" and mask.ndim in (2, 3) else AssertionError  # PyTorch's
-        raise error(f"MultiheadAttention: the {name} has shape {mask.shape}, but should have {expected}")
-    if mask.dtype != bool_ and not mask.is_floating_point():
-        raise AssertionError(f"MultiheadAttention: the {name} must be bool or floating, got {mask.dtype}; use mask.bool()")
-
-
 def _as_score(mask: Any, dtype: Any) -> Any:
-    """A mask as what is added to the scores: 0 for what may be seen, -∞ for what is hidden."""
+    """A mask as numbers to add to the scores: 0 for visible keys, -∞ for hidden ones."""
     return zeros_like(mask, dtype=dtype).masked_fill(mask, -math.inf) if mask.dtype == bool_ else mask.to(dtype)

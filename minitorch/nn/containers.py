@@ -1,6 +1,6 @@
-"""Containers: modules that hold modules (or parameters) in a row, a list or a dictionary.
+"""Containers: modules that hold modules, applied in a row or kept in a list.
 
-Read before: module.py. Read next: layers.py.
+Read before: module.py. Read next: functional.py, layers.py. ModuleDict and ParameterList are in extra.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from .module import Module
-from .parameter import Parameter
 
 
 class _ListOfModules(Module):
-    """What Sequential and ModuleList share: children named "0", "1", ... that can be reached by position."""
+    """The base of Sequential and ModuleList: children named "0", "1", ..., found by position."""
 
     def _name_at(self, index: int) -> str:
         index = operator.index(index)
@@ -24,7 +23,7 @@ class _ListOfModules(Module):
         return list(self._modules)[index]
 
     def _renew(self, modules: Iterable[Any]) -> None:
-        """Hold just these, numbered from 0."""
+        """Hold exactly these, numbered from 0."""
         modules = list(modules)
         self._modules.clear()
         for i, module in enumerate(modules):
@@ -72,7 +71,7 @@ class _ListOfModules(Module):
 
 
 class Sequential(_ListOfModules):
-    """Modules applied one after the other: Sequential(f, g)(x) = g(f(x)). Takes them in a row, or named in one dict."""
+    """Modules applied one after the other: Sequential(f, g)(x) = g(f(x)). Takes modules, or one dict of named modules."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class Sequential(_ListOfModules):
 
 
 class ModuleList(_ListOfModules):
-    """A list whose modules are registered; how they are used is up to the owner's forward()."""
+    """A list of registered modules; the owner's forward() decides how to use them."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -116,93 +115,3 @@ class ModuleList(_ListOfModules):
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
-
-
-class ModuleDict(Module):
-    """A dictionary whose modules are registered under their keys."""
-
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
-        super().__init__()
-        self.update(modules or {})
-
-    def __getitem__(self, key: str) -> Any:
-        return self._modules[key]
-
-    def __setitem__(self, key: str, module: Module) -> None:
-        self.add_module(key, module)
-
-    def __delitem__(self, key: str) -> None:
-        del self._modules[key]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._modules
-
-    def keys(self) -> Iterable[str]:
-        """The names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Any]:
-        """The modules."""
-        return self._modules.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Pairs of name and module."""
-        return self._modules.items()
-
-    def update(self, modules: Any) -> None:
-        """Add or replace modules, given as a dictionary or as pairs."""
-        for key, module in modules.items() if hasattr(modules, "items") else modules:
-            self[key] = module
-
-    def pop(self, key: str) -> Any:
-        """Take a module out and return it."""
-        return self._modules.pop(key)
-
-    def clear(self) -> None:
-        """Take all modules out."""
-        self._modules.clear()
-
-
-class ParameterList(Module):
-    """A list whose parameters are registered; tensors given to it become parameters."""
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self.extend(values or ())
-
-    def __getitem__(self, index: int) -> Any:
-        index = operator.index(index)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range: ParameterList holds {len(self)} parameters")
-        return self._parameters[str(index % len(self))]
-
-    def __setitem__(self, index: int, value: Any) -> None:
-        setattr(self, str(index % len(self)), value if isinstance(value, Parameter) else Parameter(value))
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._parameters.values())
-
-    def append(self, value: Any) -> Self:
-        """Add a parameter at the end."""
-        self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        """Add several parameters at the end."""
-        for value in list(values):
-            self.append(value)
-        return self
-
-    __iadd__ = extend
-
-    def extra_repr(self) -> str:
-        return ", ".join(str(parameter.shape) for parameter in self)

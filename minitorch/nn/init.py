@@ -1,7 +1,7 @@
 """Initialising weights: each function fills a tensor in place, outside of any graph, and returns it.
 
-The aim of Glorot's and He's rules: a layer y = W x should neither blow up nor shrink the variance of what passes, forward
-(fan_in terms in each sum) or backward (fan_out terms). Read before: module.py.
+The aim of Glorot's and He's rules: a layer y = W x should preserve the variance of its inputs in the forward pass (fan_in
+terms per sum) and of the gradients in the backward pass (fan_out terms). Read before: module.py.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Generator | None = None
 ) -> Tensor:
-    """Normal, but only what falls into [a, b]: drawn by rejection (draw again whatever falls outside)."""
+    """Normal, restricted to [a, b] by rejection: numbers outside are drawn again."""
     low, high = (a - mean) / std, (b - mean) / std  # as multiples of the standard deviation
     if low > high:
         raise ValueError(f"trunc_normal_: the interval [a, b] must not be empty, but a is {a} and b is {b}")
@@ -50,8 +50,8 @@ def trunc_normal_(
 def _truncated(tensor: Tensor, low: float, high: float, generator: Generator | None) -> Any:
     """Standard normal numbers in [low, high], as an array of the tensor's shape.
 
-    Where the interval holds much of the bell, proposals come from the bell itself; in a narrow interval or a tail they are
-    uniform and accepted with probability φ(z)/φ(peak).
+    If the interval covers much of the normal density, proposals are normal; in a narrow interval or a tail they are uniform
+    and accepted with probability φ(z)/φ(peak).
     """
     peak = min(max(0.0, low), high)  # where the density is largest
     bell = peak == 0 and high - low > 1
@@ -89,14 +89,14 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix: as much of the input as fits is passed on unchanged."""
+    """The identity matrix: the layer passes on as much of its input as fits."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: only tensors with 2 dimensions are supported, this one has shape {tensor.shape}")
     return _fill(tensor, Tensor(array_module(tensor.array).eye(*tensor.shape, dtype=tensor.dtype)))
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs feed each output of a weight (out, in, *kernel), and how many outputs each input feeds."""
+    """The number of inputs per output of a weight (out, in, *kernel), and of outputs per input."""
     if tensor.ndim < 2:
         raise ValueError(f"fan in and fan out need a weight with at least 2 dimensions, this one has shape {tensor.shape}")
     kernel = math.prod(tensor.shape[2:])
@@ -104,7 +104,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which weights must grow to make up for what the nonlinearity takes off the standard deviation."""
+    """The factor on the weights that makes up for the loss of standard deviation in the nonlinearity."""
     if nonlinearity == "leaky_relu":
         if isinstance(param, bool) or not isinstance(param, float | int | None):
             raise ValueError(f"calculate_gain: the negative slope must be a number, got {param!r}")
@@ -157,7 +157,7 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Rows (or columns, whichever are fewer) that are orthogonal and of length ``gain`` (Saxe et al., 2013)."""
+    """Rows or columns, whichever are fewer, are orthogonal and of length ``gain`` (Saxe et al., 2013)."""
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: only tensors with 2 or more dimensions are supported, this one has shape {tensor.shape}")
     if tensor.numel() == 0:

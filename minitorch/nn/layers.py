@@ -1,6 +1,6 @@
 """Layers: the functions of functional.py with the parameters or settings they need.
 
-Read before: module.py, functional.py (where the equations are). Read next: attention.py.
+Read before: module.py, functional.py (where the equations are). Read next: losses.py, attention.py. More layers: extra.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .. import ops
 from ..creation import empty
 from ..grad_mode import no_grad
 from ..tensor import Tensor
@@ -55,7 +54,7 @@ class Linear(Module):
 class Embedding(Module):
     """A table of vectors, looked up by index.  (*) integers → (*, embedding_dim)
 
-    weight: (num_embeddings, embedding_dim), normal(0, 1) at first. The row ``padding_idx`` starts as zeros and is not learnt.
+    weight: (num_embeddings, embedding_dim), starts normal(0, 1). The row ``padding_idx`` starts as zeros and is not learnt.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class Embedding(Module):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """An embedding whose table is ``embeddings`` (rows, dim); it is learnt further only if freeze is False."""
+        """An embedding whose table is ``embeddings`` (rows, dim); training changes it only if freeze is False."""
         if embeddings.ndim != 2:
             raise ValueError(f"from_pretrained: the table must have 2 dimensions, this one has shape {embeddings.shape}")
         rows, dim = embeddings.shape
@@ -120,7 +119,8 @@ class Embedding(Module):
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-def _sizes(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+def sizes_of(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """5 means (5,)."""
     return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
 
 
@@ -137,7 +137,7 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = _sizes(normalized_shape)
+        self.normalized_shape = sizes_of(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         for name, wanted in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
             table = Parameter(empty(self.normalized_shape, device=device, dtype=dtype)) if wanted else None
@@ -145,7 +145,7 @@ class LayerNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weight 1, bias 0: at first the layer only normalises."""
+        """Weight 1, bias 0: the layer starts by only normalising."""
         if self.weight is not None:
             init.ones_(self.weight)
         if self.bias is not None:
@@ -158,48 +158,13 @@ class LayerNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class RMSNorm(Module):
-    """y = x / √(mean(x²) + eps) · weight, over the last dimensions (Zhang and Sennrich, 2019).
-
-    eps None stands for the dtype's smallest step at 1.
-    """
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None = None,
-        elementwise_affine: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        self.normalized_shape = _sizes(normalized_shape)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        if elementwise_affine:
-            self.weight = Parameter(empty(self.normalized_shape, device=device, dtype=dtype))
-        else:
-            self.register_parameter("weight", None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weight 1."""
-        if self.elementwise_affine:
-            init.ones_(self.weight)
-
-    def forward(self, input: Tensor) -> Any:
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-
-
 # -------------------------------------------------------------------------------------------- without parameters
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability p and else divided by 1 - p; in evaluation x itself.
+    """In training each element becomes 0 with probability p, else x / (1 - p); in evaluation x is unchanged.
 
-    inplace, here and below: write the result into the input, which the engine refuses while that needs a gradient.
+    inplace, here and below: write the result into the input; the engine refuses this if a gradient needs the input.
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -216,27 +181,13 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """x itself; takes and ignores any arguments, so that it can stand in for another layer."""
+    """x itself. Accepts and ignores any arguments, so that it can replace any layer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:
         return input
-
-
-class Flatten(Module):
-    """The dimensions start_dim to end_dim as one.  (N, a, b) → (N, a·b)"""
-
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
-
-    def forward(self, input: Tensor) -> Any:
-        return ops.flatten(input, self.start_dim, self.end_dim)
-
-    def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
 class ReLU(Module):
@@ -281,67 +232,6 @@ class SiLU(Module):
         return "inplace=True" if self.inplace else ""
 
 
-class LeakyReLU(Module):
-    """x where x > 0, else negative_slope · x"""
-
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        self.negative_slope, self.inplace = negative_slope, inplace
-
-    def forward(self, input: Tensor) -> Any:
-        return F.leaky_relu(input, self.negative_slope, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
-
-
-class ELU(Module):
-    """x where x > 0, else alpha·(eˣ - 1)"""
-
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self.alpha, self.inplace = alpha, inplace
-
-    def forward(self, input: Tensor) -> Any:
-        return F.elu(input, self.alpha, self.inplace)
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}"
-
-
-class Mish(Module):
-    """x·tanh(ln(1 + eˣ))"""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Any:
-        y = F.mish(input)
-        return input.copy_(y) if self.inplace else y
-
-
-class GLU(Module):
-    """a·σ(b), a and b being the halves of x along ``dim``"""
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Any:
-        return F.glu(input, self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class LogSigmoid(Module):
-    """ln σ(x)"""
-
-    def forward(self, input: Tensor) -> Any:
-        return F.logsigmoid(input)
-
-
 class Tanh(Module):
     """tanh x"""
 
@@ -356,20 +246,6 @@ class Sigmoid(Module):
         return F.sigmoid(input)
 
 
-class Softplus(Module):
-    """ln(1 + e^{beta·x}) / beta; x itself where beta·x > threshold, where the two agree."""
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        super().__init__()
-        self.beta, self.threshold = beta, threshold
-
-    def forward(self, input: Tensor) -> Any:
-        return F.softplus(input, self.beta, self.threshold)
-
-    def extra_repr(self) -> str:
-        return f"beta={self.beta}, threshold={self.threshold}"
-
-
 class Softmax(Module):
     """e^{xᵢ} / Σⱼ e^{xⱼ} along ``dim``"""
 
@@ -379,20 +255,6 @@ class Softmax(Module):
 
     def forward(self, input: Tensor) -> Any:
         return F.softmax(input, dim=self.dim)
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class LogSoftmax(Module):
-    """xᵢ - ln Σⱼ e^{xⱼ} along ``dim``"""
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Any:
-        return F.log_softmax(input, dim=self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

@@ -8,9 +8,9 @@
         def forward(self, x):
             return self.fc(x).relu()
 
-What a module holds is kept in three dictionaries: parameters (learnt), buffers (tensors that are not learnt but belong to
-it) and modules (its children). Everything else here is a walk over that tree: collecting, saving, loading, moving, printing.
-Read before: parameter.py. Read next: layers.py.
+A module keeps three dictionaries: parameters (learnt), buffers (tensors that belong to it but are not learnt) and modules
+(its children). Everything else here is a walk over that tree: collecting, saving, loading, moving.
+Read before: parameter.py. Read next: containers.py, layers.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,18 +27,14 @@ from ..creation import zeros_like
 from ..grad_mode import no_grad
 from ..hooks import Handle
 from ..tensor import Tensor
+from . import _printing as printing
+from ._arguments import check_begun, check_name
+from ._state_dict import IncompatibleKeys, as_tensor, problems_of
 from .parameter import Parameter
 
 
-class IncompatibleKeys(NamedTuple):
-    """What load_state_dict found on one side only."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
 def _no_forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError(f"{type(self).__name__} does not define forward(), which says what the module computes")
+    raise NotImplementedError(f"{type(self).__name__} must define forward(), the computation of the module")
 
 
 class Module:
@@ -51,7 +47,7 @@ class Module:
         self.training = True
         self._parameters: dict[str, Parameter | None] = {}
         self._buffers: dict[str, Tensor | None] = {}
-        self._not_saved: set[str] = set()  # buffers that state_dict leaves out
+        self._not_saved: set[str] = set()  # names of buffers that state_dict leaves out
         self._modules: dict[str, Module | None] = {}
         self._forward_hooks: OrderedDict[int, Any] = OrderedDict()
         self._forward_pre_hooks: OrderedDict[int, Any] = OrderedDict()
@@ -84,21 +80,14 @@ class Module:
         object.__setattr__(self, name, value)
 
     def _make_room(self, name: str, kept: str) -> None:
-        """Forget a ``name`` of another kind; in the dictionary ``kept`` it keeps its place in the order."""
-        self._check_begun(name)
+        """Forget ``name`` if it is of another kind; within the dictionary ``kept`` it keeps its place."""
+        check_begun(self, name)
         if name not in self.__dict__[kept]:
             for members in (self.__dict__, self._parameters, self._buffers, self._modules):
                 members.pop(name, None)
             self._not_saved.discard(name)
 
-    def _check_begun(self, name: str) -> None:
-        if "_modules" not in self.__dict__:
-            raise AttributeError(
-                f"cannot assign '{name}' before Module.__init__() call: "
-                f"{type(self).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
-            )
-
-    def __getattr__(self, name: str) -> Any:  # asked only for what the instance's own __dict__ does not have
+    def __getattr__(self, name: str) -> Any:  # Python calls it only if the instance's __dict__ lacks the name
         for members in ("_parameters", "_buffers", "_modules"):
             if name in self.__dict__.get(members, ()):
                 return self.__dict__[members][name]
@@ -116,15 +105,15 @@ class Module:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter; None notes a name that has none here (a layer's absent bias)."""
-        self._check_name("parameter", name, self._parameters)
+        """Add a parameter; None reserves the name (a layer without bias)."""
+        check_name(self, "parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"parameter '{name}' must be a Parameter or None, got {type(param).__name__}; wrap it: Parameter(x)")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that is not learnt but moves with the module and, if persistent, is saved with it."""
-        self._check_name("buffer", name, self._buffers)
+        """Add a tensor that is not learnt. It moves with the module and, if persistent, is saved with it."""
+        check_name(self, "buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"buffer '{name}' must be a Tensor or None, got {type(tensor).__name__}")
         self._buffers[name] = tensor
@@ -135,21 +124,12 @@ class Module:
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child."""
-        self._check_name("module", name, self._modules)
+        check_name(self, "module", name, self._modules)
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"child '{name}' must be a Module or None, got {type(module).__name__}")
         self._modules[name] = module
 
     register_module = add_module
-
-    def _check_name(self, kind: str, name: str, members: Mapping[str, Any]) -> None:
-        self._check_begun(name)
-        if not isinstance(name, str):
-            raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
-        if "." in name or name == "":
-            raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
-        if hasattr(self, name) and name not in members:
-            raise KeyError(f"attribute '{name}' already exists in {type(self).__name__}")
 
     # ---------------------------------------------------------------------------------------------- walks
 
@@ -197,11 +177,11 @@ class Module:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its dotted name; one shared by several modules comes once, under its first name."""
+        """Every parameter with its dotted name; a shared one comes once, under its first name."""
         return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter once: what an optimiser gets."""
+        """Every parameter once: the argument of an optimiser."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
@@ -261,23 +241,23 @@ class Module:
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
-        """Take over the values of ``state_dict`` (Tensors, or arrays that NumPy can read), converting dtype and device.
+        """Copy the values of ``state_dict`` (Tensors or arrays) into the module, in its dtype and on its device.
 
-        strict: every name must be on both sides; otherwise the odd ones are left alone and returned. Shapes must always
-        agree. All is checked before anything is loaded: after an error the module is as it was.
-        assign: put the given tensors themselves in place of the module's, with their dtype and device.
+        strict: every name must be on both sides; otherwise the other names are skipped and returned. Shapes must always
+        agree. All checks come first: after an error the module is unchanged.
+        assign: replace the module's tensors by the given ones, with their dtype and device.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of names and tensors, got {type(state_dict).__name__}")
         own = self.state_dict(keep_vars=True)
-        values = {name: _as_tensor(state_dict[name]) for name in own if name in state_dict}
+        values = {name: as_tensor(state_dict[name]) for name in own if name in state_dict}
         keys = IncompatibleKeys([k for k in own if k not in state_dict], [k for k in state_dict if k not in own])
-        problems = _problems(own, values, keys, strict)
+        problems = problems_of(own, values, keys, strict)
         if problems:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:" + "".join(problems))
         with no_grad():
             for name, value in values.items():
-                assert value is not None  # or it would have been a problem
+                assert value is not None  # problems_of checked it
                 if assign:
                     self._assign(name, own[name], value)
                 else:
@@ -312,7 +292,7 @@ class Module:
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Learn all parameters, or freeze them."""
+        """Make all parameters learnable, or freeze them."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
@@ -324,7 +304,7 @@ class Module:
                 parameter.grad = None if set_to_none else zeros_like(parameter)
 
     def _convert(self, fn: Callable[[Tensor], Tensor]) -> Self:
-        """Replace the array of every parameter, gradient and buffer; the objects stay, so an optimiser keeps hold of them."""
+        """Replace the array of every parameter, gradient and buffer; the objects stay, so an optimiser still refers to them."""
         for tensor in itertools.chain(self.parameters(), self.buffers()):
             tensor.data = fn(tensor.data)
             if tensor.grad is not None:
@@ -396,53 +376,12 @@ class Module:
     # ----------------------------------------------------------------------------------------------- printing
 
     def extra_repr(self) -> str:
-        """What to print between the brackets: a layer's settings."""
+        """The text between the brackets: a layer's settings."""
         return ""
 
     def __repr__(self) -> str:
-        """The tree of modules, and behind each how many parameters it holds (a shared one counted once)."""
-        lines = self._tree()
-        total = lines[0].size
-        width = max((len(line.text) for line in lines if line.size), default=0)
-        digits = len(f"{total:,}")
-        texts = []
-        for text, size, note in lines:
-            texts.append(f"{text:<{width}}  # {size:>{digits},}{note}" if size else text)
-        return "\n".join(texts)
-
-    def _tree(self) -> list[_Line]:
-        name, settings = type(self).__name__, self.extra_repr()
-        children = [(label, module._tree()) for label, module in self._modules.items() if module is not None]
-        counts = [(parameter.numel(), parameter.requires_grad) for parameter in self.parameters()]
-        total, trainable = sum(n for n, _ in counts), sum(n for n, learnt in counts if learnt)
-        note = " parameters" + (f", {trainable:,} trainable" if trainable != total else "")
-        if not children:
-            return [_Line(f"{name}({settings})", total, note)]
-        lines = [_Line(f"{name}(", total, note)]
-        lines += [_Line(f"  {settings}", 0, "")] if settings else []
-        for _, alike in itertools.groupby(children, key=lambda child: (child[0].isdigit(), child[1])):
-            lines += _child_lines(list(alike))
-        return [*lines, _Line(")", 0, "")]
-
-
-class _Line(NamedTuple):
-    """One line of a module's repr; ``note`` is printed only where the line is the first of all."""
-
-    text: str
-    size: int
-    note: str
-
-
-def _child_lines(alike: list[tuple[str, list[_Line]]]) -> list[_Line]:
-    """The lines of one child, or of a run of equal ones in a list: (0-11): 12 × BertLayer(."""
-    (first, tree), (last, _) = alike[0], alike[-1]
-    copies = len(alike) if first.isdigit() else 1
-    if copies < len(alike):
-        return [line for child in alike for line in _child_lines([child])]
-    label = f"({first}): " if copies == 1 else f"({first}-{last}): {copies} × "
-    each = "" if copies == 1 else " each"
-    head = _Line(f"  {label}{tree[0].text}", tree[0].size, each)
-    return [head, *(_Line(f"  {line.text}", line.size, line.note) for line in tree[1:])]
+        """The tree of modules, with the number of parameters of each (a shared one counted once)."""
+        return printing.text_of(self)
 
 
 def _add_hook(hooks: OrderedDict[int, Any], hook: tuple[Any, bool], prepend: bool) -> Handle:
@@ -450,32 +389,3 @@ def _add_hook(hooks: OrderedDict[int, Any], hook: tuple[Any, bool], prepend: boo
     if prepend:
         hooks.move_to_end(handle.key, last=False)
     return handle
-
-
-def _as_tensor(value: Any) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value
-    if not hasattr(value, "shape"):
-        return None
-    return Tensor(value if type(value).__module__.startswith("cupy") else np.asarray(value))
-
-
-def _problems(own: dict[str, Tensor], values: dict[str, Tensor | None], keys: IncompatibleKeys, strict: bool) -> list[str]:
-    """Every reason why the values cannot be loaded, a line each."""
-
-    def names(found: list[str]) -> str:
-        return ", ".join(f'"{name}"' for name in found)
-
-    problems = []
-    if strict and keys.missing_keys:
-        problems.append(f"\n    Missing key(s), which the module has and the state dict lacks: {names(keys.missing_keys)}.")
-    if strict and keys.unexpected_keys:
-        problems.append(f"\n    Unexpected key(s), which the state dict has and the module lacks: {names(keys.unexpected_keys)}.")
-    for name, value in values.items():
-        if value is None:
-            problems.append(f"\n    {name} must be a Tensor or an array in the state dict.")
-        elif value.shape != own[name].shape:
-            problems.append(f"\n    size mismatch for {name}: {value.shape} in the state dict, {own[name].shape} in the module.")
-    if strict and (keys.missing_keys or keys.unexpected_keys):
-        problems.append("\n    strict=False skips missing and unexpected keys and returns their names.")
-    return problems

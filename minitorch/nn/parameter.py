@@ -1,6 +1,6 @@
 """Parameter: a tensor that a module learns.
 
-Read before: tensor.py. Read next: module.py, which finds a module's parameters by this class.
+Read before: tensor.py. Read next: module.py, which recognises parameters by this class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..tensor import Tensor
 class Parameter(Tensor):
     """A leaf tensor that belongs to a module: assigned as an attribute, it appears in ``module.parameters()``.
 
-    It shares the memory of ``data`` and stays outside of the graph that made it.
+    It shares the memory of ``data`` but not its graph.
     """
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:

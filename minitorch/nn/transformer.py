@@ -1,8 +1,8 @@
 """Transformer layers (Vaswani et al., 2017): attention, then a small network at every position, each with a residual.
 
-The residual x + f(x) gives gradients a straight way down; normalisation stands behind the sum, norm(x + f(x)), as in the
-paper and in BERT ("post-norm"), or with norm_first inside it, x + f(norm(x)), which trains without warm-up ("pre-norm",
-Xiong et al., 2020). Sizes: (S, B, E), or (B, S, E) with batch_first.
+The residual x + f(x) gives gradients a direct path. "Post-norm" normalises after the sum, norm(x + f(x)), as the paper and
+BERT do; "pre-norm" (norm_first) normalises before f, x + f(norm(x)), and trains without warm-up (Xiong et al., 2020).
+Sizes: (S, B, E), or (B, S, E) with batch_first.
 Read before: attention.py. Read next: models/bert/.
 """
 
@@ -89,7 +89,7 @@ class TransformerEncoderLayer(Module):
 class TransformerEncoder(Module):
     """``num_layers`` copies of a layer, one after the other, and a last norm if given.
 
-    The copies start with the same weights. The last two arguments switch a fast path of PyTorch's and change nothing here.
+    The copies start with the same weights. The last two arguments control a fast path in PyTorch and do nothing here.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What training loops do with all parameters at once: clip their gradients, or see them as one vector.
+"""Functions of all parameters at once: clip their gradients, or join them to one vector.
 
 Read before: module.py. Read next: optim/.
 """
@@ -26,13 +26,13 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
 
 
 def _total_norm(grads: list[Array], norm_type: float) -> Array:
-    """The norm of all the arrays as if they were one long vector: for p = 2 a kernel, else the norm of their norms."""
+    """The norm of all arrays as one long vector: a kernel for p = 2, else the norm of their norms."""
     if not grads:
         return array_module().zeros((), dtypes.get_default_dtype())
     if norm_type == 2:
         return norm_all(grads)
     home, xp = devices.device_of(grads[0]), array_module(grads[0])
-    wide = [g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False) for g in grads]  # float16 overflows soon
+    wide = [g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False) for g in grads]  # float16 overflows easily
     norms = [devices.move(array_module(g).linalg.norm(g.ravel(), norm_type), home) for g in wide]
     return xp.asarray(xp.linalg.norm(xp.stack(norms), norm_type))
 
@@ -46,8 +46,8 @@ def clip_grad_norm_(
 ) -> Tensor:
     """Scale all gradients by one factor so that their joint norm is at most ``max_norm``; return the norm it was before.
 
-    One norm over everything keeps the step's direction (Pascanu, Mikolov and Bengio, 2013). ``foreach`` is accepted for
-    compatibility and changes nothing.
+    One norm over all gradients keeps the step's direction (Pascanu, Mikolov and Bengio, 2013). ``foreach`` is PyTorch's and
+    does nothing here.
     """
     grads = _gradients(parameters)
     total = _total_norm(grads, float(norm_type))
@@ -55,9 +55,9 @@ def clip_grad_norm_(
     if error_if_nonfinite and not bool(xp.isfinite(total)):
         raise RuntimeError(
             f"clip_grad_norm_: the gradients' total norm of order {norm_type} is {float(total)}, so they cannot be clipped; "
-            "find the first bad value with detect_anomaly(), or pass error_if_nonfinite=False to scale them all the same"
+            "find the first bad value with detect_anomaly(), or pass error_if_nonfinite=False to scale them anyway"
         )
-    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # stays on the device: no waiting for the GPU
+    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # stays on the device, so nothing waits for the GPU
     with np.errstate(invalid="ignore"):  # ∞ · 0
         if grads:
             scale_all(grads, factor)
@@ -74,7 +74,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters in one row, recorded in the graph."""
+    """All parameters in one vector, recorded in the graph."""
     return cat([p.reshape(-1) for p in parameters])  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from .. import dtypes, graph
 from ..devices import Array
 from ..graph import op
-from .checks import refuse_integers as refuse_integers
 
 
 @op(linear=True)

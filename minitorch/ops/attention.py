@@ -74,7 +74,7 @@ def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
 @autocast
 @numpy_names
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
-    """eˣⁱ / Σⱼ eˣʲ along ``dim``: positive numbers that sum to 1."""
+    """eˣⁱ / Σⱼ eˣʲ along ``dim``: positive numbers that sum to 1; NaN where all are -∞ (see the table in nn/attention.py)."""
     return _softmax(input if dtype is None else astype(input, dtype), axis=_along(input, dim))
 
 

@@ -1,4 +1,4 @@
-"""Reductions and scans that are there for completeness: products, running sums, logsumexp, sums without NaN.
+"""Reductions and scans that are there for completeness: products, running sums, sums without NaN.
 
 Nothing here is needed to understand the engine: look up what you need. The reductions to read are in reductions.py.
 """
@@ -10,18 +10,18 @@ from typing import Any
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
+from ._arguments import numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
 from ._op import op
 from ._promotion import astype
-from .elementwise import exp, isnan, log, ne, where
+from .elementwise import isnan, ne, where
 from .extra_shaping import flip
 from .indexing import narrow
-from .reductions import Dims, _std, _sum, _sum_dtype, _var, _variation, _with_ones, mean, sum
+from .reductions import Dims, _std, _sum_dtype, _var, _variation, _with_ones, mean, sum
 from .shaping import cat, clone
 
 __all__ = [
-    "count_nonzero", "cumprod", "cumsum", "logsumexp", "nanmean", "nansum", "prod", "std_mean", "sum_to_size", "var_mean",
+    "count_nonzero", "cumprod", "cumsum", "nanmean", "nansum", "prod", "std_mean", "sum_to_size", "var_mean",
 ]  # fmt: skip
 
 # ----------------------------------------------------------------------------------------------- sums and means
@@ -73,29 +73,6 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
 def count_nonzero(input: Any, dim: Dims = None) -> Any:
     """How many elements over dim are not 0?"""
     return sum(ne(input, 0), dim)
-
-
-@op(floats_only=True, half="float32")
-def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
-    values = raw(x)
-    xp = array_module(values)
-    top = values.max(axis=axis, keepdims=True) if values.size else xp.zeros((), values.dtype)
-    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # a constant: its gradient cancels
-    e = exp(x - top)
-    total = _sum(e, axis=axis, keepdims=True)
-    ones = total.shape
-    y = log(total) + top
-    left = tuple(n for i, n in enumerate(ones) if i not in axis)
-    return y if keepdims else y.reshape(left), lambda g: g.reshape(ones) * (e / total)
-
-
-@autocast
-@numpy_names
-def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
-    """ln Σ exp(input) over dim, without overflow"""
-    x = input if dtypes.is_floating(input.dtype) else astype(input, dtypes.get_default_dtype())
-    return _logsumexp(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
 # ----------------------------------------------------------------------------------------------------- products

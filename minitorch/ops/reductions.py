@@ -20,13 +20,13 @@ from ._arguments import many_dims, numpy_names, one_dim, raw
 from ._autocast import autocast
 from ._op import in_floats, op
 from ._promotion import astype
-from .elementwise import abs, maximum, minimum, sign, where
+from .elementwise import abs, exp, log, maximum, minimum, sign, where
 from .indexing import pick_along
 from .shaping import squeeze
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "max", "mean", "min", "norm", "sort", "std", "sum",
-    "topk", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "logsumexp", "max", "mean", "min", "norm", "sort", "std",
+    "sum", "topk", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -132,6 +132,29 @@ def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False
 def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
     """The standard deviation √var over dim."""
     return _variation(_std, input, dim, unbiased, keepdim, correction)
+
+
+@op(floats_only=True, half="float32")
+def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
+    values = raw(x)
+    xp = array_module(values)
+    top = values.max(axis=axis, keepdims=True) if values.size else xp.zeros((), values.dtype)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # a constant: its gradient cancels
+    e = exp(x - top)
+    total = _sum(e, axis=axis, keepdims=True)
+    ones = total.shape
+    y = log(total) + top
+    left = tuple(n for i, n in enumerate(ones) if i not in axis)
+    return y if keepdims else y.reshape(left), lambda g: g.reshape(ones) * (e / total)
+
+
+@autocast
+@numpy_names
+def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
+    """ln Σ exp(input) over dim, without overflow"""
+    x = input if dtypes.is_floating(input.dtype) else astype(input, dtypes.get_default_dtype())
+    return _logsumexp(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
 # ----------------------------------------------------------------------------------------------- largest, smallest

@@ -1,4 +1,4 @@
-"""Optimisers: what turns gradients into better parameters.  Read optimizer.py, then sgd.py, adam.py, lr_scheduler.py."""
+"""Optimisers: they turn gradients into better parameters.  Read optimizer.py, then sgd.py, adam.py, lr_scheduler.py."""
 
 from . import lr_scheduler
 from .adam import Adam, AdamW

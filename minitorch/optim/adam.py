@@ -1,4 +1,4 @@
-"""Adam and AdamW: every coordinate has a step size of its own.  Read before: sgd.py. Read next: lr_scheduler.py."""
+"""Adam and AdamW: every coordinate has its own step size.  Read before: sgd.py. Read next: lr_scheduler.py."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def adam_all(
 class Adam(Optimizer):
     """Adam: the mean of the gradient over the root of the mean of its square.
 
-        m ← β₁m + (1 - β₁)g            m̂ = m / (1 - β₁ᵗ)        running means of g and g²; without the correction
-        v ← β₂v + (1 - β₂)g²           v̂ = v / (1 - β₂ᵗ)        they start too small, for they start at 0
+        m ← β₁m + (1 - β₁)g            m̂ = m / (1 - β₁ᵗ)        running means of g and g². They start at 0, which is
+        v ← β₂v + (1 - β₂)g²           v̂ = v / (1 - β₂ᵗ)        too small; the division corrects that
         p ← p - lr · m̂ / (√v̂ + ε)
 
     weight_decay λ adds λp to g (``decoupled_weight_decay``: see AdamW). amsgrad: v̂ uses the largest v so far (Reddi et al.,
-    "On the Convergence of Adam and Beyond", 2018). maximize: uphill instead.
+    "On the Convergence of Adam and Beyond", 2018). maximize: ascend instead of descend.
     Source: Kingma and Ba, "Adam: a Method for Stochastic Optimization", 2015, algorithm 1, in the order of arithmetic that
-    section 2 recommends: the corrections are applied to lr and ε, which are numbers, rather than to m and v.
+    section 2 recommends: the corrections apply to lr and ε, which are numbers, not to m and v, which are arrays.
     """
 
     correct_bias = True
@@ -69,7 +69,7 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def update_all(self, ps: list[Array], gs: list[Array], states: list[dict[str, Any]], group: Group) -> None:
-        """The equations above, for all parameters of a group in one call: on a GPU one launch, on a processor all its cores."""
+        """The equations above, for all parameters of a group in one call: on a GPU one launch, on a CPU all its cores."""
         if not ps:
             return
         lr, decay = float(group["lr"]), group["weight_decay"]
@@ -89,11 +89,11 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the weight decay taken out of the gradient: p ← p - lr·λ·p beside Adam's step, so that decay is not rescaled.
+    """Adam with the weight decay taken out of the gradient: p ← p - lr·λ·p, separate from Adam's step, which would rescale it.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2, with lr for its η.
-    ``correct_bias=False`` leaves m and v uncorrected: with eps=1e-6 that is AdamWeightDecay of Google's BERT (optimization.py),
-    whose first steps are up to (1 - β₁)/√(1 - β₂) = 3 times too large; keep it True for fine-tuning.
+    ``correct_bias=False`` leaves m and v uncorrected. With eps=1e-6 that is AdamWeightDecay of Google's BERT (optimization.py);
+    its first steps are up to (1 - β₁)/√(1 - β₂) = 3 times too large, so keep True for fine-tuning.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Learning rate schedules: how lr changes with the number t of steps taken.  Read before: optimizer.py.
+"""Learning rate schedules: lr as a function of the number t of steps taken.  Read before: optimizer.py.
 
     for batch in loader:
         ...; optimizer.step(); scheduler.step()
 
 A schedule writes ``group["lr"]`` of each parameter group; t counts the calls of scheduler.step(). The classes are PyTorch's;
-get_*_schedule_with_warmup are the ones that Transformers are trained with, under Hugging Face's names.
+get_*_schedule_with_warmup, usual for Transformers, have Hugging Face's names.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .optimizer import Optimizer
 class LRScheduler:
     """Base of all schedules: a subclass defines get_lr(), the rates of all groups at step ``last_epoch`` (t).
 
-    last_epoch: -1 starts afresh; t - 1 goes on at t, if the groups hold the "initial_lr" that an earlier schedule left there.
-    Making a schedule sets the rates for t = 0 at once: so load the optimiser's state after making it.
+    last_epoch: -1 starts at t = 0; t - 1 resumes at t, if the groups hold the "initial_lr" that an earlier schedule set.
+    Creating a schedule sets the rates for t = 0 at once, so load the optimiser's state after that.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -50,7 +50,7 @@ class LRScheduler:
         return self._last_lr
 
     def step(self) -> None:
-        """Go on by one step; call it after optimizer.step()."""
+        """Advance by one step; call it after optimizer.step()."""
         if self._step_count == 1 and type(self.optimizer).step is Optimizer.step and not self.optimizer._opt_called:
             warnings.warn(
                 "lr_scheduler.step() was called before optimizer.step(), so the first rate of the schedule is skipped; "
@@ -71,7 +71,7 @@ class LRScheduler:
         return {name: value for name, value in self.__dict__.items() if name not in ("optimizer", "lr_lambdas")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a position that state_dict() returned; load the optimiser's state too."""
+        """Resume at a position that state_dict() returned; load the optimiser's state too."""
         groups, saved = len(self.optimizer.param_groups), len(state_dict["base_lrs"])
         if groups != saved:
             raise ValueError(f"load_state_dict: the schedule was saved for {saved} parameter groups, this optimiser has {groups}")
@@ -79,7 +79,7 @@ class LRScheduler:
 
 
 class LambdaLR(LRScheduler):
-    """lr = initial_lr · f(t) for any function f, or one function a parameter group."""
+    """lr = initial_lr · f(t) for any function f, or one function per parameter group."""
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]], last_epoch: int = -1
@@ -87,7 +87,7 @@ class LambdaLR(LRScheduler):
         groups = len(optimizer.param_groups)
         self.lr_lambdas: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(self.lr_lambdas) != groups:
-            raise ValueError(f"Expected {groups} lr_lambdas, one a parameter group, but got {len(self.lr_lambdas)}")
+            raise ValueError(f"Expected {groups} lr_lambdas, one per parameter group, but got {len(self.lr_lambdas)}")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -95,7 +95,7 @@ class LambdaLR(LRScheduler):
         return [base * f(self.last_epoch) for base, f in zip(self.base_lrs, self.lr_lambdas, strict=True)]
 
 
-# The next three multiply the rate that they find, as PyTorch's do: so two schedules on one optimiser multiply.
+# The next three multiply the current rate, as PyTorch's do: the effects of two schedules on one optimiser multiply.
 
 
 class StepLR(LRScheduler):
@@ -154,7 +154,7 @@ class CosineAnnealingLR(LRScheduler):
         t, T, low = self.last_epoch, self.T_max, self.eta_min
         if self._step_count == 1:  # t = 0, or resumed: the groups hold this step's rates
             return self._rates()
-        if (t - 1 - T) % (2 * T) == 0:  # the step before was at eta_min, where the ratio is 0/0
+        if (t - 1 - T) % (2 * T) == 0:  # the previous step was at eta_min, where the ratio is 0/0
             rise = (1 - math.cos(math.pi / T)) / 2
             return [lr + (base - low) * rise for base, lr in zip(self.base_lrs, self._rates(), strict=True)]
         ratio = (1 + math.cos(math.pi * t / T)) / (1 + math.cos(math.pi * (t - 1) / T))
@@ -163,12 +163,12 @@ class CosineAnnealingLR(LRScheduler):
 
 # ------------------------------------------------------------------------------------------------------- warmup
 #
-# A fresh Adam has seen too few gradients to know their size, and a fresh Transformer's gradients are large: so lr starts
+# At first Adam has seen too few gradients to know their size, and an untrained Transformer has large ones. So lr starts
 # at 0 and grows for num_warmup_steps (Vaswani et al., "Attention Is All You Need", 2017, section 5.3).
 
 
 def get_constant_schedule(optimizer: Optimizer, last_epoch: int = -1) -> LambdaLR:
-    """lr stays as it is."""
+    """Constant lr."""
     return LambdaLR(optimizer, lambda t: 1.0, last_epoch)
 
 

@@ -1,6 +1,6 @@
-"""What all optimisers share: parameters in groups, what is remembered of each parameter, and the step.
+"""The base of all optimisers: groups of parameters, a state per parameter, and the step.
 
-A new optimiser is one method: ``update(p, g, state, group)`` changes the array p in place, given its gradient g.
+A new optimiser needs one method: ``update(p, g, state, group)`` changes the array p in place, given its gradient g.
 Read before: tensor.py (``.grad``). Read next: sgd.py, adam.py.
 """
 
@@ -26,9 +26,9 @@ Params: TypeAlias = Iterable[Tensor] | Iterable[Group] | Iterable[tuple[str, Ten
 class Optimizer:
     """Base of all optimisers.
 
-    params: tensors, or (name, tensor) pairs, or dicts {"params": tensors, option: value, ...}: groups with options of their own.
-    defaults: the options of a group that does not set them itself.
-    ``state[p]`` is what the optimiser remembers of parameter p (its momentum, say).
+    params: tensors, or (name, tensor) pairs, or dicts {"params": tensors, option: value, ...}: groups with their own options.
+    defaults: options for groups that do not set them.
+    ``state[p]`` is the memory of parameter p, for example its momentum.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -36,11 +36,11 @@ class Optimizer:
             raise TypeError("params must be a list of tensors or of dicts, got one tensor: write [x]")
         groups: list[Any] = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list: model.parameters() found none, or was used up before")
+            raise ValueError("optimizer got an empty parameter list: model.parameters() found none, or the iterator is used up")
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
-        self._opt_called = False  # asked by LRScheduler.step
+        self._opt_called = False  # read by LRScheduler.step
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
@@ -57,20 +57,20 @@ class Optimizer:
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
             if not p.is_leaf:
                 raise ValueError(
-                    "can't optimize a non-leaf Tensor: it is the result of a computation and would be computed anew; "
-                    "optimise what it is computed from, or x.detach().requires_grad_()"
+                    "can't optimize a non-leaf Tensor: it is the result of a computation, which would overwrite it; "
+                    "optimise the inputs of that computation, or x.detach().requires_grad_()"
                 )
         if len(set(params)) < len(params):
-            warnings.warn("a parameter group holds a parameter twice, which is then updated twice a step", stacklevel=3)
+            warnings.warn("a parameter group holds a parameter twice, so each step updates it twice", stacklevel=3)
         for other in self.param_groups:
             if ("param_names" in other) != ("param_names" in group):
                 raise ValueError("all optimizer param groups should be with names, or all without")
             if not set(params).isdisjoint(other["params"]):
-                raise ValueError("some parameters appear in more than one parameter group: each may have one set of options only")
+                raise ValueError("some parameters appear in more than one parameter group: each can have only one set of options")
         self.param_groups.append(group)
 
     def parameters(self) -> Iterator[Tensor]:
-        """The parameters of all groups, in order: a state_dict knows a parameter by its number here."""
+        """The parameters of all groups, in order: a state_dict identifies a parameter by its number here."""
         for group in self.param_groups:
             yield from group["params"]
 
@@ -86,7 +86,7 @@ class Optimizer:
                 p.grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; with ``closure`` let it compute them first, and return its loss."""
+        """Update every parameter that has a gradient. A ``closure`` computes the gradients first; step returns its loss."""
         loss = None
         if closure is not None:
             with enable_grad():
@@ -101,7 +101,7 @@ class Optimizer:
         return loss
 
     def update_all(self, ps: list[Array], gs: list[Array], states: list[dict[str, Any]], group: Group) -> None:
-        """The group's parameters that have a gradient: one after the other, unless an optimiser can do them all at once."""
+        """Update the parameters that have a gradient, one after the other. Override it to update them all at once."""
         for p, g, state in zip(ps, gs, states, strict=True):
             self.update(p, g, state, group)
 
@@ -112,7 +112,7 @@ class Optimizer:
     # ------------------------------------------------------------------------------------------ saving and loading
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs, in PyTorch's layout: {"state": {number: {name: value}}, "param_groups": [options]}.
+        """The state for a checkpoint, in PyTorch's layout: {"state": {number: {name: value}}, "param_groups": [options]}.
 
         Its tensors are the live ones, not copies: save them (or deep-copy them) before the next step.
         """
@@ -121,7 +121,7 @@ class Optimizer:
         return {"state": {number[p]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state_dict of the same kind of optimiser over the same parameters; its values are copied."""
+        """Continue from a state_dict of the same kind of optimiser over the same parameters. Copies the values."""
         for key in ("state", "param_groups"):
             if key not in state_dict:
                 raise KeyError(f"load_state_dict: the state has no {key!r}: is it an optimiser's state_dict()?")
@@ -132,7 +132,7 @@ class Optimizer:
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         for i, values in state_dict["state"].items():
             if i not in params:
-                raise ValueError(f"load_state_dict: the state of parameter {i!r} belongs to none of the groups' parameters")
+                raise ValueError(f"load_state_dict: the state of parameter {i!r} belongs to no parameter of the groups")
             state[params[i]] = {name: _fitted(i, params[i], name, value) for name, value in values.items()}
         self.state = state
         self.param_groups = [
@@ -143,7 +143,7 @@ class Optimizer:
         if len(saved) != len(self.param_groups):
             raise ValueError(
                 f"loaded state dict has a different number of parameter groups: {len(saved)}, "
-                f"this optimiser has {len(self.param_groups)}; build it as it was built when it was saved"
+                f"this optimiser has {len(self.param_groups)}; build it with the groups it had when it was saved"
             )
         for i, (group, options) in enumerate(zip(self.param_groups, saved, strict=True)):
             if len(group["params"]) != len(options["params"]):
@@ -155,7 +155,7 @@ class Optimizer:
             if missing:
                 raise ValueError(
                     f"load_state_dict: group {i} of the state has no {', '.join(missing)}: "
-                    f"it was saved by another kind of optimiser than {type(self).__name__}"
+                    f"it was saved by a different kind of optimiser, not {type(self).__name__}"
                 )
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class Optimizer:
 
 
 def buffer(state: dict[str, Any], name: str, p: Array) -> Array:
-    """The running average ``name`` of a parameter: zeros at first, and always on the device where the parameter is now."""
+    """The running average ``name`` of a parameter: zeros at first, always on the parameter's device."""
     held = state.get(name)
     if held is None:
         held = state[name] = Tensor(array_module(p).zeros_like(p))

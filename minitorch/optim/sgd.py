@@ -10,14 +10,14 @@ from .optimizer import Group, Optimizer, Params, buffer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: downhill, with a memory.
+    """Stochastic gradient descent, with a memory of earlier steps.
 
         g ← g + λp                          weight_decay λ: the gradient of the penalty ½λ‖p‖²
         b ← μb + (1 - τ)g                   momentum μ, dampening τ; at the first step b = g
         p ← p - lr · b                      nesterov: p ← p - lr · (g + μb), a look ahead
 
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013, in PyTorch's form
-    (lr multiplies the velocity instead of entering it). maximize: uphill instead.
+    (lr multiplies the velocity instead of entering it). maximize: ascend instead of descend.
     """
 
     def __init__(

@@ -323,6 +323,7 @@ def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
         return None
     between = {2: (slice(None), None, None), 3: (slice(None), None), 4: ()}  # (B, 1, 1, S), (B, 1, from, to), or as it is
     mask = attention_mask[(*between[attention_mask.ndim], ...)]
+    # What a fully masked row gives, here and elsewhere: the table at the head of minitorch/nn/attention.py.
     lowest = float(minitorch.finfo(x.dtype).min)
     return (1 - mask.astype(x.dtype)) * lowest
 

@@ -1,10 +1,10 @@
-"""Checking gradients against finite differences: the definition of the derivative is the judge.
+"""Checking gradients against finite differences, that is, against the definition of the derivative.
 
     ∂y/∂x ≈ (f(x + ε) - f(x - ε)) / 2ε,   with an error of order ε² from the formula and of order (rounding / ε) from the
-    arithmetic: in float64 and with ε = 1e-6 both are far below 1e-5, in float32 the second swamps everything.
+    arithmetic. In float64 with ε = 1e-6 both are far below 1e-5; in float32 the second is larger than the derivative.
 
 Names, arguments and defaults are those of torch.autograd.gradcheck; call it as ``minitorch.autograd.gradcheck``.
-Read before: graph.py. Read next: debug.py.
+Read before: graph.py. Read next: anomaly.py.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import devices, graph
-from .tensor import Tensor
+from .. import devices, graph
+from ..tensor import Tensor
 
-Matrix: TypeAlias = "np.ndarray[Any, Any]"  # a Jacobian: one row an element of the output, one column an element of the input
+Matrix: TypeAlias = "np.ndarray[Any, Any]"  # a Jacobian: one row per element of the output, one column per element of the input
 
 
 class GradcheckError(RuntimeError):
@@ -40,11 +40,11 @@ def gradcheck(
 ) -> bool:
     """Compare the gradients of ``func(*inputs)`` with central differences, |analytic - numeric| ≤ atol + rtol·|numeric|.
 
-    inputs: a tensor or a tuple; tensors that require grad are varied, anything else is passed through. They are left as
-    they are. Every element of every output is compared with every element of every input; with ``fast_mode`` one random
-    combination of them, which costs three evaluations an input. (check_undefined_grad and check_grad_dtypes are PyTorch's
-    names for two checks that are always made here.)
-    Returns True, or raises GradcheckError (returns False where raise_exception=False).
+    inputs: a tensor or a tuple. Tensors that require grad are varied and then restored; anything else is passed through.
+    Every output element is compared with every input element; ``fast_mode`` compares one random combination of them, which
+    costs three evaluations per input. (check_undefined_grad and check_grad_dtypes are PyTorch's names for two checks that
+    are always made here.)
+    Returns True, or raises GradcheckError (or returns False, with raise_exception=False).
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     varied = [i for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad]
@@ -84,7 +84,7 @@ def gradgradcheck(
 ) -> bool:
     """Check second derivatives: gradcheck of the function (inputs, grad_outputs) ↦ gradients of ``func``.
 
-    grad_outputs: the gradients of the outputs at which to check; random ones where None.
+    grad_outputs: the output gradients to check at; None draws random ones.
     """
     arguments = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if grad_outputs is None:
@@ -111,7 +111,7 @@ def gradgradcheck(
 
 
 def _difference(func: Any, arguments: Sequence[Any], x: Tensor, direction: Matrix, eps: float) -> list[Matrix]:
-    """(f(x + εd) - f(x - εd)) / 2ε for every output; ``x`` gets its own array back."""
+    """(f(x + εd) - f(x - εd)) / 2ε for every output; ``x`` gets its own array back afterwards."""
     before, results = x.array, []
     step = devices.move((eps * direction).astype(x.dtype), x.device)
     try:
@@ -124,7 +124,7 @@ def _difference(func: Any, arguments: Sequence[Any], x: Tensor, direction: Matri
 
 
 def _numeric_jacobians(func: Any, arguments: Sequence[Any], x: Tensor, eps: float) -> list[Matrix]:
-    """∂y/∂x for every output y, a column at a time: one column is what all outputs do when one element of x moves."""
+    """∂y/∂x for every output y, column by column: column i is the change of all outputs when element i of x moves."""
     columns = []
     for i in range(x.numel()):
         direction = np.zeros(x.numel())
@@ -136,7 +136,7 @@ def _numeric_jacobians(func: Any, arguments: Sequence[Any], x: Tensor, eps: floa
 
 
 def _analytic_jacobians(y: Tensor, xs: Sequence[Tensor]) -> list[Matrix]:
-    """∂y/∂x for every input x, a row at a time: one row is what backward gives for one element of y."""
+    """∂y/∂x for every input x, row by row: row k is the gradient of element k of y, from backward."""
     jacobians = [np.zeros((y.numel(), x.numel())) for x in xs]
     for k in range(y.numel()):
         seed = np.zeros(y.numel())
@@ -181,7 +181,7 @@ def _compare_jacobians(func: Any, arguments: Sequence[Any], varied: list[int], e
 
 
 def _compare_projections(func: Any, arguments: Sequence[Any], varied: list[int], eps: float, atol: float, rtol: float) -> None:
-    """One number for each pair: uᵀ (∂y/∂x) v with random u and v."""
+    """One number per pair of output and input: uᵀ (∂y/∂x) v with random u and v."""
     random = np.random.default_rng(0)
     for i in varied:
         x = arguments[i]
@@ -198,7 +198,7 @@ def _compare_projections(func: Any, arguments: Sequence[Any], varied: list[int],
 
 
 def _check_repeatable(func: Any, arguments: Sequence[Any], varied: list[int], tolerance: float) -> None:
-    """The same inputs must give the same outputs and gradients, or nothing can be compared."""
+    """The same inputs must give the same outputs and gradients; otherwise there is nothing to compare."""
     seen = []
     for _ in range(2):
         random = np.random.default_rng(1)
@@ -233,5 +233,5 @@ def _random_like(y: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _at(flat: Any, shape: tuple[int, ...]) -> str:
-    """The place of an element, as one would index it: "[0, 2]"; nothing for a 0-d tensor."""
+    """The index of an element: "[0, 2]"; nothing for a 0-d tensor."""
     return str([int(i) for i in np.unravel_index(flat, shape)]) if shape else ""

@@ -1,7 +1,7 @@
-"""What this machine offers the engine, and what to do about trouble: ``python -m minitorch.doctor [--json]``.
+"""What this machine offers the engine, and what to do about trouble: ``python -m minitorch.tools.doctor [--json]``.
 
-Everything that can be missing or broken is asked for by a function of its own, and what it raises becomes a line of the
-report: the doctor never ends in a traceback. The exit status is 0 unless the engine itself is broken.
+Each thing that may be missing or broken has its own function; if that raises, the error becomes a line of the report. So
+the doctor never ends in a traceback. The exit status is 0 unless the engine itself is broken.
 Read before: devices.py.
 """
 
@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 Report = dict[str, Any]
-"""Section -> what was found, a dict or a list."""
+"""Section -> the findings, a dict or a list."""
 
-_OPTIONAL = {  # package -> what it is for, the extra of pyproject.toml that brings it
-    "cupy": ("arrays on an NVIDIA card", "cuda"),
+_OPTIONAL = {  # package -> its use, the extra of pyproject.toml that installs it
+    "cupy": ("arrays on an NVIDIA GPU", "cuda"),
     "ml_dtypes": ("bfloat16", "cuda"),
     "safetensors": ("checkpoints", "models"),
     "scikit-learn": ("data sets and classical baselines", "models"),
@@ -46,9 +46,9 @@ _VARIABLES = (
 
 
 def examine() -> Report:
-    """Everything that can be found out, and under "trouble" what to do about what is not as it should be."""
+    """The whole report; under "trouble" a line of advice for each thing that is wrong."""
     sections: dict[str, Callable[[], Any]] = {
-        "python": python, "processor": processor, "numpy": numpy_and_blas, "environment": environment, "cuda": cuda,
+        "python": python, "cpu": cpu, "numpy": numpy_and_blas, "environment": environment, "cuda": cuda,
         "packages": packages, "engine": engine,
     }  # fmt: skip
     report: Report = {}
@@ -72,8 +72,8 @@ def python() -> Report:
     return {"version": platform.python_version(), "executable": sys.executable, "platform": platform.platform()}
 
 
-def processor() -> Report:
-    """The processor's name, the cores this process may use, and the vector instructions that matter to BLAS."""
+def cpu() -> Report:
+    """The CPU's name, the cores this process may use, and the vector instructions that matter to BLAS."""
     facts: dict[str, str] = {}
     path = Path("/proc/cpuinfo")
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -127,13 +127,13 @@ def gemm_rate(xp: Any, n: int = 1024, tries: int = 5) -> float:
     best = float("inf")
     for _ in range(tries + 1):
         start = time.perf_counter()
-        float((a @ a)[0, 0])  # reading an element waits for a card
+        float((a @ a)[0, 0])  # reading an element waits for the GPU
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best / 1e9
 
 
 def environment() -> dict[str, str]:
-    """The variables, among those set, that change how fast or whether things run."""
+    """The variables that are set and change whether things run, or how fast."""
     return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
@@ -152,14 +152,14 @@ def _version(name: str) -> str | None:
 
 
 def cupy_packages() -> list[str]:
-    """The installed packages that bring a module cupy: there must be at most one."""
+    """The installed packages that contain a module cupy: there must be at most one."""
     names = {(found.metadata["Name"] or "").lower() for found in importlib.metadata.distributions()}
     return sorted(name for name in names if name == "cupy" or name.startswith(("cupy-cuda", "cupy-rocm")))
 
 
 def cuda() -> Report:
-    """The driver, the cards, and CuPy, down to a kernel that is compiled and run."""
-    report: Report = {"driver": driver(), "cards": cards(), "cupy packages": cupy_packages()}
+    """The driver, the GPUs, and CuPy: a kernel is compiled and run."""
+    report: Report = {"driver": driver(), "gpus": gpus(), "cupy packages": cupy_packages()}
     try:
         cupy = importlib.import_module("cupy")
     except Exception as error:  # a broken installation raises more than ImportError
@@ -181,7 +181,7 @@ def cuda() -> Report:
 
 
 def driver() -> str | None:
-    """The newest CUDA version that the installed NVIDIA driver can serve, asked of the driver itself."""
+    """The newest CUDA version that the installed NVIDIA driver supports; the driver itself says so."""
     for name in ("libcuda.so.1", "nvcuda.dll", "libcuda.dylib"):
         try:
             version = ctypes.c_int()
@@ -192,8 +192,8 @@ def driver() -> str | None:
     return None
 
 
-def cards() -> list[str]:
-    """Name, driver and memory of each card, from nvidia-smi."""
+def gpus() -> list[str]:
+    """Name, driver and memory of each GPU, from nvidia-smi."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -208,18 +208,18 @@ def engine() -> Report:
     x = minitorch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     (x * x).sum().backward()
     works = x.grad.tolist() == [2.0, 4.0, 6.0]
-    return {"version": minitorch.__version__, "path": os.path.dirname(__file__), "works": works}
+    return {"version": minitorch.__version__, "path": os.path.dirname(os.path.dirname(__file__)), "works": works}
 
 
 # --------------------------------------------------------------------------------------------------- advising
 
 
 def trouble(report: Report) -> list[str]:
-    """A line for each thing that is not as it should be: what it is, and what to do."""
+    """A line per fault: what is wrong, and what to do."""
     lines = [f"{name}: could not be examined: {facts['error']}" for name, facts in report.items() if _failed(facts)]
     usable = {name: {} if _failed(facts) else facts for name, facts in report.items()}
     lines += _engine_trouble(usable["engine"], usable["python"], usable["numpy"])
-    lines += _blas_trouble(usable["processor"], usable["numpy"], usable["environment"])
+    lines += _blas_trouble(usable["cpu"], usable["numpy"], usable["environment"])
     lines += _cuda_trouble(usable["cuda"], usable["environment"])
     return lines
 
@@ -231,7 +231,7 @@ def _failed(facts: Any) -> bool:
 def _engine_trouble(engine: Report, python: Report, numpy: Report) -> list[str]:
     lines = []
     if not engine.get("works"):
-        lines.append("the engine computes a wrong gradient or none: pip install --force-reinstall minitorch-engine")
+        lines.append("the engine computes a wrong gradient, or none: pip install --force-reinstall minitorch-engine")
     if python and _numbers(python["version"]) < (3, 11):
         lines.append(f"Python {python['version']} is too old: minitorch needs 3.11 or newer")
     if numpy and _numbers(numpy["version"]) < (2, 0):
@@ -239,15 +239,15 @@ def _engine_trouble(engine: Report, python: Report, numpy: Report) -> list[str]:
     return lines
 
 
-def _blas_trouble(processor: Report, numpy: Report, environment: dict[str, str]) -> list[str]:
+def _blas_trouble(cpu: Report, numpy: Report, environment: dict[str, str]) -> list[str]:
     lines = []
-    kernels, threads, cores = numpy.get("kernels"), numpy.get("threads"), processor.get("usable cores", 1)
-    wide = "avx512f" in processor.get("vectors", ()) and not processor.get("AVX-512 in halves")
+    kernels, threads, cores = numpy.get("kernels"), numpy.get("threads"), cpu.get("usable cores", 1)
+    wide = "avx512f" in cpu.get("vectors", ()) and not cpu.get("AVX-512 in halves")
     if wide and kernels in ("Haswell", "Zen", "Sandybridge", "Prescott"):
         forced = environment.get("OPENBLAS_CORETYPE")
         cure = f"unset OPENBLAS_CORETYPE (it is {forced})" if forced else "try OPENBLAS_CORETYPE=SkylakeX"
         lines.append(
-            f"the processor has AVX-512 but OpenBLAS runs its {kernels} kernels, often at half the speed: "
+            f"the CPU has AVX-512 but OpenBLAS runs its {kernels} kernels, often at half the speed: "
             f"{cure} before Python starts, and compare the matrix product's rate here"
         )
     if isinstance(threads, int) and threads > cores:
@@ -271,19 +271,19 @@ def _cuda_trouble(cuda: Report, environment: dict[str, str]) -> list[str]:
         return [f'{names[0]} does not import ({cuda["import error"]}): pip install --force-reinstall "{fits}[ctk]"']
     if newest is None:
         if cuda["cupy"] is None:
-            return []  # no card, no CuPy: nothing is wrong, the CPU serves
-        return ["CuPy is here but no NVIDIA driver: install the driver (nvidia-smi must list a card); until then use the CPU"]
+            return []  # no GPU, no CuPy: nothing is wrong
+        return ["CuPy is here but no NVIDIA driver: install the driver (nvidia-smi must list a GPU); until then use the CPU"]
     if cuda["cupy"] is None:
-        return [f'a card is here but no CuPy, so "cuda" cannot be used: pip install "{fits}[ctk]"']
+        return [f'a GPU is here but no CuPy, so "cuda" cannot be used: pip install "{fits}[ctk]"']
     if _numbers(newest)[:1] < _numbers(cuda["runtime"])[:1]:
         return [
-            f"the driver serves CUDA {newest} at most and {' '.join(names)} is made for {cuda['runtime']}: "
+            f"the driver supports CUDA {newest} at most and {' '.join(names)} needs {cuda['runtime']}: "
             f"update the driver, or pip uninstall {' '.join(names)} and pip install {fits}"
         ]
     if not cuda.get("devices"):
         hidden = environment.get("CUDA_VISIBLE_DEVICES")
         why = f"CUDA_VISIBLE_DEVICES={hidden!r} may hide them" if hidden is not None else "does nvidia-smi list them?"
-        return [f"the driver is here but CuPy finds no card ({cuda.get('device error', 'none there')}): {why}"]
+        return [f"the driver is here but CuPy finds no GPU ({cuda.get('device error', 'none there')}): {why}"]
     if not cuda.get("kernel"):
         reason = cuda.get("kernel error", "a wrong result")
         return [f'a kernel could not be compiled and run ({reason}): for CUDA\'s compiler and headers pip install "{fits}[ctk]"']
@@ -296,7 +296,7 @@ def _cuda_trouble(cuda: Report, environment: dict[str, str]) -> list[str]:
 def text(report: Report) -> str:
     """The report to read."""
     lines = []
-    for section in ("python", "processor", "numpy", "environment", "cuda", "engine"):
+    for section in ("python", "cpu", "numpy", "environment", "cuda", "engine"):
         lines.append(section)
         lines += [f"  {key}: {_show(value)}" for key, value in report[section].items()] or ["  nothing set"]
     lines.append("optional packages")
@@ -331,7 +331,7 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m minitorch.doctor") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m minitorch.tools.doctor") -> int:
     """The command: print the report; 1 if the engine itself is broken, else 0."""
     parser = argparse.ArgumentParser(prog=prog, description="What this machine offers minitorch.")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

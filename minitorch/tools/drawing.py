@@ -1,12 +1,12 @@
-"""Drawing the graph behind a tensor: as SVG that shows itself in a notebook, as DOT, as Mermaid.
+"""Drawing the graph behind a tensor: as SVG, which a notebook displays, as DOT, or as Mermaid.
 
     drawing = minitorch.draw_graph(loss, names=model)       # before backward, which frees the graph
     loss.backward()
-    drawing                                                 # shown now, the parameters' gradients are in it
+    drawing                                                 # displayed now, with the parameters' gradients
 
-The picture flows from the top to the bottom, in the manner of Sugiyama, Tagawa and Toda (1981): every box gets a layer,
-one above all that use it; within the layers boxes are ordered so that few lines cross; then they are moved towards their
-neighbours. A line that passes a layer gets a place in it like a box.
+The layout runs from top to bottom and follows Sugiyama, Tagawa and Toda (1981). Each box gets a layer above the boxes that
+use it; boxes are ordered within their layers so that few lines cross; then they move towards their neighbours. A line that
+passes through a layer takes a place in it, like a box.
 Read before: graph.py. Read next: doctor.py.
 """
 
@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import debug, devices
-from .files import write_text
-from .graph import Leaf, Node, Output, youngest_first
-from .tensor import Tensor
+from .. import devices
+from ..files import write_text
+from ..graph import Leaf, Node, Output, youngest_first
+from ..tensor import Tensor
+from .profiler import tensors
 
 _CHARACTER, _LINE, _MARGIN = 6.6, 16, 10  # pixels: a letter's width, a line's height, around the text
 _GAP_X, _GAP_Y = 18, 34  # between boxes of a layer, between layers
@@ -43,12 +44,12 @@ class Box:
         self.title = title
         self.shape = shape
         self.dtype = dtype
-        self.about = about  # shown when the mouse rests on it
+        self.about = about  # the tooltip
         self.parents: list[Box] = []
         self.tensor: Callable[[], Tensor | None] = lambda: None  # whose .grad belongs here, if it is alive
 
     def lines(self) -> list[str]:
-        """The text: name, shape and dtype, and the norm of the gradient where there is one by now."""
+        """The text: name, shape and dtype, and the norm of the gradient, if there is one yet."""
         lines = [self.title]
         if self.shape is not None:
             lines.append(f"{tuple(self.shape)} {self.dtype}")
@@ -62,14 +63,14 @@ class Box:
 def draw_graph(outputs: Tensor | Sequence[Tensor], names: Any = None) -> Drawing:
     """The graph that leads to ``outputs`` (a loss, or several tensors) as a picture.
 
-    names: a module, or a dict of tensors, whose names the boxes get. The structure is taken now; the norms of gradients
-    are looked up whenever the drawing is shown: those of the leaves, and of inner tensors that you hold and on which you
-    called retain_grad(). So draw first, call backward(), then look.
+    names: a module or a dict of tensors; the boxes get their names. The structure is fixed now; the norms of gradients are
+    read each time the drawing is displayed: those of leaves, and of inner tensors that you hold and called retain_grad()
+    on. So draw first, call backward(), then look.
     """
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     nodes = [y.node for y in roots if y.node is not None]
     if not nodes:
-        raise RuntimeError("draw_graph: there is no graph: nothing that this was computed from has requires_grad=True")
+        raise RuntimeError("draw_graph: there is no graph: no input of this computation has requires_grad=True")
     try:
         order = youngest_first(list(dict.fromkeys(nodes)), None)[0]
     except RuntimeError as error:
@@ -92,8 +93,8 @@ def _names(names: Any) -> dict[Tensor, str]:
 
 
 def _boxes(order: list[Node], roots: set[Node], names: dict[Tensor, str]) -> list[Box]:
-    """A box a node, the oldest first, and one for each tensor without gradient that the graph keeps."""
-    alive = {x.node: x for x in debug.tensors() if x.node is not None}  # a node does not know its tensor
+    """One box per node, the oldest first, and one per tensor without gradient that the graph keeps."""
+    alive = {x.node: x for x in tensors() if x.node is not None}  # a node does not know its tensor
     boxes: dict[Any, Box] = {}
     for node in order:
         tensor = alive.get(node)
@@ -127,7 +128,7 @@ def _box(node: Node, name: str) -> Box:
 
 
 class Drawing:
-    """A graph as a picture; ``.boxes`` are what it shows. In a notebook it shows itself."""
+    """A graph as a picture of ``.boxes``. A notebook displays it."""
 
     def __init__(self, boxes: list[Box]) -> None:
         self.boxes = boxes
@@ -166,7 +167,7 @@ class Drawing:
         return "\n".join(text) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture: .svg, .dot (or .gv) or .mmd, by the name's ending. A file there before is replaced at once."""
+        """Write the picture as .svg, .dot (or .gv) or .mmd, by the file's ending. An older file is replaced as a whole."""
         path = Path(path)
         writers = {".svg": lambda: self.svg, ".dot": self.to_dot, ".gv": self.to_dot, ".mmd": self.to_mermaid}
         if path.suffix not in writers:
@@ -182,7 +183,7 @@ def _mermaid_text(text: str) -> str:
 
 
 class _Place:
-    """A box's place in the picture, or that of a line which passes a layer (box None): x is its centre, y its top."""
+    """The place of a box, or of a line that passes through a layer (box None): x is its centre, y its top."""
 
     def __init__(self, box: Box | None, layer: int) -> None:
         self.box, self.layer = box, layer
@@ -192,13 +193,13 @@ class _Place:
         longest = max((len(line) * (1 if i else 1.1) for i, line in enumerate(self.text)), default=0)  # the first line is bold
         self.width = 2.0 if box is None else 2 * _MARGIN + _CHARACTER * longest
         self.height = 0.0 if box is None else 2 * _MARGIN + _LINE * len(self.text) - 4
-        self.weight = 4.0 if box is None else 0.01 if box.kind in ("leaf", "data") else 1.0  # how it stands its ground
+        self.weight = 4.0 if box is None else 0.01 if box.kind in ("leaf", "data") else 1.0  # how strongly it resists being moved
         self.x = self.y = 0.0
 
 
 def _layers(boxes: list[Box]) -> list[list[_Place]]:
-    """Layers from the top down: a box lies just above the highest of those that use it, so leaves are near their use."""
-    depth = dict.fromkeys(boxes, 0)  # how far above the bottom
+    """Layers from the top down: a box lies just above the highest box that uses it, so leaves stand near their users."""
+    depth = dict.fromkeys(boxes, 0)  # layers above the bottom
     for box in _users_first(boxes):
         for parent in box.parents:
             depth[parent] = max(depth[parent], depth[box] + 1)
@@ -207,7 +208,7 @@ def _layers(boxes: list[Box]) -> list[list[_Place]]:
     layers: list[list[_Place]] = [[] for _ in range(top + 1)]
     for place in places.values():
         layers[place.layer].append(place)
-    passing: dict[tuple[Box, int], _Place] = {}  # lines from one box share their way down
+    passing: dict[tuple[Box, int], _Place] = {}  # lines from one box share a path
     for box in boxes:
         for parent in box.parents:
             lower = places[box]
@@ -226,7 +227,7 @@ def _layers(boxes: list[Box]) -> list[list[_Place]]:
 
 
 def _users_first(boxes: list[Box]) -> list[Box]:
-    """Every box before its parents. The list has operations oldest first, and data, which has no parents, anywhere."""
+    """Every box before its parents. In ``boxes`` operations come oldest first; data, which has no parents, comes anywhere."""
     return [b for b in reversed(boxes) if b.kind != "data"] + [b for b in boxes if b.kind == "data"]
 
 
@@ -236,7 +237,7 @@ def _join(upper: _Place, lower: _Place) -> None:
 
 
 def _order(layers: list[list[_Place]], sweeps: int = 8) -> None:
-    """Order each layer by the mean position of its neighbours, downwards and upwards in turn; keep the best seen."""
+    """Order each layer by the mean position of its neighbours, downwards and upwards in turn; keep the best order."""
     best, least = [list(layer) for layer in layers], _crossings(layers)
     for layer in layers:
         _number(layer)
@@ -295,15 +296,15 @@ def _position(layers: list[list[_Place]], passes: int = 16) -> tuple[float, floa
 
 
 def _wish(place: _Place, side: str) -> float:
-    """Where a place would like to be: amid its neighbours above, below or both; what is light has no say."""
+    """The best x for a place: the mean of its neighbours above, below or both; light places (leaves) do not count."""
     near = {"above": place.above, "below": place.below, "both": place.above + place.below}[side]
     return _mean([p.x for p in near if p.weight >= 1] or [p.x for p in near], place.x)
 
 
 def _spread(layer: list[_Place], wanted: list[float]) -> None:
-    """Move each place to where it wants to be as far as its neighbours let it, least squares in mind.
+    """Move each place to its wish as far as its neighbours allow: the least squares solution.
 
-    Neighbours that would overlap form a block, which moves as one to the weighted mean of its members' wishes: the
+    Neighbours that would overlap form a block, which moves to the weighted mean of its members' wishes: the
     pool-adjacent-violators algorithm for isotonic regression. Light places (leaves) make way for heavy ones.
     """
     offset = 0.0
@@ -342,7 +343,7 @@ def _svg(boxes: list[Box]) -> str:
 
 
 def _svg_line(upper: _Place, lower: _Place) -> str:
-    """A curve from the bottom of a place to the top of the next, where it arrives upright; then straight through a layer."""
+    """A curve from the bottom of one place to the top of the next, then straight through the layer."""
     top, bottom = upper.y + upper.height, lower.y
     middle = (top + bottom) / 2
     path = f"M{upper.x:.1f} {top:.1f} C{upper.x:.1f} {middle:.1f} {lower.x:.1f} {middle:.1f} {lower.x:.1f} {bottom:.1f}"

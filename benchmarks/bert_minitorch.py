@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import minitorch
 from minitorch import devices, nn, optim
-from minitorch.checkpoint import checkpoint
 from minitorch.parallel import Workers
+from minitorch.utils.checkpoint import checkpoint
 from models.bert.config import BertConfig
 from models.bert.model import BertForMaskedLM, BertForSequenceClassification, first_alone
 from models.bert.precision import Precision

@@ -24,7 +24,7 @@ ROWS = [
     ["minitorch/tensor"],
     ["minitorch/creation", "minitorch/random", "minitorch/linalg", "minitorch/amp", "minitorch/cuda", "minitorch/parallel",
      "minitorch/serialization", "minitorch/nn", "minitorch/optim", "minitorch/data"],
-    ["minitorch/checkpoint", "minitorch/tools"],
+    ["minitorch/utils", "minitorch/tools"],
     ["minitorch/autograd"],
     ["minitorch"],
     ["minitorch/tools/doctor"],

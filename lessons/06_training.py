@@ -350,5 +350,5 @@ show(figure, "06_training")
 #
 # - `minitorch/nn/module.py`: `__setattr__` is the registration, everything else is a walk over the tree.
 # - `minitorch/nn/layers.py`: `Linear` in a few lines. `minitorch/nn/init.py`: the sizes of initial weights.
-# - `minitorch/data/loader.py`: where the batches come from. `minitorch/nn/utils.py`: your clipping.
+# - `minitorch/data/loader.py`: where the batches come from. `minitorch/nn/utils/parameters.py`: your clipping.
 # - Then lesson 7, `07_words.py`.

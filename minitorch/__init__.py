@@ -7,17 +7,18 @@ Names, arguments and defaults are PyTorch's.
 
 from . import amp as amp
 from . import autograd as autograd
-from . import checkpoint as checkpoint
 from . import cuda as cuda
 from . import data as data
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+from . import utils as utils
 from .amp import autocast as autocast
 from .amp import get_autocast_dtype as get_autocast_dtype
 from .amp import is_autocast_enabled as is_autocast_enabled
 from .creation import *
 from .devices import cuda_is_available as cuda_is_available
+from .devices import device as device
 from .dtypes import *
 from .dtypes import __getattr__ as __getattr__
 from .dtypes import bool_ as bool

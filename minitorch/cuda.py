@@ -29,7 +29,12 @@ from . import devices
 from .devices import cuda_is_available as is_available
 from .kernels import philox
 
-__all__ = ["CUDAGraph", "graph", "is_available", "is_current_stream_capturing", "synchronize"]
+__all__ = ["CUDAGraph", "device_count", "graph", "is_available", "is_current_stream_capturing", "synchronize"]
+
+
+def device_count() -> int:
+    """How many GPUs there are; 0 without CuPy or a working driver."""
+    return int(devices.cupy().cuda.runtime.getDeviceCount()) if is_available() else 0
 
 
 class CUDAGraph:

@@ -1,11 +1,12 @@
 """Devices: which array library an array belongs to, and moving arrays between them.
 
 An array is a NumPy array (device "cpu") or a CuPy array (device "cuda:0", "cuda:1", ...). CuPy is imported only when
-somebody asks for "cuda". Read next: dtypes.py.
+somebody asks for "cuda". Wherever a device is asked for, a string does. Read next: dtypes.py.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -22,6 +23,39 @@ CUPY_MISSING = (
     'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
     "12); `python -m minitorch.tools.doctor` says which"
 )
+
+
+class device(str):
+    """Where a tensor lives: ``device("cuda:1")`` or ``device("cuda", 1)``, a string that knows its type and its index.
+
+    type: "cpu" or "cuda".  index: the GPU's number; None where it is not given, as in "cuda".
+    PyTorch's device equals devices only; this one also equals its string: ``x.device == "cpu"``.
+    """
+
+    type: str
+    index: int | None  # type: ignore[assignment]  # hides str.index
+
+    def __new__(cls, type: str, index: int | None = None) -> device:
+        """RuntimeError for an unknown type, a wrong index, or an index given twice."""
+        kind, colon, number = str(type).partition(":")
+        if index is not None:
+            if colon:
+                raise RuntimeError(f'device: "{type}" names an index already, and index={index} is given too; give one of them')
+            if index < 0:
+                raise RuntimeError(f"device: the index must not be negative, got {index}")
+            colon, number = ":", str(index)
+        if kind not in ("cpu", "cuda") or (colon and not number.isdecimal()):
+            raise RuntimeError(f'unknown device "{type}": use "cpu", "cuda" or "cuda:N"')
+        self = super().__new__(cls, f"{kind}:{int(number)}" if colon else kind)
+        self.type, self.index = kind, int(number) if colon else None
+        return self
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}'{'' if self.index is None else f', index={self.index}'})"
+
+
+CPU = device("cpu")
+_gpu = functools.cache(functools.partial(device, "cuda"))
 
 
 def cupy() -> ModuleType:
@@ -70,11 +104,9 @@ def array_module(*operands: Any) -> Any:
     return library
 
 
-def device_of(array: Array) -> str:
-    """ "cpu" for a NumPy array, "cuda:0" for a CuPy array on card 0."""
-    if isinstance(array, _NUMPY):
-        return "cpu"
-    return f"cuda:{array.device.id}"
+def device_of(array: Array) -> device:
+    """ "cpu" for a NumPy array, "cuda:0" for a CuPy array on GPU 0."""
+    return CPU if isinstance(array, _NUMPY) else _gpu(array.device.id)
 
 
 def module_for(device: str | None) -> ModuleType:
@@ -90,15 +122,12 @@ def _on_card(device: str) -> ModuleType:
     return library
 
 
-def canonical(device: Any) -> str:
-    """ "cpu", or "cuda:N" with the card's number spelt out; anything else is an error."""
-    name = "cpu" if device is None else str(device)
-    kind, _, index = name.partition(":")
-    if kind == "cuda" and (index == "" or index.isdigit()):
-        return f"cuda:{int(index or 0)}"
-    if name == "cpu":
-        return name
-    raise RuntimeError(f'unknown device "{name}": use "cpu", "cuda" or "cuda:N"')
+def canonical(where: Any) -> str:
+    """ "cpu" (for None too), or "cuda:N" with the GPU's number spelt out; anything else is an error."""
+    if where is None or where == "cpu":
+        return "cpu"
+    target = device(where)
+    return "cpu" if target.type == "cpu" else f"cuda:{target.index or 0}"
 
 
 def move(array: Array, device: str | None) -> Array:

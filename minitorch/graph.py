@@ -240,7 +240,7 @@ def backward(
                 node.receive(g, node in owned)
                 continue
             for parent, contribution in zip(parents, pull_back(node, parents, g, create_graph), strict=True):
-                if parent is not None:
+                if parent is not None and contribution is not None:
                     accumulate(pending, owned, parent, contribution, fresh=contribution is not g)
             if not retain_graph:  # the activations are freed as the walk goes
                 node.pullback = node.inputs = node.static = None

@@ -51,9 +51,10 @@ def save(obj: Any, path: str | os.PathLike[str], metadata: dict[str, str] | None
         _write(file, tensors, header)
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
-    """Read the object that save() wrote to ``path``, its tensors on ``device`` (default: CPU); another library's file as a dict.
+def load(path: str | os.PathLike[str], map_location: str | None = None, *, weights_only: bool = True) -> Any:
+    """Read the object that save() wrote to ``path``, its tensors on ``map_location`` (default: CPU); another library's as a dict.
 
+    ``weights_only`` is accepted for PyTorch's sake and changes nothing: no file can hold code here.
     NumPy has no bfloat16: in another library's file it becomes float32, exactly, by appending 16 zero bits; in ours it stays.
     """
     header, metadata, start = _read_header(path)
@@ -66,7 +67,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
             array = _read_array(file, entry)
             if _KEY in metadata and entry["dtype"] == "BF16":
                 array = array.astype(dtypes.bfloat16)
-            tensors[name] = Tensor(devices.move(array, device))
+            tensors[name] = Tensor(devices.move(array, map_location))
     if _KEY not in metadata:
         return tensors
     try:

@@ -61,8 +61,8 @@ class Tensor:
         return self.array.dtype  # type: ignore[no-any-return]
 
     @property
-    def device(self) -> str:
-        """ "cpu" or "cuda:N"."""
+    def device(self) -> devices.device:
+        """Where it lives: "cpu" or "cuda:N"."""
         return devices.device_of(self.array)
 
     @property

@@ -395,3 +395,20 @@ def test_collate_errors_name_the_sample():
     for batch, error, text in cases:
         with pytest.raises(error, match=text):
             default_collate(batch)
+
+
+def test_torchs_place():
+    """``from torch.utils.data import ...`` with minitorch for torch gives the same objects."""
+    import minitorch.utils.data
+    from minitorch.utils.data import DataLoader as Loader
+    from minitorch.utils.data import TensorDataset as Set
+
+    place = minitorch.utils.data
+    assert place.__all__ == minitorch.data.__all__
+    assert all(getattr(place, name) is getattr(minitorch.data, name) for name in place.__all__)
+    assert [x.tolist() for (x,) in Loader(Set(minitorch.arange(3)), batch_size=2)] == [[0, 1], [2]]
+
+
+def test_torchs_names():
+    data = pytest.importorskip("torch.utils.data", reason="PyTorch, the oracle, is not installed")
+    assert all(hasattr(data, name) for name in minitorch.data.__all__)

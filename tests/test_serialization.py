@@ -65,7 +65,7 @@ def test_nested_objects_come_back_as_they_were(path, device):
     obj["model"] = dict(obj["model"])
     assert equal(obj, loaded)
     assert not loaded["model"]["a.b"].requires_grad
-    assert minitorch.load(path, device=device)["model"]["a.b"].device == x.device
+    assert minitorch.load(path, map_location=device)["model"]["a.b"].device == x.device
     loaded["model"]["a.b"].fill_(1)  # what was loaded can be changed
     assert os.listdir(path.parent) == [path.name]
 
@@ -153,7 +153,7 @@ def test_what_was_saved_in_bfloat16_is_bfloat16_again(path, device):
     wide = minitorch.tensor([1.5, -2.0, 3e38, float("nan"), -float("inf")], device=device)
     for x in (wide.bfloat16(), wide.bfloat16()[0], wide.bfloat16()[:0]):
         minitorch.save({"w": x, "other": wide}, path)
-        loaded = minitorch.load(path, device=device)
+        loaded = minitorch.load(path, map_location=device)
         assert (loaded["w"].dtype, loaded["w"].shape) == (minitorch.bfloat16, x.shape)
         np.testing.assert_array_equal(loaded["w"].float().cpu().numpy(), x.float().cpu().numpy())
         assert equal(wide, loaded["other"].cpu())

@@ -11,3 +11,6 @@ from ..graph import op as op
 from ..tools.anomaly import detect_anomaly as detect_anomaly
 from ..tools.gradcheck import gradcheck as gradcheck
 from ..tools.gradcheck import gradgradcheck as gradgradcheck
+from . import functional as functional
+from .function import Function as Function
+from .function import once_differentiable as once_differentiable

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .. import devices, dtypes
-from ..changes import mark_changed
-from ..devices import Array, array_module
-from ..grad_mode import no_grad
-from ..kernels.lists import norm_all, scale_all
-from ..ops import cat
-from ..tensor import Tensor
+from ... import devices, dtypes
+from ...changes import mark_changed
+from ...devices import Array, array_module
+from ...grad_mode import no_grad
+from ...kernels.lists import norm_all, scale_all
+from ...ops import cat
+from ...tensor import Tensor
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:

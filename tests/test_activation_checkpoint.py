@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import minitorch
-from minitorch import optim
-from minitorch.checkpoint import checkpoint, checkpoint_sequential
+from minitorch import nn, optim
 from minitorch.nn import functional as F
+from minitorch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 
 def leaf(*shape, device="cpu"):
@@ -193,3 +193,16 @@ def test_sequential_pieces(segments):
     result = checkpoint_sequential(layers, segments, x)
     np.testing.assert_array_equal(result.detach().numpy(), expected.detach().numpy())
     assert result.requires_grad
+
+
+def test_torchs_options_and_place():
+    assert minitorch.utils.checkpoint.checkpoint is checkpoint
+    net, x = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)), minitorch.ones(2, 3)
+    expected = net(x)
+    for out in (
+        checkpoint(net, x, use_reentrant=False, preserve_rng_state=True),
+        checkpoint_sequential(net, 2, x, use_reentrant=False, preserve_rng_state=True),
+        checkpoint_sequential(net, 2, input=x),
+    ):
+        assert out.requires_grad
+        assert out.tolist() == expected.tolist()

@@ -12,22 +12,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from . import graph
-from .changes import clock
-from .devices import array_module
-from .grad_mode import enable_grad, is_grad_enabled
-from .graph import Leaf, Node, Output
-from .random import get_rng_state, set_rng_state
-from .tensor import Tensor
+from .. import graph
+from ..changes import clock
+from ..devices import array_module
+from ..grad_mode import enable_grad, is_grad_enabled
+from ..graph import Leaf, Node, Output
+from ..random import get_rng_state, set_rng_state
+from ..tensor import Tensor
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
+def checkpoint(
+    function: Callable[..., Any],
+    *args: Any,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+    **kwargs: Any,
+) -> Any:
     """function(*args, **kwargs), with the same numbers and gradients, but nothing kept of what happens inside.
 
     The graph gets one node for the whole call. Its parents are the tensors that the function used from outside (arguments
     and captured ones, parameters say), and its pullback runs the function again, with the same random numbers, and walks
     through what that records. The function must do the same thing both times. First-order gradients only.
-    ``use_reentrant`` is accepted for PyTorch's sake and changes nothing.
+    ``use_reentrant`` and ``preserve_rng_state`` are accepted for PyTorch's sake and change nothing.
     """
     if not is_grad_enabled():
         return function(*args, **kwargs)
@@ -129,7 +135,13 @@ def _zeros(node: Node, g: dict[int, Any]) -> Any:
     return array_module(*g.values()).zeros(node.shape, dtype=node.dtype)
 
 
-def checkpoint_sequential(functions: Iterable[Callable[[Any], Any]], segments: int, input: Any) -> Any:
+def checkpoint_sequential(
+    functions: Iterable[Callable[[Any], Any]],
+    segments: int,
+    input: Any,
+    use_reentrant: bool | None = None,
+    preserve_rng_state: bool = True,
+) -> Any:
     """Run ``functions`` (an nn.Sequential, or a list) one after the other, in pieces: all but the last are checkpointed."""
     layers = list(functions)
     size = len(layers) // segments

@@ -469,7 +469,7 @@ class Tensor:
     __ior__ = bitwise_or_
     __ixor__ = bitwise_xor_
 
-    # ----------------------------------------------------------------------------- operations: ops/elementwise.py
+    # --------------------------------------------------------- operations: ops/elementwise.py, extra_elementwise.py
     __add__ = __radd__ = add = ops.add
     __sub__ = sub = subtract = ops.sub
     __rsub__ = ops.rsub
@@ -564,7 +564,7 @@ class Tensor:
         """self where condition holds, else other"""
         return ops.where(condition, self, other)
 
-    # ------------------------------------------------------------------------------ operations: ops/reductions.py
+    # ----------------------------------------------------------- operations: ops/reductions.py, extra_reductions.py
     sum = ops.sum
     sum_to_size = ops.sum_to_size
     nansum = ops.nansum
@@ -589,7 +589,7 @@ class Tensor:
     any = ops.any
     all = ops.all
     count_nonzero = ops.count_nonzero
-    # --------------------------------------------------------------------------------- operations: ops/shaping.py
+    # ----------------------------------------------------------------- operations: ops/shaping.py, extra_shaping.py
     reshape = ops.reshape
     view = ops.view
     flatten = ops.flatten
@@ -626,7 +626,7 @@ class Tensor:
     clone = ops.clone
     T = property(ops.shaping.T)
     mT = property(ops.shaping.mT)
-    # -------------------------------------------------------------------------------- operations: ops/indexing.py
+    # --------------------------------------------------------------- operations: ops/indexing.py, extra_indexing.py
     __getitem__ = ops.indexing.getitem
     select = ops.select
     narrow = ops.narrow
@@ -641,7 +641,7 @@ class Tensor:
     masked_select = ops.masked_select
     nonzero = ops.nonzero
     argwhere = ops.argwhere
-    # ---------------------------------------------------------------------------------- operations: ops/linalg.py
+    # ------------------------------------------------------------------- operations: ops/linalg.py, extra_linalg.py
     __matmul__ = ops.matmul
 
     def __rmatmul__(self, other: Any) -> Any:

@@ -15,7 +15,7 @@ from ..devices import array_module
 from ..ops import raw
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
-from ..ops._promotion import refuse_integers
+from ..ops.checks import refuse_integers
 
 # ------------------------------------------------------------------------------------------------------- losses
 

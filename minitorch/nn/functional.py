@@ -20,8 +20,8 @@ from ..devices import array_module, device_of
 from ..grad_mode import no_grad
 from ..ops import layer_norm, raw
 from ..ops._autocast import autocast
-from ..ops._promotion import refuse_integers
 from ..ops.activations import gelu, linear_gelu
+from ..ops.checks import refuse_integers
 from ..ops.nn import linear, one_hot
 from ..tensor import Tensor
 from . import _arguments as check

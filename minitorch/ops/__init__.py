@@ -2,9 +2,29 @@
 
 elementwise, reductions, shaping, indexing, linalg    the operations of arrays
 nn, activations, attention, normalization, losses     those of neural networks
+extra_...                                             breadth: rarely used operations, to look up and not to read through
+_op, _promotion, _autocast                            @op, and what it does to the operands' dtypes
+checks, checks_indexing                               what an operation refuses, and the errors that say so
 """
 
-from . import activations, attention, elementwise, indexing, linalg, losses, nn, normalization, reductions, shaping
+from . import (
+    activations,
+    attention,
+    elementwise,
+    extra_einsum,
+    extra_elementwise,
+    extra_indexing,
+    extra_linalg,
+    extra_reductions,
+    extra_shaping,
+    indexing,
+    linalg,
+    losses,
+    normalization,
+    reductions,
+    shaping,
+)
+from . import nn as nn  # its names are in nn/functional.py
 from ._arguments import may_read as may_read
 from ._arguments import raw as raw
 from ._arguments import shape_of as shape_of
@@ -13,6 +33,12 @@ from ._promotion import astype as astype
 from .activations import *
 from .attention import *
 from .elementwise import *
+from .extra_einsum import *
+from .extra_elementwise import *
+from .extra_indexing import *
+from .extra_linalg import *
+from .extra_reductions import *
+from .extra_shaping import *
 from .indexing import *
 from .linalg import *
 from .losses import *
@@ -24,6 +50,12 @@ __all__ = ["astype", "raw"]  # without it `import *` would take the file ops/nn.
 __all__ += activations.__all__
 __all__ += attention.__all__
 __all__ += elementwise.__all__
+__all__ += extra_einsum.__all__
+__all__ += extra_elementwise.__all__
+__all__ += extra_indexing.__all__
+__all__ += extra_linalg.__all__
+__all__ += extra_reductions.__all__
+__all__ += extra_shaping.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
 __all__ += losses.__all__

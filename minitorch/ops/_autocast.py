@@ -2,7 +2,7 @@
 
 Products of matrices gain most from half precision and lose least by it; sums and powers need float32's digits and range; the
 rest takes what it gets. The lists are those of PyTorch's aten/src/ATen/autocast_mode.h, one for each kind of device.
-Read before: _promotion.py. Read next: minitorch/amp/autocast.py.
+Read before: _promotion.py. Read next: _op.py, minitorch/amp/autocast.py.
 """
 
 from __future__ import annotations

@@ -5,16 +5,14 @@ The casts are ops themselves, so each operand's gradient comes back in the opera
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes, graph
-from ..devices import Array, device_of
+from ..devices import Array
 from ..graph import op
-from ._arguments import raw
 
 
 @op(linear=True)
@@ -73,52 +71,6 @@ def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
     ]
 
 
-def kept(y: Any, like: Any) -> Any:
+def in_dtype_of(y: Any, like: Any) -> Any:
     """y in the dtype of ``like``: of bfloat16 some of CuPy's functions (where, round, tril, erf) make float32."""
     return y if y.dtype == like.dtype else y.astype(like.dtype)
-
-
-def half_in_float32(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
-    """Let an op compute 16-bit floats in float32: NumPy's sums of them stop growing at 2048, and it has no BLAS for them."""
-    if function is None:
-        return functools.partial(half_in_float32, on_gpu=on_gpu)
-
-    @functools.wraps(function)
-    def call(*inputs: Any, **static: Any) -> Any:
-        if not inputs:  # sigmoid(input=x)
-            inputs, static = graph.by_position(function, inputs, static)
-        dtype = inputs[0].dtype
-        if dtype.itemsize != 2 or not dtypes.is_floating(dtype) or not (on_gpu or device_of(raw(inputs[0])) == "cpu"):
-            return function(*inputs, **static)
-        wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
-        return astype(function(*wide, **static), dtype)
-
-    return call
-
-
-def refuse_integers(name: str, dtype: Any) -> None:
-    """What only makes sense on floats says so."""
-    if not dtypes.is_floating(dtype):
-        raise NotImplementedError(f"{name} is not defined for {dtype}; make the input floating: x.float()")
-
-
-def floats_only(function: Callable[..., Any] | None = None, *, on_gpu: bool = True) -> Callable[..., Any]:
-    """Refuse integers, as PyTorch does for what only makes sense on floats; compute 16-bit floats in float32.
-
-    on_gpu=False: not on a GPU, where the op's kernels take 16-bit floats as they are.
-    """
-    if function is None:
-        return functools.partial(floats_only, on_gpu=on_gpu)
-    wide = half_in_float32(function, on_gpu=on_gpu)
-
-    @functools.wraps(function)
-    def call(*inputs: Any, **static: Any) -> Any:
-        if not inputs:
-            inputs, static = graph.by_position(function, inputs, static)
-        dtype = inputs[0].dtype
-        if dtype.kind == "f" and dtype.itemsize > 2:
-            return function(*inputs, **static)
-        refuse_integers(function.__name__.strip("_"), dtype)
-        return wide(*inputs, **static)
-
-    return call

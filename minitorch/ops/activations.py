@@ -10,11 +10,10 @@ import math
 from typing import Any
 
 from ..devices import Array, array_module, device_of
-from ..graph import op
 from ..kernels import kernel
 from ._arguments import one_dim, raw
 from ._autocast import autocast
-from ._promotion import floats_only
+from ._op import in_floats, op
 from .elementwise import erf, sigmoid
 from .nn import linear, sum_rows
 
@@ -58,16 +57,14 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
     return x * (t + 1) * 0.5, slope
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _gelu(x: Array) -> Any:
     """x Φ(x), Φ the normal distribution function.  The derivative, kept by the forward pass, is Φ(x) + x φ(x), φ its density."""
     y, slope = gelu_kernel(x)
     return y, lambda g: g * slope
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _gelu_tanh(x: Array) -> Any:
     """½x(1 + tanh u) with u = √(2/π)(x + 0.044715 x³).  The derivative is ½(1 + tanh u) + ½x(1 - tanh² u) u'."""
     y, slope = gelu_tanh(x)
@@ -93,8 +90,7 @@ def bias_gelu_backward(g: Any, saved: Any) -> Any:
     return g * saved
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
     """gelu(x + b), b being added to every row."""
     y, saved = bias_gelu(x, bias, tanh)
@@ -117,16 +113,14 @@ def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str =
 # -------------------------------------------------------------------------------------- smooth and leaky relatives
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def silu(input: Array) -> Any:
     """x σ(x), whose derivative is σ(1 + x(1 - σ))."""
     x, s = input, sigmoid(input)
     return x * s, lambda g: g * (s * (x * (1 - s) + 1))
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _softplus(x: Array, *, beta: float, threshold: float) -> Any:
     """ln(1 + eᵝˣ)/β, whose derivative is σ(βx); beyond βx > threshold it is x to all digits."""
     xp = array_module(x)
@@ -141,16 +135,14 @@ def softplus(input: Any, beta: float = 1, threshold: float = 20) -> Any:
     return _softplus(input, beta=beta, threshold=threshold)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def log_sigmoid(input: Array) -> Any:
     """ln σ(x) = min(x, 0) - ln(1 + e^-|x|), whose derivative is σ(-x)."""
     x, xp = input, array_module(input)
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))), lambda g: g * sigmoid(-x)
 
 
-@floats_only
-@op(linear=True)
+@op(linear=True, floats_only=True, half="float32")
 def _leaky_relu(x: Array, *, slope: float) -> Any:
     """x where x > 0, else slope · x."""
     factor = array_module(x).where(x > 0, x.dtype.type(1), x.dtype.type(slope))
@@ -162,8 +154,7 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     return _leaky_relu(input, slope=negative_slope)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _elu(x: Array, *, alpha: float) -> Any:
     """x where x > 0, else α(eˣ - 1), whose derivative is αeˣ."""
     xp = array_module(x)
@@ -186,7 +177,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     return _glu(input, dim=dim)
 
 
-@floats_only
+@in_floats
 def _glu(input: Any, *, dim: int) -> Any:
     d = one_dim(dim, input.ndim)
     if input.ndim == 0 or input.shape[d] % 2:

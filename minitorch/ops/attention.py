@@ -10,11 +10,11 @@ import math
 from typing import Any
 
 from ..devices import Array, array_module
-from ..graph import op
 from ..kernels import kernel
 from ._arguments import numpy_names, one_dim, raw
 from ._autocast import autocast
-from ._promotion import astype, floats_only
+from ._op import op
+from ._promotion import astype
 from .linalg import matmul_kernel
 from .nn import drop_kernel
 
@@ -48,24 +48,21 @@ def peak_of(x: Array, axis: tuple[int, ...]) -> Any:
     return array_module(x).amax(x, axis=axis, keepdims=True) if x.size else x
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = eˣⁱ / Σⱼ eˣʲ.  dL/dx = y (g - Σ g y)."""
     y = softmax_kernel(x, axis)
     return y, lambda g: softmax_backward(g, y, axis)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def softmax_or_zero(x: Array, *, axis: tuple[int, ...]) -> Any:
     """Softmax for attention: where every score is -inf (nothing may be attended to) the result is 0, not NaN."""
     y = softmax_kernel(x, axis, empty=True)
     return y, lambda g: softmax_backward(g, y, axis)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _log_softmax(x: Array, *, axis: tuple[int, ...]) -> Any:
     """yᵢ = xᵢ - ln Σⱼ eˣʲ.  dL/dx = g - eʸ Σ g."""
     xp = array_module(x)
@@ -132,8 +129,7 @@ def _dropped(x: Array, keep: Array, keep_prob: float) -> Any:
     return x if keep is None else drop_kernel(x, keep, keep_prob)
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, keep_prob: float) -> Any:
     """softmax(Q Kᵀ·scale + mask) V with dropout on the weights.  Of the tables (L, S) at most the weights are saved."""
     y, weights = attention_kernel(q, k, v, mask, keep, scale, keep_prob)

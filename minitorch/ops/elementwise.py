@@ -17,33 +17,22 @@ import numpy as np
 from .. import dtypes, graph
 from ..devices import Array, array_module
 from ..errors import explain
-from ..graph import op
-from . import _special
-from ._arguments import may_read, raw
+from . import _special, checks
+from ._arguments import raw
 from ._autocast import autocast
-from ._promotion import astype, common, floating, floats_only, half_in_float32, kept, refuse_integers
+from ._op import op
+from ._promotion import astype, common, floating, in_dtype_of
 
 __all__ = [
-    "abs", "absolute", "add", "addcdiv", "addcmul", "allclose", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
-    "clamp", "clamp_max", "clamp_min", "clip", "cos", "cosh", "div", "divide", "eq", "equal", "erf", "erfc", "exp", "exp2",
-    "expm1", "float_power", "floor", "floor_divide", "frac", "ge", "greater", "greater_equal", "gt", "isclose",
-    "isfinite", "isinf", "isnan", "isneginf", "isposinf", "le", "lerp", "less", "less_equal", "log", "log10", "log1p", "log2",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "masked_fill", "maximum", "minimum", "mul",
-    "multiply", "nan_to_num", "ne", "neg", "negative", "not_equal", "positive", "pow", "reciprocal", "remainder",
-    "round", "rsqrt", "rsub", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "sub", "subtract", "tan", "tanh",
-    "true_divide", "trunc", "where",
+    "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or", "clamp", "cos", "eq", "erf", "exp", "ge", "gt", "isfinite",
+    "isnan", "le", "log", "logical_not", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "sigmoid",
+    "sign", "sin", "sqrt", "square", "sub", "tanh", "true_divide", "where",
 ]  # fmt: skip
 
 
 def _flat(g: Array) -> Any:
     """The pullback of a step function: constant between its jumps, it passes no gradient on."""
     return _apply(array_module(raw(g)).zeros_like, g)
-
-
-def _refuse_bool(name: str, *operands: Any) -> None:
-    """For operations that make no sense for truth values."""
-    if all(x.dtype == bool if hasattr(x, "dtype") else isinstance(x, bool) for x in operands):
-        raise NotImplementedError(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
 
 
 # ------------------------------------------------------------------------------------------------- arithmetic
@@ -61,23 +50,14 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 
 def _differing(operands: Any) -> Any:
-    """Operands of a difference, which truth values do not have (two bool tensors: NumPy refuses them in the formula)."""
-    promoted = common(operands)
-    if promoted is not operands:
-        for x in operands:
-            if isinstance(x, bool) or (hasattr(x, "dtype") and x.dtype == bool):
-                raise RuntimeError(_NO_DIFFERENCE)
-    return promoted
-
-
-_NO_DIFFERENCE = "sub: bool tensors have no difference; use logical_xor (a ^ b), or make numbers of them: x.int()"
+    """Operands of a difference, which truth values do not have."""
+    checks.no_difference_of_bools(operands)
+    return common(operands)
 
 
 @op(linear=True, promote=_differing)
 def _sub(a: Array, b: Array) -> Any:
     """a - b"""
-    if getattr(a, "dtype", None) is getattr(b, "dtype", None) is dtypes.bool_:
-        raise RuntimeError(_NO_DIFFERENCE)
     return a - b, (lambda g: g, lambda g: -g)
 
 
@@ -85,21 +65,15 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
     """input - alpha · other"""
     if alpha == 1:
         return _sub(input, other)
-    _differing((input, other))
+    checks.no_difference_of_bools((input, other))
     return _sub(input, _scaled(other, alpha, input))
 
 
 def _scaled(other: Any, alpha: float, input: Any) -> Any:
     """alpha · other, in the dtype that input and other have in common: alpha alone never makes floats of integers."""
     dtype = dtypes.result_type(input, other)
-    if isinstance(alpha, float) and not dtypes.is_floating(dtype):
-        raise RuntimeError(f"for tensors of type {dtype} alpha must be an integer, not {alpha}")
+    checks.alpha_fits(alpha, dtype)
     return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
-
-
-def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
-    """other - alpha · input"""
-    return sub(other, input, alpha=alpha)
 
 
 @op(promote=common)
@@ -115,83 +89,23 @@ def true_divide(input: Array, other: Array) -> Any:
     return y, (lambda g: g / other, lambda g: -g * y / other)
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
-    """input / other; with rounding_mode "trunc" or "floor" the integer part, which is constant between its jumps."""
-    if rounding_mode is None:
-        return true_divide(input, other)
-    if rounding_mode == "trunc":
-        return _trunc_divide(input, other)
-    if rounding_mode == "floor":
-        return _floor_divide(input, other)
-    raise RuntimeError(f'div: rounding_mode must be None, "trunc" or "floor", not {rounding_mode!r}')
-
-
 @autocast
 def rdiv(input: Any, other: Any) -> Any:
     """other / input, for a number other"""
     return true_divide(other, input)
 
 
-@op(linear=True, promote=common)
-def _floor_divide(a: Array, b: Array) -> Any:
-    """⌊a / b⌋, a step function."""
-    _refuse_zero("floor_divide", a, b)
-    return a // b, (_flat, _flat)
-
-
-@op(linear=True, promote=common)
-def _trunc_divide(a: Array, b: Array) -> Any:
-    """a / b rounded towards zero, a step function."""
-    _refuse_zero("div", a, b)
-    if not _integers(a, b):
-        return array_module(a, b).trunc(a / b), (_flat, _flat)
-    q = a // b  # rounded down: one too low where it is negative and inexact
-    return q + ((q < 0) & (q * b != a)).astype(q.dtype), (_flat, _flat)
-
-
-def _integers(*operands: Any) -> bool:
-    return all(hasattr(x, "dtype") and x.dtype.kind in "iu" for x in operands)
-
-
-def _refuse_zero(name: str, a: Array, b: Array) -> None:
-    """Floats have inf and nan for a division by zero, integers nothing."""
-    _refuse_bool(name, a, b)
-    if _integers(a, b) and may_read(b) and (b == 0).any():
-        raise RuntimeError(f"{name}: integer division by zero")
-
-
-def floor_divide(input: Any, other: Any) -> Any:
-    """⌊input / other⌋"""
-    return _floor_divide(input, other)
-
-
-@op(promote=common)
-def remainder(input: Array, other: Array) -> Any:
-    """a - b·⌊a/b⌋, with the sign of b: derivatives 1 and -⌊a/b⌋."""
-    if not isinstance(other, graph.Tensor):
-        _refuse_zero("remainder", input, other)
-    return input % other, (lambda g: g, lambda g: -g * (input // other))
-
-
 @op(linear=True)
 def neg(input: Array) -> Any:
     """-x"""
-    if input.dtype == bool:
-        raise RuntimeError("neg: a bool tensor has no negative; use logical_not (~x) to invert it")
+    checks.no_negative_of_bools(input)
     return -input, lambda g: -g
-
-
-def positive(input: Any) -> Any:
-    """x itself"""
-    if input.dtype == bool:
-        raise RuntimeError("positive: not defined for bool tensors; make numbers of them first: x.int()")
-    return input
 
 
 @op
 def abs(input: Array) -> Any:
     """|x|, whose derivative is sign x (0 at 0)."""
-    _refuse_bool("abs", input)
+    checks.no_bools("abs", input)
     xp = array_module(input)
     return xp.abs(input), lambda g: g * sign(input)
 
@@ -210,7 +124,7 @@ def sign(input: Array) -> Any:
 @op(promote=common)
 def _pow(a: Array, b: Array) -> Any:
     """aᵇ, whose derivatives are b·aᵇ⁻¹ and aᵇ·ln a.  0⁰ = 1; where b = 0 or a = 0 ≤ b the result is constant in a or in b."""
-    _refuse_bool("pow", a, b)
+    checks.no_bools("pow", a, b)
     y = a**b if dtypes.is_floating(a.dtype) else _integer_power(a, b)
 
     def da(g: Array) -> Any:
@@ -230,8 +144,7 @@ def _integer_power(a: Array, b: Array) -> Any:
     return where((b < 0) & ~unit, 0, a ** where(b < 0, b % 2, b))
 
 
-@half_in_float32
-@op
+@op(half="float32")
 def _pow_number(a: Array, *, exponent: float) -> Any:
     """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
     n = exponent
@@ -254,15 +167,9 @@ def pow(input: Any, exponent: Any) -> Any:
     if dtypes.is_floating(input.dtype):
         return _pow_number(input, exponent=exponent)
     dtype = dtypes.result_type(input, exponent)
-    if exponent < 0 and not dtypes.is_floating(dtype):
-        raise RuntimeError("pow: integers to negative integer powers are not allowed; make the base a float: x.float()")
+    checks.power_is_whole(exponent, dtype)
     exponent = exponent if dtypes.is_floating(dtype) else dtypes.number_as("pow", exponent, dtype)
     return astype(_pow_number(astype(input, dtype), exponent=exponent), dtype)
-
-
-def float_power(input: Any, exponent: Any) -> Any:
-    """input to the power exponent, in float64"""
-    return pow(*[astype(x, dtypes.float64) if hasattr(x, "dtype") else x for x in (input, exponent)])
 
 
 def square(input: Any) -> Any:
@@ -277,74 +184,20 @@ def sqrt(input: Array) -> Any:
     return y, lambda g: g / (2 * y)
 
 
-@autocast
-@op(promote=floating)
-def rsqrt(input: Array) -> Any:
-    """1/√x, whose derivative is -1/(2x√x)."""
-    y = 1 / array_module(input).sqrt(input)
-    return y, lambda g: g * (-0.5 * y * y * y)
-
-
-@autocast
-@op(promote=floating)
-def reciprocal(input: Array) -> Any:
-    """1/x, whose derivative is -1/x²."""
-    y = 1 / input
-    return y, lambda g: -g * (y * y)
-
-
 # ---------------------------------------------------------------------------------- exponentials and the like
 
 
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def exp(input: Array) -> Any:
     """eˣ, its own derivative."""
     y = array_module(input).exp(input)
     return y, lambda g: g * y
 
 
-@op(promote=floating)
-def exp2(input: Array) -> Any:
-    """2ˣ, whose derivative is 2ˣ ln 2."""
-    y = array_module(input).exp2(input)
-    return y, lambda g: g * (y * math.log(2))
-
-
-@autocast
-@op(promote=floating)
-def expm1(input: Array) -> Any:
-    """eˣ - 1, accurate for small x."""
-    y = array_module(input).expm1(input)
-    return y, lambda g: g * (y + 1)
-
-
-@autocast
-@op(promote=floating)
+@op(promote=floating, autocast=True)
 def log(input: Array) -> Any:
     """ln x, whose derivative is 1/x."""
     return array_module(input).log(input), lambda g: g / input
-
-
-@autocast
-@op(promote=floating)
-def log2(input: Array) -> Any:
-    """log₂ x = ln x / ln 2"""
-    return array_module(input).log2(input), lambda g: g / (input * math.log(2))
-
-
-@autocast
-@op(promote=floating)
-def log10(input: Array) -> Any:
-    """log₁₀ x = ln x / ln 10"""
-    return array_module(input).log10(input), lambda g: g / (input * math.log(10))
-
-
-@autocast
-@op(promote=floating)
-def log1p(input: Array) -> Any:
-    """ln(1 + x), accurate for small x."""
-    return array_module(input).log1p(input), lambda g: g / (input + 1)
 
 
 @op(promote=floating)
@@ -354,8 +207,7 @@ def tanh(input: Array) -> Any:
     return y, lambda g: g * (1 - y * y)
 
 
-@half_in_float32
-@op(promote=floating)
+@op(promote=floating, half="float32")
 def sigmoid(input: Array) -> Any:
     """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ is the 0 that it should be."""
     if isinstance(input, graph.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
@@ -379,42 +231,11 @@ def cos(input: Array) -> Any:
     return xp.cos(input), lambda g: -g * xp.sin(input)
 
 
-@autocast
-@op(promote=floating)
-def tan(input: Array) -> Any:
-    """tan x, whose derivative is 1 + tan² x."""
-    y = array_module(input).tan(input)
-    return y, lambda g: g * (1 + y * y)
-
-
-@autocast
-@op(promote=floating)
-def sinh(input: Array) -> Any:
-    """sinh x = (eˣ - e⁻ˣ)/2, whose derivative is cosh x."""
-    xp = array_module(input)
-    return xp.sinh(input), lambda g: g * xp.cosh(input)
-
-
-@autocast
-@op(promote=floating)
-def cosh(input: Array) -> Any:
-    """cosh x = (eˣ + e⁻ˣ)/2, whose derivative is sinh x."""
-    xp = array_module(input)
-    return xp.cosh(input), lambda g: g * xp.sinh(input)
-
-
 @op(promote=floating)
 def erf(input: Array) -> Any:
     """erf x = 2/√π ∫₀ˣ e^{-t²} dt, whose derivative is what is under the integral."""
     y = erf(input) if isinstance(input, graph.Tensor) else _special.erf(input)
     return y, lambda g: g * (2 / math.sqrt(math.pi) * exp(-input * input))
-
-
-@op(promote=floating)
-def erfc(input: Array) -> Any:
-    """1 - erf x"""
-    y = erfc(input) if isinstance(input, graph.Tensor) else _special.erfc(input)
-    return y, lambda g: g * (-2 / math.sqrt(math.pi) * exp(-input * input))
 
 
 # ---------------------------------------------------------------------------------------------------- choices
@@ -423,7 +244,7 @@ def erfc(input: Array) -> Any:
 @op(linear=True, promote=common)
 def _where(a: Array, b: Array, *, condition: Array) -> Any:
     """a where the condition holds, else b: each gets the gradient where it was taken."""
-    y = kept(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
+    y = in_dtype_of(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
     return y, (lambda g: where(condition, g, 0), lambda g: where(condition, 0, g))
 
 
@@ -432,10 +253,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     mask = raw(condition)
     if input is None and other is None:
         return tuple(graph.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
-    if mask.dtype != bool:
-        if mask.dtype != np.uint8:
-            raise RuntimeError(f"where: the condition must be a bool tensor, not {mask.dtype}; compare: x != 0")
-        mask = mask.astype(bool)
+    mask = checks.condition(mask)
     if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # two numbers: one of them must say which dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))
     y = _where(input, other, condition=mask)
@@ -444,10 +262,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """input with value (a number, or a 0-d tensor, which gets a gradient) where mask holds; the dtype stays input's."""
-    if raw(mask).dtype != bool:
-        raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {raw(mask).dtype}; compare: mask != 0")
-    if getattr(value, "ndim", 0) > 0:
-        raise RuntimeError(f"masked_fill: the value must be a number or a 0-d tensor, it has shape {tuple(value.shape)}")
+    checks.fills(raw(mask), value)
     if hasattr(value, "dtype"):
         return where(mask, astype(value, input.dtype), input)
     return where(mask, dtypes.number_as("masked_fill", value, input.dtype), input)
@@ -457,31 +272,25 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 def maximum(input: Array, other: Array) -> Any:
     """The larger of a and b; where they are equal each gets half of the gradient. A NaN wins."""
     y = array_module(input, other).maximum(input, other)
-    return y, (lambda g: _share(g, input == other, input < other), lambda g: _share(g, input == other, other < input))
+    return y, (lambda g: _to_chosen(g, input == other, input < other), lambda g: _to_chosen(g, input == other, other < input))
 
 
 @op(promote=common)
 def minimum(input: Array, other: Array) -> Any:
     """The smaller of a and b; where they are equal each gets half of the gradient. A NaN wins."""
     y = array_module(input, other).minimum(input, other)
-    return y, (lambda g: _share(g, input == other, input > other), lambda g: _share(g, input == other, other > input))
+    return y, (lambda g: _to_chosen(g, input == other, input > other), lambda g: _to_chosen(g, input == other, other > input))
 
 
-def _share(g: Array, tie: Array, lost: Array) -> Any:
+def _to_chosen(g: Array, tie: Array, lost: Array) -> Any:
     """What an operand that was chosen, tied or lost gets of the gradient."""
     return where(lost, 0, where(tie, g / 2, g))
-
-
-def _refuse_truth(name: str, x: Array, number: Any) -> None:
-    """Truth values have an order beside truth values, none beside a number."""
-    if isinstance(number, bool | np.generic):
-        _refuse_bool(name, x, number)
 
 
 @op(promote=common)
 def _at_least(x: Array, low: Array) -> Any:
     """max(x, low): x gets the gradient where x ≥ low, low elsewhere."""
-    _refuse_truth("clamp", x, low)
+    checks.no_bool_limit(x, low)
     y = array_module(x, low).maximum(x, low)
     return y, (lambda g: where(x >= low, g, 0), lambda g: where(x < low, g, 0))
 
@@ -489,115 +298,17 @@ def _at_least(x: Array, low: Array) -> Any:
 @op(promote=common)
 def _at_most(x: Array, high: Array) -> Any:
     """min(x, high): x gets the gradient where x ≤ high, high elsewhere."""
-    _refuse_truth("clamp", x, high)
+    checks.no_bool_limit(x, high)
     y = array_module(x, high).minimum(x, high)
     return y, (lambda g: where(x <= high, g, 0), lambda g: where(x > high, g, 0))
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """input limited to [min, max], numbers or tensors; max wins where min > max."""
-    if min is None and max is None:
-        raise RuntimeError("clamp: give min, max or both")
-    if min is not None and max is not None:
-        _refuse_bool("clamp", input, min, max)
+    checks.limits(input, min, max)
     if min is not None:
         input = _at_least(input, min)
     return input if max is None else _at_most(input, max)
-
-
-def clamp_min(input: Any, min: Any) -> Any:
-    """input, but at least min"""
-    return _at_least(input, min)
-
-
-def clamp_max(input: Any, max: Any) -> Any:
-    """input, but at most max"""
-    return _at_most(input, max)
-
-
-def lerp(input: Any, end: Any, weight: Any) -> Any:
-    """input + weight · (end - input): the way from input to end. All floats, of one dtype."""
-    for name, x in (("input", input), ("end", end), ("weight", weight)):
-        if name != "weight" or getattr(x, "ndim", False):
-            _refuse_other("lerp", name, x, input.dtype)
-    return add(input, mul(weight, sub(end, input)))
-
-
-def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None:
-    refuse_integers(function, dtype)
-    if x.dtype != dtype:
-        raise RuntimeError(f"{function}: the input is {dtype}, {name} is {x.dtype}; they must be of one dtype: use .to(dtype)")
-
-
-@autocast
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
-    """input + value · tensor1 · tensor2"""
-    _refuse_bool("addcmul", input, tensor1, tensor2)
-    if not dtypes.is_floating(dtypes.result_type(input, tensor1, tensor2)):
-        value = int(value)  # a number takes the tensors' dtype
-    return add(input, mul(tensor1, tensor2), alpha=value)
-
-
-@autocast
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
-    """input + value · tensor1 / tensor2, one of the two floating"""
-    if not any(dtypes.is_floating(x.dtype) for x in (tensor1, tensor2)):
-        raise RuntimeError("addcdiv: divides floats, not integers by integers; make one floating: tensor1.float()")
-    return add(input, div(tensor1, tensor2), alpha=value)
-
-
-def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """NaN and the infinities replaced by numbers: the infinities, unless told otherwise, by the largest that dtype holds."""
-    if not dtypes.is_floating(input.dtype):
-        return input
-    largest = dtypes.finfo(input.dtype).max
-    y = where(isnan(input), 0.0 if nan is None else nan, input)
-    y = where(isposinf(input), largest if posinf is None else posinf, y)
-    return where(isneginf(input), -largest if neginf is None else neginf, y)
-
-
-# --------------------------------------------------------------------------------------------------- rounding
-
-
-def _rounded(x: Array, function: str, *arguments: Any) -> Any:
-    _refuse_bool(function, x)
-    return +x if x.dtype.kind in "iu" else kept(getattr(array_module(x), function)(x, *arguments), x)
-
-
-@op(linear=True)
-def floor(input: Array) -> Any:
-    """⌊x⌋, the next integer below."""
-    return _rounded(input, "floor"), _flat
-
-
-@op(linear=True)
-def ceil(input: Array) -> Any:
-    """⌈x⌉, the next integer above."""
-    return _rounded(input, "ceil"), _flat
-
-
-@op(linear=True)
-def trunc(input: Array) -> Any:
-    """The integer part: rounded towards zero."""
-    return _rounded(input, "trunc"), _flat
-
-
-@op(linear=True)
-def _round(x: Array, *, decimals: int) -> Any:
-    return _rounded(x, "round", decimals), _flat
-
-
-def round(input: Any, *, decimals: int = 0) -> Any:
-    """The nearest number of so many decimals; halves go to the even neighbour."""
-    if decimals and not dtypes.is_floating(input.dtype):
-        raise NotImplementedError(f"round: {input.dtype} has no decimals; make the input floating: x.float()")
-    return _round(input, decimals=decimals)
-
-
-@floats_only
-def frac(input: Any) -> Any:
-    """The part behind the point, x - trunc x."""
-    return sub(input, trunc(input))
 
 
 # ----------------------------------------------------------------- comparisons and logic: results without gradient
@@ -651,73 +362,14 @@ def ge(input: Any, other: Any) -> Any:
     return _apply(operator.ge, input, other, promote=True)
 
 
-def equal(input: Any, other: Any) -> bool:
-    """Have both the same shape and the same elements? (eq compares elementwise.)"""
-    return input.shape == other.shape and bool(raw(eq(input, other)).all())
-
-
-def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
-    """|input - other| ≤ atol + rtol · |other|, elementwise"""
-    if not (hasattr(input, "dtype") and hasattr(other, "dtype")):
-        raise TypeError("isclose: expected two Tensors; make one of a number: minitorch.tensor(x)")
-    if input.dtype != other.dtype:
-        raise RuntimeError(f"isclose: both must have one dtype, they are {input.dtype} and {other.dtype}; use x.to(y.dtype)")
-    if rtol < 0 or atol < 0:
-        raise RuntimeError(f"isclose: rtol and atol must not be negative, they are {rtol} and {atol}")
-    return _apply(_isclose, input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
-
-
-def _isclose(a: Array, b: Array, rtol: float, atol: float, equal_nan: bool) -> Any:
-    xp = array_module(a)
-    x, y = (a, b) if a.dtype.kind == "f" else (a.astype(float), b.astype(float))
-    difference = xp.abs(x - y)
-    close = (a == b) | (xp.isfinite(difference) & (difference <= atol + xp.abs(rtol * y)))
-    return close | (xp.isnan(x) & xp.isnan(y)) if equal_nan else close
-
-
-def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-    """Are all elements close (see isclose)?"""
-    return bool(raw(isclose(input, other, rtol, atol, equal_nan)).all())
-
-
 def isnan(input: Any) -> Any:
     """Where is it not a number?"""
     return _apply(array_module(raw(input)).isnan, input)
 
 
-def isinf(input: Any) -> Any:
-    """Where is it infinite, of either sign?"""
-    return _apply(array_module(raw(input)).isinf, input)
-
-
 def isfinite(input: Any) -> Any:
     """Where is it neither infinite nor NaN?"""
     return _apply(array_module(raw(input)).isfinite, input)
-
-
-def isposinf(input: Any) -> Any:
-    """Where is it +∞?"""
-    return _apply(operator.eq, input, math.inf)
-
-
-def isneginf(input: Any) -> Any:
-    """Where is it -∞?"""
-    return _apply(operator.eq, input, -math.inf)
-
-
-def logical_and(input: Any, other: Any) -> Any:
-    """Are both different from zero?"""
-    return _apply(array_module(raw(input), raw(other)).logical_and, input, other)
-
-
-def logical_or(input: Any, other: Any) -> Any:
-    """Is one of them different from zero?"""
-    return _apply(array_module(raw(input), raw(other)).logical_or, input, other)
-
-
-def logical_xor(input: Any, other: Any) -> Any:
-    """Is exactly one of them different from zero?"""
-    return _apply(array_module(raw(input), raw(other)).logical_xor, input, other)
 
 
 def logical_not(input: Any) -> Any:
@@ -735,26 +387,12 @@ def bitwise_or(input: Any, other: Any) -> Any:
     return _apply(operator.or_, *_bits(input, other), promote=True)
 
 
-def bitwise_xor(input: Any, other: Any) -> Any:
-    """input ^ other, of truth values or of the bits of integers"""
-    return _apply(operator.xor, *_bits(input, other), promote=True)
-
-
 def bitwise_not(input: Any) -> Any:
     """~input, of truth values or of the bits of integers"""
-    if dtypes.is_floating(input.dtype):
-        raise TypeError(f"bitwise_not: ~x is for bool and integer tensors, not for {input.dtype}; compare first: ~(x != 0)")
+    checks.can_be_inverted(input.dtype)
     return _apply(operator.invert, input)
 
 
 def _bits(*operands: Any) -> tuple[Any, ...]:
-    dtype = dtypes.result_type(*operands)
-    if dtypes.is_floating(dtype):
-        raise NotImplementedError(f"bitwise operations work on bool and integer tensors, not on {dtype}; compare first: x != 0")
+    checks.has_bits(dtypes.result_type(*operands))
     return operands
-
-
-# ------------------------------------------------------------------------------------ the same under other names
-
-absolute, subtract, multiply, divide, negative, clip = abs, sub, mul, div, neg, clamp
-not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge

@@ -14,17 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes, graph
-from ..devices import Array, array_module, device_of, move
-from ..graph import op
-from ._arguments import may_read, numpy_names, one_dim, raw
-from ._autocast import autocast
-from .elementwise import add, mul
-from .shaping import broadcast_tensors, expand, ravel, reshape, reshape_as
+from ..devices import Array, array_module
+from . import checks, checks_indexing
+from ._arguments import numpy_names, one_dim, raw
+from ._op import op
+from .shaping import ravel, reshape, reshape_as
 
-__all__ = [
-    "argwhere", "gather", "index_add", "index_select", "masked_select", "narrow", "nonzero", "repeat_interleave", "scatter",
-    "scatter_add", "select", "take", "take_along_dim",
-]  # fmt: skip
+__all__ = ["gather", "index_select", "narrow", "nonzero", "select"]
 
 # ------------------------------------------------------------------------------------------- reading and its gradient
 
@@ -121,21 +117,25 @@ def assign(array: Array, index: Any, value: Any) -> None:
     try:
         place[arrays or ...] = value
     except ValueError:
-        shape = tuple(place[arrays or ...].shape)
-        raise RuntimeError(
-            f"x[index] = value: a value of shape {tuple(np.shape(value))} does not broadcast to shape {shape} of x[index]"
-        ) from None
+        raise checks_indexing.cannot_assign(value, tuple(place[arrays or ...].shape)) from None
 
 
 def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """An index as two: numbers and slices, which give a view, then the arrays, in their places in that view.
 
     PyTorch applies numbers before arrays, where NumPy would broadcast them together: x[0, :, [1, 2]] differs.
+    Of x with shape (2, 3, 4) it is x[0, :, :], a view of shape (3, 4), and of that view [:, [1, 2]], of shape (3, 2):
+
+        item      dimension of x    plain    dimension of the view    arrays
+        0         0                 0        none, a number drops it
+        :         1                 :        0
+        [1, 2]    2                 :        1                        {1: [1, 2]}
+
+    The result is ((0, :, :), (:, [1, 2])). A mask counts as one index array per dimension that it covers.
     """
     items = tuple(_read(item, x) for item in items)
     missing = x.ndim - sum(_dims_named(item) for item in items)
-    if missing < 0:
-        raise IndexError(f"too many indices for a tensor of {x.ndim} dimensions: {x.ndim - missing} are named")
+    checks_indexing.not_too_many(missing, x.ndim)
     plain: list[Any] = []
     arrays: dict[int, Array] = {}  # dimension of the view -> index array
     dim = view_dim = 0  # how far we are in x, and in the view
@@ -146,7 +146,7 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
             if hasattr(part, "shape"):
                 arrays[view_dim] = part
                 if not _is_mask(item) and not isinstance(part, np.ndarray):  # NumPy checks the range itself, CuPy does not
-                    _check_range("x[index]", part, dim - 1, x.shape[dim - 1], IndexError, low=-x.shape[dim - 1])
+                    checks_indexing.in_range("x[index]", part, dim - 1, x.shape[dim - 1], IndexError, low=-x.shape[dim - 1])
                 part = None if _dims_named(item) == 0 else slice(None)
             plain.append(part)
             view_dim += not isinstance(part, int)
@@ -162,20 +162,13 @@ def _read(item: Any, x: Any) -> Any:
     here = array_module(raw(x))
     if hasattr(item, "shape") and not isinstance(item, np.ndarray | np.generic):
         item = raw(item)
-        if device_of(item) != device_of(raw(x)):
-            raise RuntimeError(
-                f'x[index]: x is on {device_of(raw(x))}, the index on {device_of(item)}; call .to("{device_of(raw(x))}") on it'
-            )
+        checks_indexing.index_is_here(item, raw(x))
     elif isinstance(item, list | tuple | bool | np.ndarray | np.generic):
         item = np.asarray(item)
         item = here.asarray(item if item.size or item.dtype.kind != "f" else item.astype(np.int64))
     if getattr(item, "ndim", 1) == 0 and item.dtype.kind == "i":
         return int(item)
-    if not hasattr(item, "dtype") or item.dtype not in ("int64", "int32", "bool", "uint8"):
-        raise IndexError(
-            "an index is made of integers, slices, None, ... and tensors or lists of int64, int32 or bool, "
-            f"not {item.dtype if hasattr(item, 'dtype') else type(item).__name__}"
-        )
+    checks_indexing.is_index(item)
     if item.dtype == np.uint8:  # PyTorch's masks of old
         item = item != 0
     return item
@@ -197,30 +190,8 @@ def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
     """
     if mask.ndim == 0:
         return [array_module(mask).arange(int(mask))]
-    covered = tuple(x.shape[dim : dim + mask.ndim])
-    if mask.shape != covered:
-        raise IndexError(f"a mask of shape {mask.shape} does not match sizes {covered} of the dimensions it selects from")
+    checks_indexing.mask_fits(mask, tuple(x.shape[dim : dim + mask.ndim]))
     return list(mask.nonzero())
-
-
-def _check_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
-    for i in (index.min(), index.max()) if index.size and may_read(index) else ():
-        if not low <= int(i) < n:
-            raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
-
-
-def _integers(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int64", "int32")) -> Array:
-    """The array of an index tensor, after a look at its dtype and device."""
-    index = raw(index)
-    if index.dtype not in dtypes:
-        raise RuntimeError(
-            f"{name}: expected an index of dtype {' or '.join(dtypes)}, got {index.dtype}; convert it: index.long()"
-        )
-    if device_of(index) != device_of(raw(input)):
-        raise RuntimeError(
-            f"{name}: the input is on {device_of(raw(input))}, the index on {device_of(index)}; they must share a device"
-        )
-    return index
 
 
 # ----------------------------------------------------------------------------------------------- slices by function
@@ -229,69 +200,32 @@ def _integers(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int
 @numpy_names
 def select(input: Any, dim: int, index: int) -> Any:
     """Slice number ``index`` along ``dim``, without that dimension; a view."""
-    if input.ndim == 0:
-        raise IndexError("select: a 0-d tensor has no dimension to select from")
+    checks.has_dimension("select", input, "select from", IndexError)
     d = one_dim(dim, input.ndim)
-    if not -input.shape[d] <= index < input.shape[d]:
-        raise IndexError(f"select: index {index} is out of range for dimension {d} of shape {tuple(input.shape)}")
+    checks_indexing.slice_exists(input, index, d)
     return _getitem(input, index=(slice(None),) * d + (int(index), ...))
 
 
 @numpy_names
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """``length`` elements from ``start`` on along ``dim``; a view."""
-    if input.ndim == 0 or length < 0:
-        raise RuntimeError(f"narrow: needs at least one dimension and a length >= 0, got {input.ndim}-d and length {length}")
-    d, start = one_dim(dim, input.ndim), int(start)
-    n = input.shape[d]
-    if not -n <= start <= n:
-        raise IndexError(f"narrow: start {start} is out of range for dimension {d} of size {n}")
-    start += n if start < 0 else 0
-    if start + length > n:
-        raise RuntimeError(f"narrow: start {start} + length {length} must lie within dimension {d} of size {n}")
+    checks_indexing.some_length(input, length)
+    d = one_dim(dim, input.ndim)
+    start = checks_indexing.range_within(int(start), length, d, input.shape[d])
     return _getitem(input, index=(slice(None),) * d + (slice(start, start + length),))
 
 
 @numpy_names
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices that the 1-d ``index`` names along ``dim``."""
-    i = _integers("index_select", index, input)
-    if i.ndim > 1:
-        raise IndexError(f"index_select: index must be a vector, got {i.ndim} dimensions")
+    i = checks_indexing.index_array("index_select", index, input)
+    checks_indexing.is_vector(i)
     d = one_dim(dim, input.ndim)
-    if input.ndim == 0 and i.size != 1:
-        raise RuntimeError(f"index_select: a 0-d input has one element to select, the index names {i.size}")
+    checks_indexing.one_element(input, i)
     x = input if input.ndim else reshape(input, 1)
-    _check_range("index_select", i, d, x.shape[d], IndexError)
+    checks_indexing.in_range("index_select", i, d, x.shape[d], IndexError)
     y = _getitem(x, index=(slice(None),) * d + (i.reshape(-1),))
     return y if input.ndim else reshape_as(y, input)
-
-
-@numpy_names
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
-    """Each slice along ``dim`` (without it: each element) repeated, a number of times or as often as repeats[i] says."""
-    x, d = (ravel(input), 0) if dim is None else (input, one_dim(dim, input.ndim))
-    n, xp = x.shape[d] if x.ndim else 1, array_module(raw(x))
-    times = np.atleast_1d(move(raw(repeats), "cpu"))
-    if times.ndim > 1 or times.size not in (1, n) or (times < 0).any():
-        raise RuntimeError(f"repeat_interleave: dimension {d} of size {n} needs one number >= 0, or {n} of them; got {repeats}")
-    return index_select(x, d, xp.asarray(np.arange(n).repeat(times)))
-
-
-def take(input: Any, index: Any) -> Any:
-    """The elements at the places ``index`` of the flattened input, in the shape of index."""
-    i = _integers("take", index, input, ("int64",))
-    flat = ravel(input)
-    _check_range("take", i, 0, flat.shape[0], IndexError, low=-flat.shape[0])
-    return _getitem(flat, index=(i,))
-
-
-def masked_select(input: Any, mask: Any) -> Any:
-    """The elements where ``mask`` holds, in one dimension; input and mask broadcast."""
-    if raw(mask).dtype != bool:
-        raise RuntimeError(f"masked_select: expected a mask of dtype bool, got {raw(mask).dtype}")
-    x, mask = broadcast_tensors(input, mask)
-    return getitem(x, mask) if x.ndim else getitem(reshape(x, 1), reshape(mask, 1))
 
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
@@ -303,24 +237,12 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return graph.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])
 
 
-def argwhere(input: Any) -> Any:
-    """nonzero as rows."""
-    return nonzero(input)
-
-
 # ------------------------------------------------------------------------------------------------- along a dimension
 
 
 def _grid(name: str, input: Any, dim: int, index: Array) -> tuple[Array, ...]:
     """The places (i₀, ..., index[i₀, i₁, ...], ...): in dimension ``dim`` what the index says, in the others where it stands."""
-    if index.ndim != input.ndim:
-        raise RuntimeError(f"{name}: index has {index.ndim} dimensions, the input {input.ndim}; they must be equal")
-    for d, (k, n) in enumerate(zip(index.shape, input.shape, strict=True)):
-        if d != dim and k > n:
-            raise RuntimeError(
-                f"{name}: index of shape {index.shape} exceeds the input {tuple(input.shape)} not only in dimension {dim}"
-            )
-    _check_range(name, index, dim, input.shape[dim], RuntimeError)
+    checks_indexing.index_along(name, index, input, dim)
     arange = array_module(index).arange
     shapes = [[k if e == d else 1 for e in range(index.ndim)] for d, k in enumerate(index.shape)]
     return tuple(index if d == dim else arange(k).reshape(shapes[d]) for d, k in enumerate(index.shape))
@@ -332,7 +254,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
 
     index has as many dimensions as the input and, but for ``dim``, no larger sizes. Places read twice add their gradients.
     """
-    i = _integers("gather", index, input)
+    i = checks_indexing.index_array("gather", index, input)
     d = one_dim(dim, input.ndim)
     if i.size == 0:
         return _getitem(ravel(input), index=(i,))
@@ -341,110 +263,17 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> An
     return reshape(_getitem(x, index=_grid("gather", x, d, j)), i.shape)
 
 
-@numpy_names
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
-    """gather in which the other dimensions broadcast and -1 is the last place; without ``dim`` both are flattened."""
-    i = _integers("take_along_dim", indices, input, ("int64",))
-    if dim is None:
-        return gather(ravel(input), 0, i.reshape(-1))
-    if i.ndim != input.ndim:
-        raise RuntimeError(f"take_along_dim: indices have {i.ndim} dimensions, the input {input.ndim}; they must be equal")
-    d = one_dim(dim, input.ndim)
-    n = input.shape[d] if input.ndim else 1
-    _check_range("take_along_dim", i, d, n, RuntimeError, low=-n)
-    i = array_module(i).where(i < 0, i + n, i)
-    if input.ndim == 0:
-        return gather(input, d, i)
-    others = [tuple(1 if e == d else n for e, n in enumerate(x.shape)) for x in (input, i)]
-    try:
-        common = np.broadcast_shapes(*others)
-    except ValueError:
-        raise RuntimeError(
-            f"take_along_dim: shapes {tuple(input.shape)} and {i.shape} must broadcast apart from dimension {d}"
-        ) from None
-    x, i = (expand(x, *common[:d], x.shape[d], *common[d + 1 :]) for x in (input, i))
-    return gather(x, d, i)
-
-
-def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, tuple[Array, ...], Any]:
-    """The input with at least one dimension, the places to write to, and as much of src as is written."""
-    i = _integers(name, index, input)
-    d = one_dim(dim, input.ndim)
-    x, i = (a if a.ndim else reshape(a, 1) for a in (input, i))
-    if i.size == 0:  # nothing is written, whatever the shapes
-        i = i.reshape((0,) * x.ndim)
-        src = reshape(getitem(ravel(src), slice(0)), i.shape) if hasattr(src, "shape") else src
-    grid = _grid(name, x, d, i)
-    if not hasattr(src, "shape"):
-        return x, grid, src
-    src = src if src.ndim else reshape(src, 1)
-    if src.dtype != input.dtype:
-        raise RuntimeError(f"{name}: the input is {input.dtype}, src is {src.dtype}; they must be of one dtype")
-    if src.ndim != i.ndim or any(k > n for k, n in zip(i.shape, src.shape, strict=True)):
-        raise RuntimeError(f"{name}: index of shape {i.shape} must be no larger than src of shape {tuple(src.shape)}")
-    return x, grid, getitem(src, tuple(slice(k) for k in i.shape))
-
-
-@autocast
-@numpy_names
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """x[i][index[i][j][k]][k] += src[i][j][k] for dim = 1, on a copy: the reverse of gather. Values for one place add."""
-    x, grid, src = _scatter_arguments("scatter_add", input, dim, index, src)
-    return reshape_as(add(x, _scatter(src, index=grid, shape=tuple(x.shape))), input)
+@op(linear=True)
+def pick_along(x: Array, *, index: Array, axis: int) -> Any:
+    """The elements at index along axis, each at most once."""
+    size = x.shape[axis]
+    return array_module(x).take_along_axis(x, index, axis=axis), lambda g: place_along(g, index=index, axis=axis, size=size)
 
 
 @op(linear=True)
-def _put(x: Array, values: Array, *, index: tuple[Array, ...]) -> Any:
-    """x with x[index] = values: the gradient goes to the values where they were written, to x elsewhere."""
-    y = x.copy()
-    y[index] = values
-
-    def to_values(g: Array) -> Array:
-        here = _getitem(g, index=index)
-        xp = array_module(*index)
-        number = xp.arange(math.prod(here.shape)).reshape(here.shape)
-        last = xp.zeros(g.shape, int)
-        last[index] = number  # where one place was written several times, the last value stands
-        return here * (last[index] == number)
-
-    return y, (lambda g: _put(g, 0, index=index), to_values)
-
-
-@numpy_names
-def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
-    """x[i][index[i][j][k]][k] = src[i][j][k] for dim = 1, on a copy; src is a tensor or a number.
-
-    reduce "add" or "multiply" combines with what is there. Without it a place should be named once: the last value stands.
-    """
-    src = value if src is None else src
-    x, grid, src = _scatter_arguments("scatter", input, dim, index, src)
-    if reduce is None:
-        return reshape_as(_put(x, src, index=grid), input)
-    src = src if hasattr(src, "shape") else array_module(*grid).full(grid[dim].shape, src, dtype=input.dtype)
-    if reduce == "add":
-        return reshape_as(add(x, _scatter(src, index=grid, shape=tuple(x.shape))), input)
-    if reduce != "multiply":
-        raise RuntimeError(f'scatter: reduce must be "add" or "multiply", not {reduce!r}')
-    if getattr(src, "requires_grad", False):
-        raise RuntimeError('scatter: reduce="multiply" has no gradient for src; pass src.detach()')
-    factor = np.ones(x.shape, input.dtype)
-    np.multiply.at(factor, tuple(move(i, "cpu") for i in grid), move(raw(src), "cpu"))
-    return reshape_as(mul(x, graph.Tensor(move(factor, device_of(raw(input))))), input)
-
-
-@numpy_names
-def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Any:
-    """x[..., index[k], ...] += alpha · source[..., k, ...] along ``dim``, on a copy. Values for one place add."""
-    i = _integers("index_add", index, input).reshape(-1)
-    d = one_dim(dim, input.ndim)
-    expected = (*input.shape[:d], i.size, *input.shape[d + 1 :]) if input.ndim else ()
-    if source.dtype != input.dtype or tuple(source.shape) != expected:
-        raise RuntimeError(
-            f"index_add: source must be of shape {expected} and dtype {input.dtype}, got {tuple(source.shape)} and {source.dtype}"
-        )
-    if input.ndim == 0 and i.size != 1:
-        raise IndexError(f"index_add: a 0-d input has one element to add to, the index names {i.size}")
-    x, source = (a if a.ndim else reshape(a, 1) for a in (input, source))
-    _check_range("index_add", i, d, x.shape[d], IndexError)
-    values = source if alpha == 1 else mul(source, alpha)
-    return reshape_as(add(x, _scatter(values, index=(slice(None),) * d + (i,), shape=tuple(x.shape))), input)
+def place_along(x: Array, *, index: Array, axis: int, size: int) -> Any:
+    """The transpose of pick_along: zeros, but for the elements of x at their index."""
+    xp = array_module(x)
+    y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+    xp.put_along_axis(y, index, x, axis)
+    return y, lambda g: pick_along(g, index=index, axis=axis)

@@ -10,12 +10,12 @@ from typing import Any
 
 from .. import dtypes
 from ..devices import Array, array_module
-from ..graph import op
 from ..kernels import kernel
 from ._arguments import raw
-from ._promotion import floating, floats_only, kept
+from ._op import op
+from ._promotion import floating, in_dtype_of
 from .attention import peak_of
-from .reductions import pick_along, place_along
+from .indexing import pick_along, place_along
 from .shaping import unsqueeze
 
 __all__ = ["xlogy"]
@@ -50,8 +50,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
     return factor - place(g, index=target, axis=axis, size=x.shape[axis])
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position.  dL/dx = g (softmax(x) - onehot(t)).
 
@@ -64,8 +63,7 @@ def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
 # ---------------------------------------------------------------------------------------------------------- others
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def huber(d: Array, *, delta: float) -> Any:
     """½d² for |d| ≤ δ, beyond it the straight line δ(|d| - ½δ): c(d - ½c) with c = d limited to ±δ, its derivative."""
     xp = array_module(d)
@@ -73,8 +71,7 @@ def huber(d: Array, *, delta: float) -> Any:
     return c * (d - c * 0.5), lambda g: g * c
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def bernoulli_entropy(p: Array, y: Array) -> Any:
     """-(y ln p + (1 - y) ln(1 - p)), logarithms at least -100.  dL/dp = g (p - y)/(p(1 - p)),  dL/dy = g (ln(1 - p) - ln p)."""
     xp = array_module(p, y)
@@ -104,6 +101,6 @@ def _xlogy(x: Array, y: Array) -> Any:
 
     def dx(g: Array) -> Array:
         flat = xp.logical_and(x == 0, y <= 0)
-        return kept(xp.where(flat, 0, g * xp.log(kept(xp.where(flat, 1, y), like))), like)
+        return in_dtype_of(xp.where(flat, 0, g * xp.log(in_dtype_of(xp.where(flat, 1, y), like))), like)
 
-    return kept(xp.where(zero, 0, x * xp.log(kept(xp.where(zero, 1, y), like))), like), (dx, lambda g: g * x / y)
+    return in_dtype_of(xp.where(zero, 0, x * xp.log(in_dtype_of(xp.where(zero, 1, y), like))), like), (dx, lambda g: g * x / y)

@@ -11,11 +11,10 @@ from typing import Any
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ..graph import op
 from ..kernels import kernel
 from ._arguments import may_read, raw
 from ._autocast import autocast
-from ._promotion import half_in_float32
+from ._op import op
 from .linalg import matmul, matmul_kernel, rows, times
 
 
@@ -32,8 +31,7 @@ def sum_rows(g: Array) -> Any:
     return g
 
 
-@half_in_float32(on_gpu=False)
-@op
+@op(half="float32 on CPU")
 def _linear(x: Array, weight: Array, bias: Array) -> Any:
     """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes laid end to end as rows."""
     y = linear_kernel(x, weight, bias)

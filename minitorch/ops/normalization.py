@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..devices import Array, array_module
-from ..graph import op
 from ..kernels import kernel
 from ._autocast import autocast
-from ._promotion import floats_only
+from ._op import op
 from .nn import drop_kernel
 
 __all__ = ["layer_norm", "rms_norm"]
@@ -47,8 +46,7 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
     return dx, None if weight is None else g * unit, g
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _layer_norm(x: Array, weight: Array, bias: Array, *, axis: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b, x̂ = (x - mean) / √(var + eps).  With h = g w:  dL/dx = (h - mean h - x̂ mean(h x̂)) / √(var + eps)."""
     y, mean, rstd = layer_norm_kernel(x, weight, bias, axis, eps)
@@ -98,8 +96,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Arra
     return (dz if keep is None else drop_kernel(dz, keep, keep_prob)), dz, dw, db
 
 
-@floats_only(on_gpu=False)
-@op
+@op(floats_only=True, half="float32 on CPU")
 def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Array | None, keep_prob: float, eps: float) -> Any:
     """y = layer_norm(residual + dropout(x)): ``keep`` names the elements of x that count, divided by ``keep_prob``."""
     y, unit, rstd = add_norm(x, residual, weight, bias, keep, keep_prob, eps)
@@ -118,8 +115,7 @@ def add_layer_norm(
 # -------------------------------------------------------------------------------------------------------- RMS norm
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _rms_norm(x: Array, weight: Array, *, axis: tuple[int, ...], eps: float | None) -> Any:
     """y = x̂ w, x̂ = x / √(mean x² + eps).  With h = g w:  dL/dx = (h - x̂ mean(h x̂)) / √(mean x² + eps)."""
     xp = array_module(x, weight)

@@ -1,4 +1,4 @@
-"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, scans and sorting.
+"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, sorting.
 
 Each op takes the axes as a tuple; its pullback brings the gradient back to the shape of the input by repeating it (_spread)
 and multiplies by the derivative. Sums of float16 are made in float32, sums of integers in int64.
@@ -7,7 +7,6 @@ Read before: elementwise.py. Read next: shaping.py.
 
 from __future__ import annotations
 
-import builtins
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,18 +15,18 @@ import numpy as np
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ..graph import op
-from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
+from . import checks
+from ._arguments import many_dims, numpy_names, one_dim, raw
 from ._autocast import autocast
-from ._promotion import astype, floats_only, half_in_float32
-from .elementwise import abs, exp, isnan, log, maximum, minimum, ne, sign, where
-from .indexing import narrow
-from .shaping import cat, clone, flip, squeeze
+from ._op import in_floats, op
+from ._promotion import astype
+from .elementwise import abs, exp, log, maximum, minimum, sign, where
+from .indexing import pick_along
+from .shaping import squeeze
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "count_nonzero", "cumprod", "cumsum", "logsumexp", "max",
-    "mean", "min", "nanmean", "nansum", "norm", "prod", "sort", "std", "std_mean", "sum", "sum_to_size", "topk", "var",
-    "var_mean",
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "logsumexp", "max", "mean", "min", "norm", "sort", "std",
+    "sum", "topk", "var",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -40,14 +39,14 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-def _kept(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
+def _with_ones(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
     """The shape with size 1 at the reduced axes: a result under it broadcasts against the input again."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
 def _spread(g: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
     """A reduction's gradient, repeated along the axes that were reduced."""
-    return array_module(g).broadcast_to(g.reshape(_kept(shape, axis)), shape)
+    return array_module(g).broadcast_to(g.reshape(_with_ones(shape, axis)), shape)
 
 
 def _count(shape: Sequence[int], axis: tuple[int, ...]) -> int:
@@ -58,11 +57,10 @@ def _sum_dtype(x: Array) -> Any:
     return None if dtypes.is_floating(x.dtype) else np.int64
 
 
-# ----------------------------------------------------------------------------------------- sums, means, products
+# ----------------------------------------------------------------------------------------------- sums and means
 
 
-@half_in_float32
-@op(linear=True)
+@op(linear=True, half="float32")
 def _sum(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """Σx: every summand has derivative 1."""
     shape = x.shape
@@ -78,21 +76,7 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     return y if dtype is None else astype(y, dtype)
 
 
-@sizes_by_name("size")
-def sum_to_size(input: Any, *size: Any) -> Any:
-    """Summed over the dimensions along which a tensor of shape ``size`` would be repeated to the input's."""
-    shape, whole = shape_of(size), tuple(input.shape)
-    fits = len(shape) <= len(whole) and builtins.all(n in (1, m) for n, m in zip(shape[::-1], whole[::-1], strict=False))
-    if not fits:
-        raise RuntimeError(f"sum_to_size: size {shape} does not expand to the input's shape {whole}")
-    if shape == whole != ():
-        return input
-    dtype = input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64
-    return astype(graph.undo_broadcast(astype(input, dtype), shape), dtype)
-
-
-@half_in_float32
-@op(linear=True)
+@op(linear=True, half="float32")
 def _mean(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """Σx / n: every element has derivative 1/n."""
     shape, n = x.shape, _count(x.shape, axis)
@@ -103,22 +87,20 @@ def _mean(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Σ/n over dim."""
     x = input if dtype is None else astype(input, dtype)
-    if not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"mean: the mean of {x.dtype} is no {x.dtype}; say in which type: x.mean(dtype=minitorch.float32)")
+    checks.has_mean(x.dtype)
     return _mean(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
     """Σ(x - x̄)² / (n - c), whose derivative is 2(x - x̄) / (n - c)."""
     deviation = x - _mean(x, axis=axis, keepdims=True)
     freedom = _count(x.shape, axis) - correction
     y = _sum(deviation * deviation, axis=axis, keepdims=keepdims) / (freedom if freedom > 0 else 0)
-    return y, lambda g: g.reshape(_kept(x.shape, axis)) * (2 * deviation / freedom)
+    return y, lambda g: g.reshape(_with_ones(x.shape, axis)) * (2 * deviation / freedom)
 
 
-@floats_only
+@in_floats
 def _std(x: Array, **static: Any) -> Any:
     return _root(_var(x, **static))
 
@@ -152,73 +134,7 @@ def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False
     return _variation(_std, input, dim, unbiased, keepdim, correction)
 
 
-@numpy_names
-def var_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """(var, mean) over dim"""
-    v = _variation(_var, input, dim, unbiased, keepdim, correction)
-    return v, mean(input, None if isinstance(dim, bool) else dim, keepdim)
-
-
-@numpy_names
-def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """(std, mean) over dim"""
-    s = _variation(_std, input, dim, unbiased, keepdim, correction)
-    return s, mean(input, None if isinstance(dim, bool) else dim, keepdim)
-
-
-@half_in_float32
-@op
-def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
-    """∏x, whose derivative at xᵢ is the product of all others, (∏ before i)·(∏ after i): right where elements are 0, too."""
-    if isinstance(x, graph.Tensor):
-        y = _prod(x, axis=axis, keepdims=keepdims)
-    else:
-        y = x.prod(axis=axis, keepdims=keepdims, dtype=_sum_dtype(x))
-
-    def pullback(g: Array) -> Any:
-        others = _before(x, axis) * flip(_before(flip(x, axis), axis), axis)
-        return g.reshape(_kept(x.shape, (axis,))) * others
-
-    return y, pullback
-
-
-def _before(x: Array, axis: int) -> Any:
-    """The product of the elements that come before each one."""
-    n = x.shape[axis]
-    one = array_module(raw(x)).ones_like(raw(narrow(x, axis, 0, 1 if n else 0)))
-    return cat([one, cumprod(narrow(x, axis, 0, n - 1), axis)], axis) if n > 1 else one
-
-
-@autocast
-@numpy_names
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """∏ over dim; integers and bools multiply in int64."""
-    x = input if dtype is None else astype(input, dtype)
-    if dim is None:
-        y = _prod(x.reshape(-1), axis=0, keepdims=False)
-    else:
-        axis = one_dim(dim, x.ndim)
-        y = _prod(x if x.ndim else x.reshape(1), axis=axis, keepdims=keepdim and x.ndim > 0)
-    return y if dtype is None else astype(y, dtype)
-
-
-@numpy_names
-def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The sum of what is not NaN."""
-    return sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
-
-
-@numpy_names
-def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The mean of what is not NaN."""
-    x = input if dtype is None else astype(input, dtype)
-    if not dtypes.is_floating(input.dtype) or not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"nanmean: works on floats, not on {input.dtype} as {x.dtype}; make the input floating: x.float()")
-    return nansum(x, dim, keepdim) / sum(~isnan(x), dim, keepdim)
-
-
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
     values = raw(x)
@@ -227,10 +143,10 @@ def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # a constant: its gradient cancels
     e = exp(x - top)
     total = _sum(e, axis=axis, keepdims=True)
-    kept = total.shape
+    ones = total.shape
     y = log(total) + top
-    left = tuple(n for i, n in enumerate(kept) if i not in axis)
-    return y if keepdims else y.reshape(left), lambda g: g.reshape(kept) * (e / total)
+    left = tuple(n for i, n in enumerate(ones) if i not in axis)
+    return y if keepdims else y.reshape(left), lambda g: g.reshape(ones) * (e / total)
 
 
 @autocast
@@ -259,35 +175,21 @@ def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _to_ties(g: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
-    kept = _kept(x.shape, axis)
-    tie = (x == y.reshape(kept)) | (x != x)  # if there is a NaN the result is NaN
-    return where(tie, g.reshape(kept) / _sum(tie, axis=axis, keepdims=True).astype(g.dtype), 0)
-
-
-def _nonempty_dims(name: str, x: Any, dim: Dims) -> tuple[int, ...]:
-    """The dims of a reduction that has no value for no elements."""
-    axis = many_dims(dim, x.ndim)
-    if 0 not in x.shape:
-        return axis
-    if dim is None or (not isinstance(dim, int) and len(dim) == 0):
-        error = IndexError if name.startswith("arg") else RuntimeError
-        raise error(f"{name}: the input of shape {tuple(x.shape)} has no elements; reduce along a dimension that has: dim=...")
-    for i in axis:
-        if x.shape[i] == 0:
-            raise IndexError(f"{name}: dimension {i} of shape {tuple(x.shape)} has no elements to choose from")
-    return axis
+    ones = _with_ones(x.shape, axis)
+    tie = (x == y.reshape(ones)) | (x != x)  # if there is a NaN the result is NaN
+    return where(tie, g.reshape(ones) / _sum(tie, axis=axis, keepdims=True).astype(g.dtype), 0)
 
 
 @numpy_names
 def amax(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
     """The largest over dim; gradients are shared among ties."""
-    return _amax(input, axis=_nonempty_dims("amax", input, dim), keepdims=keepdim)
+    return _amax(input, axis=checks.nonempty_dims("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
     """The smallest over dim; gradients are shared among ties."""
-    return _amin(input, axis=_nonempty_dims("amin", input, dim), keepdims=keepdim)
+    return _amin(input, axis=checks.nonempty_dims("amin", input, dim), keepdims=keepdim)
 
 
 @numpy_names
@@ -296,7 +198,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None or hasattr(dim, "dtype"):
         return maximum(input, dim if other is None else other)
     if dim is None:
-        return _amax(input, axis=_nonempty_dims("max", input, None), keepdims=keepdim)
+        return _amax(input, axis=checks.nonempty_dims("max", input, None), keepdims=keepdim)
     return _chosen(input, _argument("max", "argmax", input, dim), dim, keepdim)
 
 
@@ -306,7 +208,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None or hasattr(dim, "dtype"):
         return minimum(input, dim if other is None else other)
     if dim is None:
-        return _amin(input, axis=_nonempty_dims("min", input, None), keepdims=keepdim)
+        return _amin(input, axis=checks.nonempty_dims("min", input, None), keepdims=keepdim)
     return _chosen(input, _argument("min", "argmin", input, dim), dim, keepdim)
 
 
@@ -317,25 +219,9 @@ def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
     return chosen if keepdim else ValuesIndices(*[squeeze(y, dim) for y in chosen])
 
 
-@op(linear=True)
-def pick_along(x: Array, *, index: Array, axis: int) -> Any:
-    """The elements at index along axis, each at most once."""
-    size = x.shape[axis]
-    return array_module(x).take_along_axis(x, index, axis=axis), lambda g: place_along(g, index=index, axis=axis, size=size)
-
-
-@op(linear=True)
-def place_along(x: Array, *, index: Array, axis: int, size: int) -> Any:
-    """The transpose of pick_along: zeros, but for the elements of x at their index."""
-    xp = array_module(x)
-    y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
-    xp.put_along_axis(y, index, x, axis)
-    return y, lambda g: pick_along(g, index=index, axis=axis)
-
-
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:
     """The positions of the largest or smallest along dim, which is kept with size 1; NaN is both."""
-    axis = _nonempty_dims(name, x, one_dim(dim, x.ndim))
+    axis = checks.nonempty_dims(name, x, one_dim(dim, x.ndim))
     array = raw(x)
     if array.ndim == 0:
         return array_module(array).zeros((), np.int64)
@@ -343,10 +229,9 @@ def _argument(name: str, function: str, x: Any, dim: int) -> Any:
 
 
 def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
-    if input.dtype == bool:
-        raise RuntimeError(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
+    checks.no_bools(name, input, error=RuntimeError)
     if dim is None:
-        _nonempty_dims(name, input, None)
+        checks.nonempty_dims(name, input, None)
         i = getattr(array_module(raw(input)), name)(raw(input))
         return graph.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
     i = graph.Tensor(_argument(name, name, input, dim))
@@ -368,20 +253,19 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 # ------------------------------------------------------------------------------------------------------- norms
 
 
-@floats_only
-@op
+@op(floats_only=True, half="float32")
 def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
     """‖x‖ₚ = (Σ|x|ᵖ)^(1/p), whose derivative is sign(x)·(|x|/‖x‖)ᵖ⁻¹, for p = 2 x/‖x‖; its subgradient 0 where ‖x‖ = 0."""
     y = _root_of_sum(x, p, axis, keepdims)
-    kept = _kept(x.shape, axis)
+    ones = _with_ones(x.shape, axis)
 
     def pullback(g: Array) -> Any:
-        norm = y.reshape(kept)
+        norm = y.reshape(ones)
         unit = where(norm == 0, 0, x / where(norm == 0, 1, norm))
         if p != 2:
             flat = unit == 0
             unit = where(flat, 0, sign(x) * where(flat, 1, abs(unit)) ** (p - 1))
-        return g.reshape(kept) * unit
+        return g.reshape(ones) * unit
 
     return y, pullback
 
@@ -399,16 +283,10 @@ def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any
 @numpy_names
 def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """(Σ|x|^ord)^(1/ord) over dim; ord=inf the largest |x|, -inf the smallest, 0 how many are not 0."""
-    if not dtypes.is_floating(x.dtype):
-        raise RuntimeError(f"vector_norm: needs floats, got {x.dtype}; make the input floating: x.float()")
-    if isinstance(ord, str):
-        raise TypeError(f"vector_norm: ord must be a number, not {ord!r}")
-    if dtype is not None and np.promote_types(x.dtype, dtype) != dtype:
-        raise RuntimeError(f"vector_norm: {x.dtype} does not fit into {np.dtype(dtype)}; dtype can only widen it")
+    checks.norm_is_defined(x, ord, dtype)
     x = x if dtype is None else astype(x, dtype)
     axis = many_dims(dim, x.ndim)
-    if (ord < 0 or ord == math.inf) and _count(x.shape, axis) == 0:
-        raise RuntimeError(f"vector_norm: the {ord} norm of no elements does not exist; shape {tuple(x.shape)}, dim {dim}")
+    checks.norm_of_something(x, ord, dim, _count(x.shape, axis))
     if math.isinf(ord):
         return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)
     if ord == 0:
@@ -420,46 +298,11 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
 @numpy_names
 def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """vector_norm under its older name: all elements of dim as one vector; p "fro" or None means 2."""
-    if isinstance(p, str) and p != "fro":
-        raise NotImplementedError(f'norm: p must be a number or "fro", not {p!r}')
+    checks.order_of_norm(p)
     return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
 
 
-# ------------------------------------------------------------------------------------------- scans and sorting
-
-
-@half_in_float32
-@op(linear=True)
-def _cumsum(x: Array, *, axis: int) -> Any:
-    """yᵢ = x₁ + ... + xᵢ: xᵢ is in yᵢ and all after it, so its gradient is the sum from the other end."""
-    y = array_module(x).cumsum(x.reshape(x.shape or (1,)), axis=axis, dtype=_sum_dtype(x)).reshape(x.shape)
-    return y, lambda g: flip(_cumsum(flip(g, axis), axis=axis), axis)
-
-
-@autocast
-@numpy_names
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The sums of the first 1, 2, ... elements along dim."""
-    x = input if dtype is None else astype(input, dtype)
-    y = _cumsum(x, axis=one_dim(dim, x.ndim))
-    return y if dtype is None else astype(y, dtype)
-
-
-@autocast
-@numpy_names
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The products of the first 1, 2, ... elements along dim.
-
-    After step k each element is the product of the 2ᵏ elements up to it (Hillis and Steele, 1986): only multiplications, so
-    every gradient is right where elements are 0.
-    """
-    dtype = dtype or (input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64)
-    axis, y, step = one_dim(dim, input.ndim), astype(input, dtype), 1
-    n = input.shape[axis] if input.ndim else 1
-    while step < n:
-        y = cat([narrow(y, axis, 0, step), narrow(y, axis, step, n - step) * narrow(y, axis, 0, n - step)], axis)
-        step *= 2
-    return clone(input) if y is input else y
+# ----------------------------------------------------------------------------------------------------- sorting
 
 
 def _order(x: Array, axis: int, descending: bool) -> Any:
@@ -492,10 +335,8 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     """(values, indices) of the k largest (or smallest) along dim, in order."""
     axis = one_dim(dim, input.ndim)
     n = input.shape[axis] if input.ndim else 1
-    if input.dtype == bool:
-        raise RuntimeError("topk: not defined for bool tensors; make numbers of them first: x.int()")
-    if not 0 <= k <= n:
-        raise RuntimeError(f"topk: k = {k} is out of range; dimension {axis} of shape {tuple(input.shape)} has {n} elements")
+    checks.no_bools("topk", input, error=RuntimeError)
+    checks.enough_to_choose(input, k, axis, n)
     order = _order(raw(input), axis, descending=largest)
     return _chosen(input, order[(slice(None),) * axis + (slice(k),)] if input.ndim else order, axis, keepdim=True)
 
@@ -521,9 +362,3 @@ def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
 def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     """Are all elements over dim true (not 0)?"""
     return _truth("all", input, dim, keepdim)
-
-
-@numpy_names
-def count_nonzero(input: Any, dim: Dims = None) -> Any:
-    """How many elements over dim are not 0?"""
-    return sum(ne(input, 0), dim)

@@ -16,17 +16,15 @@ import numpy as np
 
 from .. import graph
 from ..devices import Array, array_module
-from ..graph import op
+from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
-from ._promotion import common, kept
+from ._op import op
+from ._promotion import common
 
 __all__ = [
-    "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate", "contiguous",
-    "diag", "diag_embed", "diagonal", "expand", "expand_as", "flatten", "flip", "hstack", "meshgrid", "moveaxis", "movedim",
-    "permute", "ravel", "repeat", "reshape", "reshape_as", "roll", "split", "squeeze", "stack", "swapaxes", "swapdims", "t",
-    "tensor_split", "tile", "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze", "view", "view_as",
-    "vstack",
+    "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "contiguous", "expand", "flatten", "permute", "ravel",
+    "repeat", "reshape", "reshape_as", "split", "squeeze", "stack", "transpose", "unbind", "unsqueeze", "view",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------- the same elements, in order
@@ -41,19 +39,8 @@ def _reshape(x: Array, *, shape: tuple[int, ...]) -> Any:
             raise ValueError  # NumPy would take it for a -1
         y = x.reshape(shape)
     except ValueError:
-        raise _cannot_reshape(x, shape) from None
+        raise checks.cannot_reshape(x, shape) from None
     return y, lambda g: g.reshape(source)
-
-
-def _cannot_reshape(x: Array, shape: tuple[int, ...]) -> RuntimeError:
-    unknown = [n for n in shape if n < 0]
-    if unknown and min(unknown) < -1:
-        return RuntimeError(f"reshape: invalid size {min(unknown)} in shape {shape}; only -1 (work it out) may be negative")
-    if len(unknown) > 1:
-        return RuntimeError(f"reshape: only one size can be inferred, shape {shape} holds -1 {len(unknown)} times")
-    if unknown and x.size == 0:
-        return RuntimeError(f"reshape: 0 elements into shape {shape}: any size would do for the -1; spell it out")
-    return RuntimeError(f"reshape: shape {shape} is invalid for input of size {x.size} and shape {tuple(x.shape)}")
 
 
 @sizes_by_name("shape")
@@ -84,13 +71,7 @@ def _permute(x: Array, *, dims: tuple[int, ...]) -> Any:
 @sizes_by_name("dims")
 def permute(input: Any, *dims: Any) -> Any:
     """Dimension i of the result is dimension dims[i] of the input; a view."""
-    order = shape_of(dims)
-    if len(order) != input.ndim:
-        raise RuntimeError(f"permute: {len(order)} dims {order} for a tensor of {input.ndim} dimensions; name each once")
-    order = tuple(one_dim(d, input.ndim) for d in order)
-    if len(set(order)) < len(order):
-        raise RuntimeError(f"permute: duplicate dims are not allowed, got {order}")
-    return _permute(input, dims=order)
+    return _permute(input, dims=checks.permutation(shape_of(dims), input.ndim))
 
 
 @op(linear=True)
@@ -104,14 +85,8 @@ def expand(input: Any, *size: Any) -> Any:
     """Dimensions of size 1 repeated to ``size``, new ones put in front; -1 keeps a size. A view: clone() to write to it."""
     shape, old = shape_of(size), tuple(input.shape)
     extra = len(shape) - len(old)
-    if extra < 0:
-        raise RuntimeError(f"expand: {len(shape)} sizes {shape} are too few for a tensor of {len(old)} dimensions")
     target = tuple(old[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(shape))
-    for i, n in enumerate(target):
-        if n < 0 or (i >= extra and old[i - extra] not in (1, n)):
-            raise RuntimeError(
-                f"expand: shape {old} does not expand to {shape}: at dimension {i} the size must be 1 or stay the same"
-            )
+    checks.expands(old, shape, target)
     return _broadcast_to(input, shape=target)
 
 
@@ -120,20 +95,9 @@ def broadcast_to(input: Any, size: Sequence[int]) -> Any:
     return expand(input, size)
 
 
-def expand_as(input: Any, other: Any) -> Any:
-    """``input`` expanded to the shape of ``other``."""
-    return expand(input, *other.shape)
-
-
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Each tensor expanded to the shape that all of them broadcast to."""
-    try:
-        shape = np.broadcast_shapes(*[tuple(x.shape) for x in tensors])
-    except ValueError:
-        shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
-        raise RuntimeError(
-            f"broadcast_tensors: shapes {shapes} do not broadcast: aligned from the right, sizes must be equal or hold a 1"
-        ) from None
+    shape = checks.common_shape(tensors)
     return tuple(_broadcast_to(x, shape=shape) for x in tensors)
 
 
@@ -148,27 +112,15 @@ def view(input: Any, *shape: Any) -> Any:
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         return graph.Tensor(raw(input).view(shape[0]))
     y = reshape(input, *shape)
-    source = raw(input)
-    if source.size and not array_module(source).may_share_memory(source, raw(y)):
-        raise RuntimeError(
-            f"view: shape {tuple(y.shape)} is not compatible with the strides {source.strides} of shape {tuple(source.shape)}: "
-            "no view can show it; use reshape(...), which copies"
-        )
+    checks.is_view(raw(y), raw(input))
     return y
-
-
-def view_as(input: Any, other: Any) -> Any:
-    """``input`` viewed in the shape of ``other``."""
-    return view(input, *other.shape)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Dimensions start_dim to end_dim (both included) as one; a 0-d tensor becomes 1-d."""
-    first, last = one_dim(start_dim, input.ndim), one_dim(end_dim, input.ndim)
+    first, last = checks.in_order(start_dim, end_dim, input.ndim)
     if input.ndim == 0:
         return _reshape(input, shape=(1,))
-    if first > last:
-        raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
     shape = tuple(input.shape)
     return _reshape(input, shape=(*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
@@ -176,21 +128,6 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 def ravel(input: Any) -> Any:
     """All elements in one dimension."""
     return _reshape(input, shape=(math.prod(input.shape),))
-
-
-@numpy_names
-def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
-    """Dimension ``dim`` split into several of the given ``sizes``; one may be -1."""
-    if input.ndim == 0:
-        raise RuntimeError("unflatten: a 0-d tensor has no dimension to unflatten; use reshape")
-    d = one_dim(dim, input.ndim)
-    n, parts = input.shape[d], shape_of((sizes,))
-    known = -math.prod(parts) if -1 in parts else 0
-    if parts.count(-1) == 1 and known > 0 and n % known == 0:
-        parts = tuple(n // known if size == -1 else size for size in parts)
-    if not parts or min(parts) < 0 or math.prod(parts) != n:
-        raise RuntimeError(f"unflatten: sizes {tuple(sizes)} do not multiply up to the size {n} of dim {dim}")
-    return _reshape(input, shape=(*input.shape[:d], *parts, *input.shape[d + 1 :]))
 
 
 # ------------------------------------------------------------------------------------------------ permuting dimensions
@@ -205,18 +142,9 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
     return _permute(input, dims=tuple(order))
 
 
-swapdims = transpose
-
-
-def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
-    """transpose under NumPy's name."""
-    return transpose(input, axis0, axis1)
-
-
 def mT(input: Any) -> Any:
     """Each matrix transposed: the last two dimensions exchanged."""
-    if input.ndim == 1:
-        raise RuntimeError("mT: only a matrix or a batch of matrices has one, not a 1-d tensor; unsqueeze it")
+    checks.has_matrices(input)
     return transpose(input, -2, -1) if input.ndim else input
 
 
@@ -224,30 +152,6 @@ def T(input: Any) -> Any:
     """With all dimensions in reverse order; a matrix transposed."""
     return _permute(input, dims=tuple(reversed(range(input.ndim))))
 
-
-def t(input: Any) -> Any:
-    """A matrix transposed; tensors of fewer dimensions as they are."""
-    if input.ndim > 2:
-        raise RuntimeError(f"t: expects at most 2 dimensions, got {input.ndim}; use transpose(dim0, dim1) or mT")
-    return T(input)
-
-
-def movedim(input: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
-    """Dimensions ``source`` moved to the places ``destination``, the others kept in order."""
-    sources, targets = shape_of((source,)), shape_of((destination,))
-    if len(sources) != len(targets):
-        raise RuntimeError(f"movedim: source {source} and destination {destination} must name equally many dims")
-    sources, targets = (tuple(one_dim(d, input.ndim) for d in dims) for dims in (sources, targets))
-    for name, dims in (("source", sources), ("destination", targets)):
-        if len(set(dims)) < len(dims):
-            raise RuntimeError(f"movedim: repeated dim in {name} {dims}")
-    order = [d for d in range(input.ndim) if d not in sources]
-    for target, d in sorted(zip(targets, sources, strict=True)) if input.ndim else ():
-        order.insert(target, d)
-    return _permute(input, dims=tuple(order))
-
-
-moveaxis = movedim
 
 # --------------------------------------------------------------------------------------------------- copying, repeating
 
@@ -272,10 +176,8 @@ def contiguous(input: Any) -> Any:
 def repeat(input: Any, *repeats: Any) -> Any:
     """``input`` laid side by side repeats[i] times along dimension i; more repeats than dimensions add some in front."""
     counts = shape_of(repeats)
-    extra = len(counts) - input.ndim
-    if extra < 0 or min(counts, default=0) < 0:
-        raise RuntimeError(f"repeat: a tensor of {input.ndim} dimensions needs a non-negative count for each, got {counts}")
-    sizes = (1,) * extra + tuple(input.shape)
+    checks.counts_of_repeats(counts, input.ndim)
+    sizes = (1,) * (len(counts) - input.ndim) + tuple(input.shape)
     if set(counts) <= {1}:
         return clone(_reshape(input, shape=sizes))
     once = _reshape(input, shape=tuple(n for size in sizes for n in (1, size)))  # every dimension behind one of size 1 ...
@@ -283,54 +185,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
     return _reshape(y, shape=tuple(r * n for r, n in zip(counts, sizes, strict=True)))
 
 
-@sizes_by_name("dims")
-def tile(input: Any, *dims: Any) -> Any:
-    """repeat in which missing counts are 1 (numpy.tile)."""
-    counts = shape_of(dims)
-    return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
-
-
-@op(linear=True)
-def _flip(x: Array, *, dims: tuple[int, ...]) -> Any:
-    return array_module(x).flip(x, axis=dims).copy(), lambda g: _flip(g, dims=dims)
-
-
-@sizes_by_name("axis")
-@sizes_by_name("dims")
-def flip(input: Any, *dims: Any) -> Any:
-    """The order along each of ``dims`` reversed; a copy."""
-    order = shape_of(dims)
-    return _flip(input, dims=many_dims(order, input.ndim) if order else ())
-
-
-@op(linear=True)
-def _roll(x: Array, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
-    back = tuple(-n for n in shifts)
-    return array_module(x).roll(x, shifts, axis=dims), lambda g: _roll(g, shifts=back, dims=dims)
-
-
-def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Any:
-    """Elements moved by ``shifts`` along ``dims``; what falls off one end enters at the other. Without dims: when flattened."""
-    steps, axes = shape_of((shifts,)), () if dims is None else shape_of((dims,))
-    if not axes and len(steps) == 1:
-        return reshape_as(_roll(ravel(input), shifts=steps, dims=(0,)), input)
-    if not steps or len(steps) != len(axes):
-        raise RuntimeError(f"roll: {len(steps)} shifts for {len(axes)} dims; each dim needs its shift")
-    if input.ndim == 0:
-        raise IndexError("roll: a 0-d tensor has no dimension to roll along")
-    return _roll(input, shifts=steps, dims=tuple(one_dim(d, input.ndim) for d in axes))
-
-
 # ------------------------------------------------------------------------------------------------- joining and cutting
-
-
-def _check_tensors(name: str, tensors: Sequence[Any]) -> list[Any]:
-    if not isinstance(tensors, list | tuple):
-        raise TypeError(f"{name}: expected a list of tensors, got {type(tensors).__name__}; write {name}([a, b])")
-    for i, x in enumerate(tensors):
-        if not hasattr(x, "shape"):
-            raise TypeError(f"{name}: expected a Tensor at position {i}, got {type(x).__name__}; make a tensor of it: tensor(x)")
-    return list(tensors)
 
 
 @op(linear=True, promote=common)
@@ -349,25 +204,16 @@ def _cat(*tensors: Array, dim: int) -> Any:
 @numpy_names
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
     """The tensors one after another along ``dim``. Their other sizes agree; an empty 1-d tensor is passed over."""
-    tensors = _check_tensors("cat", tensors)
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got an empty list")
-    if any(x.ndim == 0 for x in tensors):
-        raise RuntimeError("cat: a 0-d tensor has no dimension to join along; use stack, or unsqueeze it")
+    tensors = checks.list_of_tensors("cat", tensors)
+    checks.some_to_join(tensors)
     model = next((x for x in tensors if tuple(x.shape) != (0,)), tensors[0])
     d = one_dim(dim, model.ndim)
     shape = tuple(model.shape)
     for i, x in enumerate(tensors):
         if tuple(x.shape) == (0,):  # PyTorch's legacy: it joins anything
             tensors[i] = reshape(x, *shape[:d], 0, *shape[d + 1 :])
-        elif x.ndim != len(shape):
-            raise RuntimeError(f"cat: the number of dimensions must be the same, got {shape} and {tuple(x.shape)} (tensor {i})")
-        elif any(a != b for j, (a, b) in enumerate(zip(shape, x.shape, strict=True)) if j != d):
-            raise RuntimeError(f"cat: sizes must match except in dimension {d}, got {shape} and {tuple(x.shape)} (tensor {i})")
+    checks.sizes_match(tensors, shape, d)
     return _cat(*tensors, dim=d)
-
-
-concat = concatenate = cat
 
 
 @op(linear=True, promote=common)
@@ -384,40 +230,9 @@ def _stack(*tensors: Array, dim: int) -> Any:
 @numpy_names
 def stack(tensors: Sequence[Any], dim: int = 0) -> Any:
     """Tensors of one shape laid side by side along a new dimension ``dim``."""
-    tensors = _check_tensors("stack", tensors)
-    if not tensors:
-        raise RuntimeError("stack: expected at least one tensor, got an empty list")
-    d = one_dim(dim, tensors[0].ndim + 1)
-    for i, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise RuntimeError(
-                f"stack: tensors must have one shape, got {tuple(tensors[0].shape)} at first and {tuple(x.shape)} at position {i}"
-            )
-    return _stack(*tensors, dim=d)
-
-
-def vstack(tensors: Sequence[Any]) -> Any:
-    """Rows (or stacks of rows) one below the other: cat along the first of at least two dimensions."""
-    return cat([x if x.ndim > 1 else reshape(x, 1, *x.shape or (1,)) for x in _check_tensors("vstack", tensors)], 0)
-
-
-def hstack(tensors: Sequence[Any]) -> Any:
-    """Side by side: cat along the second dimension, or along the only one."""
-    tensors = [x if x.ndim else reshape(x, 1) for x in _check_tensors("hstack", tensors)]
-    return cat(tensors, 0 if tensors and tensors[0].ndim == 1 else 1)
-
-
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
-    """The coordinates of a grid: result k is vector k repeated along the other dimensions. "xy" exchanges the first two."""
-    tensors = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
-    if indexing not in ("ij", "xy"):
-        raise RuntimeError(f'meshgrid: indexing must be "ij" or "xy", not {indexing!r}')
-    if len({x.dtype for x in tensors}) > 1:
-        raise RuntimeError(f"meshgrid: the tensors need one dtype, got {', '.join(str(x.dtype) for x in tensors)}")
-    n = len(tensors)
-    alone = [(1,) * k + (math.prod(x.shape),) + (1,) * (n - 1 - k) for k, x in enumerate(tensors)]
-    grids = broadcast_tensors(*[reshape(x, shape) for x, shape in zip(tensors, alone, strict=True)])
-    return tuple(transpose(x, 0, 1) for x in grids) if indexing == "xy" and n > 1 else grids
+    tensors = checks.list_of_tensors("stack", tensors)
+    checks.one_shape(tensors)
+    return _stack(*tensors, dim=one_dim(dim, tensors[0].ndim + 1))
 
 
 def _all_parts(gradients: dict[int, Any], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
@@ -442,48 +257,25 @@ def split(tensor: Any, split_size_or_sections: Any = None, dim: int = 0, *, spli
 
     The method calls its second argument split_size.
     """
-    if tensor.ndim == 0:
-        raise RuntimeError("split: a 0-d tensor has no dimension to cut")
+    checks.has_dimension("split", tensor, "cut")
     d, sections = one_dim(dim, tensor.ndim), split_size_or_sections if split_size is None else split_size
     n = tensor.shape[d]
     if isinstance(sections, int):
-        if sections < 0 or (sections == 0 and n > 0):
-            raise RuntimeError(f"split: split_size must be positive, got {sections} for dimension {d} of size {n}")
+        checks.split_size(sections, n, d)
         count = max(-(-n // sections), 1) if sections else 1
         sections = [sections] * (count - 1) + [n - sections * (count - 1)]
     sizes = shape_of((sections,))
-    if sum(sizes) != n or min(sizes, default=0) < 0:
-        raise RuntimeError(f"split: sizes {sizes} must be non-negative and add up to {n}, the size of dimension {d}")
+    checks.sizes_add_up(sizes, n, d)
     return _split(tensor, sizes=sizes, dim=d) if sizes else ()
 
 
 @numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most ``chunks`` pieces of one size ⌈n / chunks⌉ along ``dim``; the last may be smaller."""
-    if chunks <= 0:
-        raise RuntimeError(f"chunk: chunks must be positive, got {chunks}")
-    if input.ndim == 0:
-        raise RuntimeError("chunk: a 0-d tensor has no dimension to cut")
+    checks.some_chunks(chunks)
+    checks.has_dimension("chunk", input, "cut")
     n = input.shape[one_dim(dim, input.ndim)]
     return split(input, [0] * chunks if n == 0 else -(-n // chunks), dim)  # type: ignore[no-any-return]
-
-
-@numpy_names
-def tensor_split(
-    input: Any, indices_or_sections: Any = None, dim: int = 0, *, sections: int | None = None, indices: Any = None
-) -> tuple[Any, ...]:
-    """Cut along ``dim`` into n pieces whose sizes differ by at most 1, or at the given indices, as slices would."""
-    if input.ndim == 0:
-        raise RuntimeError("tensor_split: a 0-d tensor has no dimension to cut")
-    d = one_dim(dim, input.ndim)
-    n, cuts = input.shape[d], next(c for c in (indices_or_sections, sections, indices) if c is not None)
-    cuts = raw(cuts).tolist() if hasattr(cuts, "shape") else cuts
-    if isinstance(cuts, int):
-        if cuts <= 0:
-            raise RuntimeError(f"tensor_split: the number of sections must be positive, got {cuts}")
-        return split(input, [n // cuts + (i < n % cuts) for i in range(cuts)], d)  # type: ignore[no-any-return]
-    bounds = [0, *cuts, n]
-    return tuple(input[(slice(None),) * d + (slice(a, b),)] for a, b in itertools.pairwise(bounds))
 
 
 @op(linear=True)
@@ -497,85 +289,5 @@ def _unbind(x: Array, *, dim: int) -> Any:
 @numpy_names
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     """All slices along ``dim``, as a tuple of tensors without that dimension; views."""
-    if input.ndim == 0:
-        raise IndexError("unbind: a 0-d tensor has no dimension to take apart")
+    checks.has_dimension("unbind", input, "take apart", IndexError)
     return _unbind(input, dim=one_dim(dim, input.ndim))  # type: ignore[no-any-return]
-
-
-# ------------------------------------------------------------------------------------------------ triangles, diagonals
-
-
-def _check_matrix(name: str, x: Any) -> None:
-    if x.ndim < 2:
-        raise RuntimeError(f"{name}: needs at least 2 dimensions, got {x.ndim}")
-
-
-@op(linear=True)
-def _tril(x: Array, *, k: int) -> Any:
-    return kept(array_module(x).tril(x, k), x), lambda g: _tril(g, k=k)
-
-
-@op(linear=True)
-def _triu(x: Array, *, k: int) -> Any:
-    return kept(array_module(x).triu(x, k), x), lambda g: _triu(g, k=k)
-
-
-def tril(input: Any, diagonal: int = 0) -> Any:
-    """The lower triangle of each matrix, zeros above diagonal number ``diagonal`` (0 the main one, 1 the one above it)."""
-    _check_matrix("tril", input)
-    return _tril(input, k=diagonal)
-
-
-def triu(input: Any, diagonal: int = 0) -> Any:
-    """The upper triangle of each matrix, zeros below diagonal number ``diagonal``."""
-    _check_matrix("triu", input)
-    return _triu(input, k=diagonal)
-
-
-@op(linear=True)
-def _diagonal(x: Array, *, offset: int, dim1: int, dim2: int) -> Any:
-    shape = x.shape
-    y = x.diagonal(offset, dim1, dim2)
-    if isinstance(y, np.ndarray) and y.base is not None:
-        y.flags.writeable = x.flags.writeable  # NumPy's is read-only by default; PyTorch's is a view like any other
-    return y, lambda g: _diag_embed(g, shape=shape, offset=offset, dim1=dim1, dim2=dim2)
-
-
-@op(linear=True)
-def _diag_embed(x: Array, *, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Any:
-    """Zeros of ``shape`` with x, whose last dimension it is, on the diagonal."""
-    xp = array_module(x)
-    y = xp.zeros(shape, x.dtype)
-    i = xp.arange(x.shape[-1])
-    xp.moveaxis(y, (dim1, dim2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = x
-    return y, lambda g: _diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
-
-
-def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """The diagonal j = i + offset of the matrices that dim1 and dim2 span, as a last dimension; a view."""
-    a, b = one_dim(dim1, input.ndim), one_dim(dim2, input.ndim)
-    if a == b:
-        raise RuntimeError(f"diagonal: dim1 {dim1} and dim2 {dim2} are the same dimension; two are needed")
-    return _diagonal(input, offset=offset, dim1=a, dim2=b)
-
-
-def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """Matrices, spanned by new dimensions dim1 and dim2, that hold the last dimension of the input on a diagonal."""
-    ndim = input.ndim + 1
-    a, b = one_dim(dim1, ndim), one_dim(dim2, ndim)
-    if a == b:
-        raise RuntimeError(f"diag_embed: dim1 {dim1} and dim2 {dim2} are the same dimension; two are needed")
-    n = input.shape[-1] + abs(offset)
-    shape = list(input.shape[:-1])
-    for d in sorted((a, b)):
-        shape.insert(d, n)
-    return _diag_embed(input, shape=tuple(shape), offset=offset, dim1=a, dim2=b)
-
-
-def diag(input: Any, diagonal: int = 0) -> Any:
-    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
-    if input.ndim not in (1, 2):
-        raise RuntimeError(f"diag: expects a vector or a matrix, got {input.ndim} dimensions; use diagonal or diag_embed")
-    if input.ndim == 1:
-        return diag_embed(input, diagonal)
-    return _diagonal(input, offset=diagonal, dim1=0, dim2=1)

@@ -1,0 +1,84 @@
+"""``@op(...)``: the one decorator of every formula in this folder.
+
+graph.op makes a differentiable operation of a formula. The decorator here is that one, and says in its arguments what
+PyTorch does to the operands before the formula sees them:
+
+    @op(promote=floating, autocast=True)
+    def exp(input):
+        y = array_module(input).exp(input)
+        return y, lambda g: g * y
+
+Each argument adds one step, and a step that is not asked for costs nothing. They run in this order:
+    autocast     within an autocast block, cast the operands as PyTorch's lists say (_autocast.py)
+    floats_only  refuse integers and bools
+    half         compute 16-bit floats in float32, and give the result in their dtype again
+    promote      bring the operands to one dtype (_promotion.py)
+Read before: graph.py. Read next: _promotion.py, elementwise.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import dtypes, graph
+from ..devices import device_of
+from ._arguments import raw
+from ._autocast import autocast as obey_autocast
+from ._promotion import astype
+from .checks import refuse_integers
+
+
+def op(
+    formula: Any = None,
+    *,
+    linear: bool = False,
+    promote: Callable[..., Sequence[Any]] | None = None,
+    floats_only: bool = False,
+    half: str | None = None,
+    autocast: bool = False,
+) -> Callable[..., Any]:
+    """Make a differentiable operation of a formula, which returns its result and the pullback.
+
+    linear:      the pullback needs no input's value (graph.op).
+    promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
+    floats_only: refuse integers, as PyTorch does for what only makes sense on floats.
+    half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there, where NumPy has no BLAS for them
+                 and its sums of float16 stop growing at 2048; None leaves them as they are.
+    autocast:    the operation is in one of the lists of _autocast.py.
+    """
+    if formula is None:
+        return functools.partial(op, linear=linear, promote=promote, floats_only=floats_only, half=half, autocast=autocast)
+    call = graph.op(formula, linear=linear, promote=promote)
+    if floats_only or half:
+        call = in_floats(call, floats_only=floats_only, half=half)
+    return obey_autocast(call) if autocast else call
+
+
+def in_floats(function: Any = None, *, floats_only: bool = True, half: str | None = "float32") -> Callable[..., Any]:
+    """The steps ``floats_only`` and ``half`` of op, also for a function that is made of several ops."""
+    if function is None:
+        return functools.partial(in_floats, floats_only=floats_only, half=half)
+    assert half in (None, "float32", "float32 on CPU")
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **static: Any) -> Any:
+        if not inputs:  # sigmoid(input=x)
+            inputs, static = graph.by_position(function, inputs, static)
+        dtype = inputs[0].dtype
+        if dtype.kind == "f" and dtype.itemsize > 2:  # the usual case
+            return function(*inputs, **static)
+        if floats_only:
+            refuse_integers(function.__name__.strip("_"), dtype)
+        if half is None or not is_half(dtype) or (half == "float32 on CPU" and device_of(raw(inputs[0])) != "cpu"):
+            return function(*inputs, **static)
+        wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
+        return astype(function(*wide, **static), dtype)
+
+    return call
+
+
+def is_half(dtype: Any) -> bool:
+    """float16 or bfloat16?"""
+    return dtype.itemsize == 2 and dtypes.is_floating(dtype)

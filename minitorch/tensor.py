@@ -1,7 +1,7 @@
 """Tensor: an array, its gradient, and where it came from.
 
-The arithmetic lives in ops/ and is attached here, one line a method: to find what ``x.exp()`` does, open ops/elementwise.py.
-What stays here is what makes an array a tensor: gradients and the graph, devices and dtypes, in-place changes, conversion.
+This file has everything that makes an array a tensor: gradients and the graph, devices and dtypes, conversion.
+The arithmetic lives in ops/; methods.py lists it, one line per method. In-place changes are in inplace.py.
 Read before: graph.py. Read next: ops/elementwise.py, the first family of operations.
 """
 
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from . import arrays, devices, dtypes, graph, ops
-from .changes import mark_changed
 from .devices import Array
-from .grad_mode import mode
 from .graph import Leaf, Node, op
 from .hooks import Handle
+from .inplace import InPlace
+from .methods import Methods
 
 
 @graph.register
-class Tensor:
+class Tensor(Methods, InPlace):
     """An n-dimensional array that records what is computed from it.
 
     array: the NumPy or CuPy array itself.  grad: the gradient that backward() left here, a Tensor or None.
@@ -366,306 +366,6 @@ class Tensor:
         memo[id(self)] = copy
         return copy
 
-    # -------------------------------------------------------------------------------------- in-place changes
-
-    @np.errstate(over="ignore", invalid="ignore")
-    def _change(self, name: str, value: Any, index: Any = ...) -> Tensor:
-        """Overwrite ``self.array[index]``, unless that would make a gradient wrong; note the time for graphs that look back."""
-        if mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
-            raise RuntimeError(
-                f"{name}: an in-place change to a tensor of a graph would make its gradient wrong; compute a new one "
-                "(x = x + y, where, cat), or work under no_grad() as optimisers do"
-            )
-        array = dtypes.number_as(name, value, self.dtype) if isinstance(value, int | float) else ops.raw(value)
-        if index is ... and not dtypes.can_cast(getattr(array, "dtype", self.dtype), self.dtype):
-            raise RuntimeError(f"{name}: a result of type {array.dtype} cannot be stored in a tensor of type {self.dtype}")
-        shape = getattr(array, "shape", ())
-        if index is ... and not _fits(shape, self.shape):
-            raise RuntimeError(f"{name}: a value of shape {shape} does not fit into a tensor of shape {self.shape}")
-        shared = any(stride == 0 and n > 1 for stride, n in zip(self.array.strides, self.shape, strict=True))
-        if (shared and self.array.size) or not getattr(self.array.flags, "writeable", True):  # CuPy has no such flag
-            raise RuntimeError(f"{name}: several elements of this expanded tensor share one memory cell; clone() it first")
-        if index is ...:
-            self.array[...] = array
-        else:
-            ops.indexing.assign(self.array, index, array)
-        mark_changed(self.array)
-        return self
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._change("x[index] = value", value, index if index is not ... else (...,))
-
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """self += alpha · other"""
-        return self._change("add_", ops.add(self.detach(), other, alpha=alpha))
-
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        """self -= alpha · other"""
-        return self._change("sub_", ops.sub(self.detach(), other, alpha=alpha))
-
-    def mul_(self, other: Any) -> Tensor:
-        """self *= other"""
-        return self._change("mul_", ops.mul(self.detach(), other))
-
-    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        """self /= other"""
-        return self._change("div_", ops.div(self.detach(), other, rounding_mode=rounding_mode))
-
-    def floor_divide_(self, other: Any) -> Tensor:
-        """self //= other"""
-        return self._change("floor_divide_", ops.floor_divide(self.detach(), other))
-
-    def remainder_(self, other: Any) -> Tensor:
-        """self %= other"""
-        return self._change("remainder_", ops.remainder(self.detach(), other))
-
-    def pow_(self, exponent: Any) -> Tensor:
-        """self **= exponent"""
-        return self._change("pow_", ops.pow(self.detach(), exponent))
-
-    def bitwise_and_(self, other: Any) -> Tensor:
-        """self &= other"""
-        return self._change("bitwise_and_", ops.bitwise_and(self.detach(), other))
-
-    def bitwise_or_(self, other: Any) -> Tensor:
-        """self |= other"""
-        return self._change("bitwise_or_", ops.bitwise_or(self.detach(), other))
-
-    def bitwise_xor_(self, other: Any) -> Tensor:
-        """self ^= other"""
-        return self._change("bitwise_xor_", ops.bitwise_xor(self.detach(), other))
-
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        """Limit every element to [min, max]."""
-        return self._change("clamp_", ops.clamp(self.detach(), min, max))
-
-    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
-        """Set the elements where mask holds."""
-        return self._change("masked_fill_", ops.masked_fill(self.detach(), mask, value))
-
-    def fill_(self, value: Any) -> Tensor:
-        """Set every element to a number, or to what a 0-d tensor holds."""
-        if isinstance(value, Tensor) and value.ndim:
-            raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {value.shape}; copy_ takes any")
-        return self._change("fill_", value.astype(self.dtype) if isinstance(value, Tensor) else value)
-
-    def zero_(self) -> Tensor:
-        """Set every element to 0."""
-        return self.fill_(0)
-
-    def copy_(self, source: Tensor) -> Tensor:
-        """Take over the source's values, converting dtype and device."""
-        value = source.to(self.device).astype(self.dtype)
-        return self._change("copy_", value)
-
-    __iadd__ = add_
-    __isub__ = sub_
-    __imul__ = mul_
-    __itruediv__ = div_
-    __ifloordiv__ = floor_divide_
-    __imod__ = remainder_
-    __ipow__ = pow_
-    __iand__ = bitwise_and_
-    __ior__ = bitwise_or_
-    __ixor__ = bitwise_xor_
-
-    # --------------------------------------------------------- operations: ops/elementwise.py, extra_elementwise.py
-    __add__ = __radd__ = add = ops.add
-    __sub__ = sub = subtract = ops.sub
-    __rsub__ = ops.rsub
-    __mul__ = __rmul__ = mul = multiply = ops.mul
-    __truediv__ = div = divide = ops.div
-    true_divide = ops.true_divide
-    __floordiv__ = floor_divide = ops.floor_divide
-    __mod__ = remainder = ops.remainder
-    __pow__ = pow = ops.pow
-    __neg__ = neg = negative = ops.neg
-    __pos__ = positive = ops.positive
-    __abs__ = abs = absolute = ops.abs
-    __and__ = __rand__ = bitwise_and = ops.bitwise_and
-    __or__ = __ror__ = bitwise_or = ops.bitwise_or
-    __xor__ = __rxor__ = bitwise_xor = ops.bitwise_xor
-    __invert__ = bitwise_not = ops.bitwise_not
-    __lt__ = lt = less = ops.lt
-    __le__ = le = less_equal = ops.le
-    __gt__ = gt = greater = ops.gt
-    __ge__ = ge = greater_equal = ops.ge
-    eq = ops.eq
-    ne = not_equal = ops.ne
-    equal = ops.equal
-
-    __rtruediv__ = ops.elementwise.rdiv
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return ops.floor_divide(other, self)
-
-    def __rmod__(self, other: Any) -> Any:
-        return ops.remainder(other, self)
-
-    def __rpow__(self, other: Any) -> Any:
-        return ops.pow(other, self)
-
-    def __eq__(self, other: Any) -> Any:
-        return ops.eq(self, other) if ops.elementwise.is_operand(other) else NotImplemented
-
-    def __ne__(self, other: Any) -> Any:
-        return ops.ne(self, other) if ops.elementwise.is_operand(other) else NotImplemented
-
-    square = ops.square
-    float_power = ops.float_power
-    sqrt = ops.sqrt
-    rsqrt = ops.rsqrt
-    reciprocal = ops.reciprocal
-    exp = ops.exp
-    exp2 = ops.exp2
-    expm1 = ops.expm1
-    log = ops.log
-    log2 = ops.log2
-    log10 = ops.log10
-    log1p = ops.log1p
-    tanh = ops.tanh
-    sigmoid = ops.sigmoid
-    sin = ops.sin
-    cos = ops.cos
-    tan = ops.tan
-    sinh = ops.sinh
-    cosh = ops.cosh
-    erf = ops.erf
-    erfc = ops.erfc
-    sign = ops.sign
-    floor = ops.floor
-    ceil = ops.ceil
-    trunc = ops.trunc
-    round = ops.round
-    frac = ops.frac
-    maximum = ops.maximum
-    minimum = ops.minimum
-    clamp = clip = ops.clamp
-    clamp_min = ops.clamp_min
-    clamp_max = ops.clamp_max
-    lerp = ops.lerp
-    addcmul = ops.addcmul
-    addcdiv = ops.addcdiv
-    masked_fill = ops.masked_fill
-    nan_to_num = ops.nan_to_num
-    isnan = ops.isnan
-    isinf = ops.isinf
-    isfinite = ops.isfinite
-    isposinf = ops.isposinf
-    isneginf = ops.isneginf
-    isclose = ops.isclose
-    allclose = ops.allclose
-    logical_and = ops.logical_and
-    logical_or = ops.logical_or
-    logical_xor = ops.logical_xor
-    logical_not = ops.logical_not
-
-    def where(self, condition: Any, other: Any) -> Any:
-        """self where condition holds, else other"""
-        return ops.where(condition, self, other)
-
-    # ----------------------------------------------------------- operations: ops/reductions.py, extra_reductions.py
-    sum = ops.sum
-    sum_to_size = ops.sum_to_size
-    nansum = ops.nansum
-    mean = ops.mean
-    nanmean = ops.nanmean
-    var = ops.var
-    std = ops.std
-    prod = ops.prod
-    amax = ops.amax
-    amin = ops.amin
-    max = ops.max
-    min = ops.min
-    argmax = ops.argmax
-    argmin = ops.argmin
-    logsumexp = ops.logsumexp
-    norm = ops.norm
-    cumsum = ops.cumsum
-    cumprod = ops.cumprod
-    sort = ops.sort
-    argsort = ops.argsort
-    topk = ops.topk
-    any = ops.any
-    all = ops.all
-    count_nonzero = ops.count_nonzero
-    # ----------------------------------------------------------------- operations: ops/shaping.py, extra_shaping.py
-    reshape = ops.reshape
-    view = ops.view
-    flatten = ops.flatten
-    unflatten = ops.unflatten
-    ravel = ops.ravel
-    permute = ops.permute
-    transpose = ops.transpose
-    swapaxes = ops.swapaxes
-    swapdims = ops.swapdims
-    t = ops.t
-    movedim = ops.movedim
-    moveaxis = ops.moveaxis
-    unsqueeze = ops.unsqueeze
-    squeeze = ops.squeeze
-    expand = ops.expand
-    expand_as = ops.expand_as
-    broadcast_to = ops.broadcast_to
-    view_as = ops.view_as
-    reshape_as = ops.reshape_as
-    repeat = ops.repeat
-    tile = ops.tile
-    split = ops.split
-    tensor_split = ops.tensor_split
-    chunk = ops.chunk
-    unbind = ops.unbind
-    flip = ops.flip
-    roll = ops.roll
-    tril = ops.tril
-    triu = ops.triu
-    diagonal = ops.diagonal
-    diag = ops.diag
-    diag_embed = ops.diag_embed
-    contiguous = ops.contiguous
-    clone = ops.clone
-    T = property(ops.shaping.T)
-    mT = property(ops.shaping.mT)
-    # --------------------------------------------------------------- operations: ops/indexing.py, extra_indexing.py
-    __getitem__ = ops.indexing.getitem
-    select = ops.select
-    narrow = ops.narrow
-    index_select = ops.index_select
-    gather = ops.gather
-    scatter = ops.scatter
-    scatter_add = ops.scatter_add
-    index_add = ops.index_add
-    take_along_dim = ops.take_along_dim
-    take = ops.take
-    repeat_interleave = ops.repeat_interleave
-    masked_select = ops.masked_select
-    nonzero = ops.nonzero
-    argwhere = ops.argwhere
-    # ------------------------------------------------------------------- operations: ops/linalg.py, extra_linalg.py
-    __matmul__ = ops.matmul
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return ops.matmul(other, self)
-
-    matmul = ops.matmul
-    mm = ops.mm
-    bmm = ops.bmm
-    mv = ops.mv
-    dot = ops.dot
-    vdot = ops.vdot
-    inner = ops.inner
-    outer = ops.outer
-    addmm = ops.addmm
-    addmv = ops.addmv
-    baddbmm = ops.baddbmm
-    trace = ops.trace
-    # -------------------------------------------------------------------------------------- operations: ops/nn.py
-    relu = ops.relu
-    softmax = ops.softmax
-    log_softmax = ops.log_softmax
-    xlogy = ops.xlogy
-    # ------------------------------------------------------------------------------------------- end of operations
-
 
 class _Keep:
     """The hook of retain_grad; it knows its tensor weakly, or node and tensor would keep each other alive."""
@@ -677,12 +377,6 @@ class _Keep:
         tensor = self.tensor()
         if tensor is not None:
             tensor.grad = g.clone() if tensor.grad is None else tensor.grad + g
-
-
-def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    """Does a value of ``shape``, repeated as broadcasting does, have the shape ``into``?"""
-    fitting = all(n in (1, m) for n, m in zip(reversed(shape), reversed(into), strict=False))
-    return fitting and len(shape) <= len(into)
 
 
 def _as_array(x: Any) -> Array:

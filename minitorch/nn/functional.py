@@ -45,7 +45,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
 
 def silu(input: Any, inplace: bool = False) -> Any:
     """x σ(x), also called swish"""
-    return in_place_if(inplace, input, ops.activations.silu(input))
+    return in_place_if(inplace, input, ops.extra_activations.silu(input))
 
 
 def sigmoid(input: Any) -> Any:
@@ -149,7 +149,7 @@ def binary_cross_entropy_with_logits(
     if input.shape != target.shape:
         raise ValueError(f"Target size {tuple(target.shape)} must be the same as input size {tuple(input.shape)}")
     positive = 1 if pos_weight is None else (pos_weight - 1) * target + 1
-    loss = (1 - target) * input - positive * ops.activations.log_sigmoid(input)  # ln(1 - σ(x)) = ln σ(x) - x
+    loss = (1 - target) * input - positive * ops.extra_activations.log_sigmoid(input)  # ln(1 - σ(x)) = ln σ(x) - x
     return reduced(loss if weight is None else loss * weight, reduction)
 
 

@@ -17,10 +17,10 @@ from ..ops import raw
 from ..ops import rms_norm as rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
-from ..ops.activations import glu as glu
-from ..ops.activations import log_sigmoid as logsigmoid
-from ..ops.activations import mish as mish
-from ..ops.activations import softplus as softplus
+from ..ops.extra_activations import glu as glu
+from ..ops.extra_activations import log_sigmoid as logsigmoid
+from ..ops.extra_activations import mish as mish
+from ..ops.extra_activations import softplus as softplus
 from ._arguments import (
     check_padding,
     check_probabilities,
@@ -42,12 +42,12 @@ __all__ = [
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope · x"""
-    return in_place_if(inplace, input, ops.activations.leaky_relu(input, negative_slope))
+    return in_place_if(inplace, input, ops.extra_activations.leaky_relu(input, negative_slope))
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else α(eˣ - 1)"""
-    return in_place_if(inplace, input, ops.activations.elu(input, alpha))
+    return in_place_if(inplace, input, ops.extra_activations.elu(input, alpha))
 
 
 # ------------------------------------------------------------------------------------------------------- losses

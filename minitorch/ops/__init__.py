@@ -11,6 +11,7 @@ from . import (
     activations,
     attention,
     elementwise,
+    extra_activations,
     extra_einsum,
     extra_elementwise,
     extra_indexing,

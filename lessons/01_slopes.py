@@ -23,8 +23,8 @@ import minitorch
 # %% [markdown]
 # ## Something goes wrong
 #
-# The slope of f at x is the limit of (f(x + h) - f(x)) / h as h gets small. So let us take a small h. The sine has slope cos(1)
-# = 0.540302 at x = 1.
+# The slope of f at x is the limit of (f(x + h) - f(x)) / h as h gets small. So let us take a small h. At x = 1 the sine has
+# slope cos(1) = 0.540302.
 
 
 # %%

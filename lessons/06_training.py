@@ -100,7 +100,7 @@ def initial_weight(random, inputs, outputs):
 
 # %%
 def size_of(function):
-    """Shape and standard deviation of what the function draws, and the share that is less than one deviation from 0."""
+    """Shape and standard deviation of the drawn numbers, and the share less than one deviation from 0."""
 
     def ask(inputs, outputs):
         w = np.asarray(function(np.random.default_rng(1), inputs, outputs))

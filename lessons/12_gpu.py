@@ -70,8 +70,8 @@ print("counted:", memory["counts"], "  right:", np.bincount(ids, minlength=6))
 # Word 2 occurs three times and is counted once. Three threads read 0, and three threads write 1. That is a *race*: no formula
 # is wrong, and on a real GPU the result may differ from run to run.
 #
-# There are two cures. An *atomic* addition lets only one thread at a time change a counter. Then the counts are right. But sums
-# of floats are added in random order, so their last digits vary (lesson 5). Or *sort* the words first, so that equal ones are
+# There are two cures. An *atomic* addition lets only one thread at a time change a counter. Then the counts are right. But
+# floats are then added in random order, so the last digits vary (lesson 5). Or *sort* the words first, so that equal ones are
 # neighbours, and let one thread add up each group: that gives the same result every time.
 
 # %%
@@ -312,8 +312,8 @@ else:
         print("RuntimeError:", error)
 
 # %% [markdown]
-# And here is a kernel of our own, in CUDA C: the `square` from the beginning, for 1000 numbers in 4 blocks of 256. The `if (i <
-# n)` stops the idle threads from your exercise. CuPy compiles the kernel at its first call.
+# And here is a kernel of our own, in CUDA C: the `square` from the beginning, for 1000 numbers in 4 blocks of 256. The line
+# with `if (i < n)` stops the idle threads from your exercise. CuPy compiles the kernel at its first call.
 
 # %%
 SOURCE = r"""

@@ -1,7 +1,7 @@
-"""A small BERT that is trained for a few steps, with the learner's functions in the place of the library's.
+"""A small BERT, trained for a few steps with the learner's functions in place of the library's.
 
-Each ``losses_with_...`` puts an assignment's functions where the library has its own for the length of a ``with`` block,
-trains, and returns the losses; ``losses()`` is the same with nothing replaced, which is what must come out.
+Each ``losses_with_...`` replaces library functions with an assignment's for the length of a ``with`` block, trains, and
+returns the losses. ``losses()`` replaces nothing; the losses must be the same.
 Read before: models/bert/model.py. Read next: lessons/assignments/.
 """
 
@@ -97,7 +97,7 @@ def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
 
 
 class _Step:
-    """A node of the library's graph as assignment 1 knows nodes: parents, pullbacks, grad."""
+    """A node of the library's graph in the form of assignment 1: parents, pullbacks, grad."""
 
     def __init__(self, node: Any) -> None:
         self.node, self.parents, self.pullbacks, self.grad = node, (), (), 0.0

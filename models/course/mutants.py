@@ -295,7 +295,7 @@ def killer(assignment: Assignment, mutant: Mutant) -> str | None:
 
 
 def first_failure(assignment: Assignment, source: str, task: str = "") -> str | None:
-    """The first test that a source does not pass, those of ``task`` tried first; all of it in this process."""
+    """The first test that a source fails, trying those of ``task`` first; all in this process."""
     try:
         module = subject.load(source, str(assignment.folder / assignment.file))
     except BaseException:
@@ -314,7 +314,7 @@ def first_failure(assignment: Assignment, source: str, task: str = "") -> str | 
 
 
 def mutants_of(assignment: Assignment) -> list[Mutant]:
-    """All mutants of an assignment's reference, those that compute the same included."""
+    """All mutants of an assignment's reference, including the equivalent ones."""
     return make_mutants(assignment.source, _notes(assignment).get("numbers", []))
 
 
@@ -323,7 +323,7 @@ def _notes(assignment: Assignment) -> dict[str, Any]:
 
 
 def equivalents(assignment: Assignment) -> dict[str, str]:
-    """Mutants that compute the same, each with the reason why."""
+    """Mutants that compute the same, each with the reason."""
     entries = _notes(assignment).get("mutant", [])
     return {name: entry["reason"] for entry in entries for name in entry["names"]}
 

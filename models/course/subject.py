@@ -110,7 +110,7 @@ def _refusal(name: str) -> ImportError:
 
 
 class _Closed:
-    """A finder that finds nothing and asks nobody else."""
+    """A finder that finds nothing and stops the search."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.partition(".")[0] not in ALLOWED:
@@ -134,7 +134,7 @@ Snapshot = list[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]
 
 
 def snapshot(tests: Sequence[Any]) -> Snapshot:
-    """What the modules hold that the tests rest on, and the tests themselves: objects, and what functions are made of."""
+    """The objects in the modules that the tests rely on, and in the tests, with the parts of each function."""
     import math
 
     import numpy as np
@@ -156,7 +156,7 @@ def _made_of(value: Any) -> tuple[Any, ...]:
 
 
 def check_untouched(before: Snapshot) -> None:
-    """RuntimeError if something was replaced there: np.abs = ..., say, would change what the tests compute."""
+    """RuntimeError if one of them was replaced: np.abs = ..., say, would change the results of the tests."""
     for place, now, names in before:
         for name, parts in names.items():
             same = name in now and all(a is b for a, b in zip(_made_of(now[name]), parts, strict=False))
@@ -168,7 +168,7 @@ def check_untouched(before: Snapshot) -> None:
 
 
 def failure(error: BaseException, path: str) -> dict[str, Any]:
-    """An exception in one line, with the innermost line of the learner's file that it passed."""
+    """An exception in one line, with the innermost line of the learner's file in its traceback."""
     line = None
     if isinstance(error, SyntaxError):
         line = error.lineno

@@ -71,7 +71,7 @@ def losses(
 
 @contextlib.contextmanager
 def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
-    """Within the block ``place.name`` is the given function, for each triple; yields the list of the names that were called.
+    """Within the block ``place.name`` is the given function, for each triple; yields the list of names called.
 
     A name that is never called is an error: then what ran was the library's own.
     """
@@ -119,7 +119,7 @@ def losses_with_scalar_engine(m: Any) -> np.ndarray:
 
 
 def _steps(root: Any) -> dict[Any, _Step]:
-    """A _Step for each node from which ``root`` was computed, with broadcasting undone on the way to each parent."""
+    """A _Step for each ancestor of ``root``, with broadcasting undone on the way to each parent."""
     order, _ = autograd.youngest_first([root], None)
     steps = {node: _Step(node) for node in order}
     for node, step in steps.items():

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 1. Slopes, and an autograd of under 100 lines
 #
-# Training a model means asking one question over and over: *if I move this number a little, how much does the cost move?*
-# The answer is a slope. In this lesson you get slopes in three ways. The first goes wrong at once, the second is exact but
-# tiring, and the third lets the computer do the tiring part. That third way is the heart of every deep-learning library.
+# Training a model means asking one question over and over: *if I move this number a little, how much does the cost move?* The
+# answer is a slope, or *[gradient](../docs/glossary.md)* where there are many numbers. In this lesson you get slopes in three
+# ways. The first goes wrong at once, the second is exact but tiring, and the third lets the computer do the tiring part. That
+# third way is the heart of every deep-learning library.
 #
 # You need Python, and to remember that the derivative of x² is 2x.
 
@@ -22,8 +23,8 @@ import minitorch
 # %% [markdown]
 # ## Something goes wrong
 #
-# The slope of f at x is what (f(x + h) - f(x)) / h becomes as h gets small. So let us take h small. The sine has slope
-# cos(1) = 0.540302 at x = 1.
+# The slope of f at x is the limit of (f(x + h) - f(x)) / h as h gets small. So let us take a small h. At x = 1 the sine has
+# slope cos(1) = 0.540302.
 
 
 # %%
@@ -45,8 +46,8 @@ for h in (1e-1, 1e-4, 1e-8, 1e-12, 1e-15, 1e-17):
 # - the formula's error is of order h (the curve bends between x and x + h), and wants h small;
 # - the arithmetic's error is of order 1e-16/h, and wants h large.
 #
-# At h = 1e-8 both are about 1e-8, and with this formula it does not get better. A better formula looks to both sides of x.
-# Then the bend cancels, the formula's error is only of order h², and h need not be so small.
+# At h = 1e-8 both are about 1e-8, and this formula does no better. A better formula looks to both sides of x. Then the bend
+# cancels, the formula's error is only of order h², and h need not be so small.
 
 
 # %%
@@ -58,8 +59,8 @@ print("error, one side :", abs(forward_difference(math.sin, 1.0, 1e-8) - math.co
 print("error, two sides:", abs(central_difference(math.sin, 1.0) - math.cos(1)))
 
 # %% [markdown]
-# Ten or eleven good digits: fine for *checking* a slope, and we shall use it for that. But for training it is hopeless. A model
-# with a million parameters needs two million evaluations for one step. We want all slopes for the price of a few evaluations.
+# Ten or eleven good digits: fine for *checking* a slope, and we shall use it for that. For training it is hopeless. A model
+# with a million parameters needs two million evaluations per step. We want all slopes for the price of a few evaluations.
 #
 # ## The chain rule as bookkeeping
 #
@@ -71,13 +72,13 @@ print("error, two sides:", abs(central_difference(math.sin, 1.0) - math.cos(1)))
 # | s = p + b | ∂s/∂p = 1, ∂s/∂b = 1 |
 # | y = tanh s | ∂y/∂s = 1 - y² |
 #
-# The chain rule multiplies along the way: ∂y/∂w = (1 - y²) · 1 · x. So if every number remembers *what it was made from* and
-# *the slope of that step*, the computer can do the multiplying. Here is a number with a memory.
+# The chain rule multiplies along the way: ∂y/∂w = (1 - y²) · 1 · x. So if every number remembers *its parents* (the numbers it
+# was made from) and *the slope of that step*, the computer can do the multiplying. Here is a number with a memory.
 
 
 # %%
 class Value:
-    """A number, what it was made from, and the slope of that step with respect to each."""
+    """A number, its parents, and the slope of that step with respect to each parent."""
 
     clock = itertools.count()
 
@@ -129,7 +130,7 @@ backward_first_try(y)
 print("w.grad =", w.grad, "   by differences:", central_difference(lambda w: math.tanh(w * 2.0 - 0.3), 0.5))
 
 # %% [markdown]
-# They agree. Before you celebrate, use a number twice. With b = a + a and c = b + b we have c = 4a: the slope is 4.
+# They agree. Before you celebrate, use a number twice. Take b = a + a and c = b + b. Then c = 4a, and the slope is 4.
 
 # %%
 a = Value(1.0)
@@ -139,13 +140,13 @@ backward_first_try(c)
 print("a.grad =", a.grad, " but it should be 4")
 
 # %% [markdown]
-# It says 1. There are four ways from c to a, each contributes 1, and `y.grad = g` keeps only the last to arrive. Slopes along
-# different ways **add up**, because moving a moves c through all of them at once. So we need `+=`.
+# It says 1. There are four paths from c to a, each contributes 1, and `y.grad = g` keeps only the last to arrive. Slopes along
+# different paths **add up**, because moving a moves c through all of them at once. So we need `+=`.
 #
-# Adding on every visit of the recursion would be right, but it would walk every *way* from the result down to a, and a chain
-# of 30 doublings has 2³⁰ of them. It is far better to visit every *number* once and to hand on its whole slope. For that, all
-# contributions must have arrived before a number's turn comes. When have they? A number can only be used in numbers that were
-# made after it. So when everything younger has been visited, nothing more will arrive: we visit the youngest first.
+# Adding on every visit of the recursion would be right, but it would walk every *path* from the result down to a, and a chain
+# of 30 doublings has 2³⁰ of them. It is far better to visit every *number* once and pass on its whole slope. For that, all
+# contributions must have arrived before a number's turn comes. When have they? Only numbers made later can use a number. So
+# when everything younger has been visited, nothing more will arrive: we visit the youngest first.
 
 
 # %%
@@ -177,17 +178,17 @@ x = start = Value(1.0)
 for _ in range(1000):
     x = x + x * 0.001
 backward(x)
-print("a thousand steps, 2¹⁰⁰⁰ ways:", start.grad, "   1.001¹⁰⁰⁰ =", 1.001**1000)
+print("a thousand steps, 2¹⁰⁰⁰ paths:", start.grad, "   1.001¹⁰⁰⁰ =", 1.001**1000)
 
 # %% [markdown]
-# That is an autograd: `Value`, `tanh`, `numbers_behind` and `backward` are about 40 lines. What a large library adds to it is
-# arrays in place of numbers, more operations, and care. The order by birth is what `minitorch/graph.py` uses as well.
+# That is an autograd: `Value`, `tanh`, `numbers_behind` and `backward` are about 40 lines. A large library adds arrays in place
+# of numbers, more operations, and care. `minitorch/graph.py` visits the youngest first, too.
 #
 # ## Exercises
 #
-# Each operation only needs its own slopes. Here you write some. Replace `raise NotImplementedError` by your code, run that cell,
-# then the one with the check below it. The check tells you what is off and by how much. If you are stuck, make a new cell with
-# `hint(quotient)`: each call gives the next hint. An exercise left for later does no harm, the lesson goes on without it.
+# Each operation needs only its own slopes. Here you write some. Replace `raise NotImplementedError` with your code, run that
+# cell, then run the check below it. The check tells you what is wrong and by how much. If you are stuck, make a new cell with
+# `hint(quotient)`: each call gives the next hint. You may leave an exercise for later; the lesson goes on without it.
 
 
 # %%
@@ -259,8 +260,8 @@ hint(neuron_loss)
 # %% [markdown]
 # ## Something to train
 #
-# Is it good for anything? Here are two half-moons, blue and orange, labelled -1 and 1. A straight line cannot part them. But
-# the weighted sum of eight of our neurons can: together they have 33 parameters, and `backward` finds all 33 slopes.
+# Is it good for anything? Here are two half-moons, blue and orange, labelled -1 and 1. A straight line cannot separate them,
+# but a weighted sum of eight of our neurons can. Together they have 33 parameters, and `backward` finds all 33 slopes.
 
 # %%
 random.seed(0)
@@ -292,8 +293,8 @@ def cost(parameters):
 
 
 # %% [markdown]
-# The cost is the mean square error. One step of gradient descent: compute the cost, walk back, and move every parameter a little
-# against its slope. Each step makes new `Value`s, so that old slopes cannot leak into it.
+# The cost is the mean squared error. One step of gradient descent: compute the cost, walk back, and move every parameter a
+# little against its slope. Each step makes new `Value`s, so old slopes cannot leak into it.
 
 
 # %%
@@ -316,7 +317,7 @@ print(f"cost: {costs[0]:.3f} at first, {costs[-1]:.3f} after 100 steps")
 
 # %%
 table = minitorch.tensor(start_values[:-1], dtype=minitorch.float64).reshape(HIDDEN, 4)
-table = table.detach().requires_grad_()  # a row a neuron: w₁, w₂, b, weight in the result
+table = table.detach().requires_grad_()  # one row per neuron: w₁, w₂, b, weight in the result
 last = minitorch.tensor(start_values[-1], dtype=minitorch.float64, requires_grad=True)
 data = minitorch.tensor(points, dtype=minitorch.float64)
 X, labels = data[:, :2], data[:, 2]
@@ -346,8 +347,8 @@ print(f": {per_step / per_step_arrays:.0f} times faster")
 # %% [markdown]
 # ## The picture
 #
-# On the left the error of the slope by differences: both curves are a V, from the two errors that pull in opposite directions.
-# On the right what our 40 lines have learnt: the network's result is negative in the blue region and positive in the other.
+# Left: the error of the slope by differences. Both curves are a V, because two errors pull in opposite directions. Right: the
+# network trained by our 40 lines. Its result is negative in the blue region and positive in the other.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -373,5 +374,5 @@ show(figure, "01_slopes")
 #
 # - `minitorch/graph.py`: find `Node` (our `Value` without the number), `youngest_first` (our `numbers_behind`) and
 #   `accumulate` (our `+=`).
-# - `minitorch/tools/gradcheck.py`: central differences, grown up into a tool.
+# - `minitorch/tools/gradcheck.py`: central differences, made into a tool.
 # - Then lesson 2, `02_arrays.py`: what changes when a number becomes an array.

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # 2. Arrays, broadcasting, strides
 #
-# Lesson 1 ended with arrays being far faster than single numbers. They also bring a new way of being wrong: code that runs,
-# raises nothing, and computes something else than you meant. This lesson shows the most common case, then the two ideas behind
-# it: *broadcasting* (how shapes are made to fit) and *strides* (how an array lies in memory).
+# Lesson 1 ended with arrays, which are far faster than single numbers. They also bring a new kind of bug: code that runs,
+# raises no error, and computes the wrong thing. This lesson shows the most common case, then the two ideas behind it:
+# *broadcasting* (how shapes are made to fit) and *strides* (how an array lies in memory). Technical terms are in the
+# [glossary](../docs/glossary.md).
 
 # %%
 import time
@@ -50,9 +51,8 @@ prediction = x @ minitorch.tensor([[0.0]])
 print("prediction", prediction.shape, "  y", y.shape, "  prediction - y", (prediction - y).shape)
 
 # %% [markdown]
-# A column minus a row is a whole 100 × 100 table: *every* prediction minus *every* target. To do well on average against every
-# target at once, a prediction can only say the mean of them all, and so w is pulled to where all predictions are alike. Repaired,
-# by making the two shapes equal:
+# A column minus a row is a whole 100 × 100 table: *every* prediction minus *every* target. Against all targets at once, the
+# best prediction is their mean. So w is pulled to where all predictions are alike. The repair is to make the two shapes equal:
 
 # %%
 w, right_costs = fit(lambda prediction: ((prediction[:, 0] - y) ** 2).mean())
@@ -62,8 +62,8 @@ print(f"w = {w:.3f}; cost {right_costs[0]:.3f} -> {right_costs[-1]:.1e}")
 # ## The rule of broadcasting
 #
 # Nobody wants to write a loop to add a bias to every row. So array libraries repeat the smaller operand for you, by this rule.
-# Write the two shapes above each other, **aligned at the right**. In each column the sizes must be equal, or one of them must
-# be 1 or missing; then it is repeated to the size of the other.
+# Write the two shapes one above the other, **aligned at the right**. In each column the sizes must be equal, or one of them
+# must be 1 or missing; that operand is then repeated to the size of the other.
 #
 # ```
 # prediction  (100, 1)        images  (64, 28, 28)        a  (3, 4)
@@ -82,8 +82,8 @@ except RuntimeError as error:
 # %% [markdown]
 # ### Exercise: the rule as code
 #
-# From two shapes, make the shape of the result. For shapes that do not fit, raise a ValueError. (NumPy has a function for it;
-# write it without.)
+# From two shapes, compute the shape of the result. For shapes that do not fit, raise a ValueError. (NumPy has a function for
+# this; do without it.)
 
 
 # %%
@@ -103,16 +103,16 @@ check(
     hints=[
         "First make both shapes equally long. Where does the shorter one get its missing sizes, and what size are they?",
         "At the left, and 1: (1,) * n + shape. Then go through both with zip, one pair of sizes at a time.",
-        "Equal sizes stay, a 1 takes the other's size, anything else is a ValueError. (Not max(m, n): 0 and 1 give 0.)",
+        "Equal sizes stay, a 1 takes the other size, anything else is a ValueError. (Not max(m, n): 0 and 1 give 0.)",
     ],
 )
 
 # %% [markdown]
-# ## The way back: what was repeated is summed
+# ## The way back: repeated values, summed gradients
 #
 # What does broadcasting mean for gradients? It uses one value in several places. Lesson 1 said: a number that is used several
-# times gets the **sum** of what arrives. So the gradient of a broadcast operand is the gradient of the result, summed over the
-# axes along which the operand was repeated. And it has the operand's shape, as every gradient has.
+# times gets the **sum** of all contributions. So the gradient of a broadcast operand is the gradient of the result, summed over
+# the axes along which the operand was repeated. Like every gradient, it has the shape of its operand.
 
 # %%
 b = minitorch.tensor([1.0, 2.0], requires_grad=True)
@@ -149,15 +149,15 @@ check(
     hints=[
         "There are two kinds of axes: those in front that the operand does not have, and those where it has size 1.",
         "First g.sum(axis=0) as long as g has too many dimensions.",
-        "Then, for each axis where shape has 1 and g has not: g.sum(axis=axis, keepdims=True).",
+        "Then, for each axis where shape has 1 and g does not: g.sum(axis=axis, keepdims=True).",
     ],
 )
 
 # %% [markdown]
 # ## Strides: one line of memory, many shapes
 #
-# How can repeating cost nothing? For that, look at how an array lies in memory. Memory has no rows and columns, it is one long
-# line. An array is that line plus two notes: its shape, and its *strides*: how far to go in memory for one step along each
+# How can repeating cost nothing? Look at how an array lies in memory. Memory has no rows and columns; it is one long line. An
+# array is that line plus two notes: its shape, and its *strides*. A stride says how far to go in memory for one step along a
 # dimension. Element (i, j) lies at i·stride₀ + j·stride₁.
 
 # %%
@@ -180,8 +180,8 @@ print("do they share memory?", np.shares_memory(original, view))
 # %% [markdown]
 # ### Exercise: strides of a fresh array
 #
-# A fresh array lies in *row-major* order: row after row. So along the last dimension neighbours lie side by side, and its stride
-# is 1. What are the others?
+# A fresh array lies in *row-major* order: row after row. So neighbours along the last dimension lie side by side, and its
+# stride is 1. What are the others?
 
 
 # %%
@@ -204,10 +204,10 @@ check(
 )
 
 # %% [markdown]
-# ## Why it matters: the processor reads lines, not numbers
+# ## Why it matters: the CPU reads lines, not numbers
 #
-# Memory comes to the processor in lines, of 64 bytes on most: sixteen float32 at once. Walk along a row and you use all sixteen.
-# Walk down a column of a wide table and you use one of them, and throw fifteen away. The same number of sums, twice:
+# The CPU reads memory in lines, of 64 bytes on most machines: sixteen float32 at once. Walk along a row and you use all
+# sixteen. Walk down a column of a wide table and you use one, and throw fifteen away. The same number of sums, twice:
 
 # %%
 big = np.ones((4096, 4096), dtype=np.float32)
@@ -227,7 +227,7 @@ down = best_time(lambda: [float(big[:, i].sum()) for i in range(0, 4096, 16)])
 print(f"256 rows: {along * 1e3:.2f} ms   256 columns, as many numbers: {down * 1e3:.2f} ms   {down / along:.0f} times slower")
 
 # %% [markdown]
-# And what all this replaces, a loop in Python:
+# And all this replaces a loop in Python:
 
 # %%
 numbers = big[:64].reshape(-1)
@@ -257,12 +257,13 @@ right.legend()
 show(figure, "02_arrays")
 
 # %% [markdown]
-# The wrong cost stands close to the variance of y (its mean square distance from its mean): that is what knowing nothing but the
-# mean costs. Such *floors* will come back in this course. A loss that stays at one tells you what your model has not learnt.
+# The wrong cost stays close to the variance of y (its mean squared distance from its mean): the cost of always predicting the
+# mean. Such *[baselines](../docs/glossary.md)* will come back in this course. A loss that stays at a baseline tells you what
+# your model has not learnt.
 #
 # ## Read next
 #
 # - `minitorch/graph.py`, `undo_broadcast`: your exercise, in six lines.
-# - `minitorch/ops/shaping.py`: reshape, permute, expand; look for which of them copy.
-# - `minitorch/errors.py`: how the message about shapes comes about.
+# - `minitorch/ops/shaping.py`: reshape, permute, expand; which of them copy?
+# - `minitorch/errors.py`: where the message about shapes comes from.
 # - Then lesson 3, `03_engine.py`.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 3. The engine: order, reuse, aliasing, no_grad, gradients of gradients
 #
-# Lesson 1 built an autograd for numbers. An engine for arrays needs the same idea, and care in a few places. What goes wrong
-# there is no invention of ours: real engines have shipped these bugs. You will see each one at work first, and then the
-# repair, as `minitorch/graph.py` has it.
+# Lesson 1 built an autograd for numbers. An engine for arrays needs the same idea, and care in a few places. The bugs in this
+# lesson are real: engines have shipped them. You will see each one at work first, and then the repair, as
+# `minitorch/graph.py` has it.
 
 # %%
 import time
@@ -20,14 +20,15 @@ from minitorch.devices import array_module
 # %% [markdown]
 # ## Something goes wrong
 #
-# Here is lesson 1's engine, on arrays. Each result keeps a *pullback*: a function that turns the gradient of the result into the
-# gradients of what it was made from. For a sum that is simple: each operand gets the arriving gradient g as it is. Where several
-# contributions arrive, the first is stored and later ones are added with `+=`. It looks right.
+# Here is lesson 1's engine, on arrays. Each result keeps its parents, the arrays it was made from, and a
+# *[pullback](../docs/glossary.md)*: a function that turns the gradient of the result into the gradients of the parents. For a
+# sum this is simple: each operand gets the incoming gradient g unchanged. Where several contributions arrive, the first is
+# stored and later ones are added with `+=`. It looks right.
 
 
 # %%
 class Array:
-    """An array, what it was made from, and how a gradient of it becomes gradients of those."""
+    """An array, its parents, and the function that turns its gradient into theirs."""
 
     count = 0
 
@@ -65,7 +66,7 @@ def backward(y, add=store):
 
 
 # %% [markdown]
-# Now (x + y) + 3y. By hand: ∂/∂x = 1 and ∂/∂y = 1 + 3 = 4. And the same sum written the other way round.
+# Now (x + y) + 3y. By hand: ∂/∂x = 1 and ∂/∂y = 1 + 3 = 4. Then the same sum the other way round.
 
 
 # %%
@@ -80,9 +81,9 @@ both_ways(store)
 
 # %% [markdown]
 # The second time dx is 4 instead of 1, although only the order of a sum has changed. Each formula is right, and so is the walk.
-# The culprit is **aliasing**. `lambda g: (g, g)` gives *one* array to two owners. x stores it, y stores it, and then y's
-# second contribution is added in place: into the array that is x's gradient too. (In the other order y had an array of its
-# own by then. Such bugs sleep until somebody swaps two operands.)
+# The culprit is **aliasing**. `lambda g: (g, g)` gives *one* array to two owners. x stores it, y stores it, and then y's second
+# contribution is added in place, into the array that is also x's gradient. (In the other order y had an array of its own by
+# then. Such bugs sleep until somebody swaps two operands.)
 #
 # The quick repair is never to add in place:
 
@@ -95,17 +96,17 @@ def store_safely(node, g):
 both_ways(store_safely)
 
 # %% [markdown]
-# That is safe, and wasteful: a value used a hundred times makes ninety-nine arrays, each as large as the value. The better repair
-# is a rule of ownership:
+# That is safe but wasteful: a value used a hundred times makes ninety-nine arrays, each as large as the value. The better
+# repair is a rule of ownership:
 #
-# 1. the first contribution is *borrowed*: keep it, do not touch it;
+# 1. the first contribution is *borrowed*: keep it, but do not change it;
 # 2. the second one makes a *new* array, the sum, which is ours;
-# 3. from the third on, add in place to what is ours.
+# 3. from the third on, add in place to our array.
 #
 # ### Exercise: borrow, allocate, own
 #
-# `contributions` is a list of arrays, in the order in which they arrive. Return their sum by the three rules, and how many new
-# arrays you made. No contribution may be changed: the check looks.
+# `contributions` is a list of arrays, in order of arrival. Return their sum by the three rules, and how many new arrays you
+# made. The check fails if a contribution has changed.
 
 
 # %%
@@ -127,7 +128,7 @@ check(
     case("five: still one new array", (arrivals(5),), (np.full(3, 15.0), 1), parts=("sum", "arrays made")),
     case("the same array three times", ([shared] * 3,), (3 * shared, 1), parts=("sum", "arrays made")),
     hints=[
-        "Go through the contributions in a loop. Keep the total, and beside it a flag: is the total ours? At first it is not.",
+        "Go through the contributions in a loop. Keep the total and a flag: is the total ours? At first it is not.",
         "For NumPy arrays `total = total + g` makes a new array; `total += g` writes into the one that is there.",
         "Use the first of these when the total is not ours yet (and count it), the second from then on.",
     ],
@@ -136,8 +137,7 @@ check(
 
 # %% [markdown]
 # The library does this in a function of the same name, and keeps a set of the nodes whose gradient it owns. When minitorch was
-# designed, expressions like the ones below were tried on eight other small engines; three of them gave wrong numbers. Here is
-# what the library says:
+# designed, expressions like these were tried on eight other small engines. Three gave wrong numbers. Here are the library's:
 
 # %%
 probes = {
@@ -157,8 +157,8 @@ for name, (f, dx, dy) in probes.items():
 # %% [markdown]
 # ## Order
 #
-# The second piece of care is the order of the walk. This is the graph of 3y + (x + y), drawn by the library. Two lines leave y,
-# so y's gradient is complete only when both have been followed.
+# The second place that needs care is the order of the walk. This is the graph of 3y + (x + y), drawn by the library. Two lines
+# leave y, so its gradient is complete only when both have been followed.
 
 # %%
 x = minitorch.tensor([2.0], requires_grad=True)
@@ -166,8 +166,8 @@ y = minitorch.tensor([3.0], requires_grad=True)
 show(minitorch.draw_graph(y * 3 + (x + y), names={"x": x, "y": y}), "03_graph")
 
 # %% [markdown]
-# "The youngest first" visits every node once, when its gradient is complete. A recursion that follows every *path* is right too,
-# if it adds up. But h = h + h, done n times, has 2ⁿ paths. Count the visits:
+# "The youngest first" visits every node once, when its gradient is complete. A recursion that follows every *path* and adds up
+# is right, too. But h = h + h, done n times, has 2ⁿ paths. Count the visits:
 
 
 # %%
@@ -190,8 +190,9 @@ assert x.grad.item() == 2.0**1000
 # ## Reuse: gradients add up, until you say stop
 #
 # Contributions add up within one backward pass. They also add up from one pass to the next: `.grad` is a sum over *all* passes
-# since it was last emptied. That is useful, for a large batch can be done in small parts. It is also the source of a classic bug:
-# a training loop without `zero_grad`. (The graph itself can be walked only once. The engine frees it as it goes, to save memory.)
+# since it was last cleared. That is useful, because it lets us process a large batch in small parts. It is also the source of a
+# classic bug: a training loop without `zero_grad`. (The graph itself can be walked only once. The engine frees it as it goes,
+# to save memory.)
 
 # %%
 w = minitorch.tensor(2.0, requires_grad=True)
@@ -207,11 +208,11 @@ except RuntimeError as error:
     print("RuntimeError:", error)
 
 # %% [markdown]
-# ## no_grad: what is kept alive
+# ## no_grad: keeping less alive
 #
-# To walk back, the engine keeps what the pullbacks need: the results of all layers. If you only want the final result, that
-# memory is wasted. Watch the most memory in use at once while 50 layers of tanh run. And then watch what happens if you collect
-# losses for a plot, and forget that a loss is a Tensor with a graph behind it.
+# To walk back, the engine keeps the results of all layers, because the pullbacks need them. If you only want the final result,
+# that memory is wasted. Watch the peak memory while 50 layers of tanh run. Then watch what happens if you collect losses for a
+# plot, and forget that a loss is a Tensor with a graph behind it.
 
 # %%
 data = minitorch.randn(200_000)
@@ -240,8 +241,9 @@ with minitorch.profile() as p:
 print(f"three losses as tensors: {tensors / 2**20:.0f} MiB; as numbers: {numbers / 2**20:.0f} MiB")
 
 # %% [markdown]
-# The kept values are also why an in-place change of a tensor that is part of a graph is refused: below, the gradient of h·h needs
-# the h that was multiplied, not a later one. An engine that allows it computes a wrong gradient without a word.
+# Because pullbacks use these values, minitorch refuses to change a tensor in place while it is part of a graph. Below, the
+# gradient of h·h needs the h that was multiplied, not a later one. An engine that allows the change silently computes a wrong
+# gradient.
 
 # %%
 x = minitorch.tensor([1.0, 2.0], requires_grad=True)
@@ -255,8 +257,8 @@ except RuntimeError as error:
 # %% [markdown]
 # ## An operation of your own
 #
-# In minitorch an operation is a function of arrays that returns two things: its result and the pullback. Below is x³, and what
-# happens if its gradient is wrong: `gradcheck` compares it with lesson 1's differences.
+# In minitorch an operation is a function of arrays that returns its result and its pullback. Below is x³, right and with a
+# wrong gradient. `gradcheck` compares both with lesson 1's differences.
 
 
 # %%
@@ -285,7 +287,7 @@ except RuntimeError as error:
 # The check wraps it in `op`, and compares the value, the gradient and the second derivative.
 #
 # Use `xp = array_module(x)`, and then `xp.exp` and `xp.log`. It is NumPy for NumPy arrays, CuPy for arrays on a GPU, and
-# minitorch itself for Tensors, so that one formula works in all three.
+# minitorch itself for Tensors, so one formula works for all three.
 
 
 # %%
@@ -319,7 +321,7 @@ check(
     case("x = -2, 0, 1.5, with g = 1, -2, 0.5", (places,), expected, parts=("value", "gradient", "second")),
     hints=[
         "The derivative of log u is 1/u, that of 1 + eˣ is eˣ. Chain them.",
-        "That gives eˣ / (1 + eˣ), lesson 1's sigmoid. The pullback multiplies the arriving g by it: return y, lambda g: ...",
+        "That gives eˣ / (1 + eˣ), lesson 1's sigmoid. The pullback multiplies the incoming g by it: return y, lambda g: ...",
         "If only the second derivative is off, something in the pullback is a plain array that does not depend on x: stay in xp.",
     ],
     through=as_operation,
@@ -328,8 +330,8 @@ check(
 # %% [markdown]
 # ## Gradients of gradients
 #
-# Because a pullback is written in operations, it can be recorded like anything else: `create_graph=True`. Then a gradient is
-# an ordinary Tensor, and has a gradient of its own.
+# A pullback consists of operations, so it can be recorded like any other code: `create_graph=True`. Then a gradient is an
+# ordinary Tensor, and has a gradient of its own.
 
 # %%
 x = minitorch.linspace(-3, 3, 121, dtype=minitorch.float64).requires_grad_()
@@ -342,8 +344,8 @@ print("tanh'' at 0.5:", np.interp(0.5, x.detach().numpy(), derivatives[2].detach
 print(-2 * at_half * (1 - at_half**2))
 
 # %% [markdown]
-# What is it good for? One use is Newton's method. Near a minimum, f looks like a parabola, and for a parabola f' / f'' is exactly
-# the distance to the bottom.
+# What is this good for? One use is Newton's method. Near a minimum, f looks like a parabola, and for a parabola f' / f'' is
+# exactly the distance to the bottom.
 #
 # ### Exercise: one step of Newton's method
 #
@@ -364,7 +366,7 @@ check(
     case("eˣ - 2x at 0", (lambda x: x.exp() - 2 * x, 0.0), 1.0),
     hints=[
         "Make a tensor t of the number first, one that requires a gradient (float64, to keep all digits).",
-        "The cell above shows the call that gives a derivative which is itself recorded; here for f(t) with respect to t.",
+        "The cell above shows how to get a recorded derivative. Here you need that of f(t) with respect to t.",
         "Call it once more on that derivative for f''. Divide, take .item(), subtract from x.",
     ],
 )
@@ -373,7 +375,7 @@ check(
 # ## The picture, and a measured number
 #
 # Left: tanh and three of its derivatives, all from one formula. Right: the cost of the engine itself. A chain of n additions of
-# single numbers does next to no arithmetic, so its time is the engine's own.
+# single numbers does almost no arithmetic, so nearly all its time is the engine's.
 
 # %%
 sizes, seconds = [100, 1000, 10_000, 100_000], []
@@ -385,7 +387,7 @@ for n in sizes:
     h.backward()
     seconds.append(time.perf_counter() - begin)
 per_node = seconds[-1] / sizes[-1] * 1e6
-print(f"{per_node:.1f} µs a node, forward and backward; a chain of 100,000 takes {seconds[-1]:.2f} s and needs no recursion")
+print(f"{per_node:.1f} µs per node, forward and backward; a chain of 100,000 takes {seconds[-1]:.2f} s and needs no recursion")
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -396,7 +398,7 @@ left.set(xlabel="x", title="One formula, derivatives of every order")
 left.legend(fontsize=8)
 right.loglog(sizes, seconds, "o-", color=BLUE, label="measured")
 right.loglog(sizes, [per_node * 1e-6 * n for n in sizes], color=RED, linestyle=":", label="proportional to n")
-right.set(xlabel="nodes in the graph", ylabel="seconds", title=f"Linear: {per_node:.1f} µs a node")
+right.set(xlabel="nodes in the graph", ylabel="seconds", title=f"Linear: {per_node:.1f} µs per node")
 right.legend()
 show(figure, "03_engine")
 
@@ -405,6 +407,6 @@ show(figure, "03_engine")
 #
 # - `minitorch/graph.py`, all of it. You now know every idea in it: `op`, `record`, `backward`, `youngest_first`,
 #   `pull_back` (where `create_graph` evaluates the formula on Tensors), `accumulate`, `undo_broadcast`.
-# - `minitorch/changes.py`: how an in-place change is noticed.
+# - `minitorch/changes.py`: how an in-place change is detected.
 # - `minitorch/ops/elementwise.py`: forty operations in the form of your softplus.
 # - Then lesson 4, `04_linear_regression.py`.

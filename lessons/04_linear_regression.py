@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 4. Linear regression three ways, and optimisers
 #
-# The simplest model is a weighted sum. Its best weights can be computed exactly, and that makes it a good place to study gradient
-# descent, the method behind every large model: here we can see how far it is from the truth, and why.
+# The simplest model is a weighted sum. Its best weights can be computed exactly. That makes it a good place to study
+# [gradient](../docs/glossary.md) descent, the method behind every large model: here we can see how far it is from the best
+# answer, and why.
 #
 # The data: 442 people with diabetes. From age, sex, body mass, blood pressure and six blood values, predict how far the disease
-# has gone a year later.
+# has progressed a year later.
 
 # %%
 import math
@@ -58,8 +59,8 @@ exploding, _, _ = descend(X_raw, y, lr=0.01, steps=8)
 print("cost:", " ".join(f"{c:.1e}" for c in exploding))
 
 # %% [markdown]
-# It explodes: each step makes the cost larger. With a step ten times smaller it still does. A thousand times smaller it no longer
-# explodes, but now it crawls:
+# It explodes: each step makes the cost larger. With a step ten times smaller it still explodes. With a step a thousand times
+# smaller it does not, but it crawls:
 
 # %%
 crawling, _, _ = descend(X_raw, y, lr=1e-5, steps=2000)
@@ -70,17 +71,17 @@ print(f"after 2000 small steps {crawling[-1]:.0f}, the best possible is {optimum
 # %% [markdown]
 # ## Why: the valley
 #
-# Seen along any direction the cost is a parabola, but not the same one. The column s1 holds numbers near 190, so moving its
-# weight a little changes every prediction a lot; s4 holds numbers near 4. The cost is a valley, steep across and almost flat
-# along.
+# Along any direction the cost is a parabola, but not the same one. The column s1 holds numbers near 190, so a small change of
+# its weight changes every prediction a lot; s4 holds numbers near 4. The cost is a valley: steep across it, almost flat along
+# it.
 #
-# Take a parabola of curvature λ, ½λe², where e is how far we are from its bottom. Its slope is λe, so one step of gradient
+# Take a parabola of curvature λ, ½λe², where e is our distance from its bottom. Its slope is λe, so one step of gradient
 # descent turns e into e - lr·λe = (1 - lr·λ)·e. Two things follow:
 #
-# - If lr·λ > 2, the factor is below -1: each step overshoots and ends farther away. The *steepest* direction decides how large lr
-#   may be: lr < 2/λ_max.
-# - In the *flattest* direction the factor is then as close to 1 as 1 - 2·λ_min/λ_max. It takes about λ_max/λ_min steps to get
-#   anywhere.
+# - If lr·λ > 2, the factor is below -1: each step overshoots and ends farther away. So the *steepest* direction limits lr: lr <
+#   2/λ_max.
+# - In the *flattest* direction the factor is then at best 1 - 2·λ_min/λ_max, which is close to 1. It takes about λ_max/λ_min
+#   steps to get anywhere.
 #
 # That ratio λ_max/λ_min is the *condition number*. The curvatures are the eigenvalues of the cost's second derivative.
 
@@ -98,8 +99,8 @@ print(f"curvatures from {c[0]:.1e} to {c[-1]:.1e}: condition number {c[-1] / c[0
 # %% [markdown]
 # ### Exercise: how many steps?
 #
-# From the curvatures and a learning rate: how many steps does it take until the error has shrunk to `share` of what it was at the
-# start, along *every* direction? Where it never does, the answer is math.inf.
+# Given the curvatures and a learning rate, how many steps does it take until the error has shrunk to the fraction `share` of
+# its initial size along *every* direction? If it never does, the answer is math.inf.
 
 
 # %%
@@ -117,22 +118,22 @@ check(
     case("it explodes", (np.array([0.1, 7.0]), 0.3, 0.001), math.inf),
     case("at the bottom after one step", (np.array([2.0, 2.0]), 0.5, 0.001), 1),
     hints=[
-        "Each direction has its factor |1 - lr·λ|. Which direction decides: that with the smallest, or the largest?",
+        "Each direction has its factor |1 - lr·λ|. Which one decides, the smallest or the largest?",
         "The slowest: f = max |1 - lr·λ|. If f ≥ 1, it never gets there. If f = 0, one step is enough.",
-        "Else solve fⁿ = share with logarithms, and round up. Both logarithms are negative, their quotient is not.",
+        "Otherwise solve fⁿ = share with logarithms, and round up. Both logarithms are negative, their quotient is not.",
     ],
 )
 
 # %% [markdown]
 # ## The repair: one scale for all
 #
-# Shift each column to mean 0 and stretch it to standard deviation 1. The model can still express the same predictions, but
-# now the valley is much rounder.
+# Shift each column to mean 0 and scale it to standard deviation 1. The model can still express the same predictions, but now
+# the valley is much rounder.
 #
 # ### Exercise: standardise
 #
-# Mean and deviation are taken from the *training* rows. New rows are shifted and scaled by the same numbers, not by their
-# own: the weights were learnt for that scale, and a single new row has no deviation at all.
+# Take mean and deviation from the *training* rows. Shift and scale new rows by the same numbers, not by their own: the weights
+# were learnt for that scale, and a single new row has no deviation at all.
 
 
 # %%
@@ -164,12 +165,12 @@ print(f"after 2000 steps {good[-1]:.2f}; the best possible is {optimum:.2f}")
 # %% [markdown]
 # ## Three ways to the bottom
 #
-# 1. **Normal equations**: at the bottom the gradient is 0, so XᵀXw = Xᵀy. That is one linear system. But XᵀX has the square
-#    of X's condition number, and so it can lose twice as many digits.
+# 1. **Normal equations**: at the bottom the gradient is 0, so XᵀXw = Xᵀy. That is one linear system. But its condition number
+#    is the square of X's, so it can lose twice as many digits.
 # 2. **Least squares by an orthogonal method** works on X itself and avoids that.
-# 3. **Gradient descent** is the slowest here. But it needs nothing except gradients, so it works for every model.
+# 3. **Gradient descent** is the slowest here. But it needs only gradients, so it works for every model.
 #
-# `models/classical/linear_regression.py` has all three. Ours and theirs, on the same data:
+# `models/classical/linear_regression.py` has all three. Compare them with our loop and with scikit-learn, on the same data:
 
 # %%
 fits = {"normal equations": lr.fit_normal_equations, "least squares": lr.fit_least_squares}
@@ -213,7 +214,7 @@ check(
     case("lr = 0.5, mu = 0.25", (1.0, 2.0, 4.0, 0.5, 0.25), (-0.5, 3.0), parts=("p", "velocity")),
     hints=[
         "The order matters: which of the two must be known first?",
-        "First the velocity. The parameter then moves with the new one. Do not use *= or +=: they change the caller's arrays.",
+        "First the velocity. The parameter moves with the new velocity. Do not use *= or +=: they change the caller's arrays.",
     ],
 )
 
@@ -221,8 +222,8 @@ check(
 # ### Exercise: Adam
 #
 # m and v are running means of g and g². They start at 0 and are therefore too small at first: after one step m is only (1 -
-# β₁)·g. Dividing by 1 - β₁ᵗ (and v by 1 - β₂ᵗ) repairs exactly that. Then p moves by lr times m̂/(√v̂ + eps), where the hats
-# are the repaired means. This is algorithm 1 of Kingma and Ba (2015). The check compares you with `minitorch.optim.Adam`.
+# β₁)·g. Dividing by 1 - β₁ᵗ (and v by 1 - β₂ᵗ) corrects exactly that. Then p moves by lr times m̂/(√v̂ + eps), where the hats
+# are the corrected means. This is algorithm 1 of Kingma and Ba (2015). The check compares you with `minitorch.optim.Adam`.
 
 
 # %%
@@ -254,15 +255,15 @@ check(
     ),
     hints=[
         "m = β₁m + (1 - β₁)g and v = β₂v + (1 - β₂)g², as new arrays.",
-        "m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ); these are used, but not returned.",
+        "m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ); use these, but do not return them.",
         "A test of your own: in step 1 every coordinate moves by lr, whatever the size of its gradient. Is eps outside the root?",
     ],
 )
 
 
 # %% [markdown]
-# Now the library's optimisers on our data, each with a learning rate that suits it. We know the lowest cost that is possible,
-# so we can print how far each one is above it.
+# Now the library's optimisers on our data, each with a learning rate that suits it. We know the lowest possible cost, so we can
+# print how far above it each one ends.
 
 
 # %%
@@ -291,8 +292,9 @@ for name, costs in runs.items():
 # %% [markdown]
 # ## The picture
 #
-# Left: two columns alone, body mass and blood pressure, unscaled. The valley is narrow, and with the largest step that is still
-# allowed the path jumps from side to side. Middle: the same two, scaled, with a moderate step. Right: the race of the optimisers.
+# Left: two columns alone, body mass and blood pressure, unscaled. The valley is narrow, and with a step near the largest
+# possible the path jumps from side to side. Middle: the same two, scaled, with a moderate step. Right: the race of the
+# optimisers.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.6))
@@ -318,7 +320,7 @@ show(figure, "04_linear_regression")
 # %% [markdown]
 # ## Read next
 #
-# - `models/classical/linear_regression.py`, from `objective` to `fit_gradient_descent`: three fits under one roof, and how its
+# - `models/classical/linear_regression.py`, from `objective` to `fit_gradient_descent`: three fits in one file, and how its
 #   gradient descent chooses a step.
 # - `minitorch/optim/sgd.py`, then `minitorch/optim/adam.py`: your two exercises, in place and without temporaries.
 # - On your own table: `minitorch linear-regression --csv FILE --target COLUMN`.

@@ -2,7 +2,8 @@
 # # 5. Numbers that misbehave: log-sum-exp, LayerNorm, GELU, float32
 #
 # A formula can be right on paper and wrong on a computer. Networks are trained in float32, which has about seven digits and
-# ends at 3·10³⁸. This lesson shows four places where that bites, and how each formula is rewritten so that it does not.
+# ends at 3·10³⁸. This lesson shows four places where that hurts, and how to rewrite each formula. The
+# [glossary](../docs/glossary.md) explains terms such as logits and gradient.
 
 # %%
 import math
@@ -20,8 +21,8 @@ from minitorch.kernels import cpu, reference
 # %% [markdown]
 # ## Something goes wrong
 #
-# The softmax turns scores into probabilities, e^xᵢ / Σ e^xⱼ, and the loss is -log of the probability of the right class. Here
-# is that sentence as code. Scores of 2, 1 and 0 are fine. Scores of 200, 100 and 0 are not.
+# The softmax turns scores (*logits*) into probabilities, e^xᵢ / Σ e^xⱼ, and the loss is -log of the probability of the right
+# class. Here is that sentence as code. Scores of 2, 1 and 0 are fine. Scores of 200, 100 and 0 are not.
 
 
 # %%
@@ -39,21 +40,22 @@ for scale in (1, 10, 40, 100):
 
 # %% [markdown]
 # In the last line the loss of the third class is `inf`, because its probability was rounded to 0, and the other two are `nan`,
-# because they are ∞/∞: e⁸⁹ is already too large for float32. In a training run one such number is enough. It makes every gradient
-# a NaN, and after the next step every weight is one.
+# because they are ∞/∞: e⁸⁹ is already too large for float32. One such number ruins a training run. It makes every gradient a
+# NaN, and after the next step every weight.
 #
 # ## log-sum-exp
 #
-# Work it out on paper before you compute:
+# Simplify on paper before you compute:
 #
 #     -log(e^xᵣ / Σ e^xⱼ)  =  log Σ e^xⱼ - xᵣ
 #
-# No division is left, only the logarithm of a sum of exponentials, the *log-sum-exp*. And there we may take out any factor e^m:
+# No division is left, only the logarithm of a sum of exponentials, the *log-sum-exp*. From that sum we may take out any factor
+# e^m:
 #
 #     log Σ e^xⱼ  =  m + log Σ e^(xⱼ - m)
 #
-# With m = max x the largest exponent is 0. Nothing can overflow. And at least one term of the sum is 1, so that the logarithm
-# never sees a sum that was rounded to 0.
+# With m = max x the largest exponent is 0. Nothing can overflow. And at least one term of the sum is 1, so the logarithm never
+# sees a sum that was rounded to 0.
 #
 # ### Exercise: log-sum-exp
 #
@@ -77,7 +79,7 @@ check(
     case("all are ruled out", np.array([-np.inf, -np.inf]), -np.inf),
     hints=[
         "Which m? Take the largest number, and write the shifted formula above in NumPy.",
-        "A NaN where everything is -∞? There x - m is ∞ - ∞. Any m may be taken out: take 0 if the maximum is not finite.",
+        "A NaN where everything is -∞? There x - m is ∞ - ∞. Any m will do: take 0 if the maximum is not finite.",
     ],
 )
 
@@ -89,14 +91,14 @@ for right in range(3):
     print(f"the library, right class {right}: loss {loss.item():5.1f}, gradient {slope.tolist()}")
 
 # %% [markdown]
-# The library's losses are finite. Look at the gradients, too: they are the probabilities, minus 1 at the right class. (The
-# tiny number is e⁻¹⁰⁰, as close as float32 comes to it.) So they lie between -1 and 1, however wrong the model is. Softmax
-# followed by a logarithm has a harmless gradient, although that of the logarithm alone, 1/p, is not. That is why the two
-# belong in *one* operation.
+# The library's losses are finite. Look at the gradients, too: they are the probabilities, minus 1 at the right class. (The tiny
+# number is e⁻¹⁰⁰, as close as float32 can get.) So they lie between -1 and 1, however wrong the model is. The logarithm alone
+# has the gradient 1/p, which can be huge. Softmax and logarithm together have a harmless one. That is why the two belong in
+# *one* operation.
 #
 # ### Exercise: the gradient of cross entropy
 #
-# For n rows of scores and their right classes, the loss being the mean over the rows.
+# There are n rows of scores and their right classes. The loss is the mean over the rows.
 
 
 # %%
@@ -124,15 +126,15 @@ check(
     hints=[
         "For one row: softmax(scores), minus 1 at the right class. The rows do not mix: every maximum and sum is along axis 1.",
         "Subtract each row's maximum before exp; keepdims=True keeps a column that broadcasts.",
-        "p[np.arange(n), right] picks one number a row. The loss is a mean over n rows: what does that do to its gradient?",
+        "p[np.arange(n), right] picks one number per row. The loss is a mean over n rows: what does that do to its gradient?",
     ],
 )
 
 # %% [markdown]
 # ## float32 has seven digits
 #
-# The digits end on the other side as well. float32 keeps 24 binary digits. Above 2²⁴ = 16,777,216 the gap from one number to the
-# next is 2, so adding 1 does nothing. Long before that, each addition of a small number to a large sum loses digits:
+# float32 also runs out of digits. It keeps 24 binary ones. Above 2²⁴ = 16,777,216 the gap from one number to the next is 2, so
+# adding 1 does nothing. Long before that, each addition of a small number to a large sum loses digits:
 
 # %%
 print("float32: 16777216 + 1 =", np.float32(16777216) + np.float32(1))
@@ -143,7 +145,7 @@ print(f"0.1 added 300,000 times, in float32: {total:.1f}; NumPy's sum:", np.full
 
 # %% [markdown]
 # The running sum is off by a quarter of a percent. NumPy adds in blocks and then adds the sums of the blocks (pairwise
-# summation), so that no number is ever added to a much larger one.
+# summation), so it never adds a number to a much larger one.
 #
 # ## LayerNorm, and a variance that turns negative
 #
@@ -167,9 +169,9 @@ for offset in (0, 100, 1000, 10_000):
 
 # %% [markdown]
 # Shifting data does not change its variance, so all rows should be the same. At an offset of 10,000 both terms are about 10⁸.
-# Their seven digits end near 10, and the difference we want is near 1: what remains is noise. It can even be negative, and
-# then its root is a NaN. The cure costs a second pass: subtract the mean first. As in lesson 1, subtracting nearly equal
-# numbers leaves only their unreliable digits. So subtract *early*, while the digits are still there.
+# Their seven digits end near 10, and the difference we want is near 1: only noise remains. It can even be negative, and then
+# its root is a NaN. The cure costs a second pass: subtract the mean first. As in lesson 1, subtracting nearly equal numbers
+# leaves only their unreliable digits. So subtract *early*, while the digits are still there.
 #
 # ### Exercise: LayerNorm, forward
 #
@@ -208,8 +210,8 @@ check(
 # %% [markdown]
 # ### Exercise: LayerNorm, backward
 #
-# This is the part that people get wrong. Moving one xᵢ moves the mean and the variance, and so every output. Write r =
-# 1/√(var + ε), x̂ = (x - mean)·r for the normalised vector, and h = g·weight for the gradient that arrives at x̂. Then
+# This is the part that people get wrong. Moving one xᵢ moves the mean and the variance, and so every output. Let r = 1/√(var +
+# ε), let x̂ = (x - mean)·r be the normalised vector, and let h = g·weight be the gradient of x̂. Then
 #
 #     ∂x̂ᵢ/∂xⱼ = r · (δᵢⱼ - 1/d - x̂ᵢx̂ⱼ/d)        δᵢⱼ is 1 for i = j, else 0
 #
@@ -217,9 +219,9 @@ check(
 #
 #     dL/dx = (h - mean(h) - x̂ · mean(h·x̂)) · r
 #
-# You can read it as geometry. LayerNorm does not react to a shift of x, and (but for ε) not to a stretch. So the gradient
-# must have no part in these two directions, and the two subtracted terms take them out. Return the gradients of x, weight and
-# bias.
+# You can read this as geometry. Shifting x does not change the output, and apart from ε neither does scaling it. So the
+# gradient must have no component in these two directions, and the two subtracted terms remove them. Return the gradients of x,
+# weight and bias.
 
 
 # %%
@@ -245,18 +247,17 @@ check(
     hints=[
         "bias and weight are used in every row, so their gradients are sums over the rows. Which factor does weight have?",
         "For dL/dx use the equation above, row by row: the means run over the last axis, with keepdims=True.",
-        "Mind which one is which: h = g·weight for dL/dx, but plain g for the gradients of weight (times x̂) and bias.",
+        "Do not mix them up: h = g·weight for dL/dx, but plain g for the gradients of weight (times x̂) and bias.",
     ],
 )
 
 # %% [markdown]
 # ## GELU: one activation, two formulas
 #
-# BERT's activation is GELU, x·Φ(x), with Φ(x) the probability that a normal random number is below x: a smooth ReLU. Φ needs
-# the error function, which is slow and which NumPy does not have. So some models use a formula with tanh in its place. The
-# two differ a little, and a checkpoint trained with one should be run with that one. Here we keep the exact one and look for
-# a fast way to it: minitorch's float32 kernel fits a polynomial P so that tanh(x·P(x²)) is the error function, to the digits
-# that float32 has.
+# BERT's activation is GELU, x·Φ(x), a smooth ReLU. Φ(x) is the probability that a normal random number is below x. It needs the
+# error function, which is slow and missing from NumPy. So some models use a formula with tanh instead. The two differ a little,
+# and a checkpoint trained with one should be run with the same one. Here we keep the exact formula and compute it fast:
+# minitorch's float32 kernel fits a polynomial P so that tanh(x·P(x²)) equals the error function to float32 precision.
 
 # %%
 x = np.linspace(-6, 6, 100_001)
@@ -269,8 +270,8 @@ print(f"fast kernel, float32    : {np.abs(fast - exact).max():.1e}")
 print(f"definition, float32     : {np.abs(definition - exact).max():.1e}")
 
 # %% [markdown]
-# The tanh form is off in the fourth digit; the kernel is as good as the definition itself in float32. Was it worth the
-# trouble? One million numbers, value and derivative:
+# The tanh form is off in the fourth digit; the kernel is as good as the definition in float32. Was it worth the trouble? One
+# million numbers, value and derivative:
 
 # %%
 million = random.standard_normal(1 << 20).astype(np.float32)
@@ -289,10 +290,10 @@ slow_ms, fast_ms = best_ms(reference.gelu), best_ms(cpu.gelu)
 print(f"definition {slow_ms:.1f} ms, fast kernel {fast_ms:.1f} ms: {slow_ms / fast_ms:.1f} times faster")
 
 # %% [markdown]
-# ## When a NaN does come
+# ## When you do get a NaN
 #
-# When a loss becomes NaN, the operation that is to blame may lie far back. Ask the library where it began: `detect_anomaly`
-# stops at the first operation that makes a NaN or an infinity, and names your line.
+# When a loss becomes NaN, the cause may lie far back. Ask the library where it began: `detect_anomaly` stops at the first
+# operation that makes a NaN or an infinity, and names your line.
 
 # %%
 try:
@@ -309,8 +310,7 @@ except RuntimeError as error:
 #
 # ## The picture
 #
-# Left: the error of the two variances as the data moves away from 0. Right: how far three ways to compute GELU are from the
-# exact value.
+# Left: the error of the two variances as the data moves away from 0. Right: the errors of three ways to compute GELU.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -337,8 +337,8 @@ show(figure, "05_numbers")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/ops/reductions.py`, `_logsumexp`: your first exercise, with the case that everything is -∞.
-# - `minitorch/kernels/reference.py`, `cross_entropy` and `layer_norm`: the other three, as definitions.
-# - `minitorch/kernels/cpu.py`: the same functions, made fast. Compare its `gelu` with the one in reference.py.
+# - `minitorch/ops/reductions.py`, `_logsumexp`: your first exercise, including rows where everything is -∞.
+# - `minitorch/ops/losses.py`, `cross_entropy_kernel`; `minitorch/ops/normalization.py`, `layer_norm_kernel`: the others, as definitions.
+# - `minitorch/kernels/cpu.py`: the same functions, made fast. Compare its `gelu` with the definition in `minitorch/ops/activations.py`.
 # - `minitorch/tools/anomaly.py`: how `detect_anomaly` finds the line.
 # - Then lesson 6, `06_training.py`.

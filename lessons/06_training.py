@@ -2,8 +2,7 @@
 # # 6. Modules and a training loop
 #
 # 1797 handwritten digits, 8 × 8 pixels each, ten classes. We build a network out of modules, train it, and learn three habits
-# that catch most mistakes: know what the loss should be before training, overfit one batch, and watch rows the model has not
-# seen.
+# that catch most mistakes: know the loss to expect before training, overfit one batch, and watch rows the model has not seen.
 
 # %%
 import math
@@ -34,8 +33,8 @@ print("train", X_train.shape, " test", X_test.shape)
 # %% [markdown]
 # ## Something goes wrong
 #
-# Weights have to start somewhere. Zero looks neutral. Two layers with a ReLU (which turns negative numbers into 0) between
-# them, all weights 0, fifty steps of gradient descent:
+# Weights have to start somewhere. Zero looks neutral. So take two layers with a ReLU between them (which turns negative numbers
+# into 0), set all weights to 0, and do fifty steps of gradient descent:
 
 
 # %%
@@ -65,13 +64,13 @@ flat = train_from(layers(0, 0))
 print(f"loss {flat[0]:.4f} -> {flat[-1]:.4f};  ln 10 = {math.log(10):.4f}")
 
 # %% [markdown]
-# A flat loss, and a telling number: ln 10 = 2.3026 is what guessing among ten classes costs, because -log(1/10) = ln 10. The
-# network has learnt *nothing*. Why? The gradient on its way back to A is multiplied by B, which is 0. And the gradient of B
-# is multiplied by the hidden numbers, which are 0 because A is. Only b can move, and it can learn no more than how frequent
-# each class is. All weights equal, but not 0, would be little better: all 64 neurons would compute the same and get the same
-# gradient, for ever.
+# A flat loss, and a telling number: ln 10 = 2.3026 is the loss of guessing uniformly among ten classes, our
+# [baseline](../docs/glossary.md), because -log(1/10) = ln 10. The network has learnt *nothing*. Why? The gradient on its way
+# back to A is multiplied by B, which is 0. And the gradient of B is multiplied by the hidden numbers, which are 0 because A is.
+# Only b can move, and it can only learn the frequency of each class. Equal weights other than 0 would be little better: all 64
+# neurons would compute the same and get the same gradient, forever.
 #
-# So start at random. How large? Let us see what a forward pass does to the size of the numbers, through ten layers.
+# So start at random. How large? Let us see how the size of the numbers changes in a forward pass through ten layers.
 
 # %%
 for name, scale in (("1", 1.0), ("0.01", 0.01), ("√(2/n)", math.sqrt(2 / 64))):
@@ -82,9 +81,10 @@ for name, scale in (("1", 1.0), ("0.01", 0.01), ("√(2/n)", math.sqrt(2 / 64)))
     print(f"weights of size {name:7s}: numbers of size {h.std().item():.1e} after ten layers")
 
 # %% [markdown]
-# Too large explodes, too small vanishes, and in the middle the size stays. Why √(2/n)? Each number of a layer is a sum of n
-# terms, weight times input. With weights of variance s² and inputs of mean square q, the sum has variance n·s²·q. The ReLU
-# then sets the negative half to 0, and what is left has mean square n·s²·q/2. That is q again if s² = 2/n (He et al., 2015).
+# Weights that are too large make the numbers explode, weights that are too small make them vanish, and in between the size
+# stays. Why √(2/n)? Each number of a layer is a sum of n terms, weight times input. With weights of variance s² and inputs of
+# mean square q, the sum has variance n·s²·q. The ReLU then sets the negative half to 0, which leaves the mean square n·s²·q/2.
+# That is q again if s² = 2/n (He et al., 2015).
 #
 # ### Exercise: initial weights
 #
@@ -100,7 +100,7 @@ def initial_weight(random, inputs, outputs):
 
 # %%
 def size_of(function):
-    """Shape and standard deviation of what the function draws, and the share that is less than one deviation from 0."""
+    """Shape and standard deviation of the drawn numbers, and the share less than one deviation from 0."""
 
     def ask(inputs, outputs):
         w = np.asarray(function(np.random.default_rng(1), inputs, outputs))
@@ -115,8 +115,8 @@ check(
     case("64 to 400", (64, 400), ((400, 64), math.sqrt(2 / 64), normal), parts, tolerance=0.02),
     case("1000 to 20", (1000, 20), ((20, 1000), math.sqrt(2 / 1000), normal), parts, tolerance=0.02),
     hints=[
-        "random.standard_normal(shape) has standard deviation 1. By what do you multiply it to make it s?",
-        "s = √(2/n), and n is the number of terms that each output sums up. Is that the number of inputs or of outputs?",
+        "random.standard_normal(shape) has standard deviation 1. Which factor makes it s?",
+        "s = √(2/n), and each output is a sum of n terms. Is n the number of inputs or of outputs?",
     ],
     through=size_of,
 )
@@ -128,9 +128,9 @@ print(f"loss {healthy[0]:.4f} -> {healthy[-1]:.4f}")
 # %% [markdown]
 # ## A module
 #
-# A larger model has hundreds of weights; nobody wants to list A, a, B, b in every place. A *module* is a function that owns its
+# A larger model has hundreds of weights; nobody wants to list A, a, B, b everywhere. A *module* is a function that owns its
 # parameters. Assigning a Parameter or another module to an attribute registers it, and `parameters()` then finds all of them,
-# however deep they sit. Here is a layer by hand.
+# however deeply nested. Here is a layer by hand.
 
 
 # %%
@@ -151,7 +151,7 @@ for name, p in mine.named_parameters():
     print(f"{name:10s} {p.shape}")
 
 # %% [markdown]
-# The library's `nn.Linear` uses the same names, so its weights can be loaded into ours. Then both must compute the same.
+# The library's `nn.Linear` uses the same names, so we can load its weights into ours. Then both must compute the same.
 
 # %%
 theirs = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -160,7 +160,6 @@ difference = (mine(X_test) - theirs(X_test)).abs().max().item()
 print(f"largest difference between our layer and the library's: {difference:.1e}")
 assert difference < 1e-5
 
-# %% [markdown]
 # %% [markdown]
 # ## The loop
 #
@@ -179,7 +178,7 @@ def share_right(model, X, y):
     return right, loss
 
 
-@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
+@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, epochs, lr=3e-3, rows=None):
     loader = DataLoader(TensorDataset(X_train[:rows], y_train[:rows]), batch_size=64, shuffle=True)
     optimizer = optim.AdamW(model.parameters(), lr=lr)
@@ -197,7 +196,7 @@ def train(model, epochs, lr=3e-3, rows=None):
 
 # %% [markdown]
 # **Habit one: know the first number.** An untrained network with ten classes should have a loss near ln 10. If it is much
-# larger, the scores start too large; if it is smaller, something about the answer leaks into the input.
+# larger, the scores start too large; if it is smaller, the answer leaks into the input.
 #
 # **Habit two: overfit one batch.** A network that cannot learn 64 rows by heart has a bug, not a lack of data.
 
@@ -209,9 +208,9 @@ history = train(model, epochs=150, rows=64)
 print(f"one batch, 150 steps: loss {history[-1][0]:.4f} on it, but {history[-1][2]:.3f} on the test rows")
 
 # %% [markdown]
-# **Habit three: watch rows that it has not seen.** On 64 rows the network learnt those rows by heart, not digits: its loss on
-# the test rows is far larger. So take all rows, and a larger network. We train it twice, without and with *dropout*, which at
-# every step silences a random part of the neurons, so that none can rely on another:
+# **Habit three: watch rows that it has not seen.** From 64 rows the network learnt those rows by heart, not digits: its loss on
+# the test rows is far larger. So take all rows, and a larger network. We train it twice, without and with *dropout*. Dropout
+# silences a random part of the neurons at every step, so that none can rely on another:
 
 # %%
 minitorch.manual_seed(0)
@@ -227,8 +226,8 @@ for name, history in histories.items():
     )
 
 # %% [markdown]
-# On a data set this small and this easy dropout changes little; it earns its place in larger models. To know whether to be
-# impressed by the numbers, one needs a baseline: what does something simple reach?
+# On so small and easy a data set dropout changes little; it helps larger models. To know whether these numbers are good, we
+# need a baseline: how well does a simple method do?
 
 # %%
 simple = LogisticRegression(max_iter=2000).fit(split[0], split[2])
@@ -238,7 +237,7 @@ print(f"logistic regression: {simple.score(split[1], split[3]):.1%};  both netwo
 # ### Exercise: clip the gradient
 #
 # One strange batch can have a huge gradient and throw a model far away. The usual seat belt: if the norm (the length) of *all*
-# gradients together is more than `longest`, scale them all down, so that it is `longest`. The direction stays. The check compares
+# gradients together is more than `longest`, scale them all down until it is `longest`. The direction stays. The check compares
 # you with the library's `nn.utils.clip_grad_norm_`.
 
 
@@ -259,7 +258,7 @@ def joined(function):
 
 
 def library_clip(gradients, longest):
-    """What nn.utils.clip_grad_norm_ makes of gradients that parameters hold."""
+    """The gradients of some parameters after nn.utils.clip_grad_norm_."""
     parameters = [nn.Parameter(minitorch.zeros_like(minitorch.tensor(g))) for g in gradients]
     for p, g in zip(parameters, gradients, strict=True):
         p.grad = minitorch.tensor(g)
@@ -275,17 +274,17 @@ check(
     case("as the library does it", ([g1 + 7, g2 - 9], 2.5), library_clip([g1 + 7, g2 - 9], 2.5)),
     hints=[
         "One norm for all: add up the squares of all numbers of all arrays, then take one root.",
-        "One factor for all, so that the direction stays. When may it be less than 1? And what if the norm is 0?",
+        "One factor for all, so that the direction stays. When is it less than 1? And what if the norm is 0?",
         "Return new arrays, a list of them. `g *= factor` would change the caller's.",
     ],
     through=joined,
 )
 
 # %% [markdown]
-# ### Exercise: which digit is taken for which?
+# ### Exercise: which digit is mistaken for which?
 #
-# One number, the accuracy, hides what kind of mistakes a model makes. A *confusion table* shows it: row i, column j counts
-# how many digits i were read as j.
+# The accuracy hides what kind of mistakes a model makes. A *confusion matrix* shows them: row i, column j counts how many
+# digits i were read as j.
 
 
 # %%
@@ -305,17 +304,17 @@ check(
     ),
     case("our network", (test_scores, y_test.numpy(), 10), confusion_matrix(y_test.numpy(), test_scores.argmax(axis=1)) * 1.0),
     hints=[
-        "The class that is read is where the largest score of a row stands: argmax along axis 1.",
-        "Each row of the data adds 1 to one cell of the table. A loop is fine.",
-        "Without a loop: table[labels, read] += 1 forgets repeated cells. np.add.at(table, (labels, read), 1) does not.",
+        "The predicted class has the largest score of its row: argmax along axis 1.",
+        "Each row of the data adds 1 to one cell of the matrix. A loop is fine.",
+        "Without a loop: table[labels, read] += 1 counts repeated cells only once. np.add.at(table, (labels, read), 1) does not.",
     ],
 )
 
 # %% [markdown]
 # ## The picture
 #
-# Left: the flat loss of the beginning, and the healthy one. Middle: train and test loss; the gap between them is what was
-# learnt by heart. Right: test digits that the network with dropout reads wrongly. Would you do better?
+# Left: the flat loss from the beginning, and the healthy one. Middle: training and test loss; the gap between them shows how
+# much was learnt by heart. Right: test digits that the network with dropout misreads. Would you do better?
 
 # %%
 figure = plt.figure(figsize=(12, 3.6))

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 7. Words as vectors: WordPiece, embeddings, and the TF-IDF they replace
 #
-# A network computes with numbers, and a text is made of letters. Two decisions stand between them: into which *pieces* to cut
-# the text, and which *vector* to give each piece. The text of this lesson is on your disk already: it is the documentation in
-# Python's standard library. (Other versions of Python carry other text, so your numbers and words will differ a little from
-# your neighbour's.)
+# A network computes with numbers, and a text is made of letters. Two decisions connect them: into which
+# *[pieces](../docs/glossary.md)* to cut the text, and which *vector* to give each piece. The text of this lesson is on your
+# disk already: it is the documentation in Python's standard library. (Other versions of Python have other text, so your numbers
+# and words will differ a little from your neighbour's.)
 
 # %%
 import itertools
@@ -41,7 +41,7 @@ print(f"{len(sentences)} sentences, for example: {known[0]}")
 # %% [markdown]
 # ## Something goes wrong
 #
-# The simplest way is one number for each word. We collect the words of four fifths of the sentences, and then read the others.
+# The simplest way is one number per word. We collect the words of four fifths of the sentences, and then read the others.
 
 
 # %%
@@ -58,20 +58,19 @@ once = sum(n == 1 for n in counts.values())
 print(f"and {once / len(counts):.0%} of the known words occur only once: nothing can be learnt about them")
 
 # %% [markdown]
-# A dictionary of words is never finished. An alphabet is: a few letters spell every word, but a letter means nothing. In
-# between lie *pieces*: frequent words stay whole, and rare ones are cut into parts that occur elsewhere, as in un + ##want +
-# ##ed. (## marks a piece that continues a word.)
+# A dictionary is never complete. An alphabet is: a few letters spell every word, but a letter means nothing. In between lie
+# *pieces*: frequent words stay whole, and rare ones are cut into parts that occur elsewhere, as in un + ##want + ##ed. (##
+# marks a piece that continues a word.)
 #
 # ## Learning pieces
 #
-# Start with letters. Look for the pair of neighbours that occurs most often, and make it one piece. Repeat. That is all.
-# (This is byte-pair encoding, Sennrich et al., 2016. Google's WordPiece chose the pairs by a score; the library that we use
-# counts, as we do.)
+# Start with letters. Find the most frequent pair of neighbours, and make it one piece. Repeat. That is all. (This is byte-pair
+# encoding, Sennrich et al., 2016. Google's WordPiece chose the pairs by a score; the library used here counts, as we do.)
 
 
 # %%
 def learn_pieces(counts, merges):
-    """The pieces, in the order in which they were learnt."""
+    """The pieces, in the order they were learnt."""
     spelled = {w: [w[0], *("##" + c for c in w[1:])] for w in counts}
     pieces = sorted({p for pieces in spelled.values() for p in pieces})
     for _ in range(merges):
@@ -97,8 +96,8 @@ print("the first:", " ".join(pieces[-150:-130]))
 print("the last: ", " ".join(pieces[-20:]))
 
 # %% [markdown]
-# Endings and short words come first, and longer words out of them later. A real vocabulary takes some thousand merges; minitorch
-# leaves them to a fast library. Does it learn the same pieces?
+# Endings and short words come first; longer words are built from them later. A real vocabulary takes several thousand merges;
+# minitorch leaves them to a fast library. Does it learn the same pieces?
 
 # %%
 tokenizer = Tokenizer.train(known, vocab_size=2000)
@@ -109,8 +108,8 @@ print(f"{shared} of our 150 learned pieces are among the library's {len(tokenize
 # %% [markdown]
 # ### Exercise: cut a word into pieces
 #
-# Given the pieces, WordPiece cuts greedily: take the longest piece that starts the word, then the longest that continues it, and
-# so on. If at some place none fits, the whole word becomes [UNK].
+# Given the pieces, WordPiece cuts greedily: take the longest piece that starts the word, then the longest that continues it,
+# and so on. If none fits at some point, the whole word becomes [UNK].
 
 
 # %%
@@ -128,9 +127,9 @@ check(
     case("does not fit", ("unwantedly", some), ["[UNK]"]),
     *(case(f"as the library cuts it: {w}", (w, vocabulary), tokenizer.tokenize(w)) for w in ("tokenizer", "unpickling", "zebra")),
     hints=[
-        "Keep a place `start` in the word, 0 at first. Which end must be tried first, for the longest piece to win?",
+        "Keep a position `start` in the word, 0 at first. Which end must you try first, so that the longest piece wins?",
         "The candidate is word[start:end], with ## in front unless start is 0. Let end run down from len(word).",
-        "A piece that is found moves start to its end. If no end fits, the answer is ['[UNK]'], whatever was found before.",
+        "When you find a piece, move start to its end. If no end fits, the answer is ['[UNK]'], whatever you found before.",
     ],
 )
 
@@ -141,22 +140,24 @@ print(f"with {len(tokenizer)} pieces {lost} of the {len(unknown)} unknown words 
 for w in unknown[:6]:
     print(f"  {w:15s} {' '.join(cuts[w])}")
 sizes = [len(tokenizer.encode_lines([s])[0]) / max(1, len(words_of(s))) for s in fresh[:300]]
-print(f"the price: {np.mean(sizes):.2f} pieces a word")
+print(f"the price: {np.mean(sizes):.2f} pieces per word")
 
 # %% [markdown]
 # ## A text as a vector: TF-IDF
 #
-# Now from pieces to vectors. Before networks, a whole text was made a vector by counting its words. Not all words count the
-# same: one that stands in every text says nothing. So each count is multiplied by the word's *inverse document frequency*
+# Now from pieces to vectors. Before neural networks, people turned a text into a vector by counting its words. Not all words
+# count the same: a word that occurs in every text says nothing. So each count is multiplied by the word's *inverse document
+# frequency*
 #
-#     idf = ln((1 + n) / (1 + df)) + 1        n texts, df of which hold the word
+#     idf = ln((1 + n) / (1 + df)) + 1        n texts, df of them contain the word
 #
-# and each vector is then brought to length 1. How alike are two texts? As much as the angle between their vectors is small: the
-# product of two vectors of length 1 is its cosine, 1 for the same direction and 0 for a right angle.
+# and each vector is then scaled to length 1. How similar are two texts? The smaller the angle between their vectors, the more
+# similar. The dot product of two vectors of length 1 is the cosine of that angle: 1 for the same direction, 0 for a right
+# angle.
 #
 # ### Exercise: TF-IDF
 #
-# From a table of counts (texts, words) to the weighted, normalised table. The check compares you with scikit-learn.
+# Turn a table of counts (texts, words) into the weighted, normalised table. The check compares you with scikit-learn.
 
 
 # %%
@@ -186,7 +187,7 @@ check(
 )
 
 # %% [markdown]
-# TF-IDF is a fine search engine, and often a baseline that is hard to beat. But look at what it cannot see:
+# TF-IDF makes a fine search engine, and often a baseline that is hard to beat. But it is blind to meaning:
 
 # %%
 pairs = [
@@ -200,9 +201,9 @@ for a, b in pairs:
     print(f"{a!r} and {b!r}: {va @ vb:.2f}")
 
 # %% [markdown]
-# "delete the file" and "remove a path" mean nearly the same, but they have no word in common. So to TF-IDF they are at right
-# angles, exactly like purple elephants: every word is an axis of its own, and all axes are equally far apart. We want
-# *delete* near *remove*.
+# "delete the file" and "remove a path" mean nearly the same, but have no word in common. So to TF-IDF they are at right angles,
+# just like purple elephants: every word is an axis of its own, and all axes are equally far apart. We want *delete* near
+# *remove*.
 #
 # ## Embeddings: a table of vectors, learnt
 #
@@ -219,8 +220,8 @@ print("the same:", bool((looked_up == multiplied).all()))
 # %% [markdown]
 # ### Exercise: the gradient of a lookup
 #
-# Row 2 was used twice: its gradient is the sum of both (lesson 1 again). Rows that were never used get 0. The last case compares
-# you with the library.
+# Row 2 was used twice: its gradient is the sum of both contributions (lesson 1 again). Unused rows get 0. The last case
+# compares you with the library.
 
 
 # %%
@@ -243,14 +244,14 @@ check(
     case("as the library does it", (np.ones((3, 3)), ids.numpy(), 6), library_gradient.numpy() * np.float64(1)),
     hints=[
         "Start with zeros of shape (size, d) and add each row of g where it belongs.",
-        "table[ids] += g forgets repeated ids: it adds only the last of them. np.add.at(table, ids, g) does not.",
+        "table[ids] += g adds only the last of several equal ids. np.add.at(table, ids, g) adds them all.",
     ],
 )
 
 # %% [markdown]
-# What should the vectors be? "You shall know a word by the company it keeps", wrote the linguist Firth in 1957. So we let a tiny
-# network guess a word from its four neighbours: the mean of their vectors, times a second table, gives a score for each word.
-# (Mikolov et al., 2013, call it CBOW.) Two words that are good hints for the same guesses end up with similar vectors.
+# What should the vectors be? "You shall know a word by the company it keeps", wrote the linguist Firth in 1957. So we let a
+# tiny network guess a word from its four neighbours: the mean of their vectors, times a second table, gives a score for each
+# word. (Mikolov et al., 2013, call it CBOW.) Two words that help the same guesses end up with similar vectors.
 
 # %%
 V = 2000
@@ -265,8 +266,8 @@ contexts, middles = windows[:, [0, 1, 3, 4]], windows[:, 2]
 print(f"{len(windows)} windows; one: {' '.join(names[i] for i in windows[1])}")
 
 # %% [markdown]
-# Before training, compute two floors. A guess among V words costs ln V. Knowing only how frequent each word is costs the
-# *entropy* of those frequencies, -Σ p ln p. A loss that is not below the second has learnt nothing about company.
+# Before training, compute two baselines. Guessing uniformly among V words costs ln V. Guessing by word frequency costs the
+# *entropy* of the frequencies, -Σ p ln p. A model whose loss is not below the second has learnt nothing from the neighbours.
 
 # %%
 frequency = np.bincount(middles, minlength=V) / len(middles)
@@ -282,7 +283,7 @@ class Company(nn.Module):
         super().__init__()
         self.vectors = nn.Embedding(words, d)
         self.scores = nn.Linear(d, words)
-        nn.init.normal_(self.vectors.weight, std=0.02)  # small: what is learnt shall outweigh what was drawn
+        nn.init.normal_(self.vectors.weight, std=0.02)  # small, so that training soon outweighs chance
 
     def forward(self, contexts):  # (B, 4) -> (B, V)
         return self.scores(self.vectors(contexts).mean(1))
@@ -295,7 +296,7 @@ model = Company(V, 32)
 optimizer = optim.Adam(model.parameters(), lr=0.02)
 losses = []
 begin = time.perf_counter()
-with one_blas_thread():  # products this small gain nothing from a second thread, and on a busy machine wait for it
+with one_blas_thread():  # a second thread does not speed up products this small, and on a busy machine it slows them down
     for _ in range(300):
         rows = random.integers(0, len(windows), 1024)
         loss = F.cross_entropy(model(minitorch.tensor(contexts[rows])), minitorch.tensor(middles[rows]))
@@ -304,11 +305,11 @@ with one_blas_thread():  # products this small gain nothing from a second thread
         optimizer.step()
         losses.append(loss.item())
 seconds = time.perf_counter() - begin
-print(f"loss {losses[0]:.2f} -> {np.mean(losses[-20:]):.2f} in {seconds:.1f} s, {300 * 1024 / seconds:,.0f} windows a second")
+print(f"loss {losses[0]:.2f} -> {np.mean(losses[-20:]):.2f} in {seconds:.1f} s, {300 * 1024 / seconds:,.0f} windows per second")
 
 # %% [markdown]
-# The loss went well below both floors. Which words are now near which? We compare by the cosine of the angle again, after
-# taking out the mean vector, which all words share.
+# The loss went well below both baselines. Which words are now near each other? We compare by cosine again, after subtracting
+# the mean vector, which all words share.
 
 # %%
 vectors = model.vectors.weight.detach().numpy()
@@ -325,14 +326,14 @@ for word in ("can", "is", "if", "method", "returns", "true", "string"):
     print(f"{word:8s} near {', '.join(nearest(word))}")
 
 # %% [markdown]
-# No one told it what a conjunction or a verb is. It is a small model on a small text, so some neighbours are odd. And one
-# flaw no amount of text would repair: a word has one vector, whatever the sentence around it. The "return" of a statement and
-# the "return" of a key are the same point. Repairing that is the business of the next two lessons.
+# No one told it what a conjunction or a verb is. It is a small model on a small text, so some neighbours are odd. And no amount
+# of text would repair one flaw: a word has one vector, whatever the sentence around it. The "return" of a statement and the
+# "return" of a key are the same point. The next two lessons repair that.
 #
 # ## The picture
 #
-# Left: the loss of guessing a word by its company, and the two floors. Right: the vectors of three kinds of words. They have 32
-# dimensions; the two in which these words differ most are shown.
+# Left: the loss of guessing a word by its company, and the two baselines. Right: the vectors of three kinds of words, shown in
+# the two of their 32 dimensions in which these words differ most.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -356,7 +357,7 @@ show(figure, "07_words")
 # %% [markdown]
 # ## Read next
 #
-# - `models/text/tokenizer.py`: the same pieces by a fast library, with the care that a reproducible vocabulary takes.
+# - `models/text/tokenizer.py`: the same pieces by a fast library, and what makes a vocabulary reproducible.
 # - `models/text/python_docs.py`: how documentation becomes a text.
 # - `minitorch/ops/nn.py`, `embedding`: the lookup, and the sum of rows as its gradient.
 # - Then lesson 8, `08_attention.py`.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 8. Attention and the encoder
 #
-# Lesson 7 gave each word one vector, whatever stands around it. Attention lets the words of a sentence look at each other. It
-# is one line of algebra, and a handful of details that are easy to get wrong without noticing: the scale, the mask, the
-# order, the heads.
+# Lesson 7 gave each word one vector, whatever its context. Attention lets the words of a sentence look at each other. It is one
+# line of algebra, and a few details that are easy to get wrong without noticing: the scale, the mask, the order, the
+# [heads](../docs/glossary.md).
 
 # %%
 import math
@@ -22,9 +22,8 @@ from minitorch.parallel import one_blas_thread
 # %% [markdown]
 # ## Something goes wrong
 #
-# Sentences of six words, drawn from twelve names. Somewhere stands the word "?", and the answer is the name right after it:
-# "Ann Bob ? Eve Dan Ann" → Eve. A child can do it. Our first attempt is lesson 7's: average the word vectors, put a network
-# on top.
+# Take sentences of six words, drawn from twelve names. One word is "?", and the answer is the name right after it: "Ann Bob ?
+# Eve Dan Ann" → Eve. A child can do it. Our first attempt is lesson 7's: average the word vectors and put a network on top.
 
 # %%
 NAMES, LENGTH, MARK = 12, 6, 12
@@ -49,7 +48,7 @@ class Average(nn.Module):
 
 
 # %%
-@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
+@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, steps, lr=3e-3, batch=128):
     random = np.random.default_rng(0)
     optimizer = optim.Adam(model.parameters(), lr=lr)
@@ -76,33 +75,32 @@ flat = train(average, 800, lr=1e-2)
 print(f"loss {flat[0]:.2f} -> {np.mean(flat[-50:]):.2f}, {share_right(average):.0%} right")
 
 # %% [markdown]
-# It gets stuck, and it must: the mean of vectors does not change when the words change places. "Ann Bob ? Eve" and "Eve ? Ann
-# Bob" are the *same* input with different answers. All that it can learn is which five names occur, and then guess among
-# them. What does the best such guess cost? The entropy of the five names: a little under ln 5 = 1.61, because a name may
-# occur twice.
+# It gets stuck, and it must: the mean of the vectors does not change when the words change places. "Ann Bob ? Eve" and "Eve ?
+# Ann Bob" are the *same* input with different answers. It can only learn which five names occur, and guess among them. The best
+# such guess costs the entropy of the five names: a little under ln 5 = 1.61, because a name may occur twice.
 
 # %%
 bags = np.random.default_rng(1).integers(0, NAMES, (5000, LENGTH - 1))
 shares = np.stack([(bags == name).mean(axis=1) for name in range(NAMES)])
-floor = -float(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-9)), 0).sum(axis=0).mean())
-print(f"floor of everything that ignores the order: {floor:.2f}")
+baseline = -float(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-9)), 0).sum(axis=0).mean())
+print(f"the best any model can do without word order: {baseline:.2f}")
 
 # %% [markdown]
-# This is a floor of the architecture: no amount of training gets below it.
+# This is a limit of the architecture: no amount of training gets below it. It is our baseline.
 #
 # ## Attention
 #
-# The plain mean gives every word the same weight. Better: let each word decide how much of every other word it takes. Each
-# word asks a question, a vector called its *query*; each word offers an answer's label, its *key*; and each word has
-# something to say, its *value*. The dot product q·k is large where question and label fit. The softmax turns one word's
-# scores into weights, and the result is the weighted mean of the values:
+# The plain mean gives every word the same weight. Better: let each word decide how much it takes from every other word. Each
+# word has three vectors: a *query*, the question it asks; a *key*, the label of its answer; and a *value*, the answer itself.
+# The dot product q·k is large where question and label match. The softmax turns one word's scores into weights, and the result
+# is the weighted mean of the values:
 #
 #     attention(Q, K, V) = softmax(Q Kᵀ / √d) V          Q: (L, d), K: (S, d), V: (S, d_v)
 #
 # L words ask and S words answer; here both are the words of one sentence. Where does √d come from? A dot product of d random
-# terms has variance d. Without the root, a large d makes large scores, and the softmax puts all weight on one word. A weight
-# p then changes with its score by p(1 - p), which is 0 for p = 0 and for p = 1. So the gradient is 0 as well, and the choice
-# of the word is frozen:
+# terms has variance d. Without the root, a large d makes large scores, and the softmax puts all weight on one word. The
+# derivative of a weight p with respect to its score is p(1 - p), which is 0 for p = 0 and for p = 1. So the gradient vanishes,
+# and the choice of word is frozen:
 
 # %%
 random = np.random.default_rng(0)
@@ -115,8 +113,8 @@ for d in (4, 64, 1024):
 # %% [markdown]
 # ### Exercise: attention
 #
-# With minitorch's operations, so that gradients come by themselves. `mask` is None or bool (L, S): True where a query may look.
-# The check compares you with the library.
+# Use minitorch's operations, so that you get the gradients for free. `mask` is None or bool (L, S): True where a query may
+# look. The check compares you with the library.
 
 
 # %%
@@ -141,16 +139,16 @@ check(
     hints=[
         "The scores have shape (..., L, S): each query with each key. k.mT swaps k's last two axes. d is q's last size.",
         "Each query's weights over the keys must add up to 1: along which axis does the softmax run?",
-        "Hide what may not be seen before the softmax, not after it: minitorch.where(mask, scores, -math.inf).",
+        "Hide masked keys before the softmax, not after it: minitorch.where(mask, scores, -math.inf).",
     ],
 )
 
 # %% [markdown]
-# ## Padding, the silent one
+# ## Padding, a silent bug
 #
 # What is the mask for? Sentences of different lengths go through the network in one array, so the shorter ones are padded.
-# Without a mask the padding takes part in the mean. Nothing crashes, but the same sentence gets other results when it stands
-# beside a longer one:
+# Without a mask the padding takes part in the mean. Nothing crashes, but a sentence gets different results when it shares a
+# batch with a longer one:
 
 # %%
 x = normal(1, 3, 8)
@@ -165,14 +163,14 @@ print(f"with a mask by {(careful - alone).abs().max().item():.0e}")
 # %% [markdown]
 # ## Order
 #
-# Does attention repair our problem? Not by itself. It is a weighted mean, and shuffled words give the same mean, only
-# shuffled. So each place gets a vector too, which is added to the vector of the word that stands there. BERT learns these
-# vectors. The first Transformer (Vaswani et al., 2017) took waves of many lengths:
+# Does attention solve our problem? Not by itself. It is a weighted mean: shuffle the words, and the results are the same, only
+# shuffled. So each position gets a vector too, which is added to the vector of the word there. BERT learns these vectors. The
+# first Transformer (Vaswani et al., 2017) used waves of many lengths:
 #
 #     P[t, 2i] = sin(t / 10000^(2i/d))        P[t, 2i + 1] = cos(t / 10000^(2i/d))
 #
-# Each pair of columns is the hand of a clock that turns with its own speed. A shift by three places turns each hand by a
-# fixed angle, wherever one starts. That makes "the word before me" a simple thing to learn.
+# Each pair of columns is a clock hand that turns at its own speed. A shift by three positions turns each hand by a fixed angle,
+# wherever it starts. That makes "the word before me" easy to learn.
 #
 # ### Exercise: positions as waves
 
@@ -202,9 +200,9 @@ check(
 # %% [markdown]
 # ## Several heads
 #
-# One softmax makes one choice of whom to look at. A word may need several: its subject, its verb, its neighbour. So the
-# vectors are cut into parts, the *heads*. Each head attends on its own, and the results are put side by side again. By hand,
-# with a loop over the heads, and with the weights of the library's layer:
+# One softmax makes one choice of where to look. A word may need several: its subject, its verb, its neighbour. So the vectors
+# are cut into parts, the *heads*. Each head attends on its own, and the results are concatenated. Here it is by hand, with a
+# loop over the heads and the weights of the library's layer:
 
 
 # %%
@@ -225,12 +223,13 @@ print(f"largest difference between our heads and the library's: {difference:.1e}
 assert difference < 1e-5
 
 # %% [markdown]
-# The loop is easy to read, and slow: it starts many small operations. If the heads are an axis of the array, one operation does
-# them all. It is a matter of shapes: (B, L, E) → (B, heads, L, E/heads).
+# The loop is easy to read but slow: it starts many small operations. If the heads are an axis of the array, one operation does
+# them all: (B, L, E) → (B, heads, L, E/heads).
 #
 # ### Exercise: split the heads
 #
-# Without a loop. The usual mistake has the right shape and mixes up positions and heads: think about which axis a reshape cuts.
+# Do it without a loop. The usual mistake has the right shape but mixes up positions and heads: think about which axis a reshape
+# cuts.
 
 
 # %%
@@ -247,8 +246,8 @@ check(
     case("two heads of four", (x, 2), heads),
     case("one head", (x, 1), x.unsqueeze(1)),
     hints=[
-        "A reshape cannot move numbers past each other. It can cut the last axis E into (heads, E/heads), where it stands.",
-        "From (B, L, heads, E/heads), which two axes have to be swapped? .transpose(i, j) swaps two.",
+        "A reshape cannot move numbers past each other. It can cut the last axis E into (heads, E/heads), in place.",
+        "From (B, L, heads, E/heads), which two axes must you swap? .transpose(i, j) swaps two.",
     ],
 )
 
@@ -257,8 +256,8 @@ check(
 # ## The encoder layer
 #
 # A layer of the encoder has two steps. Attention mixes the positions; then a small network works on each position by itself.
-# Each step is a *residual*, x + f(x): it only adds to what is there, and so the gradient has a straight way back. A LayerNorm
-# after each keeps the size of the numbers (lesson 5). That is all. By hand, with the library's parts:
+# Each step is a *residual*, x + f(x): it only adds to x, so the gradient has a direct path back. A LayerNorm after each step
+# keeps the size of the numbers (lesson 5). That is all. By hand, with the library's parts:
 
 
 # %%
@@ -279,7 +278,7 @@ class EncoderLayer(nn.Module):
 
 
 # %% [markdown]
-# The names are PyTorch's, so the library's layer can lend us its weights; the results must agree.
+# The names are PyTorch's, so we can load the weights of the library's layer; the results must agree.
 
 # %%
 ours, theirs = EncoderLayer(32, 4, 64), nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
@@ -293,9 +292,8 @@ assert difference < 1e-5
 # %% [markdown]
 # ## Repaired
 #
-# Words plus places, then two encoder layers: the first can tell each word who stands before it, and the second can look for
-# the one that stands behind "?". Then the mean and the head as before. As a test of what we said, one more encoder gets no
-# places.
+# Words plus positions, then two encoder layers: the first can tell each word which word precedes it, and the second can find
+# the word after "?". Then the mean and the head as before. To test our claim, a second encoder gets no positions.
 
 
 # %%
@@ -323,27 +321,27 @@ solved = train(encoder, 600)
 seconds = time.perf_counter() - begin
 no_places = train(blind, 800)
 print(f"mean of vectors      loss {np.mean(flat[-50:]):.3f}   {share_right(average):.1%} right")
-print(f"encoder, no places   loss {np.mean(no_places[-50:]):.3f}   {share_right(blind):.1%} right")
-print(f"encoder with places  loss {np.mean(solved[-50:]):.3f}   {share_right(encoder):.1%} right")
-print(f"{seconds:.1f} s for 600 steps of 128 sentences, {seconds / 600 * 1e3:.1f} ms a step")
+print(f"without positions    loss {np.mean(no_places[-50:]):.3f}   {share_right(blind):.1%} right")
+print(f"with positions       loss {np.mean(solved[-50:]):.3f}   {share_right(encoder):.1%} right")
+print(f"{seconds:.1f} s for 600 steps of 128 sentences, {seconds / 600 * 1e3:.1f} ms per step")
 
 # %% [markdown]
-# Without places, attention cannot get below the floor either. With them the floor is gone.
+# Without positions, attention cannot get below the baseline either. With them it can.
 #
 # ## The picture
 #
-# Left: three losses and the floor. Right: who looks at whom in the second layer, for the sentence "A B ? E D A" (the mean
-# over the heads). A row is a word that looks, and its weights add up to 1.
+# Left: three losses and the baseline. Right: which word looks at which in the second layer, for the sentence "A B ? E D A" (the
+# mean over the heads). Each row is a word that looks, and its weights add up to 1.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
 for losses, colour, name in (
     (flat, GREY, "mean"),
-    (no_places, ORANGE, "encoder, no places"),
-    (solved, BLUE, "encoder with places"),
+    (no_places, ORANGE, "encoder without positions"),
+    (solved, BLUE, "encoder with positions"),
 ):
     left.plot(np.convolve(losses, np.ones(10) / 10, "valid"), color=colour, label=name)
-left.axhline(floor, color=RED, linestyle=":", label="floor without order")
+left.axhline(baseline, color=RED, linestyle=":", label="baseline without order")
 left.set(xlabel="step", ylabel="loss", title=f"{share_right(encoder):.1%} right after {seconds:.0f} s")
 left.legend(fontsize=8)
 sentence = minitorch.tensor([[0, 1, MARK, 4, 3, 0]])
@@ -360,7 +358,7 @@ show(figure, "08_attention")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/nn/functional.py`, `scaled_dot_product_attention`: your exercise, with the case that a query may see nothing.
+# - `minitorch/nn/functional.py`, `scaled_dot_product_attention`: your exercise, including a query that may see nothing.
 # - `minitorch/nn/attention.py`: the heads, and both kinds of masks.
 # - `minitorch/nn/transformer.py`: `TransformerEncoderLayer`, also with the norm inside the residual.
 # - `models/bert/model.py`: the same layer under Hugging Face's names. That is lesson 9, `09_bert.py`.

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # 9. BERT and masked language modelling, with the floors that show what a loss means
+# # 9. BERT and masked language modelling, and the baselines that explain a loss
 #
 # BERT is lesson 8's encoder, trained on a task that needs no labels: hide some words of a text and guess them from the rest.
-# This is *masked language modelling*. We train a very small BERT on real text for about half a minute. The question of this
-# lesson is not how good it gets. It is: *how do you know that it has learnt anything?*
+# This is *[masked language modelling](../docs/glossary.md)*. We train a very small BERT on real text for about half a minute.
+# The question of this lesson is not how good it gets. It is: *how do you know that it has learnt anything?*
 
 # %%
 import math
@@ -25,10 +25,10 @@ from models.text.corpus import Corpus
 from models.text.python_docs import fingerprint, python_documentation
 
 # %% [markdown]
-# The text is on your disk: the documentation of Python and NumPy. (Other versions carry other text, so your numbers will
-# differ a little from those of others. The fingerprint says whether two people have the same.) One file in twenty is held
-# out. We take the short sentences, and each becomes one row: a row that begins where a sentence begins is easier to learn
-# from than one that begins anywhere, and we have little time.
+# The text is on your disk: the documentation of Python and NumPy. (Other versions have other text, so your numbers will differ
+# a little from other people's. The fingerprint tells whether two people have the same text.) One file in twenty is held out. We
+# take the short sentences, one per row. Rows that begin with a sentence are easier to learn from than rows that begin anywhere,
+# and we have little time.
 
 # %%
 documents = [lines for _, lines in python_documentation(["numpy"])]  # the sentences of each file
@@ -38,7 +38,7 @@ tokenizer = Tokenizer.train((line for i in order[cut:] for line in documents[i])
 
 
 def short_sentences(files):
-    """Those of 5 to 22 pieces."""
+    """The sentences of 5 to 22 pieces."""
     lines = [line for i in files for line in documents[i]]
     return [line for line, ids in zip(lines, tokenizer.encode_lines(lines, special=False), strict=True) if 5 <= len(ids) <= 22]
 
@@ -53,8 +53,8 @@ print(known[0], tokenizer.tokenize(known[0]), sep="\n")
 # %% [markdown]
 # ## Something goes wrong
 #
-# A BERT of two layers. The library hides a fifth of the pieces (how exactly, we shall see). And a learning rate that is bold:
-# 0.05. Eighty steps:
+# We train a BERT of two layers for eighty steps. The library hides a fifth of the pieces (how exactly, we shall see). The
+# learning rate is bold, 0.05:
 
 
 # %%
@@ -75,7 +75,7 @@ def make_model():
 
 # %%
 def masked_batch(texts, step, size=64):
-    """Random sentences with hidden pieces, and labels that hold what is hidden."""
+    """Random sentences with hidden pieces, and labels that hold the hidden pieces."""
     random = np.random.default_rng(step)
     batch = tokenizer([texts[i] for i in random.integers(0, len(texts), size)])  # padded, with a mask (lesson 8)
     ids = batch["input_ids"].numpy()
@@ -84,7 +84,7 @@ def masked_batch(texts, step, size=64):
     return {**batch, "input_ids": minitorch.tensor(masked), "labels": minitorch.tensor(labels)}
 
 
-@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
+@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, steps, lr, warmup):
     optimizer = optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98))
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, warmup, steps)
@@ -107,26 +107,26 @@ stuck = train(stuck_model, steps=80, lr=0.05, warmup=0)
 print(f"loss {stuck[0]:.2f} -> {np.mean(stuck[40:60]):.2f} -> {np.mean(stuck[60:]):.2f}")
 
 # %% [markdown]
-# The loss fell a long way, and now it stands. Is that progress? Should one wait? Many people have asked in forums why their
-# BERT is "stuck near 7". You can tell, if you know what some very simple guesses cost. The loss is the mean of
+# The loss fell a long way, and now it stands still. Is that progress? Should we wait? Many people have asked in forums why
+# their BERT is "stuck near 7". You can tell if you know the cost of some very simple guesses. The loss is the mean of
 # -log(probability of the right piece), in units called *nats*. So every way of guessing has its price:
 #
-# 1. Any of V pieces, all alike: ln V.
-# 2. Each piece by its frequency, whatever stands around it: the *unigram entropy*, -Σ p log p.
-# 3. Each piece by its left neighbour, from a table of counted pairs. No network at all.
+# 1. All V pieces equally likely: ln V.
+# 2. Each piece by its frequency, ignoring the context: the *unigram entropy*, -Σ p log p.
+# 3. Each piece by its left neighbour, from a table of pair counts. No network at all.
 #
-# We call them *floors*: a model stays above or at the floor of what it does not use.
+# These are our *baselines*: a model gets below one only if it uses more than that guess uses.
 #
 # ### Exercise: the unigram entropy, held out
 #
-# An honest price is taken on text that was not counted: the frequencies come from the training text, the cost is -mean log
-# q(piece) on the fresh text. With q = (count + 1) / (sum of all counts + V) even a piece that never occurred has a
-# probability above 0. Without the 1 it would cost infinity.
+# An honest price is measured on other text: the frequencies come from the training text, the cost is -mean log q(piece) on the
+# fresh text. With q = (count + 1) / (sum of all counts + V) even a piece that never occurred has a probability above 0. Without
+# the 1 it would cost infinity.
 
 
 # %%
 def unigram_cost(train_ids, fresh_ids, V):
-    """Nats a piece that the (add-one) frequencies of ``train_ids`` cost on ``fresh_ids``; both arrays of ids below V."""
+    """Nats per piece of ``fresh_ids`` under the (add-one) frequencies of ``train_ids``; both arrays of ids below V."""
     raise NotImplementedError
 
 
@@ -138,8 +138,8 @@ check(
     case("a piece that never occurred", (np.array([0]), np.array([4]), 5), math.log(6)),
     case("a longer text", (some[:2000], some[2000:], 50), 2.6286323),
     hints=[
-        "First the counts of all V pieces in the training text, those that never occur included: np.bincount has a minlength.",
-        "From the counts q, for all V pieces; its sum is 1. Then look up each fresh piece in it: q[fresh_ids].",
+        "First count all V pieces in the training text, including those that never occur: np.bincount has a minlength.",
+        "From the counts compute q for all V pieces; its sum is 1. Then look up each fresh piece in it: q[fresh_ids].",
     ],
 )
 
@@ -152,13 +152,13 @@ frequency = pairs.sum(axis=0) / pairs.sum()
 frequency = (frequency + 1e-6) / (frequency + 1e-6).sum()
 given_left = (pairs + 50 * frequency) / (pairs.sum(axis=1, keepdims=True) + 50)  # rare left neighbours fall back on it
 bigram = -float(np.log(given_left[fresh_text.ids[:-1], fresh_text.ids[1:]]).mean())
-print(f"floors: all alike {math.log(V):.2f}, by frequency {unigram:.2f}, by the left neighbour {bigram:.2f}")
+print(f"baselines: uniform {math.log(V):.2f}, by frequency {unigram:.2f}, by the left neighbour {bigram:.2f}")
 print(f"our network stands at {np.mean(stuck[60:]):.2f}")
 
 # %% [markdown]
-# It stands next to the floor of the frequencies. So our network has learnt how frequent each piece is, and *nothing else*: it
-# might as well not look at the text. For that no encoder is needed, the bias of the last layer is enough. And it does not
-# look at the text, indeed. We let it guess the same place in two different sentences:
+# It is close to the frequency baseline. So our network has learnt how frequent each piece is, and *nothing else*. That needs no
+# encoder; the bias of the last layer is enough. And indeed it does not look at the text. We let it guess in two different
+# sentences:
 
 
 # %%
@@ -178,20 +178,19 @@ def guesses_for(model, *texts):
 guesses_for(stuck_model.eval(), *CLOZE[:2])
 
 # %% [markdown]
-# The same answer to both questions. With steps this large the encoder was broken in the first moments.
+# It gives the same answer to both. Such large steps broke the encoder at the very start.
 #
 # ## The task, in detail
 #
-# Before the repair, let us see what exactly the task is. A share of the pieces is chosen (in BERT 15 %). Of these 80 % become
-# [MASK], 10 % become a random piece, and 10 % stay as they are. Why not always [MASK]? Because later, in real use, there is
-# no [MASK], and a network that has only learnt to work at that sign would be of no use elsewhere. As it is, any piece may be
-# asked, so it must have an opinion about each. The labels hold the original at the chosen places and -100, "do not ask",
-# everywhere else.
+# Before the repair, let us look at the task more closely. Some of the pieces are chosen (15 % in BERT). Of these 80 % become
+# [MASK], 10 % become a random piece, and 10 % stay as they are. Why not always [MASK]? In real use there is no [MASK], and a
+# network trained only there would be useless elsewhere. This way any piece may be asked for, so the network must have an
+# opinion about each. The labels hold the original piece at the chosen positions and -100, "do not ask", everywhere else.
 #
 # ### Exercise: apply the masking
 #
-# The dice are given, so that the result can be checked: `chosen` (bool), `u` (uniform numbers) and `other` (random pieces), all
-# of the shape of ids. u < 0.8: [MASK]. 0.8 ≤ u < 0.9: the random piece. Otherwise: stays.
+# The random draws are given, so that the result can be checked: `chosen` (bool), `u` (uniform numbers) and `other` (random
+# pieces), all of the shape of ids. u < 0.8: [MASK]. 0.8 ≤ u < 0.9: the random piece. Otherwise the piece stays.
 
 
 # %%
@@ -214,21 +213,21 @@ check(
     case("nothing chosen", (ids, ~chosen & False, u, other, 4), (ids, np.full(5, -100)), parts=("what it sees", "labels")),
     hints=[
         "np.where(condition, a, b) takes a where the condition holds and b elsewhere, and makes a new array.",
-        "What it sees: one np.where for [MASK], a second one for the random pieces. Both conditions contain `chosen`.",
-        "The piece that stays must be guessed as well: the labels depend on `chosen` alone.",
+        "The ids: one np.where for [MASK], a second one for the random pieces. Both conditions contain `chosen`.",
+        "A chosen piece that stays must be guessed, too: the labels depend on `chosen` alone.",
     ],
 )
 
 # %% [markdown]
 # ### Exercise: the loss
 #
-# Cross entropy at the places that are asked, and the mean over *those*. The logits have shape (n, V), the labels (n,); both
-# are NumPy arrays. The check compares you with the library's `cross_entropy`, which ignores the label -100.
+# Cross entropy at the chosen positions, and the mean over *those*. The logits have shape (n, V), the labels (n,); both are
+# NumPy arrays. The check compares you with the library's `cross_entropy`, which ignores the label -100.
 
 
 # %%
 def masked_loss(logits, labels):
-    """The mean of -log softmax(logits)[label] over the places whose label is not -100."""
+    """The mean of -log softmax(logits)[label] over the positions whose label is not -100."""
     raise NotImplementedError
 
 
@@ -238,7 +237,7 @@ logits, labels = random.standard_normal((6, 9)) * 3, np.array([2, -100, 0, -100,
 library_loss = nn.functional.cross_entropy(minitorch.tensor(logits), minitorch.tensor(labels))
 check(
     masked_loss,
-    case("three of six places", (logits, labels), library_loss),
+    case("three of six positions", (logits, labels), library_loss),
     case(
         "huge logits",
         (logits * 400, labels),
@@ -247,16 +246,16 @@ check(
     hints=[
         "Pick the rows first: asked = labels != -100.",
         "The logarithm of the softmax, without overflow, is x - log-sum-exp(x), row by row (lesson 5).",
-        "Pick the label's number in each row, as in lesson 5. The mean is over the asked places, not over n.",
+        "Pick the label's number in each row, as in lesson 5. The mean is over the chosen positions, not over n.",
     ],
 )
 
 # %% [markdown]
 # ## The repair
 #
-# A smaller learning rate, and a *warm-up*: the rate rises from 0 over the first steps, and then falls again, slowly, to 0. At
-# the start Adam's running means know nothing yet (lesson 4), so its first steps are the least trustworthy, and should be
-# small. The rest of `train` stays as it was.
+# A smaller learning rate, and a *warm-up*: the rate rises from 0 over the first steps, and then slowly falls back to 0. At the
+# start Adam's running means know nothing yet (lesson 4), so its first steps are the least reliable, and should be small. The
+# rest of `train` stays as it was.
 
 # %%
 minitorch.manual_seed(0)
@@ -270,23 +269,23 @@ model.eval()
 with minitorch.no_grad():
     final = float(np.mean([model(**masked_batch(fresh, 10**6 + k)).loss.item() for k in range(20)]))
 print(f"loss {losses[0]:.2f} -> {np.mean(losses[-50:]):.2f}; on fresh text {final:.2f}")
-print(f"{STEPS} steps of 64 sentences in {seconds:.0f} s, {STEPS * 64 / seconds:,.0f} sentences a second")
+print(f"{STEPS} steps of 64 sentences in {seconds:.0f} s, {STEPS * 64 / seconds:,.0f} sentences per second")
 assert final < unigram - 0.5
 
 # %%
-print(f"{unigram - final:.2f} nats under the frequencies, {bigram - final:.2f} under the left neighbour")
+print(f"{unigram - final:.2f} nats below the frequencies, {bigram - final:.2f} below the left neighbour")
 print(f"the right piece gets {math.exp(unigram - final):.1f} times the probability that its frequency would give it")
 guesses_for(model, *CLOZE)
 
 # %% [markdown]
-# Now the answers depend on the question. Below the floor of the left neighbour there is only one way: to use more of the
-# sentence than that neighbour. As a test, we shuffle the visible pieces of each fresh sentence, so that the same pieces stand
-# around the hidden one, but not in their order:
+# Now the answers depend on the question. Only a model that uses more of the sentence than the left neighbour gets below that
+# baseline. As a test, we shuffle the visible pieces of each fresh sentence: the same pieces surround the hidden one, but in
+# random order:
 
 
 # %%
 def shuffled(batch, random):
-    """The batch with the visible pieces of each row in random order; special and asked ones stay where they are."""
+    """The batch with the visible pieces of each row in random order; special and chosen ones stay where they are."""
     ids, labels = batch["input_ids"].numpy().copy(), batch["labels"].numpy()
     free = ~np.isin(ids, [tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id]) & (labels == -100)
     for row, movable in zip(ids, free, strict=True):
@@ -300,13 +299,12 @@ with minitorch.no_grad():
 print(f"in order {final:.2f}, shuffled {disordered:.2f}, by frequency {unigram:.2f}")
 
 # %% [markdown]
-# So most of what it knows is about order: about who stands next to whom. For half a minute on one small text, that is a good
-# deal.
+# # So it has learnt mostly about order: which piece comes next to which. For half a minute on one small text, that is a lot.
 
 # %% [markdown]
 # ## The picture
 #
-# A loss curve without floors is a line. With them it is a statement.
+# A loss curve without baselines is a line. With them it is a statement.
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 4))
@@ -331,12 +329,12 @@ folder.cleanup()
 
 # %% [markdown]
 # `minitorch pretrain` does the same with a larger model on running text, where rows begin anywhere.
-# `benchmarks/results/pretrain/curve.png` shows such a run. For a thousand steps its loss lingers a little below the floor of
-# the frequencies, and only then falls. Without the floors, that stretch would look like the end.
+# `benchmarks/results/pretrain/curve.png` shows such a run. For a thousand steps its loss stays a little below the frequency
+# baseline, and only then falls. Without the baselines, that stretch would look like the end.
 #
 # ## Read next
 #
-# - `models/bert/model.py`: the whole model, a class a box, under Hugging Face's names.
-# - `models/bert/data.py`, `mask_tokens`: your masking, for a batch, with an exact number of masks a row.
-# - `models/bert/pretraining.py`: the training run with warm-up, validation, and a resume that is bit-equal.
+# - `models/bert/model.py`: the whole model, one class per box, under Hugging Face's names.
+# - `models/bert/data.py`, `mask_tokens`: your masking, for a batch, with an exact number of masks per row.
+# - `models/bert/pretraining.py`: the training run with warm-up, validation, and bit-exact resuming.
 # - Then lesson 10, `10_finetuning.py`.

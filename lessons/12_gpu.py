@@ -1,13 +1,12 @@
 # %% [markdown]
-# # 12. The same on a GPU: what a kernel is, CuPy, launch cost
+# # 12. The same on a GPU: kernels, CuPy, launch cost
 #
-# A GPU runs thousands of threads at once. That changes what is cheap, and it brings a new way of being wrong. This lesson
-# runs on any computer: without a GPU its threads are simulated, one after the other. Three kinds of numbers occur, and each
-# is marked:
+# A GPU runs thousands of threads at once. That changes what is cheap, and it brings a new kind of bug. This lesson runs on any
+# computer: without a GPU it simulates the threads, one after the other. It has three kinds of numbers, and marks each:
 #
 # - *measured*: on your machine, just now (on your GPU, if CuPy finds one);
-# - *data sheet*: peaks that the maker of a card has published, and what follows from them. Real programs stay below them;
-# - *recorded*: measured by this project on a card. There are none yet, so you will see none.
+# - *data sheet*: peaks published by the GPU's maker, and results computed from them. Real programs stay below them;
+# - *recorded*: measured by this project on a GPU. This lesson has none yet.
 
 # %%
 import time
@@ -27,14 +26,14 @@ print("a GPU that CuPy can use:", GPU, "" if GPU else "(simulating)")
 # %% [markdown]
 # ## Something goes wrong
 #
-# A program for a GPU is called a *kernel*. It says what *one* thread does, given its number i, and is started with as many
-# threads as there are elements. All of them run at once, in no particular order. Here is a simulation, in which all threads
-# first read and then all write. That is one of the orders which a real GPU may choose.
+# A program for a GPU is called a *[kernel](../docs/glossary.md)*. It says what *one* thread does, given its number i. We start
+# as many threads as there are elements, and all of them run at once, in no particular order. Here is a simulation: first all
+# threads read, then all write. A real GPU may choose this order.
 
 
 # %%
 def launch(thread, n, memory):
-    """Run n threads 'at once': all reads happen before all writes. A thread returns what it writes: (array, index, value)."""
+    """Run n threads 'at once': all reads happen before all writes. A thread returns its write: (array, index, value)."""
     writes = [thread(i, memory) for i in range(n)]
     for write in writes:
         if write is not None:
@@ -52,8 +51,8 @@ print("squares:", memory["y"])
 
 
 # %% [markdown]
-# So far, so good. Now count how often each word occurs: each thread takes one word and adds 1 to its counter. (The gradient of an
-# embedding has this form: lesson 7.)
+# So far, so good. Now count how often each word occurs: each thread takes one word and adds 1 to its counter. (The gradient of
+# an embedding has this form: lesson 7.)
 
 
 # %%
@@ -68,17 +67,17 @@ launch(count_word, 6, memory)
 print("counted:", memory["counts"], "  right:", np.bincount(ids, minlength=6))
 
 # %% [markdown]
-# Word 2 occurs three times and is counted once. Three threads read 0, and three threads write 1. That is a *race*: no formula is
-# wrong, and on a real GPU the result may differ from run to run.
+# Word 2 occurs three times and is counted once. Three threads read 0, and three threads write 1. That is a *race*: no formula
+# is wrong, and on a real GPU the result may differ from run to run.
 #
-# There are two cures. An *atomic* addition lets only one thread at a time at a counter. The counts are right then. But where
-# floats are summed, their order is left to chance, and with it the last digits (lesson 5). Or *sort* the words first, so that
-# equal ones are neighbours, and let one thread add up each group: that gives the same result every time.
+# There are two cures. An *atomic* addition lets only one thread at a time change a counter. Then the counts are right. But
+# floats are then added in random order, so the last digits vary (lesson 5). Or *sort* the words first, so that equal ones are
+# neighbours, and let one thread add up each group: that gives the same result every time.
 
 # %%
 order = np.argsort(ids, kind="stable")
 starts = np.flatnonzero(np.diff(ids[order], prepend=-1))
-sums = np.add.reduceat(np.ones(6, dtype=int), starts)  # one group, one thread
+sums = np.add.reduceat(np.ones(6, dtype=int), starts)  # one thread per group
 print("sorted words:", ids[order], "  groups start at", starts)
 print("counts:", dict(zip(ids[order][starts].tolist(), sums.tolist())))
 
@@ -86,8 +85,8 @@ print("counts:", dict(zip(ids[order][starts].tolist(), sums.tolist())))
 # ## Blocks and threads
 #
 # Threads are started in blocks of, say, 256; all blocks together are the *grid*. Thread t of block b works on element b·256 +
-# t. The number of elements is rarely a multiple of 256, so the last block has threads too many, and those must do nothing. A
-# kernel that forgets to check writes into memory that is not its own.
+# t. The number of elements is rarely a multiple of 256, so the last block has extra threads, and those must do nothing. A
+# kernel that does not check this writes into memory that is not its own.
 #
 # ### Exercise: the grid
 
@@ -114,15 +113,15 @@ check(
 # %% [markdown]
 # ## Neighbours should read neighbours
 #
-# The threads of a block run in groups of 32, called *warps*. When a warp reads, the memory answers in pieces: take 128 bytes,
-# which is 32 float32. If thread t reads element t, one piece serves the whole warp. If it reads element 1000·t, each thread
-# needs a piece of its own, and 31/32 of what memory delivers is thrown away. It is lesson 2's row and column again. In the
-# words of the trade, the first access is *coalesced*.
+# The threads of a block run in groups of 32, called *warps*. When a warp reads, the memory answers in pieces of, say, 128
+# bytes, which is 32 float32. If thread t reads element t, one piece serves the whole warp. If it reads element 1000·t, each
+# thread needs a piece of its own, and 31/32 of the data delivered is thrown away. It is lesson 2's row and column again. The
+# first kind of access is called *coalesced*.
 #
 # ### Exercise: how many pieces?
 #
-# Thread t of a warp of 32 reads the float32 (4 bytes) with index first + stride·t. How many different pieces of 128 bytes are
-# read?
+# Thread t of a warp of 32 reads the float32 (4 bytes) with index first + stride·t. How many different pieces of 128 bytes does
+# the warp read?
 
 
 # %%
@@ -137,7 +136,7 @@ check(
     case("neighbours", (0, 1), 1),
     case("neighbours, but not from the start of a piece", (7, 1), 2),
     case("every second element", (0, 2), 2),
-    case("a column of a table that is 1000 wide", (0, 1000), 32),
+    case("a column of a table 1000 wide", (0, 1000), 32),
     case("all read the same number", (5, 0), 1),
     hints=[
         "Element i lies at byte 4·i. In which piece is that?",
@@ -148,10 +147,10 @@ check(
 # %% [markdown]
 # ## A sum by many threads
 #
-# A sum looks like a thing that must be done one after the other. But pairs can be added at once: with n numbers, n/2 threads
-# each add two; then n/4 threads; and after about log₂ n rounds one number is left. The threads of a block hand the numbers to
-# each other through a small, fast memory that they share, and wait for each other after each round. It also keeps the digits
-# (lesson 5): the numbers that are added are sums of equally many terms, so no large one meets a small one.
+# A sum seems to need one addition after the other. But pairs can be added at once: with n numbers, n/2 threads each add two;
+# then n/4 threads; and after about log₂ n rounds one number is left. The threads of a block pass numbers to each other through
+# a small, fast shared memory, and wait for each other after each round. This also keeps the digits (lesson 5): each addition
+# takes two sums of equally many terms, so no large number meets a small one.
 #
 # ### Exercise: rounds of pairs
 
@@ -172,7 +171,7 @@ check(
     case("one number", np.array([7.0]), (7.0, 0), parts=parts),
     case("4096 tenths in float32", tenths, (409.6, 12), parts=parts, tolerance=1e-6),
     hints=[
-        "A loop: as long as more than one number is left, cut the array into a first half and a second half.",
+        "A loop: while more than one number is left, cut the array into a first half and a second half.",
         "If the length n is odd, the first half gets the odd one: (n + 1) // 2. The second is added to the front of the first.",
         "x[:half] is a view of your argument (lesson 2): copy it before you add to it.",
     ],
@@ -182,15 +181,15 @@ check(
 # ## A whole kernel: the softmax of a row
 #
 # Now we can read a real kernel. One block computes the softmax of one row. Each thread takes every 32nd element, so that
-# neighbouring threads read neighbours. Below, each line of NumPy is what all 32 threads do in step; `.max()` and `.sum()`
-# over the threads are trees. (Here the row's length is a multiple of 32.)
+# neighbouring threads read neighbours. Below, each line of NumPy is one step of all 32 threads; `.max()` and `.sum()` over the
+# threads are trees. (Here the row's length is a multiple of 32.)
 
 # %%
 THREADS = 32
 
 
 def softmax_kernel(row):
-    """What one block does with one row."""
+    """The work of one block on one row."""
     mine = row.reshape(-1, THREADS).copy()  # column t: the elements of thread t, read once, kept in its registers
     largest = mine.max(axis=0)  # each thread by itself
     m = largest.max()  # a tree, in shared memory
@@ -200,27 +199,26 @@ def softmax_kernel(row):
 
 
 table = np.random.default_rng(0).standard_normal((8, 128)).astype(np.float32) * 10
-by_kernel = np.stack([softmax_kernel(row) for row in table])  # on a GPU all rows at once, a block each
+by_kernel = np.stack([softmax_kernel(row) for row in table])  # on a GPU all rows at once, one block per row
 by_library = F.softmax(minitorch.tensor(table), dim=-1).numpy()
 print(f"largest difference to the library: {np.abs(by_kernel - by_library).max():.1e}")
 assert np.abs(by_kernel - by_library).max() < 1e-6
 
 # %% [markdown]
-# The kernel reads each number once and writes it once: 8 bytes a number. Written as five steps (maximum, subtract, exp, sum,
-# divide), each of them a kernel that reads and writes whole arrays, it is 4 + 8 + 8 + 4 + 8 = 32 bytes a number, and five
-# starts instead of one. What does a start cost?
+# The kernel reads each number once and writes it once: 8 bytes per number. As five kernels (maximum, subtract, exp, sum,
+# divide) that each read and write whole arrays, it moves 4 + 8 + 8 + 4 + 8 = 32 bytes per number, and needs five launches
+# instead of one. What does a launch cost?
+# ## The cost of a launch
 #
-# ## What a launch costs
-#
-# Starting a kernel takes time, whatever it does, and then every byte takes a little. So t = launch + bytes / bandwidth. A NumPy
-# call has the same form. We measure it on whatever we have here:
+# Launching a kernel takes a fixed time, and then every byte takes a little. So t = launch + bytes / bandwidth. A NumPy call has
+# the same form. We measure it on your device:
 
 # %%
 device = "cuda" if GPU else "cpu"
 
 
 def seconds(f, repeats=9):
-    """The best of several; a GPU works on while Python goes ahead, so we must wait for it before we look at the clock."""
+    """The best of several runs. Python does not wait for the GPU, so we must wait before we look at the clock."""
     wait = minitorch.devices.cupy().cuda.get_current_stream().synchronize if GPU else lambda: None
     f()
     wait()
@@ -241,39 +239,38 @@ for n in sizes:
 launch_cost = min(measured)
 bandwidth = 8 * sizes[-1] / measured[-1]  # read 4 bytes, write 4
 equal = launch_cost * bandwidth / 8
-print(f"measured on {device}: {launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.1f} GB/s")
-print(f"below {equal:,.0f} numbers the start costs more than the work")
+print(f"measured on {device}: {launch_cost * 1e6:.1f} µs to launch, {bandwidth / 1e9:.1f} GB/s")
+print(f"below {equal:,.0f} numbers the launch costs more than the work")
 
 # %% [markdown]
-# Look at `seconds`, where it waits. A GPU works on while Python goes ahead, and forgetting the wait is the classic mistake of GPU
-# timing: then one measures how fast Python can *ask*.
+# Note where `seconds` waits. The GPU computes while Python goes ahead. Forgetting the wait is the classic mistake of GPU
+# timing: you then measure how fast Python can *ask*.
 #
-# Now the same with large cards. Their bandwidths are known from data sheets. A launch takes some microseconds; let us assume 5.
+# Now the same for large GPUs. Their bandwidths are known from data sheets. A launch takes some microseconds; let us assume 5.
 
 # %%
-DATA_SHEET = {  # float32 operations a second (without tensor cores), bytes a second: peaks as published by NVIDIA
+DATA_SHEET = {  # float32 operations per second (without tensor cores), bytes per second: peaks as published by NVIDIA
     "A100 SXM 80 GB": (19.5e12, 2.039e12),  # NVIDIA A100 Tensor Core GPU, data sheet
     "H100 SXM": (67e12, 3.35e12),  # NVIDIA H100 Tensor Core GPU, data sheet
 }
 ASSUMED_LAUNCH = 5e-6
 for name, (_, speed) in DATA_SHEET.items():
-    print(f"{name}, by its data sheet: below {ASSUMED_LAUNCH * speed / 8:,.0f} numbers the start costs more than the work")
+    print(f"{name}, by its data sheet: below {ASSUMED_LAUNCH * speed / 8:,.0f} numbers the launch costs more than the work")
 
 # %% [markdown]
-# A GPU has so much bandwidth that anything below a million numbers is over before the next kernel can be started. A step of a
-# small model consists of hundreds of such operations. There are only two ways out: larger batches, and fewer and larger
-# kernels.
+# A GPU has so much bandwidth that an operation on fewer than a million numbers ends before the next kernel can be launched. A
+# step of a small model consists of hundreds of such operations. There are only two ways out: larger batches, or fewer and
+# larger kernels.
 #
 # ### Exercise: is it worth fusing?
 #
-# k elementwise steps, one after the other, read and write everything k times and start k kernels. One *fused* kernel does all
-# k steps on a number while it has it: it reads once, writes once, starts once. How many times faster is it, by the model
-# above?
+# k elementwise steps in a row read and write everything k times and launch k kernels. One *fused* kernel does all k steps while
+# it holds a number: one read, one write, one launch. How many times faster is it, by the model above?
 
 
 # %%
 def gain_of_fusing(k, n, launch, bandwidth):
-    """Time of k steps on n float32 numbers divided by the time of one fused step; a step moves 8 bytes a number."""
+    """Time of k steps on n float32 numbers divided by the time of one fused step; a step moves 8 bytes per number."""
     raise NotImplementedError
 
 
@@ -290,14 +287,14 @@ check(
 )
 
 # %% [markdown]
-# Fusing pays at every size: for small arrays it saves launches, for large ones bytes. That is why softmax, LayerNorm, GELU
-# and the other hot operations are one operation each in minitorch, and not a chain of small ones.
+# Fusing pays at every size: for small arrays it saves launches, for large ones bytes. That is why softmax, LayerNorm, GELU and
+# the other hot operations are single operations in minitorch, not chains of small ones.
 #
 # ## The same code
 #
 # In minitorch the device is a property of the array. The formulas ask `array_module(x)` (lesson 3): for an array on a GPU the
-# answer is CuPy, a library with NumPy's functions whose arrays lie on the card. So a model moves by moving its parameters.
-# Asking for a GPU where there is none, or mixing devices, is an error that says what to do.
+# answer is CuPy, a library with NumPy's functions whose arrays lie on the GPU. So to move a model, move its parameters. Asking
+# for a GPU where there is none, or mixing devices, is an error that says what to do.
 
 # %%
 minitorch.manual_seed(0)
@@ -315,8 +312,8 @@ else:
         print("RuntimeError:", error)
 
 # %% [markdown]
-# And a kernel of one's own, in CUDA's C: the `square` of the beginning, for 1000 numbers in 4 blocks of 256. The `if (i < n)`
-# stops the idle threads that you have counted. CuPy compiles it the first time it is called.
+# And here is a kernel of our own, in CUDA C: the `square` from the beginning, for 1000 numbers in 4 blocks of 256. The line
+# with `if (i < n)` stops the idle threads from your exercise. CuPy compiles the kernel at its first call.
 
 # %%
 SOURCE = r"""
@@ -337,9 +334,9 @@ else:
 # %% [markdown]
 # ## The picture
 #
-# Left: time against size. It is flat as long as the start dominates, then a straight line. Right: lesson 11's roofline, of
-# this machine and of two cards. The dots mark two operations: GELU has some 15 operations for the 8 bytes of a number; a
-# product of two matrices of 1024 × 1024 has 2·1024³ for 12 bytes an entry.
+# Left: time against size. It is flat as long as the launch dominates, then a straight line. Right: lesson 11's roofline, for
+# this machine and two GPUs. The dots mark two operations: GELU does some 15 operations per number of 8 bytes; a product of two
+# 1024 × 1024 matrices does 2·1024³ operations and moves 12 bytes per entry.
 
 # %%
 square_matrix = minitorch.randn(1024, 1024, device=device)
@@ -349,32 +346,32 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
 left.loglog(sizes, [t * 1e6 for t in measured], "o", color=BLUE, markersize=4, label=f"x + 1, measured on {device}")
 left.loglog(sizes, [(launch_cost + 8 * n / bandwidth) * 1e6 for n in sizes], color=GREY, label="launch + bytes / bandwidth")
 h100 = [(ASSUMED_LAUNCH + 8 * n / DATA_SHEET["H100 SXM"][1]) * 1e6 for n in sizes]
-left.loglog(sizes, h100, color=GREEN, linestyle=":", label="H100: data sheet, 5 µs a launch assumed")
-left.axvline(equal, color=ORANGE, linestyle=":", label=f"start = work: {equal:,.0f} numbers")
-left.set(xlabel="numbers", ylabel="µs", title=f"{launch_cost * 1e6:.1f} µs to start, {bandwidth / 1e9:.0f} GB/s (measured)")
+left.loglog(sizes, h100, color=GREEN, linestyle=":", label="H100: data sheet, 5 µs per launch assumed")
+left.axvline(equal, color=ORANGE, linestyle=":", label=f"launch = work: {equal:,.0f} numbers")
+left.set(xlabel="numbers", ylabel="µs", title=f"{launch_cost * 1e6:.1f} µs to launch, {bandwidth / 1e9:.0f} GB/s (measured)")
 left.legend(fontsize=8)
 intensity = np.logspace(-1, 3, 100)
 for (name, (operations, speed)), colour in zip(roofs.items(), (BLUE, ORANGE, RED), strict=True):
     right.loglog(intensity, np.minimum(operations, speed * intensity) / 1e9, color=colour, label=name)
     for x_, mark in ((15 / 8, "o"), (2 * 1024 / 12, "s")):
         right.plot(x_, min(operations, speed * x_) / 1e9, mark, color=colour, markersize=5)
-right.set(xlabel="operations a byte", ylabel="billion operations a second", title="Roofs: circle GELU, square matrix product")
+right.set(xlabel="operations per byte", ylabel="billion operations per second", title="Roofs: circle GELU, square matrix product")
 right.legend(fontsize=8)
 show(figure, "12_gpu")
 
 # %%
-print(f"measured on {device}: {bandwidth / 1e9:.0f} GB/s, {peak / 1e9:,.0f} billion operations a second in a matrix product")
+print(f"measured on {device}: {bandwidth / 1e9:.0f} GB/s, {peak / 1e9:,.0f} billion operations per second in a matrix product")
 for name, (operations, speed) in DATA_SHEET.items():
     print(f"{name}, by its data sheet: {speed / bandwidth:.0f} times the bandwidth, {operations / peak:.0f} times the operations")
 
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/devices.py`: all that the engine knows about devices, in one short file.
-# - `minitorch/kernels/cuda/launch.py`: how kernels in CUDA C are compiled and started. Then `minitorch/kernels/cuda/rows.py`: the
-#   softmax and LayerNorm of rows, with threads, trees and shared memory as in this lesson.
-# - `minitorch/kernels/reference.py`: what any kernel, on any device, must agree with.
-# - `minitorch/ops/nn.py`: where the kernels are called. `benchmarks/gpu.py` checks every kernel on a card, and then times it.
+# - `minitorch/devices.py`: all the engine knows about devices, in one short file.
+# - `minitorch/kernels/cuda/launch.py`: how kernels in CUDA C are compiled and started. Then `minitorch/kernels/cuda/rows.py`:
+#   the softmax and LayerNorm of rows, with threads, trees and shared memory as in this lesson.
+# - `minitorch/ops/`: the definitions (`@kernel`) that every kernel, on any device, must agree with.
+# - `minitorch/ops/nn.py`: where the kernels are called. `benchmarks/gpu.py` checks every kernel on a GPU, then times it.
 #
-# This was the last lesson. You have now met every idea in the library. Read it from `minitorch/__init__.py` on, which gives
-# the order.
+# This was the last lesson. You have now met every idea in the library. Now read the library itself: `minitorch/__init__.py`
+# gives the order.

@@ -1,7 +1,7 @@
-"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb of every NN_name.py beside it.
+"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb from every NN_name.py, in the same folder.
 
-The .py files (jupytext's percent format) are the only ones edited by hand. Cell ids are numbered and outputs left out, so
-that the same source always gives the same bytes. ``--check`` writes nothing and fails if a notebook is out of step.
+Edit only the .py files (jupytext's percent format) by hand. Cell ids are numbered and outputs left out, so that the same
+source always gives the same bytes. ``--check`` writes nothing and fails if a notebook is out of step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ METADATA = {
 
 
 def sources() -> list[Path]:
-    """The lessons, in their order."""
+    """The lessons, in order."""
     return sorted(HERE.glob("[0-9][0-9]_*.py"))
 
 

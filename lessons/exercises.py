@@ -1,11 +1,11 @@
-"""The checks of the lessons' exercises: what is off, by how much, and a hint when asked for.
+"""The checks of the lessons' exercises: what is wrong, by how much, and a hint on request.
 
     check(slope, case("x = 2", (2.0,), 12.0), hints=["The power rule.", "d x³/dx = 3x²."])
     hint(slope)      # the next hint; hint(slope, 2) the second one
 
 An exercise is a function that raises NotImplementedError until you write it. The lesson runs on without it.
-Arguments are copied for each case, results compared element by element; a wrong result is compared with some typical
-slips too (sign, constant factor, transposed, a sum that is missing), because the slip often names the line.
+Arguments are copied for each case, and results compared element by element. A wrong result is also compared with some
+typical slips (sign, constant factor, transposed, a missing sum), because the slip often points to the line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 @dataclass
 class Case:
-    """One question: call the function with ``arguments`` and expect ``expected`` (a tuple, if it returns several things)."""
+    """One question: call the function with ``arguments`` and expect ``expected`` (a tuple for several results)."""
 
     what: str
     arguments: tuple[Any, ...]
@@ -33,16 +33,16 @@ class Case:
 
 @dataclass
 class Exercise:
-    """A function to be written, how it is judged, and what helps."""
+    """A function to be written, with its cases and hints."""
 
     name: str
     cases: Sequence[Case]
     hints: Sequence[str]
-    through: Callable[..., Any] | None = None  # makes of the learner's function the one that is asked
+    through: Callable[..., Any] | None = None  # turns the learner's function into the one to call
     shown: int = field(default=0)
 
     def judge(self, function: Callable[..., Any]) -> tuple[bool | None, str]:
-        """(True, False, or None where it is not written yet; what to say)."""
+        """(True, False, or None if it is not written yet; the message)."""
         asked = function if self.through is None else self.through(function)
         for n, c in enumerate(self.cases):
             try:
@@ -58,7 +58,7 @@ class Exercise:
         return f"\n  hint({self.name}) shows a hint ({left} left)." if left else ""
 
 
-EXERCISES: dict[str, Exercise] = {}  # all that were checked so far, by name
+EXERCISES: dict[str, Exercise] = {}  # all checked so far, by name
 
 
 def case(
@@ -69,7 +69,7 @@ def case(
     tolerance: float = 1e-5,
     raises: type[Exception] | None = None,
 ) -> Case:
-    """A case for ``check``; parts name the things that the function returns, raises is the error that it must end with."""
+    """A case for ``check``; parts name the results of the function, raises is the error that it must raise."""
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     return Case(what, arguments, expected, tuple(parts), tolerance, raises)
 
@@ -77,7 +77,7 @@ def case(
 def check(
     function: Callable[..., Any], *cases: Case, hints: Sequence[str] = (), through: Callable[..., Any] | None = None
 ) -> bool | None:
-    """Judge the function, or what ``through`` makes of it, and print the verdict; the first case that fails is explained."""
+    """Judge the function, or ``through(function)``, and print the verdict; explain the first case that fails."""
     old = EXERCISES.get(function.__name__)
     exercise = EXERCISES[function.__name__] = Exercise(function.__name__, cases, hints, through, old.shown if old else 0)
     verdict, text = exercise.judge(function)
@@ -86,7 +86,7 @@ def check(
 
 
 def hint(function: Callable[..., Any], number: int | None = None) -> None:
-    """Print the next hint, or the one of that number."""
+    """Print the next hint, or the one with this number."""
     exercise = EXERCISES.get(function.__name__)
     if exercise is None:
         print(f"Run the cell with check({function.__name__}, ...) first: the hints live there.")
@@ -100,7 +100,7 @@ def hint(function: Callable[..., Any], number: int | None = None) -> None:
 
 
 def _run(function: Callable[..., Any], c: Case, home: str = "") -> str:
-    """What is wrong with this case; nothing if it is right. ``home`` is the file of the learner's function."""
+    """The problem with this case; empty if it is right. ``home`` is the file of the learner's function."""
     arguments = copy.deepcopy(c.arguments)
     try:
         got = function(*arguments)
@@ -117,9 +117,7 @@ def _run(function: Callable[..., Any], c: Case, home: str = "") -> str:
     for before, after in zip(c.arguments, arguments, strict=True):
         if _changed(before, after):
             kind = type(before).__name__ if isinstance(before, list | dict | set) else "array"
-            return (
-                f"your function changes its argument in place; whoever called it may still need the old value. Make a new {kind}."
-            )
+            return f"your function changes its argument in place; the caller may still need the old value. Make a new {kind}."
     if got is None:
         return "your function returns None; is a `return` missing?"
     if len(c.parts) == 1:
@@ -192,7 +190,7 @@ def _dtype_slip(part: str, got: Any, expected: Any) -> str:
 
 
 def _slip(g: Any, e: Any, tolerance: float) -> str:
-    """What the wrong numbers look like."""
+    """A guess at the slip behind the wrong numbers."""
 
     def alike(a: Any) -> bool:
         return bool(a.shape == e.shape and np.allclose(a, e, rtol=10 * tolerance, atol=10 * tolerance))
@@ -222,13 +220,13 @@ def _slip(g: Any, e: Any, tolerance: float) -> str:
 
 
 def _telling(factor: float) -> bool:
-    """Of a single number everything is a multiple; worth saying are n, 1/n, and what another logarithm's base would do."""
+    """Any two numbers are multiples of each other; only n, 1/n and the factors of another logarithm base tell something."""
     known = [2, 3, 4, 5, 8, 10, 16, 32, 100, 1000, 1 / np.log(2), 1 / np.log(10)]
     return bool(np.isclose([*known, *(1 / k for k in known)], abs(factor), rtol=1e-4, atol=0).any())
 
 
 def _shape_slip(g: Any, e: Any, tolerance: float) -> str:
-    """Is it a sum away from what it should be?"""
+    """Does a sum turn it into the right result?"""
     if g.ndim == 2 and g.T.shape == e.shape and np.allclose(g.T, e, rtol=tolerance, atol=tolerance):
         return " The numbers are right, but transposed."
     if g.size == e.size:

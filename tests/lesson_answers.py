@@ -591,7 +591,7 @@ ANSWERS["11_fast"] = {
             (
                 "def cubic_blocked(x, block):\n    y = np.zeros_like(x)\n    for i in range(0, len(x) - block + 1, block):\n"
                 "        p = x[i : i + block]\n        y[i : i + block] = p * (0.5 + p * (0.4 - 0.1 * p))\n    return y",
-                "a last block that is shorter",
+                "a shorter last block",
             ),
             (
                 "def cubic_blocked(x, block):\n    for i in range(0, len(x), block):\n        p = x[i : i + block]\n"

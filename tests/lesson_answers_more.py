@@ -1023,7 +1023,7 @@ def masked_loss(logits, labels):
             (
                 "def masked_loss(logits, labels):\n    lse = np.logaddexp.reduce(logits, axis=1)\n"
                 "    return np.mean(lse - logits[np.arange(len(labels)), np.maximum(labels, 0)])",
-                "three of six places",
+                "three of six positions",
             ),
             (
                 "def masked_loss(logits, labels):\n    lse = np.logaddexp.reduce(logits, axis=1)\n"
@@ -1205,7 +1205,7 @@ def cubic_blocked(x, block):
             (
                 "def cubic_blocked(x, block):\n    y = np.zeros_like(x)\n    for i in range(len(x) // block):\n"
                 "        y[i * block : (i + 1) * block] = cubic(x[i * block : (i + 1) * block])\n    return y",
-                "a last block that is shorter",
+                "a shorter last block",
             ),
             (
                 "def cubic_blocked(x, block):\n    y = np.empty_like(x)\n    for i in range(0, len(x), block):\n        p = x[i : i + block]\n"

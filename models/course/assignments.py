@@ -1,9 +1,9 @@
-"""What an assignment consists of, and how its stub and its reference come out of one source file.
+"""The parts of an assignment, and how its stub and its reference come from one source file.
 
 A folder of lessons/assignments/ holds
     README.md           the handout
     assignment.toml     title, the learner's file, tasks with their hints, limits
-    NAME.py             the reference; what a learner writes stands between ### BEGIN SOLUTION 1.2: text and ### END SOLUTION
+    NAME.py             the reference; each solution is between ### BEGIN SOLUTION 1.2: text and ### END SOLUTION
     visible_tests.py    handed out with the stub
     hidden_tests.py     kept by the instructor
 Read before: testing.py. Read next: grader.py.
@@ -26,7 +26,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
 def home() -> Path:
-    """The folder of the assignments: lessons/assignments beside the packages, or its copy in an installed wheel."""
+    """The folder of the assignments: lessons/assignments next to the packages, or its copy in an installed wheel."""
     here = Path(__file__).resolve().parent
     for folder in (here.parents[1] / "lessons" / "assignments", here / "assignments"):
         if folder.is_dir():
@@ -36,7 +36,7 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class Task:
-    """One numbered piece of work, with its hints from gentle to plain."""
+    """One numbered task, with hints from gentle to plain."""
 
     number: str
     title: str
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment, as its folder has it."""
+    """An assignment, as read from its folder."""
 
     name: str
     number: int
@@ -77,12 +77,12 @@ class Assignment:
         return tests + (load_tests(hidden, hidden=True) if hidden.exists() else [])
 
     def points(self, task: str | None = None, hidden: bool = True) -> float:
-        """What can be earned, in all or with one task."""
+        """The points of the assignment, or of one task."""
         return sum(t.points for t in self.tests if task in (None, t.task) and (hidden or not t.hidden))
 
     @property
     def stub(self) -> str:
-        """The source as it is handed out."""
+        """The source as handed out to learners."""
         return make_stub(self.source)
 
 
@@ -115,7 +115,7 @@ _REGION = re.compile(rf"^([ \t]*){BEGIN} (.*?)\n(.*?)^[ \t]*{END}[^\n]*\n", re.D
 
 
 def make_stub(source: str, keep: set[str] | None = None) -> str:
-    """Replace each solution by its NotImplementedError; the solutions of the tasks in ``keep`` stay, without the markers."""
+    """Replace each solution with its NotImplementedError; solutions of the tasks in ``keep`` stay, without markers."""
 
     def hole(match: re.Match[str]) -> str:
         indent, text, body = match.groups()
@@ -137,7 +137,7 @@ def reference(source: str) -> str:
 
 
 def solved_tasks(source: str) -> set[str]:
-    """The numbers of the tasks that have a solution in the source."""
+    """The numbers of the tasks with a solution in the source."""
     return {text.partition(":")[0] for _, text, _ in regions(source)}
 
 

@@ -32,21 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command("list", "the assignments, their tasks and points")
     p = command("start", "get an assignment: handout, stub and visible tests in a folder of your own")
     p.add_argument("name", metavar="NAME", help="name or number of the assignment")
-    p.add_argument("folder", metavar="DIR", type=Path, help="a folder to make")
-    p = command("check", "check your work: what passes, what is off and by how much, a hint for what comes next")
+    p.add_argument("folder", metavar="DIR", type=Path, help="the new folder")
+    p = command("check", "check your work: passing tests, wrong values and by how much they are off, a hint for the next task")
     p.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("."), help="your folder (default: this one)")
     p.add_argument("--hints", type=int, default=1, metavar="N", help="show the first N hints of the next task (default: 1)")
-    p.add_argument("--task", metavar="NUMBER", help="check this task alone, such as 1.2")
-    p = command("grade", "grade a folder of submissions, one folder a learner: table, feedback, CSV, Gradescope's results.json")
+    p.add_argument("--task", metavar="NUMBER", help="check only this task, such as 1.2")
+    p = command("grade", "grade a folder of submissions, one folder per learner: table, feedback, CSV, Gradescope's results.json")
     p.add_argument("folder", metavar="FOLDER_OF_SUBMISSIONS", type=Path)
-    p.add_argument("--assignment", metavar="NAME", help="grade this assignment alone; a learner without its file gets 0 points")
-    p.add_argument("--output", metavar="DIR", type=Path, default=Path("runs/grades"), help="where to (default: runs/grades)")
-    p = command("release", "write what learners get, without solutions and hidden tests, to a folder or a .zip")
+    p.add_argument("--assignment", metavar="NAME", help="grade only this assignment; a learner without its file gets 0 points")
+    p.add_argument("--output", metavar="DIR", type=Path, default=Path("runs/grades"), help="output folder (default: runs/grades)")
+    p = command("release", "write the learners' files, without solutions and hidden tests, to a folder or a .zip")
     p.add_argument("target", metavar="TARGET", type=Path)
-    p.add_argument("--assignment", metavar="NAME", help="this assignment alone")
+    p.add_argument("--assignment", metavar="NAME", help="only this assignment")
     p = command("export-nbgrader", "write the assignments as an nbgrader course (source/NAME/NAME.ipynb)")
     p.add_argument("target", metavar="DIR", type=Path)
-    p.add_argument("--assignment", metavar="NAME", help="this assignment alone")
+    p.add_argument("--assignment", metavar="NAME", help="only this assignment")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,12 +85,12 @@ def show_list() -> int:
 
 
 def begin(assignment: Assignment, folder: Path) -> int:
-    """Make the folder and say what to do in it."""
+    """Make the folder and print the next steps."""
     start(assignment, folder)
     print(f"Assignment {assignment.number}, {assignment.title}, is in {folder}:")
     print(f"    {folder / 'README.md'}  the handout: read it first")
-    print(f"    {folder / assignment.file}  write here, where NotImplementedError stands")
-    print(f"    {folder / 'visible_tests.py'}  what is tested, to read")
+    print(f"    {folder / assignment.file}  replace each NotImplementedError with your code")
+    print(f"    {folder / 'visible_tests.py'}  the tests, for you to read")
     print(f"Then: minitorch course check {folder}")
     return 0
 
@@ -102,7 +102,7 @@ def check(folder: Path, hints: int, task: str | None) -> int:
         raise BadInput(f"--task: {assignment.name} has no task {task}; it has {listing(t.number for t in assignment.tasks)}")
     path = folder / assignment.file
     if not path.is_file():
-        raise BadInput(f"{path}: there is no such file; it is what this assignment's work goes into")
+        raise BadInput(f"{path}: there is no such file; write your solution there")
     result = grade(assignment, path, hidden=False, tasks=None if task is None else [task])
     if task is not None:
         kept = tuple(t for t in assignment.tasks if t.number == task)
@@ -112,9 +112,9 @@ def check(folder: Path, hints: int, task: str | None) -> int:
 
 
 def assignment_in(folder: Path) -> Assignment:
-    """Which assignment a learner's folder is: by the assignment.toml that ``start`` left, else by the name of the file."""
+    """The assignment in a learner's folder: by the assignment.toml that ``start`` wrote, else by the name of the file."""
     if folder.is_file():
-        raise BadInput(f"{folder} is a file; give the folder that it is in")
+        raise BadInput(f"{folder} is a file; give its folder instead")
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder; minitorch course start NAME {folder} makes one")
     known = all_assignments()
@@ -133,13 +133,13 @@ def assignment_in(folder: Path) -> Assignment:
 def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     """Grade every learner's folder, print the table, write the files."""
     if not folder.is_dir():
-        raise BadInput(f"{folder}: there is no such folder; it should hold one folder for each learner")
+        raise BadInput(f"{folder}: there is no such folder; it should hold one folder per learner")
     learners = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     for link in [p for p in learners if p.is_symlink()]:
-        print(f"{link.name} is left out: a symbolic link, and not a folder", file=sys.stderr)
+        print(f"{link.name} is left out: it is a symbolic link, not a folder", file=sys.stderr)
         learners.remove(link)
     if not learners:
-        raise BadInput(f"{folder} holds no folders; it should hold one for each learner, with the learner's file in it")
+        raise BadInput(f"{folder} holds no folders; it should hold one per learner, with the learner's file in it")
     chosen = [find(name)] if name else all_assignments()
     rows: list[tuple[str, dict[str, Grade]]] = []
     for learner in learners:
@@ -165,11 +165,11 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
 
 
 def find_file(learner: Path, name: str) -> Path:
-    """The file in the learner's folder, or in the one folder within it that has such a file."""
+    """The file in the learner's folder, or in its only subfolder that has one."""
     deeper = sorted(path for path in learner.glob(f"*/{name}") if not path.parent.is_symlink())
     if len(deeper) > 1 and not (learner / name).exists():
         where = listing(path.parent.name for path in deeper)
-        print(f"{learner.name}: {name} is in several folders ({where}); leave one of them there", file=sys.stderr)
+        print(f"{learner.name}: {name} is in several folders ({where}); keep only one", file=sys.stderr)
     return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
 
 

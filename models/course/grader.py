@@ -1,10 +1,9 @@
-"""The process that judges. The learner's code never runs in it, and points come from nothing but what it compares itself.
+"""The process that judges. The learner's code never runs in it, and points come only from its own comparisons.
 
-A process of its own (subject.py) runs the learner's code and returns bare values; here they are compared with what the
-tests expect. If it ends before its time, a fresh one goes on with the tasks after the one that ended it. A second one runs
-the tests that need minitorch, so that in the first there is none. A test counts only
-if its values are there, under the right secret, complete and right: an exit status, a printed "passed" or an edited test
-file earns nothing. Only the source of the one named file is used.
+Another process (subject.py) runs the learner's code and returns bare values; this one compares them with the expected ones.
+If that process dies early, a new one continues after the task that killed it. Tests that need minitorch run in a process of
+their own, so the first one contains no minitorch. A test counts only if its values carry the right secret and are complete
+and right: an exit status, a printed "passed" or an edited test file earns nothing. Only the one named file is used.
 
 This is not a security sandbox: see subject.py.
 Read before: testing.py, subject.py. Read next: reports.py.
@@ -34,8 +33,8 @@ from .testing import Test, complaint, decode, without_answers
 MEMORY = 4 << 30  # bytes of address space for the learner's process
 LARGEST_SOURCE = 1 << 20
 LARGEST_REPORT = 1 << 27
-LARGEST_OUTPUT = 4000  # characters of what it prints that are kept
-LARGEST_FILE = 1 << 26  # that the learner's process may write: what it prints
+LARGEST_OUTPUT = 4000  # characters of its output that are kept
+LARGEST_FILE = 1 << 26  # bytes that the learner's process may print
 ODD = {
     "ctypes",
     "exec",
@@ -55,12 +54,12 @@ ODD = {
 
 @dataclass
 class Verdict:
-    """What the grader found about one test. ``problems`` is empty if, and only if, the test is passed."""
+    """The result of one test. ``problems`` is empty if, and only if, the test passed."""
 
     test: Test
     problems: list[str]
     undone: bool = False  # the stub's own NotImplementedError
-    crashed: bool = False  # an error or the end of the process, and not a wrong value
+    crashed: bool = False  # an error or a dead process, not a wrong value
     error: tuple[str, str] = ("", "")  # the exception's name and text, if there was one
     seconds: float = 0.0
 
@@ -71,7 +70,7 @@ class Verdict:
 
     @property
     def points(self) -> float:
-        """What it earned."""
+        """The points earned."""
         return self.test.points if self.passed else 0.0
 
 
@@ -84,16 +83,16 @@ class Grade:
     digest: str
     verdicts: list[Verdict]
     output: str = ""  # what the learner's code printed
-    notes: list[str] = field(default_factory=list)  # for the instructor: what a solution hardly needs
+    notes: list[str] = field(default_factory=list)  # for the instructor: names that a solution hardly needs
 
     @property
     def points(self) -> float:
-        """The sum of what was earned."""
+        """The sum of the points earned."""
         return sum(v.points for v in self.verdicts)
 
     @property
     def possible(self) -> float:
-        """The sum of what could be earned."""
+        """The sum of all possible points."""
         return sum(v.test.points for v in self.verdicts)
 
     def of_task(self, number: str) -> list[Verdict]:
@@ -102,7 +101,7 @@ class Grade:
 
 
 def read_source(path: Path) -> str:
-    """The learner's file, if it is an ordinary one of ordinary size; ValueError says what is wrong with it."""
+    """The learner's file, if it is an ordinary file of ordinary size; otherwise ValueError says why not."""
     if path.is_symlink() or not path.is_file():
         raise ValueError("it is not an ordinary file" if path.exists() or path.is_symlink() else "there is no such file")
     if path.stat().st_size > LARGEST_SOURCE:
@@ -114,7 +113,7 @@ def read_source(path: Path) -> str:
 
 
 def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterable[str] | None = None) -> Grade:
-    """Run the tests on a learner's file in a process of its own, and judge what comes back."""
+    """Run the tests on a learner's file in a separate process, and judge the values it returns."""
     chosen = [t for t in assignment.tests if (hidden or not t.hidden) and (tasks is None or t.task in tasks)]
     try:
         source = read_source(path)
@@ -166,7 +165,7 @@ def odd_names(source: str) -> list[str]:
 
 @dataclass
 class Answers:
-    """What came back from a process: entries by test, what went wrong on loading, and how it ended."""
+    """The report of a process: entries by test, the error of the import if there was one, and how it ended."""
 
     entries: dict[str, dict[str, Any]]
     began: set[str]
@@ -177,7 +176,7 @@ class Answers:
 
 
 def judge(test: Test, answers: Answers) -> Verdict:
-    """Compare what a test brought back with what it expects."""
+    """Compare the values a test returned with the expected ones."""
     entry = answers.entries.get(test.name)
     if entry is None:
         return Verdict(test, [_nothing_came(test, answers)], crashed=True)
@@ -187,10 +186,10 @@ def judge(test: Test, answers: Answers) -> Verdict:
         values = {str(label): decode(value) for label, value in entry["values"].items()}
         seconds = float(entry.get("seconds", 0))
     except (KeyError, TypeError, ValueError, AttributeError):
-        return Verdict(test, ["the report of this test is not what the grader's own process writes"], crashed=True)
+        return Verdict(test, ["the report of this test was not written by the grader's own process"], crashed=True)
     problems = []
     if set(values) != set(test.answers):
-        problems.append("the report of this test lacks values, or has others than the test returns")
+        problems.append("the report of this test lacks values, or has extra ones")
     for label, expected in test.answers.items():
         if label in values:
             try:
@@ -214,7 +213,7 @@ def _failed(test: Test, entry: dict[str, Any], answers: Answers) -> Verdict:
 
 
 def _readable(text: Any) -> str:
-    """A text of the learner's process as one line that any terminal can show."""
+    """A text from the learner's process as one line that any terminal can show."""
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
@@ -233,9 +232,9 @@ def _nothing_came(test: Test, answers: Answers) -> str:
 
 
 def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test], library: bool) -> tuple[Answers, str]:
-    """Run tests in a fresh process group with limits; return what it reported, and what it printed.
+    """Run tests in a fresh process group with limits; return its report and its output.
 
-    Without ``library`` there is no minitorch in the process: neither to be found in its memory, nor to be read.
+    Without ``library`` the process has no minitorch: not in its memory, and not to read from disk.
     """
     nonce, tag = secrets.token_hex(16), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as folder:
@@ -269,20 +268,20 @@ def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test
 
 
 def import_paths() -> list[str]:
-    """Where the learner's process may import from: what this process imports from, without the working folder."""
+    """Where the learner's process may import from: this process's paths, without the working folder."""
     root = str(Path(__file__).resolve().parents[2])
     return [root, *(p for p in sys.path if p and os.path.isabs(p) and p != root and os.path.abspath(p) != os.getcwd())]
 
 
 def closed_folders(library: bool) -> list[str]:
-    """Where answers are: the learner's process may not look there. What is to be imported must stay open."""
+    """The folders with answers, closed to the learner's process. Folders to import from must stay open."""
     root = Path(__file__).resolve().parents[2]
     names = ("lessons", "tests", ".git", *(() if library else ("minitorch", "models")))
     return [str(home()), *(str(root / name) for name in names if (root / name).exists())]
 
 
 def _run(request: Path, room: Path, printed: Path, results: Path, seconds: float, total: float, tag: str) -> str:
-    """Start the process; end it, and whatever it started, when nothing new has come for ``seconds``; say how it ended."""
+    """Start the process; end it and its children when it reports nothing new for ``seconds``; say how it ended."""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
     kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
@@ -333,7 +332,7 @@ def end_all(process: subprocess.Popen[bytes], tag: str) -> None:
 
 
 def file_size(tag: str) -> int:
-    """The run's limit on the size of a file, a little different in each run: a mark that a process cannot take off."""
+    """The run's limit on the size of a file, slightly different in each run: a mark that a process cannot remove."""
     return LARGEST_FILE + int(tag[:6], 16)
 
 
@@ -352,7 +351,7 @@ def tagged(tag: str) -> list[int]:
 
 
 def read_report(results: Path, nonce: str, ending: str, path: str) -> Answers:
-    """The entries that carry the secret; a test that reported twice has reported nothing."""
+    """The entries that carry the secret; a test that reported twice is an error."""
     answers = Answers({}, set(), None, False, ending, path)
     twice = set()
     content = b"" if results.is_symlink() or results.stat().st_size > LARGEST_REPORT else results.read_bytes()

@@ -1,7 +1,7 @@
 """Handing out: a learner's own folder (``start``), and all stubs as a folder or a zip (``release``).
 
-What is handed out: handout, stub, visible tests, tasks with their hints. What is not: solutions, hidden tests, and the
-list of mutants, which quotes the solutions.
+Handed out: handout, stub, visible tests, tasks with their hints. Kept back: solutions, hidden tests, and the list of
+mutants, which quotes the solutions.
 Read before: assignments.py. Read next: reports.py.
 """
 
@@ -34,13 +34,13 @@ def handed_out(assignment: Assignment) -> dict[str, str]:
 
 
 def start(assignment: Assignment, folder: Path) -> list[Path]:
-    """Make the learner's folder; nothing that is there already is overwritten."""
+    """Make the learner's folder; existing files are never overwritten."""
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; give the name of a folder")
     files = {folder / name: text for name, text in handed_out(assignment).items()}
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
-        raise BadInput(f"{there[0]} is there already and is not overwritten; give another folder")
+        raise BadInput(f"{there[0]} exists and is not overwritten; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
         write_text(path, text)
@@ -48,9 +48,9 @@ def start(assignment: Assignment, folder: Path) -> list[Path]:
 
 
 def release(assignments: Sequence[Assignment], target: Path) -> int:
-    """Write all that is handed out to a new folder, or to one zip file if the target ends in .zip; return how many files."""
+    """Write the learners' files to a new folder, or to one zip file if the target ends in .zip; return how many files."""
     if target.exists() and (target.is_file() or any(target.iterdir())):
-        raise BadInput(f"{target} is there already and is not overwritten; give another name")
+        raise BadInput(f"{target} exists and is not overwritten; give another name")
     files = {f"{a.name}/{name}": text for a in assignments for name, text in handed_out(a).items()}
     if target.suffix != ".zip":
         for name, text in files.items():

@@ -1,10 +1,10 @@
-"""Wrong versions of the references, made on purpose: tests that let one pass are no tests.
+"""Wrong versions of the references, made on purpose: tests that let one pass are too weak.
 
     python -m models.course.mutants [NAME ...]        try them all and write lessons/assignments/mutants.json
 
-Every mutant is the reference with one change inside of one solution: a flipped sign, a dropped term, a missing sum, a wrong
-axis, an index off by one, a wrong constant, a shared array instead of a copy, an input changed in place, ... Those that
-change nothing that can be seen are listed with the reason in the assignment's equivalent_mutants.toml.
+Every mutant is the reference with one change inside one solution: a flipped sign, a dropped term, a missing sum, a wrong
+axis, an index off by one, a wrong constant, a shared array instead of a copy, an input changed in place, ... Mutants with
+no visible effect are listed, with the reason, in the assignment's equivalent_mutants.toml.
 Read before: assignments.py, testing.py.
 """
 
@@ -41,7 +41,7 @@ SECONDS = 20
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong version: what was changed, in which task, and the whole source."""
+    """A wrong version: the change (as its name), the task, and the whole source."""
 
     name: str
     task: str
@@ -94,7 +94,7 @@ Change = tuple[str, Callable[[Any], Any]]
 
 
 def changes(node: ast.AST, numbers: Collection[str]) -> Iterator[Change]:
-    """The ways in which this one node can be made wrong: a kind, and a function from a copy of the node to its replacement."""
+    """The ways to make this node wrong: a kind, and a function from a copy of the node to its replacement."""
     if isinstance(node, ast.BinOp):
         yield from _of_product_or_sum(node, numbers)
     elif isinstance(node, ast.UnaryOp):
@@ -295,7 +295,7 @@ def killer(assignment: Assignment, mutant: Mutant) -> str | None:
 
 
 def first_failure(assignment: Assignment, source: str, task: str = "") -> str | None:
-    """The first test that a source does not pass, those of ``task`` tried first; all of it in this process."""
+    """The first test that a source fails, trying those of ``task`` first; all in this process."""
     try:
         module = subject.load(source, str(assignment.folder / assignment.file))
     except BaseException:
@@ -314,7 +314,7 @@ def first_failure(assignment: Assignment, source: str, task: str = "") -> str | 
 
 
 def mutants_of(assignment: Assignment) -> list[Mutant]:
-    """All mutants of an assignment's reference, those that compute the same included."""
+    """All mutants of an assignment's reference, including the equivalent ones."""
     return make_mutants(assignment.source, _notes(assignment).get("numbers", []))
 
 
@@ -323,7 +323,7 @@ def _notes(assignment: Assignment) -> dict[str, Any]:
 
 
 def equivalents(assignment: Assignment) -> dict[str, str]:
-    """Mutants that compute the same, each with the reason why."""
+    """Mutants that compute the same, each with the reason."""
     entries = _notes(assignment).get("mutant", [])
     return {name: entry["reason"] for entry in entries for name in entry["names"]}
 

@@ -1,7 +1,7 @@
 """The assignments as an nbgrader course: notebooks with nbgrader's own cell metadata and markers.
 
-source/NAME/NAME.ipynb has the handout, one solution cell a function, and one graded cell a test; what stands between
-### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS nbgrader removes from what learners get, and puts back when it grades.
+source/NAME/NAME.ipynb has the handout, one solution cell per function, and one graded cell per test. nbgrader removes the
+text between ### BEGIN HIDDEN TESTS and ### END HIDDEN TESTS from the learners' copy, and puts it back when it grades.
 The kernel needs minitorch-engine installed: a graded cell calls ``verify`` below. nbgrader runs learner and test in one
 process, so it is easier to fool than ``minitorch course grade``.
 Read before: assignments.py.
@@ -32,7 +32,7 @@ c.ExecutePreprocessor.timeout = 60
 
 
 def verify(assignment: str, test: str, names: dict[str, Any]) -> None:
-    """Run one test with what a notebook has defined; AssertionError says what is off and by how much."""
+    """Run one test with the names that a notebook has defined; AssertionError says what is wrong and by how much."""
     found = next(t for t in find(assignment).tests if t.name == test)
     values = {str(label): decode(encode(value)) for label, value in found.run(SimpleNamespace(**names)).items()}
     problems = [f"{label}: {wrong}" for label, right in found.answers.items() if (wrong := complaint(values[label], right))]
@@ -43,7 +43,7 @@ def verify(assignment: str, test: str, names: dict[str, Any]) -> None:
 def export(assignments: Sequence[Assignment], target: Path) -> None:
     """Write nbgrader_config.py and source/NAME/NAME.ipynb for each assignment to a new folder."""
     if target.exists() and (target.is_file() or any(target.iterdir())):
-        raise BadInput(f"{target} is there already and is not overwritten; give another name")
+        raise BadInput(f"{target} exists and is not overwritten; give another name")
     for a in assignments:
         folder = target / "source" / a.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def notebook(assignment: Assignment) -> dict[str, Any]:
 
 
 def _handout(assignment: Assignment) -> str:
-    how = "**In this notebook** the file's functions stand in cells of their own; run the cells below each to check them."
+    how = "**In this notebook** each of the file's functions has its own cell; run the cells below it to check it."
     return f"{assignment.handout}\n{how}\n"
 
 

@@ -1,4 +1,4 @@
-"""What the learner and the instructor get to read: the check, feedback in Markdown, a table, CSV, Gradescope's results.json.
+"""Reports for learners and instructors: the check, feedback in Markdown, a table, CSV, Gradescope's results.json.
 
 Read before: grader.py. Read next: command.py.
 """
@@ -19,7 +19,7 @@ NO_SANDBOX = "The grader limits time, memory and processes, but it is no securit
 
 
 def number(points: float) -> str:
-    """3 and not 3.0; 2.5 stays."""
+    """3, not 3.0; 2.5 stays."""
     return f"{points:g}"
 
 
@@ -27,7 +27,7 @@ def number(points: float) -> str:
 
 
 def check_text(grade: Grade, hints: int, folder: str = "") -> str:
-    """What ``check`` prints: each task, each test, what is off, and the hints for the first task that is not done."""
+    """The output of ``check``: each task, each test, wrong values, and hints for the first unfinished task."""
     lines = [f"Assignment {grade.assignment.number}, {grade.assignment.title}", f"Checked the file {grade.path}", ""]
     first = None
     if everywhere := same_everywhere(grade):
@@ -46,7 +46,7 @@ def check_text(grade: Grade, hints: int, folder: str = "") -> str:
     lines.append("")
     if first is None:
         held_back = grade.assignment.points() - grade.assignment.points(hidden=False)
-        lines.append("All visible tests pass." + (f" {number(held_back)} more points hang on hidden tests." if held_back else ""))
+        lines.append("All visible tests pass." + (f" {number(held_back)} more points are for hidden tests." if held_back else ""))
         lines.append("Think of empty arrays, other axes, float32, inputs that must not change, and values used twice.")
         return "\n".join(lines)
     shown = min(hints, len(first.hints))
@@ -60,7 +60,7 @@ def check_text(grade: Grade, hints: int, folder: str = "") -> str:
 
 
 def same_everywhere(grade: Grade) -> str:
-    """The problem that all tests have, such as a file that cannot be imported; else nothing."""
+    """The one problem that all tests share, such as a file that cannot be imported; otherwise nothing."""
     problems = {tuple(v.problems) for v in grade.verdicts}
     return "\n".join(problems.pop()) if len(problems) == 1 and all(v.crashed for v in grade.verdicts) else ""
 
@@ -71,7 +71,7 @@ def mark(verdict: Verdict) -> str:
 
 
 def problem_lines(verdict: Verdict, most: int = 4) -> list[str]:
-    """What is wrong in one test."""
+    """The problems of one test."""
     lines = [f"{verdict.test.name}: {verdict.test.about}"]
     lines += [f"  - {problem}" for problem in verdict.problems[:most]]
     if len(verdict.problems) > most:
@@ -106,7 +106,7 @@ def feedback(learner: str, grade: Grade) -> str:
     if grade.output.strip():
         lines += [
             "",
-            "## What the code printed (the end of it)",
+            "## Output of the code (the end of it)",
             "",
             "```",
             grade.output.strip()[-1500:].replace("```", "'''"),
@@ -131,7 +131,7 @@ def table(rows: Sequence[tuple[str, dict[str, Grade]]], assignments: Sequence[As
 
 
 def csv_text(rows: Sequence[tuple[str, dict[str, Grade]]]) -> str:
-    """One line a learner and task, and one a learner and assignment ("total")."""
+    """One line per learner and task, and one per learner and assignment ("total")."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["learner", "assignment", "task", "points", "possible", "file", "sha256"])
@@ -147,7 +147,7 @@ def csv_text(rows: Sequence[tuple[str, dict[str, Grade]]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """A text that no spreadsheet mistakes for a formula."""
     return f"'{text}" if text[:1] in "=+-@" else text
 
 

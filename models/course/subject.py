@@ -1,12 +1,12 @@
-"""The process in which the learner's code runs. It computes; it judges nothing and knows no answer.
+"""The process that runs the learner's code. It computes; it judges nothing and knows no answers.
 
-It is started by grader.py with a request in a file: the learner's source, the tests without their answers, limits. Each
-test's values go, as JSON with the request's secret, to the end of a result file. If it is killed, loops, leaves by
-os._exit or writes nonsense there, values are missing or wrong, and missing is 0 points.
+grader.py starts it with a request in a file: the learner's source, the tests without their answers, limits. It appends
+each test's values to a result file, as JSON with the request's secret. If it is killed, loops, leaves by os._exit or
+writes nonsense there, values are missing or wrong, and missing values earn 0 points.
 
-The limits below stop accidents and easy tricks: memory, processor time, child processes, writing outside of the working
-folder, reading or importing the answers, replacing what NumPy or the tests are made of. They are no security sandbox: code
-that means harm can still find a way. Grade strangers' code in a container.
+The limits below stop accidents and easy tricks: memory, CPU time, child processes, writing outside the working folder,
+reading or importing the answers, replacing parts of NumPy or of the tests. They are no security sandbox: malicious code
+can still find a way. Grade strangers' code in a container.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def main(request_file: str) -> None:
     results.close()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    os._exit(0)  # whatever threads the learner's code has left behind
+    os._exit(0)  # even if the learner's code left threads running
 
 
 def outcome(run: Any, module: Any, encode: Any, path: str) -> dict[str, Any]:
-    """The values that a test brings back, or how it failed."""
+    """The values that a test returns, or how it failed."""
     start = time.perf_counter()
     try:
         values = {str(label): encode(value) for label, value in run(module).items()}
@@ -82,7 +82,7 @@ def outcome(run: Any, module: Any, encode: Any, path: str) -> dict[str, Any]:
 
 
 def load(source: str, path: str) -> ModuleType:
-    """The learner's module, made of the source itself: no other file of its folder can be imported by accident."""
+    """The learner's module, made from the source text: no other file of its folder can be imported by accident."""
     module = ModuleType(os.path.splitext(os.path.basename(path))[0])
     module.__file__ = path
     sys.modules[module.__name__] = module
@@ -92,7 +92,7 @@ def load(source: str, path: str) -> ModuleType:
     return module
 
 
-# ------------------------------------------------------------------ the answers are not to be had by importing them
+# ---------------------------------------------------------------------------------- answers cannot be imported
 
 ALLOWED = frozenset({*sys.stdlib_module_names, "numpy"})
 LIBRARY = ("minitorch", "models", "lessons", "tests")
@@ -101,16 +101,16 @@ LIBRARY = ("minitorch", "models", "lessons", "tests")
 def import_allowed(name: str, *where: Any) -> Any:
     """``__import__`` as the learner's file has it: the standard library and NumPy."""
     if name.partition(".")[0] not in ALLOWED or where[3:] not in ((), (0,)):
-        raise _refusal(name or "a module beside this file")
+        raise _refusal(name or "a module next to this file")
     return builtins.__import__(name, *where)
 
 
 def _refusal(name: str) -> ImportError:
-    return ImportError(f"{name} cannot be imported: an assignment is solved in one file, with NumPy and Python's own library")
+    return ImportError(f"{name} cannot be imported: a solution is one file and uses only NumPy and Python's standard library")
 
 
 class _Closed:
-    """A finder that finds nothing and asks nobody else."""
+    """A finder that finds nothing and stops the search."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         if name.partition(".")[0] not in ALLOWED:
@@ -119,7 +119,7 @@ class _Closed:
 
 @contextlib.contextmanager
 def library_hidden() -> Iterator[None]:
-    """Within the block nothing but the standard library and NumPy can be imported, by whatever way; above all not minitorch."""
+    """Within the block only the standard library and NumPy can be imported, by any way; above all not minitorch."""
     hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in LIBRARY}
     finder: Any = _Closed()
     sys.meta_path.insert(0, finder)
@@ -134,7 +134,7 @@ Snapshot = list[tuple[str, dict[str, Any], dict[str, tuple[Any, ...]]]]
 
 
 def snapshot(tests: Sequence[Any]) -> Snapshot:
-    """What the modules hold that the tests rest on, and the tests themselves: objects, and what functions are made of."""
+    """The objects in the modules that the tests rely on, and in the tests, with the parts of each function."""
     import math
 
     import numpy as np
@@ -156,7 +156,7 @@ def _made_of(value: Any) -> tuple[Any, ...]:
 
 
 def check_untouched(before: Snapshot) -> None:
-    """RuntimeError if something was replaced there: np.abs = ..., say, would change what the tests compute."""
+    """RuntimeError if one of them was replaced: np.abs = ..., say, would change the results of the tests."""
     for place, now, names in before:
         for name, parts in names.items():
             same = name in now and all(a is b for a, b in zip(_made_of(now[name]), parts, strict=False))
@@ -168,7 +168,7 @@ def check_untouched(before: Snapshot) -> None:
 
 
 def failure(error: BaseException, path: str) -> dict[str, Any]:
-    """An exception in one line, with the innermost line of the learner's file that it passed."""
+    """An exception in one line, with the innermost line of the learner's file in its traceback."""
     line = None
     if isinstance(error, SyntaxError):
         line = error.lineno
@@ -183,7 +183,7 @@ def failure(error: BaseException, path: str) -> dict[str, Any]:
 
 
 def limit(request: dict[str, Any]) -> None:
-    """Bounds on memory, processor time, file size; no child processes; no writing outside of the working folder."""
+    """Limits on memory, CPU time and file size; no child processes; no writing outside the working folder."""
     try:
         import resource
     except ImportError:  # Windows has none: the grader's timeout remains

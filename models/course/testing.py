@@ -1,4 +1,4 @@
-"""How a test of an assignment is written: in two halves that never meet in one process.
+"""How to write a test of an assignment: in two halves that never meet in one process.
 
     @task("1.2", points=2)
     def product_rule(m):
@@ -10,8 +10,8 @@
     def _():
         return {"xy": 15.0, "dx: g·y": 10.0}        # runs in the grader, which never imports the learner's code
 
-So an object that claims to equal everything, or a NumPy that was tampered with, has nothing to lie to. What is expected may
-also be a function of the value that returns None or a complaint. ``close(...)`` sets tolerances and asks for a dtype.
+So an object that claims to equal everything, or a tampered NumPy, cannot fool the comparison. An expected value may also be
+a function of the value that returns None or a complaint. ``close(...)`` sets tolerances and a dtype.
 Read next: subject.py.
 """
 
@@ -35,7 +35,7 @@ NUMBERS = (int, float, np.number, np.bool_, np.ndarray, list, tuple)
 
 @dataclass
 class Test:
-    """One test: the half that runs with the learner's module, and the half that knows what should come out."""
+    """One test: the half that runs with the learner's module, and the half with the expected values."""
 
     task: str
     points: float
@@ -51,23 +51,23 @@ class Test:
 
     @property
     def about(self) -> str:
-        """One line on what it checks."""
+        """One line about the test."""
         return (self.run.__doc__ or self.name.replace("_", " ")).strip()
 
     @property
     def needs_library(self) -> bool:
-        """Does it name something of minitorch, such as the training of BERT? It then runs in a process that has minitorch."""
+        """Does it use minitorch, for example to train BERT? Then it runs in a process that has minitorch."""
         names = self.run.__globals__
         return any(_of_library(getattr(names.get(name), "__module__", None)) for name in self.run.__code__.co_names)
 
     def expects(self, function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-        """Decorate the function that returns what should come out, under the same labels."""
+        """Decorate the function that returns the expected values, under the same labels."""
         self.expected = function
         return function
 
     @functools.cached_property
     def answers(self) -> dict[str, Any]:
-        """What should come out; computed once."""
+        """The expected values; computed once."""
         assert self.expected is not None, f"the test {self.name} does not say what it expects"
         return self.expected()
 
@@ -79,7 +79,7 @@ def task(number: str, points: float) -> Callable[[Callable[[Any], dict[str, Any]
 
 @dataclass
 class close:
-    """An expected value with tolerances of its own: |got - value| ≤ atol + rtol |value|; and perhaps a dtype."""
+    """An expected value with its own tolerances: |got - value| ≤ atol + rtol |value|; and perhaps a dtype."""
 
     value: Any
     rtol: float = 1e-6
@@ -93,8 +93,8 @@ def single(value: Any, rtol: float = 2e-5, atol: float = 2e-6) -> close:
     return close(value, rtol, atol, np.float32)
 
 
-def exact(value: Any, because: str = "it came in and must stay as it is, to the last bit") -> close:
-    """An expected value without any tolerance, such as that of an input after the call."""
+def exact(value: Any, because: str = "an argument must stay as it is, to the last bit") -> close:
+    """An expected value without tolerance, such as an input after the call."""
     return close(value, 0.0, 0.0, because=because)
 
 
@@ -102,9 +102,9 @@ def exact(value: Any, because: str = "it came in and must stay as it is, to the 
 
 
 def raises(function: Callable[..., Any], *args: Any, **options: Any) -> str:
-    """The name of the exception that the call ends with, or "no error"; a stub's NotImplementedError goes through.
+    """The name of the exception that the call raises, or "no error"; a stub's NotImplementedError passes through.
 
-    For an exception class of the learner's own it is the name of the built-in class that it is made from.
+    For the learner's own exception class it is the name of its built-in base class.
     """
     try:
         function(*args, **options)
@@ -118,10 +118,10 @@ def raises(function: Callable[..., Any], *args: Any, **options: Any) -> str:
 def stopwatch(
     functions: Iterable[Callable[[Any], Any]], inputs: Iterable[Any], _clock: Callable[[], float] = time.process_time
 ) -> list[float]:
-    """The processor time that each function takes for one input, all threads together: the mean of the middle half.
+    """The CPU time per input of each function, all threads together: the mean of the middle half.
 
-    The functions take turns, and change who begins: the one that runs after a large array was freed pays for new memory.
-    The first inputs are for warming up and do not count.
+    The functions take turns at going first, because the one that runs after a large array was freed pays for new memory.
+    The first inputs are a warm-up and do not count.
     """
     functions = list(functions)
     times: list[list[float]] = [[] for _ in functions]
@@ -153,9 +153,9 @@ def _of_library(module: str | None) -> bool:
 
 
 def without_answers(source: str, library: bool = True) -> str:
-    """The source of a test file without the functions that say what is expected: all that the learner's process gets.
+    """The source of a test file without the functions that hold expected values: all that the learner's process gets.
 
-    Without ``library`` it imports nothing of minitorch, and lacks the tests that need it.
+    Without ``library`` it imports nothing from minitorch and lacks the tests that need it.
     """
     tree = ast.parse(source)
     if not library:
@@ -185,7 +185,7 @@ def without_answers(source: str, library: bool = True) -> str:
 
 
 def encode(value: Any) -> Any:
-    """A number, a text, None or an array of numbers, as JSON can carry it; anything else is a TypeError."""
+    """A number, a text, None or an array of numbers in a form for JSON; anything else is a TypeError."""
     if value is None or type(value) in (bool, str):
         return {"plain": value}
     if type(value) in (list, tuple) and all(type(v) is int for v in value):
@@ -208,7 +208,7 @@ def describe(value: Any) -> str:
 
 
 def decode(entry: Any) -> Any:
-    """What ``encode`` was given; ValueError for anything that it did not write."""
+    """Undo ``encode``; ValueError for anything that it did not write."""
     if not isinstance(entry, dict):
         raise ValueError("not a value")
     if "plain" in entry:
@@ -224,7 +224,7 @@ def decode(entry: Any) -> Any:
 
 
 def complaint(got: Any, expected: Any) -> str | None:
-    """None if the value is right, else what is off and by how much."""
+    """None if the value is right, else what is wrong and by how much."""
     if callable(expected):
         return expected(got)
     if not isinstance(expected, close):
@@ -260,7 +260,7 @@ def _numbers(x: np.ndarray, y: np.ndarray, expected: close) -> str | None:
 
 
 def _likeness(x: np.ndarray, y: np.ndarray) -> str:
-    """A remark on how the wrong values are related to the right ones, if it is plain to see."""
+    """A remark on how the wrong values relate to the right ones, if it is obvious."""
 
     def alike(a: np.ndarray, b: np.ndarray) -> bool:
         return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-7)

@@ -1,7 +1,7 @@
-"""A small BERT that is trained for a few steps, with the learner's functions in the place of the library's.
+"""A small BERT, trained for a few steps with the learner's functions in place of the library's.
 
-Each ``losses_with_...`` puts an assignment's functions where the library has its own for the length of a ``with`` block,
-trains, and returns the losses; ``losses()`` is the same with nothing replaced, which is what must come out.
+Each ``losses_with_...`` replaces library functions with an assignment's for the length of a ``with`` block, trains, and
+returns the losses. ``losses()`` replaces nothing; the losses must be the same.
 Read before: models/bert/model.py. Read next: lessons/assignments/.
 """
 
@@ -71,7 +71,7 @@ def losses(
 
 @contextlib.contextmanager
 def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
-    """Within the block ``place.name`` is the given function, for each triple; yields the list of the names that were called.
+    """Within the block ``place.name`` is the given function, for each triple; yields the list of names called.
 
     A name that is never called is an error: then what ran was the library's own.
     """
@@ -93,11 +93,11 @@ def replaced(*places: tuple[Any, str, Any]) -> Iterator[list[str]]:
         raise RuntimeError(f"BERT ran without calling {', '.join(sorted(unused))}: this is a mistake of the course, not yours")
 
 
-# ------------------------------------------------------------------------------------------- 1: scalar graph
+# ------------------------------------------------------------------------------------------- 1: scalar autograd
 
 
 class _Step:
-    """A node of the library's graph as assignment 1 knows nodes: parents, pullbacks, grad."""
+    """A node of the library's graph in the form of assignment 1: parents, pullbacks, grad."""
 
     def __init__(self, node: Any) -> None:
         self.node, self.parents, self.pullbacks, self.grad = node, (), (), 0.0
@@ -119,7 +119,7 @@ def losses_with_scalar_engine(m: Any) -> np.ndarray:
 
 
 def _steps(root: Any) -> dict[Any, _Step]:
-    """A _Step for each node from which ``root`` was computed, with broadcasting undone on the way to each parent."""
+    """A _Step for each ancestor of ``root``, with broadcasting undone on the way to each parent."""
     order, _ = graph.youngest_first([root], None)
     steps = {node: _Step(node) for node in order}
     for node, step in steps.items():

@@ -1,7 +1,7 @@
 """Assignment 4: softmax, LayerNorm and attention, with their gradients. The handout is README.md.
 
 All on NumPy arrays. A function returns (y, pullback); the pullback takes g = dL/dy and returns the gradients of the inputs.
-float32 goes in and float32 comes out. Nothing that comes in is changed, neither by the function nor by its pullback.
+float32 in, float32 out. Neither the function nor its pullback changes an argument.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 def softmax(x, axis=-1):
     """yᵢ = eˣⁱ / Σⱼ eˣʲ along the axis, and the pullback g -> dx.
 
-    Right for scores of any size, and for -inf (its y is 0) as long as a row has something else.
+    Right for scores of any size, and for -inf (whose y is 0) unless the whole row is -inf.
     """
     ### BEGIN SOLUTION 4.1: softmax, and dx = y (g - Σ g y)
     e = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -56,7 +56,7 @@ def split_heads(x, heads):
 
 
 def merge_heads(x):
-    """(B, heads, S, d) -> (B, S, heads · d): split_heads undone."""
+    """(B, heads, S, d) -> (B, S, heads · d): undo split_heads."""
     ### BEGIN SOLUTION 4.3: merge_heads, the way back
     batch, heads, length, size = x.shape
     return x.swapaxes(1, 2).reshape(batch, length, heads * size)
@@ -69,8 +69,8 @@ def merge_heads(x):
 def attention(q, k, v, mask=None):
     """softmax(q kᵀ/√d + mask) v, and the pullback g -> (dq, dk, dv).
 
-    q (..., L, d), k (..., S, d), v (..., S, e) -> (..., L, e), with equal axes in front. mask, if there is one, broadcasts
-    to (..., L, S): 0 for what may be looked at, a large negative number or -inf for what may not. It needs no gradient.
+    q (..., L, d), k (..., S, d), v (..., S, e) -> (..., L, e), with equal leading axes. mask, if given, broadcasts to
+    (..., L, S): 0 for a visible key, a large negative number or -inf for a hidden one. It needs no gradient.
     """
     ### BEGIN SOLUTION 4.4: attention, forwards and backwards
     scale = float(1 / np.sqrt(q.shape[-1]))

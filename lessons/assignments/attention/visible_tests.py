@@ -11,7 +11,7 @@ from models.course.tiny_bert import losses, losses_with_attention
 
 @task("4.1", points=1)
 def softmax_of_three(m):
-    """Scores ln 1, ln 2, ln 5 are the shares 1/8, 2/8, 5/8."""
+    """Scores ln 1, ln 2, ln 5 give the weights 1/8, 2/8, 5/8."""
     return {"y: eˣ / Σ eˣ": m.softmax(np.log(np.array([1.0, 2.0, 5.0])))[0]}
 
 

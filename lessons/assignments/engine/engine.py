@@ -1,9 +1,9 @@
-"""Assignment 3: an engine for arrays, and what moves the weights. The handout is README.md.
+"""Assignment 3: an engine for arrays, and optimisers. The handout is README.md.
 
 A node of the graph is any object with
     time        a number: a node is younger (has a larger time) than its parents; nodes that are not related may share one
     parents     a tuple of nodes, with None for an input that needs no gradient; () for a leaf
-    pullbacks   a tuple of functions, one a parent: gradient of the node -> contribution to the parent's; None once walked
+    pullbacks   a tuple of functions, one per parent: gradient of the node -> contribution to the parent's; None once walked
 """
 
 import math
@@ -14,9 +14,9 @@ import numpy as np
 
 
 def accumulate(pending, node, g):
-    """Add the contribution g to pending[node], the gradient of node that is on its way; pending is a dict.
+    """Add the contribution g to pending[node], the gradient of node so far; pending is a dict.
 
-    g may be held by somebody else, and so may every array that is in pending already: none of them is changed. float32 stays.
+    Others may share g and every array already in pending: change none of them. float32 stays float32.
     """
     ### BEGIN SOLUTION 3.1: accumulate, which adds contributions without changing them
     held = pending.get(node)
@@ -28,12 +28,12 @@ def accumulate(pending, node, g):
 
 
 def backward(root, g, retain_graph=False):
-    """Walk back from root, whose gradient is g; return {leaf: its gradient} for all leaves that are reached.
+    """Walk back from root, whose gradient is g; return {leaf: its gradient} for all leaves reached.
 
-    Every pullback is called once, with the complete gradient of its node, and not at all where the parent is None.
-    The arrays returned belong to the caller: none shares memory with another, with g or with what a pullback returned.
-    Afterwards .pullbacks of every node that has parents is None, so that what they hold is freed, unless retain_graph. If
-    such a node is met that was freed before, RuntimeError. Chains of 100,000 nodes and ladders of diamonds must work.
+    Call every pullback once, with the complete gradient of its node, and not at all if the parent is None.
+    The returned arrays belong to the caller: none shares memory with another, with g or with a pullback's result.
+    Unless retain_graph, set .pullbacks of every node with parents to None afterwards, which frees the arrays they hold.
+    A node that was freed before is a RuntimeError. Chains of 100,000 nodes and ladders of diamonds must work.
     """
     ### BEGIN SOLUTION 3.2: backward, from the youngest node to the oldest
     seen, stack = {root}, [root]
@@ -73,9 +73,9 @@ mode = Mode()
 
 
 class no_grad:
-    """``with no_grad():`` nothing is recorded within the block: mode.recording is False, and afterwards what it was before.
+    """Within ``with no_grad():`` nothing is recorded: mode.recording is False. Afterwards it is restored.
 
-    Also after an exception, which goes on; also if blocks are nested.
+    This holds for nested blocks, and after an exception, which goes on.
     """
 
     def __enter__(self):
@@ -92,7 +92,7 @@ class no_grad:
 
 # ------------------------------------------------------------------------------------------------------- Task 3.4
 # An optimiser's step changes the parameter's array p in place and leaves its gradient g as it is. ``state`` is a dict, empty
-# at first, in which it keeps what it wants to remember of this parameter until the next step.
+# at first, for everything it must remember about this parameter until the next step.
 
 
 def sgd_step(p, g, state, lr, momentum=0.0, weight_decay=0.0):
@@ -130,7 +130,7 @@ def adamw_step(p, g, state, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
 def clip_gradients(gradients, max_norm):
     """Scale the arrays of a list in place, all by one factor, so that their joint norm is at most max_norm.
 
-    Returns the norm before, a number: √(Σ over all elements of all arrays of g²). A norm that is not larger changes nothing.
+    Returns the norm before, a number: √(Σ g² over all elements of all arrays). If it is not larger, nothing changes.
     """
     ### BEGIN SOLUTION 3.6: clip_gradients, one factor for all
     norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
@@ -145,7 +145,7 @@ def clip_gradients(gradients, max_norm):
 
 
 def warmup_linear(step, warmup, total):
-    """The factor of the learning rate: from 0 at step 0 straight up to 1 at ``warmup``, then straight down to 0 at ``total``.
+    """The learning rate's factor: linear from 0 at step 0 to 1 at ``warmup``, then linear down to 0 at ``total``.
 
     Later it stays 0. warmup may be 0; warmup < total.
     """

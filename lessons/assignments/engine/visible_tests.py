@@ -152,7 +152,7 @@ def _():
 
 @task("3.7", points=2)
 def bert_trains_on_your_engine(m):
-    """A small BERT whose gradients your accumulate adds up and your AdamW, clipping and schedule use."""
+    """A small BERT: your accumulate adds up its gradients; your AdamW, clipping and schedule use them."""
     m.warmup_linear(0, 1, 2)
     return {"the losses of 6 steps": losses_with_engine(m)}
 

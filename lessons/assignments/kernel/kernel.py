@@ -15,7 +15,7 @@ BLOCK = 1 << 14  # elements: a few such blocks of float32 fit into a core's cach
 def gelu(x):
     """½x(1 + tanh u) with u = √(2/π)(x + 0.044715 x³), and its slope ½(1 + tanh u) + ½x(1 - tanh² u)u', of the shape of x.
 
-    Plain array code: the definition, and the measure of the fast one.
+    Plain array code: the definition, and the reference for the fast version.
     """
     ### BEGIN SOLUTION 6.1: gelu, the definition and its slope
     c = math.sqrt(2 / math.pi)
@@ -29,7 +29,7 @@ def gelu(x):
 
 
 def blocks(n, size):
-    """A list of slices that cut n elements into blocks of ``size``, in order; the last one may be shorter; n may be 0."""
+    """A list of slices that cut n elements into blocks of ``size``, in order; the last may be shorter; n may be 0."""
     ### BEGIN SOLUTION 6.2: blocks, from the first to the last
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
     ### END SOLUTION
@@ -39,9 +39,9 @@ def blocks(n, size):
 
 
 def fast_gelu(x):
-    """What gelu returns, for x of any shape and size, and at least 1.1 times as fast as plain array code.
+    """The same as gelu, for x of any shape and size, and at least 1.1 times as fast as plain array code.
 
-    x may be empty, have no axes, or be a view such as a transpose; it is not changed. The two results are arrays of their own.
+    x may be empty, have no axes, or be a view such as a transpose; do not change it. Return two new arrays.
     """
     ### BEGIN SOLUTION 6.3: fast_gelu, in blocks and in place
     c = math.sqrt(2 / math.pi)
@@ -75,10 +75,10 @@ def fast_gelu(x):
 
 
 def fast_adam(p, g, m, v, t, lr, beta1, beta2, eps):
-    """One step of Adam, in place, for arrays of one shape without gaps in memory (contiguous); returns nothing.
+    """One step of Adam, in place, for contiguous arrays of one shape; returns nothing.
 
     m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²;  p ← p - lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + eps).  g is not changed; t counts from 1.
-    New arrays hold at most 1.5 times as many bytes as p, all those together that exist at the same time.
+    At any time, all new arrays together may hold at most 1.5 times as many bytes as p.
     """
     ### BEGIN SOLUTION 6.4: fast_adam, with one scratch array
     p, g, m, v = (x.reshape(-1) for x in (p, g, m, v))

@@ -82,7 +82,7 @@ def fast_gelu_is_fast(m):
 
 
 def true_speed(least):
-    """A little less is let pass: measurements waver by a few hundredths."""
+    """A little less passes, too: measurements vary by a few hundredths."""
 
     def check(got):
         return None if got >= least - 0.05 else f"yours is {float(got):.2f} times as fast, it should be at least {least} times"

@@ -1,7 +1,7 @@
 """Assignment 5: masking, the loss of the masked language model, and its head. The handout is README.md.
 
-All on NumPy arrays. Where a pullback is asked for, the function returns (y, pullback), and the pullback takes g = dL/dy.
-Nothing that comes in is changed. Sizes: B sequences, S tokens, H hidden size, V vocabulary size.
+All on NumPy arrays. A function with a pullback returns (y, pullback), and the pullback takes g = dL/dy. Change no argument.
+Sizes: B sequences, S tokens, H hidden size, V vocabulary size.
 """
 
 import math
@@ -12,12 +12,12 @@ import numpy as np
 
 
 def mask_tokens(ids, maskable, mask_id, vocab_size, rng, probability=0.15):
-    """BERT's masking: (masked ids, labels), both (B, S) and whole numbers as ids is.
+    """BERT's masking: (masked ids, labels), both (B, S), integers like ids.
 
-    In a row with n maskable places (maskable is a bool array (B, S)) round(n · probability) of them are chosen at random, at
-    least 1 if there is one. labels: the original token at a chosen place, -100 elsewhere. masked: at a chosen place mask_id
-    with probability 0.8, a random one of the vocab_size tokens with 0.1, the original with 0.1, each place drawn for itself;
-    elsewhere the original. All randomness comes from the numpy Generator rng.
+    In a row with n maskable positions (maskable is a bool array (B, S)) choose round(n · probability) of them at random, at
+    least 1 if n > 0. labels: the original token at a chosen position, -100 elsewhere. masked: at a chosen position mask_id
+    with probability 0.8, one of the vocab_size tokens at random with 0.1, the original with 0.1, drawn independently for
+    each position; elsewhere the original. All randomness comes from the NumPy Generator rng.
     """
     ### BEGIN SOLUTION 5.1: mask_tokens, 15 % of the places: 80 % [MASK], 10 % random, 10 % as they are
     masked, labels = ids.copy(), np.full(ids.shape, -100, ids.dtype)
@@ -39,9 +39,9 @@ def mask_tokens(ids, maskable, mask_id, vocab_size, rng, probability=0.15):
 
 
 def padding_mask(attention_mask, dtype=np.float32):
-    """What is added to attention's scores, (B, 1, 1, S): 0 where attention_mask (B, S) is 1, hugely negative where it is 0.
+    """The mask added to attention's scores, (B, 1, 1, S): 0 where attention_mask (B, S) is 1, hugely negative where it is 0.
 
-    Hugely negative: at most -1e9, and finite, so that a row in which all is hidden gives no NaN. In the given dtype.
+    Hugely negative: at most -1e9, and finite, so that a row with everything hidden gives no NaN. In the given dtype.
     """
     ### BEGIN SOLUTION 5.2: padding_mask, 0 or the most negative number
     hidden = np.asarray(attention_mask)[:, None, None, :] == 0
@@ -53,9 +53,9 @@ def padding_mask(attention_mask, dtype=np.float32):
 
 
 def mlm_loss(logits, labels, ignored=-100):
-    """The mean of -ln softmax(logits)[label] over the places whose label is not ``ignored``, and the pullback g -> dlogits.
+    """The mean of -ln softmax(logits)[label] over positions whose label is not ``ignored``, and the pullback g -> dlogits.
 
-    logits (..., V), labels (...). Right for scores of any size. If no place is asked the loss is 0, and so is its gradient.
+    logits (..., V), labels (...). Right for scores of any size. If there is no such position, loss and gradient are 0.
     g is a number; dlogits has the shape and the dtype of logits.
     """
     ### BEGIN SOLUTION 5.3: mlm_loss, and dx = g (softmax(x) - onehot) / places
@@ -101,9 +101,9 @@ def mlm_head(hidden, embeddings, bias):
 
 
 def floors(counts):
-    """The two losses to beat, in nats, as (uniform, unigram): ln V for guessing, and -Σ p ln p for knowing the frequencies p.
+    """Two baselines in nats, (uniform, unigram): ln V for uniform guessing, -Σ p ln p for guessing by word frequencies p.
 
-    counts: how often each of the V words occurs, whole numbers, some perhaps 0.
+    counts: the number of occurrences of each of the V words, integers, some perhaps 0.
     """
     ### BEGIN SOLUTION 5.5: floors, ln V and the entropy
     counts = np.asarray(counts)

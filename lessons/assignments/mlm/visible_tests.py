@@ -12,7 +12,7 @@ from models.course.tiny_bert import losses, losses_with_head
 
 
 def sentences():
-    """100 rows of 40 tokens between 10 and 99; the first and the last place of each may not be masked."""
+    """100 rows of 40 tokens between 10 and 99; the first and the last position of each may not be masked."""
     ids = np.random.default_rng(0).integers(10, 100, (100, 40))
     maskable = np.ones(ids.shape, bool)
     maskable[:, [0, -1]] = False
@@ -55,7 +55,7 @@ def _():
 
 @task("5.1", points=2)
 def what_stands_there(m):
-    """Of 20,000 places that are asked 80 % are [MASK], 10 % random and 10 % as they were."""
+    """Of 20,000 chosen positions 80 % are [MASK], 10 % random and 10 % unchanged."""
     ids = np.full((200, 200), 50)
     masked, labels = m.mask_tokens(ids, np.ones(ids.shape, bool), 3, 1000, np.random.default_rng(2), 0.5)
     there = masked[labels != -100]
@@ -81,7 +81,7 @@ def _():
 
 @task("5.3", points=1)
 def a_loss_by_hand(m):
-    """Shares 1/4 and 3/4; the second place is not asked."""
+    """Probabilities 1/4 and 3/4; the second position does not count."""
     logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0]]))
     loss, _ = m.mlm_loss(logits, np.array([1, -100]))
     return {"-ln ¾": loss}
@@ -94,7 +94,7 @@ def _():
 
 @task("5.3", points=2)
 def a_gradient_by_hand(m):
-    """(softmax - onehot) / 2 at two places of three."""
+    """(softmax - onehot) / 2 at two positions of three."""
     logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0], [4.0, 1.0]]))
     _, pullback = m.mlm_loss(logits, np.array([1, -100, 0]))
     return {"dlogits: g (softmax - onehot) / places": pullback(1.0)}

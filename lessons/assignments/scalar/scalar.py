@@ -1,13 +1,13 @@
 """Assignment 1: a scalar autograd engine. The handout is README.md; write only where a Task is named.
 
-The class Value is given. What makes it learn is yours: the rules of the operations, the order, the walk back.
+The class Value is given. You write the rest: the rules of the operations, the order, the walk back.
 """
 
 import math
 
 
 class Value:
-    """A number that remembers what it was computed from.
+    """A number that remembers its parents.
 
     parents: the Values it was computed from.  pullbacks: for each parent the function that turns the slope of the loss
     along this value into its contribution to the slope along that parent.  grad: the slope of the loss along this value.
@@ -58,7 +58,7 @@ class Value:
 
 
 def apply(rule, *inputs):
-    """Compute a rule on Values (plain numbers become Values) and remember the way back. Given."""
+    """Apply a rule to Values (plain numbers become Values) and keep its pullbacks. Given."""
     inputs = [x if isinstance(x, Value) else Value(x) for x in inputs]
     value, pullbacks = rule(*[x.value for x in inputs])
     return Value(value, inputs, pullbacks if isinstance(pullbacks, (tuple, list)) else (pullbacks,))
@@ -70,7 +70,7 @@ def apply(rule, *inputs):
 def central_difference(f, values, i, eps=1e-5):
     """The slope of f(*values) along values[i], measured: (f(... + eps ...) - f(... - eps ...)) / (2 eps).
 
-    values is a list or a tuple of numbers; it is not changed.
+    values is a list or a tuple of numbers; do not change it.
     """
     ### BEGIN SOLUTION 1.1: central_difference, the slope measured from both sides
     values = list(values)
@@ -140,9 +140,9 @@ def relu(x):
 
 
 def topological_order(root):
-    """A list of all nodes from which root was computed, root included: each once, and each after all of its parents.
+    """A list of root and all its ancestors: each once, and each after all of its parents.
 
-    A node is any object with .parents, a tuple of nodes; nothing in it is changed. Chains of 100,000 nodes and ladders of
+    A node is any object with .parents, a tuple of nodes. Do not change the nodes. Chains of 100,000 nodes and ladders of
     diamonds must work.
     """
     ### BEGIN SOLUTION 1.3: topological_order, parents before children
@@ -165,9 +165,9 @@ def topological_order(root):
 def backward(root):
     """Put the slope of root along every node into node.grad (root's own is 1); return nothing (None).
 
-    The grads of the nodes between the leaves and root are set anew. A leaf (a node without parents) keeps what it has
-    already: the new slope is added to its grad, so that two calls of backward add up there. Slopes may be arrays; none of
-    those that are in a grad, or come out of a pullback, is changed in place: somebody else may hold it.
+    The grads of the nodes between the leaves and root are computed afresh. For a leaf (a node without parents) add the
+    new slope to its grad, so that two calls of backward add up there. Slopes may be arrays. Never change an array in place
+    that is in a grad or comes from a pullback: others may share it.
     """
     ### BEGIN SOLUTION 1.4: backward, the walk from the root to the leaves
     order = topological_order(root)
@@ -187,8 +187,8 @@ def backward(root):
 def descend(loss_of, parameters, lr, steps):
     """Gradient descent: ``steps`` times compute loss_of(), walk back, and set p.value = p.value - lr · p.grad.
 
-    loss_of takes no argument and computes the loss (a Value) from the parameters, anew at each call.
-    Returns the list of the losses, as numbers, each computed before its step. Grads of the step before do not count.
+    loss_of takes no argument and computes the loss (a Value) from the parameters, afresh at each call.
+    Returns the list of losses, as numbers, each computed before its step. Grads of the previous step do not count.
     """
     ### BEGIN SOLUTION 1.5: descend, the training loop
     losses = []

@@ -1,8 +1,8 @@
 """Assignment 2: arrays, broadcasting, and the gradients of a few operations. The handout is README.md.
 
 An operation takes arrays and returns (y, pullback); a pullback turns g, the gradient of the loss along y, into the gradient
-along an input. With two inputs the second value is a tuple of two pullbacks. Nothing that comes in is changed, a pullback may
-be called more than once, and float32 in means float32 out.
+along an input. With two inputs the second value is a tuple of two pullbacks. Change no argument; a pullback may be called
+more than once; float32 in means float32 out.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def row_major_strides(shape):
-    """How many elements apart the neighbours along each axis lie, in an array without gaps: a tuple of whole numbers.
+    """The distance in elements between neighbours along each axis, in an array without gaps: a tuple of integers.
 
     (2, 3, 4) -> (12, 4, 1)
     """
@@ -25,9 +25,9 @@ def row_major_strides(shape):
 
 
 def offset(index, shape, strides):
-    """Where in memory, counted in elements, the element with this index lies; IndexError if there is no such element.
+    """The position in memory, counted in elements, of the element with this index; IndexError if there is none.
 
-    index has one whole number an axis; a negative one counts from the end of the axis.
+    index has one integer per axis; a negative one counts from the end of the axis.
     """
     ### BEGIN SOLUTION 2.1: offset, the sum of index · stride
     position = 0
@@ -43,7 +43,7 @@ def offset(index, shape, strides):
 
 
 def broadcast_shape(*shapes):
-    """The shape that arrays of the given shapes have together, as a tuple; ValueError if they do not fit.
+    """The common shape to which arrays of the given shapes broadcast, as a tuple; ValueError if they do not fit.
 
     There is at least one shape. (2, 1, 4), (3, 1) -> (2, 3, 4)
     """
@@ -76,7 +76,7 @@ def undo_broadcast(g, shape):
 
 
 def sum_axis(x, axis=None, keepdims=False):
-    """Σ x along an axis (a whole number, or None: over all elements), and its pullback.
+    """Σ x along an axis (an integer, or None: over all elements), and its pullback.
 
     The pullback's result has x's shape.
     """
@@ -93,7 +93,7 @@ def sum_axis(x, axis=None, keepdims=False):
 
 
 def mean_axis(x, axis=None, keepdims=False):
-    """The mean of x along an axis (a whole number, or None: over all elements), and its pullback. The dtype is x's."""
+    """The mean of x along an axis (an integer, or None: over all elements), and its pullback. The dtype is x's."""
     ### BEGIN SOLUTION 2.4: mean_axis, the sum divided by the number of summands
     total, spread = sum_axis(x, axis, keepdims)
     n = x.size if axis is None else x.shape[axis]
@@ -107,7 +107,7 @@ def mean_axis(x, axis=None, keepdims=False):
 def matmul(a, b):
     """a b, and the pullbacks for a and b: a (..., n, k), b (..., k, m) -> (..., n, m).
 
-    The axes in front may be broadcast. The pullbacks may leave that to undo_broadcast: their results are right if
+    The leading axes may be broadcast. The pullbacks may leave that to undo_broadcast: their results are right if
     undo_broadcast(result, shape of the input) is.
     """
     ### BEGIN SOLUTION 2.5: matmul, with da = g bᵀ and db = aᵀ g
@@ -119,7 +119,7 @@ def matmul(a, b):
 
 
 def take_rows(table, index):
-    """The rows of a table (rows, ...) that the whole numbers in ``index`` (of any shape) name, and its pullback.
+    """The rows of a table (rows, ...) with the numbers in ``index`` (integers, of any shape), and its pullback.
 
     The pullback's result has the table's shape and g's dtype: the embedding's gradient.
     """

@@ -22,7 +22,7 @@ def _():
 
 @task("2.2", points=1)
 def shapes_that_fit(m):
-    """(2, 1, 4) and (3, 1) are (2, 3, 4) together."""
+    """(2, 1, 4) and (3, 1) broadcast to (2, 3, 4)."""
     return {"together": list(m.broadcast_shape((2, 1, 4), (3, 1)))}
 
 

@@ -5,7 +5,7 @@ model whose loss stays at the second has learnt no language.
 
 Every random choice is a function of (seed, step), so a resumed run is bit-equal to one that never stopped.
 Recipe: Devlin et al. (2018), section 3.1 and appendix A.2; AdamW by Loshchilov and Hutter (2017).
-Read before: data.py, model.py. Read next: pretrain_command.py, use.py.
+Read before: train_minimal.py, data.py, model.py. Read next: pretrain_command.py, use.py.
 """
 
 from __future__ import annotations

@@ -25,6 +25,10 @@ LONG_FILES = {
     "kernels/cuda/rows.py": (415, "the kernels over rows share their CUDA sources"),
     "kernels/cpu.py": (490, "all that is fast and less readable, in one place"),
 }
+MODELS = PACKAGE.parent / "models"
+LONG_MODELS = {
+    "bert/model.py": (635, "the one file of the model: from ids to the loss, with every head"),
+}
 LONG_FUNCTIONS: dict[str, int] = {}
 LONG_OPS: dict[str, int] = {}
 
@@ -77,6 +81,15 @@ def test_files_are_short(path: Path) -> None:
     limit, _ = LONG_FILES.get(name_of(path), (LONGEST_FILE, ""))
     lines = len(path.read_text().splitlines())
     assert lines <= limit, f"{name_of(path)} has {lines} lines, more than {limit}: split it, or say in LONG_FILES why not"
+
+
+@pytest.mark.parametrize("path", sorted(MODELS.rglob("*.py")), ids=lambda path: str(path.relative_to(MODELS)))
+def test_files_of_the_models_are_short(path: Path) -> None:
+    """The same for what is built with the engine."""
+    name = path.relative_to(MODELS).as_posix()
+    limit, _ = LONG_MODELS.get(name, (LONGEST_FILE, ""))
+    lines = len(path.read_text().splitlines())
+    assert lines <= limit, f"models/{name} has {lines} lines, more than {limit}: split it, or say in LONG_MODELS why not"
 
 
 def test_the_graph_and_the_walk_are_about_400_lines() -> None:

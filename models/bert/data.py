@@ -112,7 +112,7 @@ class Examples:
         return held
 
     def mask(self, ids: Any, keys: Sequence[int], step: int) -> tuple[Any, Any]:
-        """Masked ids and labels: one stream of random numbers a step, or one an example where its masks are to come again."""
+        """Masked ids and labels: one random stream per step, or per example if its masks must come back."""
         special = np.isin(ids, [self.tokenizer.pad_id, self.tokenizer.cls_id, self.tokenizer.sep_id])
         if self.dynamic:
             return mask_tokens(ids, ~special, self.tokenizer, np.random.default_rng([self.seed, 2, step]), **self.masking)
@@ -223,7 +223,7 @@ def shortened(a: Span, b: Span, room: int, rng: np.random.Generator) -> tuple[Sp
 
 
 class Pairs(Examples):
-    """Masked-LM and next-sentence batches of sentence pairs of about the same length; each epoch walks the corpus anew."""
+    """Masked-LM and next-sentence batches of sentence pairs of about the same length; each epoch walks the corpus again."""
 
     def __init__(self, corpus: Corpus, tokenizer: Tokenizer, length: int, batch_size: int, seed: int, **options: Any) -> None:
         if length < 5:

@@ -5,7 +5,7 @@ model whose loss stays at the second has learnt no language.
 
 Every random choice is a function of (seed, step), so a resumed run is bit-equal to one that never stopped.
 Recipe: Devlin et al. (2018), section 3.1 and appendix A.2; AdamW by Loshchilov and Hutter (2017).
-Read before: data.py, model.py. Read next: pretrain_command.py, use.py.
+Read before: train_minimal.py, data.py, model.py. Read next: pretrain_command.py, use.py.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Settings(TrainingSettings):
     mask_probability: float = option(0.25, "share of the tokens that are to be guessed")
     whole_word: bool = option(False, "mask all pieces of a word together")
     static_masking: bool = option(False, "the same masks in every epoch")
-    nsp: bool = option(False, "sentence pairs, and next-sentence prediction beside the masked words")
+    nsp: bool = option(False, "sentence pairs, and next-sentence prediction along with the masked words")
     validation: float = option(0.04, "share of the documents that is held out")
     eval_every: int = option(300, "steps from one validation to the next")
     save_every: int = option(1000, "steps from one saved state to the next")
@@ -296,7 +296,7 @@ class Run:
         return self.train_data.batch(step - step // every if every else step)
 
     def one_step(self, workers: Workers) -> Score:
-        """Forward and backward over the micro-batches, clip, update. On a card the host does not wait for any of it."""
+        """Forward and backward over the micro-batches, clip, update. On a GPU the host waits for none of it."""
         s, self.workers = self.settings, workers
         batch = self.batch(self.step)
         parts = split(batch, math.gcd(len(batch["labels"]), s.workers * s.accumulate))
@@ -339,7 +339,7 @@ class Run:
     # ------------------------------------------------------------------------------------------------- checkpoints
 
     def save_state(self) -> None:
-        """Everything that the next step depends on, in one file, written beside and renamed: never half there."""
+        """Everything that the next step depends on, in one file that is never half written."""
         state = {
             "settings": dataclasses.asdict(self.settings),
             "sha256": self.text.found["sha256"],

@@ -57,7 +57,7 @@ def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> li
 
 
 def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int = 32) -> np.ndarray[Any, Any]:
-    """One vector of length 1 a text, (texts, H): the mean of its tokens' last hidden states, padding left out.
+    """One vector of length 1 per text, (texts, H): the mean of its tokens' last hidden states, padding left out.
 
     Reimers and Gurevych (2019), "Sentence-BERT", https://arxiv.org/abs/1908.10084, section 3.
     """

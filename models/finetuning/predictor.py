@@ -20,7 +20,7 @@ from .trainer import Trainer
 
 
 class Predictor:
-    """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record a text."""
+    """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record per text."""
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         folder = Path(folder)
@@ -68,7 +68,7 @@ class Predictor:
         return self.records(self.task.read(path, labelled=False))
 
     def records(self, examples: list[Any]) -> list[dict[str, Any]]:
-        """One record an example."""
+        """One record per example."""
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)

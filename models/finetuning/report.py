@@ -74,7 +74,7 @@ def finish(run: Run) -> dict[str, Any]:
 
 
 def row_of(name: str, scores: dict[str, Any], training: Any, answering: Any, parameters: int, size: int) -> dict[str, Any]:
-    """One line of the comparison; training, and answering an example, in (seconds, processor seconds)."""
+    """One line of the comparison; the cost of training, and of answering one example, in (seconds, CPU seconds)."""
     plain = {key: scores[key] for key in HEADLINES if isinstance(scores.get(key), float)}
     cost = {"train_seconds": float(training[0]), "train_processor_seconds": float(training[1])}
     cost |= {"ms_per_example": 1000 * float(answering[0]), "processor_ms_per_example": 1000 * float(answering[1])}
@@ -82,7 +82,7 @@ def row_of(name: str, scores: dict[str, Any], training: Any, answering: Any, par
 
 
 def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, int]:
-    """What a BERT cost to train, an example costs, its numbers and its bytes."""
+    """A BERT's cost to train and per example, its parameters and its bytes."""
     parameters = trainer.model.num_parameters()
     return (trainer.seconds, trainer.processor_seconds), answering / n, parameters, 4 * parameters
 
@@ -109,7 +109,7 @@ def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
 
 
 def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> tuple[list[Any], Any]:
-    """The predictions of an alternative, and what it cost to train, to answer an example, its numbers and its bytes."""
+    """The predictions of an alternative, and its cost to train and per example, its parameters and its bytes."""
     with one_blas_thread(), warnings.catch_warnings():  # their tables are sparse: more threads only wait for each other
         warnings.filterwarnings("ignore", "Label .* is present in all training examples")
         started = clocks()
@@ -184,7 +184,7 @@ def shortened(label: str) -> str:
 
 
 def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
-    """Precision, recall, F1 and support, a line each."""
+    """Precision, recall, F1 and support, one line per class."""
     names = list(classes)
     averages = [name for name in names if name in AVERAGES]
     shown = [name for name in names if name not in averages][:most]

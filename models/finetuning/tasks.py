@@ -1,6 +1,6 @@
 """What a task is: how to read its files, turn examples into features, ask the model, and judge what it says.
 
-    examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one an example) ─ scores
+    examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one per example) ─ scores
 
 An example may become several features (a long text in windows); a prediction is always of a whole example.
 The four tasks: classify.py, tag.py, qa.py, choice.py.

@@ -103,7 +103,7 @@ class Trainer:
         return self.s.metric or self.task.metric
 
     def keep_weights(self) -> None:
-        """The best weights so far, in memory."""
+        """Hold the best weights so far in memory."""
         self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def train(self, label: str = "") -> None:
@@ -141,7 +141,7 @@ class Trainer:
                     raise KeyboardInterrupt
 
     def count_cost(self, spent: Any) -> None:
-        """Add (seconds, processor seconds)."""
+        """Add (seconds, CPU seconds)."""
         self.seconds += float(spent[0])
         self.processor_seconds += float(spent[1])
 
@@ -172,7 +172,7 @@ class Trainer:
         return [loss for _, loss in results]
 
     def read(self) -> None:
-        """The losses that a card may still have been computing, as numbers; an error if one of them is none."""
+        """The losses since the last evaluation as numbers (a GPU may still be computing them); an error if one is not finite."""
         first = self.step - len(self.recent)
         for i, parts in enumerate(self.recent):
             if not isinstance(parts, float):
@@ -243,7 +243,7 @@ class Trainer:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
 
     def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
-        """Predictions, scores, and what answering cost, from text to answer: (seconds, processor seconds)."""
+        """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""
         started = clocks()
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.s.workers) as workers:

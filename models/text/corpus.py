@@ -26,7 +26,7 @@ LONGEST_DOCUMENT = 1 << 17  # characters; and a longer document between two line
 
 
 def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
-    """The documents of text files: lists of lines, one sentence a line, a blank line between documents."""
+    """The documents of text files: lists of lines, one sentence per line, a blank line between documents."""
     for path in paths:
         document: list[str] = []
         size = 0
@@ -87,7 +87,7 @@ class Corpus:
         path.parent.mkdir(parents=True, exist_ok=True)
         index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
         index.unlink(missing_ok=True)
-        lengths = array("i")  # 4 bytes a sentence, where a list takes up to 36
+        lengths = array("i")  # 4 bytes per sentence, where a list takes up to 36
         starts = array("q", [0])
         with replacing(file) as beside, open(beside, "wb") as out:
             for document in documents:

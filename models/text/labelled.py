@@ -92,7 +92,7 @@ def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: 
 
 
 def read_json(path: str, text: str) -> Rows:
-    """One JSON object a line; or all of them in one list."""
+    """One JSON object per line, or one list of them."""
     records, lines = [], []
     for number, record in list_items(path, text) if text.lstrip().startswith("[") else line_items(path, text):
         if not isinstance(record, dict):
@@ -177,7 +177,7 @@ def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
 def plain_table(path: str, text: str, names: list[str] | None = None) -> Rows | None:
     """A TSV in which quotes mean nothing, as GLUE's: every line has as many tabs as the header. Otherwise None.
 
-    Or a header of one word and a text a line, commas and all.
+    Or a header of one word and one text per line, commas and all.
 
     Where a whole cell is a well-formed quoted string the quotes are taken off, as a CSV reader would.
     """
@@ -216,7 +216,7 @@ class Sentence:
 def read_conll(
     path: str, encoding: str = "utf-8", word_column: int = 1, tag_column: int = -1, labelled: bool = True
 ) -> list[Sentence]:
-    """Sentences of a CoNLL file: a word a line, a blank line between sentences, columns between tabs or spaces.
+    """Sentences of a CoNLL file: one word per line, a blank line between sentences, columns between tabs or spaces.
 
     Columns count from 1, from the last with -1; of CoNLL-U the usual ones are 2 and 4. Comments (# ...), -DOCSTART- lines, a
     header (word, tag) and the lines of CoNLL-U that are no words (1-2, 1.1) are left out. Without labels the tags are "".

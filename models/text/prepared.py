@@ -1,4 +1,4 @@
-"""A text made ready for pretraining: read, its vocabulary learnt, documents held out, ids laid on disk. Twice is as good as once.
+"""A text made ready for pretraining: read, its vocabulary learnt, documents held out, ids laid on disk.
 
 Read before: corpus.py, python_docs.py. Read next: models/bert/data.py.
 """

@@ -1,4 +1,4 @@
-"""What the training loops of all models share: which weights decay, batches on their way to a card, Ctrl-C between steps.
+"""What all training loops share: which weights decay, how batches reach the GPU, when to read a loss, Ctrl-C between steps.
 
 Read before: runs.py. Read next: models/bert/pretraining.py, models/finetuning/run.py.
 """
@@ -21,18 +21,18 @@ from minitorch import Tensor, nn
 
 
 def available_cores() -> int:
-    """The processors this process may use, at most 8: more micro-batches than that are too small."""
+    """The CPU cores this process may use, at most 8: with more, the micro-batches get too small."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(count, 8)
 
 
 def clocks() -> np.ndarray:
-    """(seconds, processor seconds) since some moment: the second count all cores, and nothing that other programs do."""
+    """(seconds, CPU seconds) since some moment; CPU seconds add up all cores and leave other programs out."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """BERT's two groups: everything decays but biases and LayerNorm. Frozen weights are in neither."""
+    """Two groups: biases and LayerNorm do not decay, everything else does. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     exempt = {name for name in named if name.endswith(".bias") or "LayerNorm" in name}
     return [
@@ -42,8 +42,11 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str, Any]:
-    """A batch where the model is. What only the numbers tell is looked at before, for a card would have to be waited for: are
-    the ids in the vocabulary, and does the attention mask hide anything?"""
+    """The batch where the model is.
+
+    Checks that read values run before the copy, because reading from the GPU would stall it: are the ids in the vocabulary,
+    and does the attention mask hide anything?
+    """
     if device == "cpu":
         return batch
     model.check_ids(batch["input_ids"])
@@ -53,8 +56,8 @@ def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str,
 
 
 class Glance:
-    """When to look at numbers that are still being computed: on a processor always; on a card, which then has to be waited for,
-    not before ``pause`` seconds after the last look."""
+    """When to read numbers that may still be being computed: on the CPU always; on a GPU, which reading stalls, at most once
+    per ``pause`` seconds."""
 
     def __init__(self, device: str, pause: float = 0.5) -> None:
         self.pause, self.last = (0.0 if device == "cpu" else pause), 0.0

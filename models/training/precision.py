@@ -1,7 +1,7 @@
 """--precision: in which kind of floating-point numbers a run computes.
 
 float32   what the engine does by itself
-tf32      float32 whose products a card's tensor cores make from factors of 10 bits; sums stay float32
+tf32      float32, but a GPU's tensor cores round the factors of products to 10 bits; sums stay float32
 bf16      products in bfloat16, all that is delicate in float32: the weights, their gradients and Adam's state are float32
 fp16      the same in float16, whose small range needs the loss to be scaled
 

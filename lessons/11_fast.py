@@ -266,6 +266,7 @@ show(figure, "11_fast")
 #
 # - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/ops/`: the
 #   definitions it must agree with.
-# - `minitorch/tools/profiler.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`: the threads.
+# - `minitorch/tools/profiler.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`:
+#   the threads.
 # - `benchmarks/README.md`: how the project measures itself.
 # - Then lesson 12, `12_gpu.py`.

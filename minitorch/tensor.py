@@ -469,7 +469,7 @@ class Tensor:
     __ior__ = bitwise_or_
     __ixor__ = bitwise_xor_
 
-    # --------------------------------------------------------- operations: ops/elementwise.py, extra_elementwise.py
+    # ----------------------------------------- operations: ops/elementwise.py, comparisons.py, extra_elementwise.py
     __add__ = __radd__ = add = ops.add
     __sub__ = sub = subtract = ops.sub
     __rsub__ = ops.rsub
@@ -506,10 +506,10 @@ class Tensor:
         return ops.pow(other, self)
 
     def __eq__(self, other: Any) -> Any:
-        return ops.eq(self, other) if ops.elementwise.is_operand(other) else NotImplemented
+        return ops.eq(self, other) if ops.comparisons.is_operand(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Any:
-        return ops.ne(self, other) if ops.elementwise.is_operand(other) else NotImplemented
+        return ops.ne(self, other) if ops.comparisons.is_operand(other) else NotImplemented
 
     square = ops.square
     float_power = ops.float_power

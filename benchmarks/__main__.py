@@ -1,8 +1,7 @@
 """All benchmarks: python -m benchmarks [--quick] [--output FOLDER] [PART ...]
 
-Each part is a process of its own, which prints tables and writes a JSON file; all that is printed goes into report.txt, too,
-and pictures are drawn of it in the end. The kernels come first: if one of them is wrong, nothing after it is timed and the
-status is 1.
+Each part runs in a process of its own, prints tables and writes a JSON file. report.txt gets everything that is printed; pictures
+are drawn at the end. The kernels come first: if one of them is wrong, nothing after it is timed and the status is 1.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TextIO
 from .machine import describe
 
 ROOT = Path(__file__).parents[1]
-PARTS = {  # minutes, and with --quick, on two cores of a Zen 5 EPYC with nothing else to do
+PARTS = {  # minutes, and minutes with --quick, on two idle cores of a Zen 5 EPYC
     "kernels": (0.5, 0.3), "steps": (15.0, 1.0), "scaling": (3.5, 1.0), "engine_overhead": (0.2, 0.1), "start": (0.5, 0.3),
 }  # fmt: skip
 
@@ -28,7 +27,7 @@ def main() -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--quick", action="store_true", help="small and few: to see that everything runs, not for its figures")
+    parser.add_argument("--quick", action="store_true", help="few and small: shows that all of it runs; the figures mean nothing")
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, help="default: benchmarks/results for all parts, else runs/benchmarks"
     )
@@ -36,7 +35,7 @@ def main() -> int:
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    whole = not args.quick and not args.parts  # so that what is kept is always one run
+    whole = not args.quick and not args.parts  # so that results/ always holds a single run
     folder = args.output or ROOT / ("benchmarks/results" if whole else "runs/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
     parts = [part for part in PARTS if not args.parts or part in args.parts]
@@ -45,12 +44,12 @@ def main() -> int:
         for i, part in enumerate(parts):
             left = sum(PARTS[p][args.quick] for p in parts[i:])
             say(
-                f"\n== {i + 1}/{len(parts)} {part}: {PARTS[part][args.quick]:g} of {left:.1f} minutes that are left, about",
+                f"\n== {i + 1}/{len(parts)} {part}: about {PARTS[part][args.quick]:g} of the {left:.1f} minutes left",
                 report,
             )
             status = run(part, folder, args.quick, report)
             if status:
-                say(f"{part}: a check failed or it could not run (status {status}); what comes after it is not measured", report)
+                say(f"{part}: a check failed, or it could not run (status {status}); the later parts are not measured", report)
                 return 1
     return draw(folder)
 

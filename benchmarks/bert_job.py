@@ -1,7 +1,7 @@
-"""What the contestants compute: a step of BERT's pretraining or fine-tuning, or the answer for one sentence.
+"""The work of a contestant: a step of BERT's pretraining or fine-tuning, or the answer for one sentence.
 
-Weights, ids and labels are functions of names and of fixed seeds, so that every program starts from the same numbers, and
-without dropout must find the same losses. Read next: bert_minitorch.py, bert_pytorch.py.
+Weights, ids and labels follow from names and fixed seeds. So every program starts from the same numbers, and without dropout all
+must find the same losses. Read next: bert_minitorch.py, bert_pytorch.py.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "base": (12, 768)}  # layers, hidden size
 CLASSES = 2
-WEIGHT_DECAY = 0.01  # of all but biases and LayerNorm
+WEIGHT_DECAY = 0.01  # not on biases and LayerNorm
 
 
 @dataclass(frozen=True)
 class Job:
     """One thing to measure."""
 
-    task: str = "pretrain"  # pretrain: masked words; finetune: a class a sequence; infer: the same without a gradient
+    task: str = "pretrain"  # pretrain: masked words; finetune: one class per sequence; infer: the same without a gradient
     size: str = "tiny"
     batch: int = 32
     length: int = 128
     vocabulary: int = 8192
     dropout: float = 0.1
-    asked_only: bool = True  # both programs compute the last layer at the tokens alone that are asked for (masked words, [CLS])
-    lengths: str = "full"  # or "mixed": sentences of 5 to `length` tokens, 4 batches a step; or "grouped": those by length
-    layers: int = 0  # 0: those of the size
-    pieces: int = 0  # activation checkpointing, of so many pieces of the encoder; 0: none
+    asked_only: bool = True  # both programs compute the last layer only where it is needed (masked words, [CLS])
+    lengths: str = "full"  # or "mixed": sentences of 5 to `length` tokens, 4 batches per step; or "grouped": sorted by length
+    layers: int = 0  # 0: as many as the size has
+    pieces: int = 0  # activation checkpointing: number of pieces of the encoder; 0: none
     device: str = "cpu"
     precision: str = "float32"  # or tf32, bf16, fp16
 
@@ -48,7 +48,7 @@ class Job:
         return round(0.15 * self.length)
 
     def batches(self) -> list[dict[str, Any]]:
-        """Arrays: ids (B, S); labels (B, S) with -100 where no word is masked, or (B,); mask (B, S) where there is padding."""
+        """Arrays: ids (B, S); labels (B, S), -100 where no word is masked, or (B,); mask (B, S) if there is padding."""
         rng = np.random.default_rng(1)
         if self.lengths == "full":
             ids = self.words(rng, self.batch)
@@ -65,11 +65,11 @@ class Job:
         return found
 
     def words(self, rng: Any, n: int) -> Any:
-        """Ids as frequent as the words of a text; none is 0, which is the padding."""
+        """Ids with the frequencies of words in a text; none is 0, the id of padding."""
         return 1 + rng.zipf(1.3, (n, self.length)) % (self.vocabulary - 1)
 
     def masked_labels(self, rng: Any, ids: Any) -> Any:
-        """-100, and the word itself at some places."""
+        """-100 everywhere, and the word itself at the masked places."""
         labels = np.full(ids.shape, -100)
         for row in range(len(ids)):
             at = rng.permutation(self.length)[: self.masked]
@@ -77,15 +77,15 @@ class Job:
         return labels
 
     def sizes(self, rng: Any) -> Any:
-        """Tokens of the sentences of four batches: half have 40 or fewer, some are cut, as in a corpus of reviews."""
+        """Lengths of the sentences of four batches: half have at most 40 tokens, some are cut, as in a corpus of reviews."""
         return np.clip(rng.lognormal(np.log(40), 0.7, 4 * self.batch), 5, self.length).astype(int)
 
     def tokens(self) -> int:
-        """Real ones, in a step."""
+        """Tokens per step, padding not counted."""
         return sum(int(b["mask"].sum()) if "mask" in b else b["ids"].size for b in self.batches())
 
     def operations(self) -> float:
-        """Multiplications and additions in the matrix products of a step, on real tokens alone: two passes back, one forth."""
+        """Multiplications and additions in a step's matrix products, without padding: one pass forward, two backward."""
         layers, H = self.shape
         products = 0.0
         for batch in self.batches():
@@ -113,7 +113,7 @@ def initial(name: str, shape: tuple[int, ...]) -> Any:
 
 
 def choose_threads(step: Callable[[], Any], use: Callable[[int], Any], threads: int) -> None:
-    """One thread or all, whichever answers a single sentence sooner: small products lose more by waiting than they gain."""
+    """One thread or all, whichever answers one sentence sooner: for small products, waiting costs more than it gains."""
     best = {}
     for n in (1, threads):
         use(n)

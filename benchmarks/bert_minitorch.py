@@ -1,6 +1,6 @@
-"""A job done by this engine, as the `minitorch` command does it: a micro-batch a core, batches trimmed to their longest.
+"""A job done by this engine, as the `minitorch` command does it: one micro-batch per core, batches trimmed to their longest.
 
-On a card the batch stays whole, where its masked words are is found before it is sent, and no loss is read in a step.
+On a GPU the batch stays whole, its masked words are located before it is sent, and no step reads a loss back.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from minitorch import devices, nn, optim
 from minitorch.parallel import Workers
 from minitorch.utils.checkpoint import checkpoint
 from models.bert.config import BertConfig
-from models.bert.model import BertForMaskedLM, BertForSequenceClassification, first_alone
-from models.bert.precision import Precision
+from models.bert.masked_rows import first_alone
+from models.bert.model import BertForMaskedLM, BertForSequenceClassification
 from models.bert.pretraining import ready
-from models.bert.training import GraphedStep, decay_groups
+from models.training.loop import GraphedStep, decay_groups
+from models.training.precision import Precision
 
 from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
 
 class Program:
-    """The model, and what is asked of it."""
+    """The model, and the orders it takes."""
 
     def __init__(self, job: Job, threads: int, how: str = "") -> None:
         """how: "graph" for a CUDA graph of forward and backward pass."""
@@ -65,7 +66,7 @@ class Program:
         return given if self.job.device == "cpu" else ready(given, self.model, self.job.device)
 
     def answers(self) -> list[float]:
-        """What every contestant must find: losses without dropout before and after two updates; or the scores."""
+        """The numbers to compare: losses without dropout, before and after two updates; or the scores."""
         if self.job.task == "infer":
             choose_threads(self.step, lambda n: threadpool_limits(n, user_api="blas"), self.threads)
             return [float(x) for x in self.scores().reshape(-1)]
@@ -81,12 +82,12 @@ class Program:
             self.train(dropout=True)
 
     def scores(self) -> Any:
-        """Of the classes, for one sentence."""
+        """The scores of the classes for one sentence."""
         with minitorch.no_grad():
             return self.model(**self.inputs[0]).logits.numpy()
 
     def train(self, dropout: bool) -> list[Any]:
-        """Forward, backward, clip, update, for every batch; their losses, of which a batch's is the sum of its parts'."""
+        """Forward, backward, clip, update for every batch; returns the losses of their parts, which add up to a batch's."""
         self.model.train(dropout)
         losses = []
         for batch in self.inputs:
@@ -100,7 +101,7 @@ class Program:
         return losses
 
     def gradients(self, parts: list[tuple[dict[str, Any], float]]) -> list[Any]:
-        """Forward and backward, of the parts of a batch; their losses."""
+        """Forward and backward for the parts of a batch; returns their losses."""
         only = {"masked_only": True} if self.job.task == "pretrain" and self.job.asked_only else {}
 
         def run(batch: dict[str, Any], share: float) -> tuple[Any, Any]:
@@ -113,12 +114,12 @@ class Program:
         return [loss for _, loss in self.workers.backward(self.parameters, runs, seed=(self.count,))]
 
     def wait(self) -> None:
-        """Until the card has done all."""
+        """Wait until the GPU has finished."""
         if self.job.device != "cpu":
             minitorch.cuda.synchronize()
 
-    def card_memory(self) -> int:
-        """Bytes that the pools took from the card: they give nothing back."""
+    def gpu_memory(self) -> int:
+        """Bytes that the pools took from the GPU; they give nothing back."""
         graphs = self.graphed.graphs.values() if self.graphed else ()
         pools = [devices.cupy().get_default_memory_pool(), *(graph[0]._pool for graph in graphs)]
         return sum(pool.total_bytes() for pool in pools)
@@ -143,7 +144,7 @@ class Piece(nn.Module):
 
 
 def micro_batches(batch: dict[str, Any], n: int) -> list[tuple[dict[str, Any], float]]:
-    """Slices of a batch, each without the columns that are padding in all its rows, and its share of the rows."""
+    """Slices of a batch, each without columns that are all padding, and each one's share of the rows."""
     if n == 1 and "attention_mask" not in batch:
         return [(batch, 1.0)]
     found = []

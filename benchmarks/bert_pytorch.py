@@ -1,9 +1,11 @@
 """The same job as the leanest PyTorch program that a good user would write: functions, fused where that is faster.
 
-Each choice is the fastest of those tried on a CPU: queries, keys and values in one product; attention by hand where there is
-dropout (scaled_dot_product_attention then falls back to its slow form there, but not on a card; 5 % less) and by
-scaled_dot_product_attention where there is none; AdamW fused (a third of the time of foreach); inference_mode; subnormal
-numbers flushed to zero. On a card it also runs compiled.
+Each choice was the fastest of those tried on a CPU:
+- queries, keys and values in one product;
+- with dropout, attention written out (5 % less time: scaled_dot_product_attention takes its slow path there, though not on a
+  GPU); without dropout, scaled_dot_product_attention;
+- fused AdamW (a third of foreach's time), inference_mode, and subnormal numbers flushed to zero.
+On a GPU it also runs compiled.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from .bert_job import CLASSES, WEIGHT_DECAY, Job, choose_threads, initial
 
 
 def prepare(job: Job, threads: int) -> None:
-    """What holds for the whole process, and so is for one that does nothing else."""
+    """Settings for the whole process, which does nothing else."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     if job.precision == "tf32":
@@ -48,7 +50,7 @@ def shapes_of(job: Job) -> dict[str, tuple[int, ...]]:
 
 
 class Program:
-    """The parameters, and what is asked of them."""
+    """The parameters, and the orders the program takes."""
 
     def __init__(self, job: Job, threads: int, how: str = "") -> None:
         """how: "compiled" for torch.compile; else eager."""
@@ -72,7 +74,7 @@ class Program:
         self.run = torch.compile(self.forward) if how else self.forward
 
     def tensors(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """ids, labels, and what depends on them alone: where the masked words are, and the additive mask."""
+        """ids and labels, the places of the masked words, and the additive mask."""
         found = {name: torch.tensor(x, device=self.job.device) for name, x in batch.items()}
         if self.job.task == "pretrain":
             flat = found["labels"].reshape(-1)
@@ -100,7 +102,7 @@ class Program:
         return drop(self.norm(x, e), p_drop)
 
     def layer(self, x: Any, i: int, mask: Any, p_drop: float, at: Any = None) -> Any:
-        """(B, S, H) -> (B, S, H); with ``at`` (B·P,) what attention gives at these tokens alone: (B, P, H)."""
+        """(B, S, H) -> (B, S, H); with ``at`` (B·P,), only at these tokens: (B, P, H)."""
         B, S, H = x.shape
         a = f"bert.encoder.layer.{i}"
         weight, bias = self.p[f"{a}.attention.self.qkv.weight"], self.p[f"{a}.attention.self.qkv.bias"]
@@ -116,7 +118,7 @@ class Program:
         return self.norm(drop(h, p_drop) + x, f"{a}.output")
 
     def forward(self, batch: dict[str, Any], p_drop: float) -> Any:
-        """The loss, or for an inference the scores."""
+        """The loss; for inference, the scores."""
         x, mask, layers = self.embed(batch["ids"], p_drop), batch.get("mask"), self.job.shape[0]
         only = batch["at"] if self.job.asked_only else None
         for i in range(layers):
@@ -147,12 +149,12 @@ class Program:
             self.train(self.job.dropout)
 
     def scores(self) -> Any:
-        """Of the classes, for one sentence."""
+        """The scores of the classes for one sentence."""
         with torch.inference_mode():
             return self.forward(self.batches[0], 0.0).numpy()
 
     def train(self, p_drop: float) -> list[Any]:
-        """Forward, backward, clip, update, for every batch; their losses."""
+        """Forward, backward, clip, update for every batch; returns their losses."""
         losses = []
         for batch in self.batches:
             self.optimizer.zero_grad()
@@ -171,12 +173,12 @@ class Program:
         return torch.autocast(self.job.device, dtype=self.half, enabled=self.half is not None)
 
     def wait(self) -> None:
-        """Until the card has done all."""
+        """Wait until the GPU has finished."""
         if self.job.device != "cpu":
             torch.cuda.synchronize()
 
-    def card_memory(self) -> int:
-        """Bytes that the allocator took from the card at most."""
+    def gpu_memory(self) -> int:
+        """The most bytes that the allocator took from the GPU."""
         return int(torch.cuda.max_memory_reserved())
 
 

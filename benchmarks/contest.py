@@ -1,7 +1,7 @@
-"""Contestants: each a process of its own that stays, one working at a time, in an order that turns round every other round.
+"""Contestants take turns: each is a process that stays alive, one works at a time, every other round in reversed order.
 
-What counts is the median of the rounds' ratios, for milliseconds swing with whatever else the machine does. Before anything
-is timed all contestants must find the same numbers. The matrix product alone (the floor) takes part as one of them.
+The result is the median of the rounds' ratios, because milliseconds vary with everything else the machine does. Before anything
+is timed, all contestants must find the same numbers. The matrix product alone takes part as one of them.
 Read before: bert_job.py. Read next: steps.py.
 """
 
@@ -25,7 +25,7 @@ from .bert_job import Job
 from .machine import blas_kernels, cpu_ticks, has_avx512, memory_now, others, peak_memory
 
 STUB = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
-FLOOR = "matrix products alone"
+GEMM = "matrix products alone"
 
 
 class Disagreement(SystemExit):
@@ -36,7 +36,7 @@ class Disagreement(SystemExit):
 
 
 def work(kind: str, threads: int, job: Job) -> None:
-    """Answer orders, one a line, until there are no more."""
+    """Answer orders, one per line, until there are no more."""
     if kind != "pytorch":
         from models import startup
 
@@ -60,14 +60,14 @@ def work(kind: str, threads: int, job: Job) -> None:
 
 
 def timed(step: Any) -> tuple[float, float]:
-    """Seconds on the clock, and of the processors."""
+    """Seconds on the clock, and of CPU time."""
     start, cpu = time.perf_counter(), time.process_time()
     step()
     return time.perf_counter() - start, time.process_time() - cpu
 
 
 def array_memory(step: Any) -> float:
-    """MiB of what a step allocates beyond what is there before it (weights, the optimiser's state), at its peak: exact."""
+    """Exact peak MiB that a step allocates, in addition to weights and the optimiser's state."""
     tracemalloc.start()
     step()
     peak = tracemalloc.get_traced_memory()[1] / 2**20
@@ -76,7 +76,7 @@ def array_memory(step: Any) -> float:
 
 
 class Gemm:
-    """NumPy's float32 matrix product, each thread on its rows: the speed that bounds every step."""
+    """NumPy's float32 matrix product, each thread on its rows: no step can be faster than its products."""
 
     N = 1024
 
@@ -103,7 +103,7 @@ class Gemm:
 
 
 class Contestant:
-    """A process that has built its program and waits for orders."""
+    """A process that builds its program and then waits for orders."""
 
     def __init__(self, name: str, kind: str, job: Job, threads: int, environment: Mapping[str, str | None]) -> None:
         self.name, self.kind, self.job = name, kind, job
@@ -123,23 +123,23 @@ class Contestant:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} has died on {self.job}; what it said stands above")
+            raise SystemExit(f"{self.name} has died on {self.job}; its message is above")
         return json.loads(line)
 
     def close(self) -> None:
-        """Let it go."""
+        """End the process."""
         self.process.communicate()
 
 
 def other_kernels() -> str | None:
-    """OpenBLAS's kernels that the command does not take, where the processor has AVX-512 and so can run both."""
+    """OpenBLAS's kernels that the command does not choose; only a CPU with AVX-512 can run both."""
     if not has_avx512():
         return None
     return "Haswell" if blas_kernels(prepared=True) == "SkylakeX" else "SkylakeX"
 
 
 def build_stub(folder: Path) -> Path | None:
-    """The library whose preloading lets MKL take its AVX-512 path, if there are PyTorch, a compiler and such a processor."""
+    """The library that, preloaded, lets MKL take its AVX-512 path; None without a compiler or such a CPU."""
     source, library = folder / "stub.c", folder / "stub.so"
     source.write_text(STUB)
     try:
@@ -155,8 +155,8 @@ def has_torch() -> bool:
 
 
 def line_up(jobs: Mapping[str, Job], threads: int, stub: Path | None, kernels: str | None = None) -> list[Contestant]:
-    """The floor, ours, ours with other BLAS kernels, PyTorch as installed and unlocked; each with each of the (named) jobs."""
-    field = [Contestant(FLOOR, "gemm", next(iter(jobs.values())), threads, {})]
+    """Matrix products, then for each job: ours, ours with other BLAS kernels, PyTorch as installed and unlocked."""
+    field = [Contestant(GEMM, "gemm", next(iter(jobs.values())), threads, {})]
     for label, job in jobs.items():
         field.append(Contestant("minitorch" + label, "minitorch", job, threads, {}))
         if kernels is not None:
@@ -169,10 +169,10 @@ def line_up(jobs: Mapping[str, Job], threads: int, stub: Path | None, kernels: s
 
 
 def play(field: Sequence[Contestant], seconds: float, least: int = 5, most: int = 15) -> dict[str, Any]:
-    """Compare the answers, then rounds for about ``seconds`` (``least`` to ``most``), and what follows from them."""
+    """Compare the answers, play ``least`` to ``most`` rounds for about ``seconds``, and evaluate them."""
     try:
         for c in field:
-            c.ask("memory")  # who answers is built: none still imports while another finds out how many threads suit it
+            c.ask("memory")  # wait until all are built: nobody imports while another chooses its number of threads
         answers = {c.name: c.ask("answers") for c in field}
         check(field, answers)
         once = {c.name: c.ask("step", 2)[-1][0] for c in field}
@@ -194,21 +194,21 @@ def play(field: Sequence[Contestant], seconds: float, least: int = 5, most: int 
 
 
 def check(field: Sequence[Contestant], answers: dict[str, list[float]]) -> None:
-    """Those with the same job must have found the same, to what the order of additions makes of it."""
+    """Contestants with the same job must agree, up to the rounding of differently ordered sums."""
     first: dict[Job, list[float]] = {}
-    for c in field[1:]:  # but for the floor
+    for c in field[1:]:  # not the matrix products
         expected = first.setdefault(c.job, answers[c.name])
         if any(not abs(a - b) <= 1e-3 * max(1.0, abs(b)) for a, b in zip(answers[c.name], expected, strict=True)):
             raise Disagreement(f"{c.job}: the contestants disagree, so nothing is timed: {answers}")
 
 
 def gflops(times: dict[str, list[tuple[float, float]]]) -> float:
-    """Of the matrix product, in the median round."""
-    return 2 * Gemm.N**3 / statistics.median(t for t, _ in times[FLOOR]) / 1e9
+    """GFLOP/s of the matrix product in the median round."""
+    return 2 * Gemm.N**3 / statistics.median(t for t, _ in times[GEMM]) / 1e9
 
 
 def row(c: Contestant, times: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
-    """A contestant's figures: medians over the rounds, of times and of ratios to each of the others in the same round."""
+    """A contestant's figures: median times, and median ratios to each other contestant in the same round."""
     mine = times[c.name]
 
     def median_ratio(name: str, which: int) -> float:
@@ -220,9 +220,9 @@ def row(c: Contestant, times: dict[str, list[tuple[float, float]]]) -> dict[str,
         "name": c.name, "kind": c.kind, "job": dataclasses.asdict(c.job),
         "median_s": statistics.median(wall), "best_s": min(wall), "tokens_per_s": c.job.tokens() / statistics.median(wall),
         "peak_mib": peak, "imports_mib": before,
-        "share_of_gemm_floor": c.job.operations() / (2 * Gemm.N**3) / median_ratio(FLOOR, 0),
-        "ratio_to": {name: median_ratio(name, 0) for name in times if name != FLOOR},
-        "cpu_ratio_to": {name: median_ratio(name, 1) for name in times if name != FLOOR},
+        "share_of_matmul": c.job.operations() / (2 * Gemm.N**3) / median_ratio(GEMM, 0),
+        "ratio_to": {name: median_ratio(name, 0) for name in times if name != GEMM},
+        "cpu_ratio_to": {name: median_ratio(name, 1) for name in times if name != GEMM},
     }  # fmt: skip
 
 

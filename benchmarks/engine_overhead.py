@@ -1,12 +1,12 @@
-"""What the engine adds to NumPy's own calls: microseconds a node, forward and backward, on tensors too small to matter.
+"""The engine's overhead over NumPy's own calls: microseconds per node, forward and backward, on tiny tensors.
 
     python -m benchmarks.engine_overhead [--json FILE] [--rounds N]
 
 Each case is a chain of 100 equal steps on 2x2 float32 tensors. The same arithmetic runs as bare NumPy calls (forward, and
-the gradient's own arithmetic backward), on minitorch and, where it is installed, on PyTorch with one thread. Contestants
-take turns within each round, in reversed order every other round; a figure is the median over the rounds of the
-difference to NumPy in the same round, divided by the number of nodes. Values and gradients are compared first: a case
-that disagrees is not timed. The aim is 3 µs or less each way, and under 50 ms for ``import minitorch`` after numpy.
+the gradient's arithmetic backward), on minitorch and, where it is installed, on PyTorch with one thread. The contestants take
+turns, every other round in reversed order. A figure is the difference to NumPy in the same round, per node, as the median over
+the rounds. Values and gradients are compared first: a case that disagrees is not timed. Aims: 3 µs or less each way, and under
+50 ms for ``import minitorch`` after numpy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ C = np.array([[1.01, 0.99], [0.98, 1.02]], dtype=np.float32)
 
 @dataclass
 class Case:
-    """One step of a chain, as a function of a library's tensors, and by hand in NumPy."""
+    """One step of a chain: for a library's tensors, and written out in NumPy."""
 
     name: str
     nodes: int  # per step
@@ -115,13 +115,13 @@ def library_run(case: Case, library: Any) -> tuple[float, float, Any, Any]:
 
 
 def contestants() -> dict[str, Callable[[Case], tuple[float, float, Any, Any]]]:
-    """NumPy, minitorch and PyTorch if it is there."""
+    """NumPy, minitorch, and PyTorch if it is installed."""
     runs = {"numpy": numpy_run, "minitorch": lambda case: library_run(case, minitorch)}
     return runs if torch is None else runs | {"torch": lambda case: library_run(case, torch)}
 
 
 def check(case: Case) -> None:
-    """Refuse to time what computes something else."""
+    """Refuse to time a contestant that computes something else."""
     _, _, value, gradient = numpy_run(case)
     for name, run in contestants().items():
         np.testing.assert_allclose(run(case)[2], value, rtol=1e-4, atol=1e-6, err_msg=f"{case.name}: value of {name}")
@@ -129,7 +129,7 @@ def check(case: Case) -> None:
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
-    """Median microseconds a node of every contestant, and what each adds to NumPy."""
+    """Median microseconds per node of every contestant, and the difference to NumPy."""
     runs = contestants()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for k in range(rounds):
@@ -164,7 +164,7 @@ def import_milliseconds(repeats: int = 11) -> float:
 
 
 def main() -> None:
-    """Check, measure, print, and write the JSON file if asked for."""
+    """Check, measure, print; write the JSON file if asked."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here too")
     parser.add_argument("--rounds", type=int, default=200)
@@ -177,7 +177,7 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
     rows = [measure(case, args.rounds) for case in CASES]
     others = list(contestants())[1:]
-    print(f"\n{'microseconds a node':22}" + "".join(f"{way:>{12 + 24 * len(others)}}" for way in ("forward", "backward")))
+    print(f"\n{'microseconds per node':22}" + "".join(f"{way:>{12 + 24 * len(others)}}" for way in ("forward", "backward")))
     print(f"{'':22}" + 2 * ("       numpy" + "".join(f"{name:>12}{'adds':>12}" for name in others)))
     for row in rows:
         keys = ["numpy", *(key for name in others for key in (name, f"{name} adds"))]

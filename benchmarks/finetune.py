@@ -1,12 +1,12 @@
-"""Does a pretrained BERT, fine-tuned by this engine, beat classical computing? Reviews, named entities, questions.
+"""Does a pretrained BERT, fine-tuned by this engine, beat classical methods? Reviews, named entities, questions.
 
     python -m benchmarks.finetune --model FOLDER --data FOLDER [--output runs/benchmarks] [--json FILE] [NAME ...]
 
-FOLDER of the model: all-MiniLM-L6-v2 in Hugging Face's layout (22.7 million weights). FOLDER of the data: reviews/<domain>/
-{train,dev}.tsv (Blitzer et al. 2007, and airline), ner/{train,dev,test}.conll (WNUT-17), qa/xquad.en.json (XQuAD). Reviews:
-trained on train.tsv for a fixed number of steps, no checkpoint chosen, judged once on dev.tsv. WNUT-17, and XQuAD, whose 48
-articles are split at random into 36, 6 and 6: the epoch is chosen on dev, judged on test.
-What was stopped goes on where it was; what is done is read from its report.
+The model's FOLDER holds all-MiniLM-L6-v2 in Hugging Face's layout (22.7 million weights). The data's FOLDER holds
+reviews/<domain>/{train,dev}.tsv (Blitzer et al. 2007, and airline), ner/{train,dev,test}.conll (WNUT-17) and qa/xquad.en.json.
+- Reviews: trained on train.tsv for a fixed number of steps, no checkpoint chosen, judged once on dev.tsv.
+- WNUT-17, and XQuAD (its 48 articles split at random into 36, 6 and 6): the epoch is chosen on dev, judged on test.
+An interrupted run continues; a finished one is read from its report.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if __name__ == "__main__":
     startup.prepare()  # before NumPy is imported
 
 from minitorch.files import write_text
-from models.bert.finetuning.report import finish
-from models.bert.finetuning.run import STATE, Run, read_state
-from models.bert.finetuning.tasks import Settings
+from models.finetuning.report import finish
+from models.finetuning.run import STATE, Run, read_state
+from models.finetuning.tasks import Settings
 
 from .machine import describe
 
@@ -42,7 +42,7 @@ ALL = (*DOMAINS, "wnut17", "xquad")
 
 
 def main() -> int:
-    """Run what is asked for, and gather the tables."""
+    """Run the data sets that are asked for, and collect the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)} (default: all)")
     parser.add_argument("--model", required=True, help="folder of all-MiniLM-L6-v2")
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def one(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """The report of one data set: found, finished or made."""
+    """The report of one data set: read, continued or made."""
     folder = args.output / name
     if (folder / "report.json").exists():
         found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def one(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_article(path: Path, folder: Path) -> dict[str, str]:
-    """A SQuAD file in three, no article in two of them."""
+    """Split a SQuAD file in three; no article is in two of them."""
     articles = json.loads(path.read_text(encoding="utf-8"))["data"]
     random.Random(0).shuffle(articles)
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def command(settings: dict[str, Any]) -> str:
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
-    """What is worth keeping."""
+    """The part of a report that is kept."""
     return {key: report[key] for key in ("judged_on", "examples", "metric", "alternatives", "sha256")}
 
 

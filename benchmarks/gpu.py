@@ -1,12 +1,12 @@
-"""The GPU: every kernel checked, then timed; then whole training steps of BERT beside PyTorch's.
+"""The GPU: every kernel is checked, then timed; then whole training steps of BERT, compared with PyTorch's.
 
     python -m benchmarks.gpu [--precision bf16] [--json FILE] [--picture FILE]
 
-Checked: against the definition in float64, at small sizes and at those that are timed, and in float32 against PyTorch's stored
-outputs. What is wrong gets no time, and the run fails (status 1). Times are CUDA's events around many calls, the median of
-several such; bytes and operations are those that the mathematics needs at least, set against this card's own copy and product.
-Steps: forward, backward, clipping, AdamW of the same model on the same masked words, each contestant in a process of its own,
-which must find the same loss first. Without a card there is one line, and status 2.
+Checks: against the definition in float64, at small sizes and at the timed ones, and in float32 against PyTorch's stored outputs.
+A wrong kernel is not timed, and the run fails (status 1). Times: the median of several measurements by CUDA's events around many
+calls. Bytes and operations are the least that the mathematics needs; the limits are this GPU's own copy and matrix product.
+Steps: forward, backward, clipping and AdamW of the same model on the same masked words. Each contestant has a process of its own,
+and all must find the same loss first. Without a GPU there is one line, and status 2.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .make_kernels import STORED
 
 TOLERANCE = {"float32": 5e-5, "bfloat16": 3e-2, "float16": 4e-3}
 KINDS = {"float32": "float32", "tf32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-LOSS_APART = {"float32": 1e-3, "tf32": 1e-2, "bf16": 5e-2, "fp16": 2e-2}  # the most by which contestants' losses may differ
+LOSS_APART = {"float32": 1e-3, "tf32": 1e-2, "bf16": 5e-2, "fp16": 2e-2}  # how far the contestants' losses may differ
 CONTESTANTS = ("minitorch", "minitorch, graph", "PyTorch", "PyTorch, compiled")
 JOBS = {"mini": [(32, 128), (16, 512)], "base": [(32, 128), (16, 512)]}  # size -> batches, lengths
 
@@ -46,7 +46,7 @@ JOBS = {"mini": [(32, 128), (16, 512)], "base": [(32, 128), (16, 512)]}  # size 
 
 
 def seconds(run: Callable[[], Any], rounds: int = 7, least: float = 0.02) -> float:
-    """One call's time on the card: the median of rounds, each of so many calls that it takes 20 ms at least."""
+    """One call's time on the GPU: the median of rounds, each with enough calls to take at least 20 ms."""
     cuda = devices.cupy().cuda
     calls, found = 1, []
     run()
@@ -66,7 +66,7 @@ def seconds(run: Callable[[], Any], rounds: int = 7, least: float = 0.02) -> flo
 
 
 def limits(kind: str, n: int = 8192, count: int = 1 << 28) -> dict[str, float]:
-    """Bytes read and written a second by a copy, operations a second of a matrix product."""
+    """Bytes per second of a copy (read and written), operations per second of a matrix product."""
     cupy, cuda = devices.cupy(), hand()
     x, a = cupy.ones(count, "float32"), cupy.ones((n, n), "float32").astype(dtype_of(kind))
     copy, product = seconds(lambda: x.copy()), seconds(lambda: cuda.matmul(a, a))
@@ -83,8 +83,8 @@ def dtype_of(kind: str) -> Any:
     return np.dtype(getattr(minitorch, kind))
 
 
-def on_card(x: Any, kind: str = "float32") -> Any:
-    """A copy on the card that lies as x does; float32 numbers as ``kind``."""
+def on_gpu(x: Any, kind: str = "float32") -> Any:
+    """A copy on the GPU with the memory order of x; float32 numbers become ``kind``."""
     order = np.argsort([-s for s in x.strides], kind="stable") if x.size else np.arange(x.ndim)
     y = devices.cupy().asarray(np.ascontiguousarray(x.transpose(order)))
     y = y.astype(dtype_of(kind)) if x.dtype == np.float32 else y
@@ -92,10 +92,10 @@ def on_card(x: Any, kind: str = "float32") -> Any:
 
 
 def check(case: Case, kind: str, sizes: dict[str, tuple[int, ...]]) -> dict[str, float]:
-    """How far the kernel is from its definition in float64, which gets the same rounded numbers."""
+    """The kernel's distance from its definition in float64, which gets the same rounded numbers."""
     found = {}
     for label, size in sizes.items():
-        sent = mapped(lambda x: on_card(x, kind), case.arrays(size))
+        sent = mapped(lambda x: on_gpu(x, kind), case.arrays(size))
         wide = mapped(lambda x: x.get() if x.dtype.kind in "iub" else x.get().astype(np.float64), sent)
         ours = case.run(hand(), case.begin(hand(), *sent), *sent)
         with np.errstate(all="ignore"):
@@ -105,31 +105,31 @@ def check(case: Case, kind: str, sizes: dict[str, tuple[int, ...]]) -> dict[str,
 
 
 def check_stored(case: Any) -> float:
-    """How far a kernel with its gradient is from what PyTorch gave in float64."""
+    """The distance of a kernel with its gradient from PyTorch's results in float64."""
     with np.load(STORED) as stored:
         counts = zip(("in", "constant", "out"), stored[f"{case.name}.counts"], strict=True)
         arrays, constants, expected = ([stored[f"{case.name}.{part}{i}"] for i in range(int(n))] for part, n in counts)
-    found = case.outputs(hand(), *mapped(on_card, arrays), *mapped(on_card, constants))
+    found = case.outputs(hand(), *mapped(on_gpu, arrays), *mapped(on_gpu, constants))
     return distance([x.get() for x in found], expected)
 
 
 def measure(case: Case, kind: str, size: tuple[int, ...]) -> dict[str, float]:
     """Seconds, bytes and operations of one call."""
-    sent = mapped(lambda x: on_card(x, kind), case.arrays(size))
+    sent = mapped(lambda x: on_gpu(x, kind), case.arrays(size))
     kept = case.begin(hand(), *sent)
     taken = seconds(lambda: case.run(hand(), kept, *sent))
     return {"seconds": taken, "bytes": case.bytes(dtype_of(kind).itemsize, *size), "operations": case.operations(*size)}
 
 
 def kernels(kind: str, small: bool, say: Callable[[str], None]) -> tuple[dict[str, Any], list[str]]:
-    """The table of kernels, and the names of those that are wrong."""
+    """The table of kernels, and the names of the wrong ones."""
     most = limits(kind, 64, 1 << 10) if small else limits(kind)
     copy, product = most["bytes_per_s"] / 1e9, most["operations_per_s"] / 1e12
     say(f"{kind}: copy {copy:,.0f} GB/s, matrix product {product:,.1f} TFLOP/s")
     say(f"{'kernel':25} {'error':>8} {'µs':>9} {'MB':>8} {'GFLOP':>8} {'of copy':>8} {'of product':>11}")
     table: dict[str, Any] = {"limits": most, "rows": {}}
     wrong = []
-    for stored in (case for case in STORED_CASES if case.name != "keep_mask"):  # whose numbers come from elsewhere on a card
+    for stored in (case for case in STORED_CASES if case.name != "keep_mask"):  # a GPU draws other random numbers
         error = check_stored(stored)
         if not error < TOLERANCE["float32"]:
             wrong.append(stored.name)
@@ -171,11 +171,11 @@ def work(name: str, job: Job, rounds: int) -> dict[str, Any]:
             program.step()
         program.wait()
         found.append((time.perf_counter() - start) / count)
-    return {"loss": loss, "seconds": found, "peak_bytes": program.card_memory()}
+    return {"loss": loss, "seconds": found, "peak_bytes": program.gpu_memory()}
 
 
 def ask(name: str, job: Job, rounds: int) -> dict[str, Any]:
-    """``work`` in a process of its own; what it could not do is a line of its error."""
+    """``work`` in a process of its own; if it fails, the last line of its error."""
     order = json.dumps({"name": name, "job": vars(job), "rounds": rounds})
     done = subprocess.run([sys.executable, "-m", "benchmarks.gpu", "--work", order], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -184,7 +184,7 @@ def ask(name: str, job: Job, rounds: int) -> dict[str, Any]:
 
 
 def steps(job: Job, names: list[str], rounds: int, say: Callable[[str], None]) -> tuple[dict[str, Any], bool]:
-    """One job's rows, and whether all found the same loss; if not, none has a time."""
+    """One job's rows, and whether all found the same loss; if not, nothing is timed."""
     found = {name: ask(name, job, rounds) for name in names}
     ran = {name: result for name, result in found.items() if "error" not in result}
     for name in found.keys() - ran.keys():
@@ -243,7 +243,7 @@ def draw(report: dict[str, Any], path: str) -> None:
         left.bar_label(bars, [f"{share:.0%}" for share in shares.values()])
         left.axvline(0.8, color="black", linewidth=0.8)
         left.invert_yaxis()
-        left.set_xlabel("share of this card's copy (blue) or matrix product (orange)")
+        left.set_xlabel("share of this GPU's copy (blue) or matrix product (orange)")
     if jobs:
         right = axes[0, -1]
         for k, name in enumerate(CONTESTANTS):
@@ -254,12 +254,12 @@ def draw(report: dict[str, Any], path: str) -> None:
         right.set_xticks([i + 0.3 for i in range(len(jobs))], labels)
         right.set_ylabel("time of a step / PyTorch eager's")
         right.legend()
-    figure.suptitle(f"{report['card']}, {report['precision']}")
+    figure.suptitle(f"{report['gpu']}, {report['precision']}")
     figure.savefig(path, dpi=120)
 
 
-def card() -> str:
-    """Its name."""
+def gpu_name() -> str:
+    """The GPU's name."""
     name = devices.cupy().cuda.runtime.getDeviceProperties(0)["name"]
     return name.decode() if isinstance(name, bytes) else str(name)
 
@@ -269,9 +269,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description="Kernels and training steps on a GPU.")
     parser.add_argument("--precision", default="float32", choices=list(KINDS))
     parser.add_argument("--only", choices=["kernels", "steps"], help="one of the two parts")
-    parser.add_argument("--sizes", nargs="+", default=list(JOBS), choices=list(JOBS), help="of the steps' models")
+    parser.add_argument("--sizes", nargs="+", default=list(JOBS), choices=list(JOBS), help="sizes of the models in the steps")
     parser.add_argument("--rounds", type=int, default=9, help="measurements of a step (default: %(default)s)")
-    parser.add_argument("--small", action="store_true", help="tiny sizes: to see that all runs, not how fast")
+    parser.add_argument("--small", action="store_true", help="tiny sizes: shows that everything runs; its times mean nothing")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--picture", metavar="FILE", help="draw them there")
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -284,7 +284,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(work(order["name"], job, order["rounds"])))
         return 0
     if not minitorch.cuda_is_available():
-        print("benchmarks.gpu: no card: CuPy is not installed or finds none; `minitorch doctor` says more", file=sys.stderr)
+        print("benchmarks.gpu: no GPU: CuPy is not installed or finds none; `minitorch doctor` says more", file=sys.stderr)
         return 2
     if args.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {args.rounds}")
@@ -292,11 +292,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Both parts, as asked for, and what is kept of them."""
+    """The parts that are asked for; prints and keeps their figures."""
     say = functools.partial(print, flush=True)
-    report: dict[str, Any] = {"card": card(), "machine": describe(), "precision": args.precision}
+    report: dict[str, Any] = {"gpu": gpu_name(), "machine": describe(), "precision": args.precision}
     right = True
-    say(f"{report['card']}, {args.precision}")
+    say(f"{report['gpu']}, {args.precision}")
     if args.precision == "tf32":
         minitorch.set_float32_matmul_precision("high")
     if args.only != "steps":

@@ -1,8 +1,8 @@
-"""The kernels that benchmarks/gpu.py measures: how each is called, and how many bytes and operations it needs at least.
+"""The kernels that benchmarks/gpu.py measures: how each is called, and the least bytes and operations that it needs.
 
-A case makes NumPy arrays from sizes alone. ``begin`` is what comes before the clock starts (a forward pass, say), ``run`` what
-is timed; both take the hand (kernels.cuda or kernels.reference) and return arrays. So one text runs on the card, and in float64
-on the processor as the measure.
+A case makes NumPy arrays from sizes. ``begin`` runs before the clock starts (a forward pass, for example), ``run`` is timed. Both
+take ``hand``, the set of kernels to call, and return arrays. So one text runs on the GPU and, as the definition in float64, on
+the CPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Case:
     name: str
     make: Callable[..., list[Any]]  # random numbers, sizes -> arrays
     run: Callable[..., Any]  # hand, what begin gave, arrays -> results
-    bytes: Callable[..., float]  # bytes an element, sizes -> bytes that pass through memory
+    bytes: Callable[..., float]  # bytes per element, sizes -> bytes that pass through memory
     operations: Callable[..., float]  # sizes -> multiplications and additions
     small: tuple[int, ...]
     large: tuple[int, ...]
@@ -63,7 +63,7 @@ def attend_back(hand: Any, kept: Any, g: Any, q: Any, k: Any, v: Any) -> Any:
 
 
 def words(rng: Any, n: int, V: int, m: int) -> list[Any]:
-    """Gradients (n, m), and words as frequent as in a text."""
+    """Gradients (n, m), and ids with the frequencies of words in a text."""
     return [rows(rng, n, m), rng.zipf(1.2, n) % V, np.zeros((V, 0), np.float32)]
 
 
@@ -73,7 +73,7 @@ def scores(rng: Any, n: int, V: int) -> list[Any]:
 
 
 def parameters(rng: Any, count: int, size: int) -> list[Any]:
-    """As many arrays as a model has, of unequal sizes: p, g, m, v."""
+    """p, g, m, v: each as many arrays as a model has, of unequal sizes."""
     sizes = [max(1, size * (i % 7) // 3) for i in range(count)]
     return [[np.abs(rows(rng, n)) for n in sizes] for _ in range(4)]
 
@@ -84,7 +84,7 @@ def total(count: int, size: int) -> int:
 
 
 def adam(hand: Any, _: Any, p: Any, g: Any, m: Any, v: Any) -> Any:
-    """A step in place, on copies where it is to be checked."""
+    """A step in place; checks give it copies."""
     hand.adam_all(p, g, m, v, None, [3] * len(p), 1e-3, (0.9, 0.999), 1e-8, 1 - 1e-5)
     return p + m + v
 
@@ -135,7 +135,7 @@ def flat(x: Any) -> list[Any]:
 
 
 def mapped(function: Callable[[Any], Any], x: Any) -> Any:
-    """The same nest with every array exchanged."""
+    """The same nest with ``function`` applied to every array."""
     return [mapped(function, item) for item in x] if isinstance(x, list | tuple) else function(x)
 
 

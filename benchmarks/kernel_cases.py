@@ -1,7 +1,7 @@
-"""Every kernel with its gradient, as a function of the hand (cpu or reference) and of arrays; and the same in PyTorch.
+"""Every kernel with its gradient, as a function of ``hand`` (the set of kernels to call) and of arrays; and the same in PyTorch.
 
-A case's arrays are a function of its shapes alone. ``outputs`` returns the result and the gradients of the differentiable
-arguments, in order; in ``torch`` it is the result, and the gradients are PyTorch's own.
+A case's arrays follow from its shapes. ``outputs`` returns the result and the gradients of the differentiable arguments, in
+order; ``torch`` returns the result alone, because the gradients are PyTorch's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Case:
     make: Callable[..., tuple[list[Any], list[Any]]]  # random numbers, sizes -> differentiable arrays, constants
     outputs: Callable[..., list[Any]]  # hand, g, arrays, constants -> result, gradients
     torch: Callable[..., Any]  # torch, arrays, constants -> result
-    operations: Callable[..., float]  # sizes -> floating-point operations, an exponential or root counted as one
+    operations: Callable[..., float]  # sizes -> floating-point operations; an exponential or root counts as one
     small: tuple[int, ...]
     large: tuple[int, ...]
     tolerance: float = 2e-5  # of the largest number of an output (or of 1)
@@ -64,7 +64,7 @@ def run_gelu(kernel: str) -> Callable[..., list[Any]]:
 
 
 def run_softmax(hand: Any, x: Any, mask: Any = None) -> list[Any]:
-    """Rows; with a mask some of them may see nothing."""
+    """Softmax of rows; with a mask, some rows may be hidden completely."""
     y = hand.softmax(x, (1,)) if mask is None else hand.softmax(x + mask, (1,), empty=True)
     return [y, hand.softmax_backward(gradient(y), y, (1,))]
 
@@ -105,7 +105,7 @@ def run_attention(hand: Any, q: Any, k: Any, v: Any, mask: Any, keep: Any = None
 
 
 def run_cross_entropy(hand: Any, x: Any, target: Any) -> list[Any]:
-    """A loss a row."""
+    """One loss per row."""
     loss, peak, s = hand.cross_entropy(x, target, 1)
     return [loss, hand.cross_entropy_backward(gradient(loss), x, target, 1, peak, s)]
 
@@ -117,7 +117,7 @@ def run_drop(hand: Any, x: Any, keep: Any) -> list[Any]:
 
 
 def run_keep_mask(hand: Any, like: Any) -> list[Any]:
-    """A random mask cannot be compared, but how many are kept can, and how many neighbours in either direction are."""
+    """A random mask cannot be compared, but the share that is kept can, and the share of kept neighbours."""
     keep = hand.keep_mask(like, like.shape, 1 - SHARE, np.random.default_rng(0))
     return [np.array([keep.mean(), (keep[1:] & keep[:-1]).mean(), (keep[:, 1:] & keep[:, :-1]).mean()])]
 
@@ -142,7 +142,7 @@ def run_adam(hand: Any, *arrays: Any) -> list[Any]:
 
 
 def run_clip(hand: Any, *gradients: Any) -> list[Any]:
-    """Gradients of two halves of a batch added up, and their joint norm brought down to 1; the norm, and they."""
+    """Add the gradients of two halves of a batch and scale their joint norm down to 1; the norm, then the gradients."""
     half = len(gradients) // 2
     totals = [x.copy() for x in gradients[:half]]
     hand.add_all(totals, [[x] for x in gradients[half:]])
@@ -161,13 +161,13 @@ def summed(g: Any, like: Any) -> Any:
 
 
 def torch_masked_softmax(torch: Any, x: Any, mask: Any) -> Any:
-    """PyTorch's own gives NaN in a row that sees nothing."""
+    """PyTorch's softmax gives NaN in a row that is hidden completely."""
     empty = (mask == -math.inf).all(-1, keepdim=True)
     return torch.softmax(x + mask.masked_fill(empty, 0), -1).masked_fill(empty, 0)
 
 
 def torch_attention(torch: Any, q: Any, k: Any, v: Any, mask: Any, keep: Any = None) -> Any:
-    """With dropout by hand, for its mask has to be ours."""
+    """Dropout is written out, because the mask must be ours."""
     if keep is None:
         return torch.nn.functional.scaled_dot_product_attention(q, k, v, mask)
     weights = torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + mask, -1)
@@ -214,7 +214,7 @@ SHARE, RATE, DECAY = 0.9, 1e-3, 0.01
 
 
 def word_numbers(rng: Any, n: int, count: int) -> Any:
-    """Words as frequent as in a text."""
+    """Ids with the frequencies of words in a text."""
     return rng.zipf(1.2, n) % count
 
 
@@ -225,7 +225,7 @@ def masked(rng: Any, B: int, S: int) -> Any:
 
 
 def hidden(rng: Any, *shape: int) -> Any:
-    """An additive mask with -inf at random places, in the whole of every fourth row, and not at all in the last."""
+    """An additive mask with -inf at random places, in all of every fourth row, and nowhere in the last."""
     mask = np.where(rng.random(shape) < 0.3, -np.inf, 0).astype(np.float32)
     mask[..., ::4, :], mask[..., -1, :] = -np.inf, 0
     return mask
@@ -352,5 +352,5 @@ def torch_outputs(torch: Any, case: Case, arrays: list[Any], constants: list[Any
 
 
 def moved_bytes(outputs: list[Any], arrays: list[Any]) -> float:
-    """What must pass through memory at least: every argument read, every result written once."""
+    """The least that must pass through memory: every argument read once, every result written once."""
     return float(sum(math.prod(x.shape) * x.itemsize for x in [*outputs, *arrays]))

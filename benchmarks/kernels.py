@@ -1,13 +1,13 @@
-"""Every kernel: checked first, then timed beside PyTorch.
+"""Every kernel: checked first, then timed, compared with PyTorch.
 
     python -m benchmarks.kernels [--quick] [--only NAME ...] [--json FILE]
 
-(a) What the engine runs (kernels.KERNELS: also a kernel of your own inside kernels.use) agrees with the definition in float64,
-(b) with PyTorch's stored outputs. One that does not gets no time, and the run fails. Times are the processor time that one
-thread takes for result and gradients (what else the machine does is not in it), the best of interleaved tries. They are set
-against this machine: the bytes that must pass through memory at least against the speed of copying, the operations against
-that of a matrix product. Both counts are of the mathematics, not of the implementation; what stays in the processor's cache
-may be faster than the copy.
+The kernel that the engine runs (within kernels.use also one of your own) must agree (a) with the definition in float64 and (b)
+with PyTorch's stored outputs. One that does not is not timed, and the run fails. A time is the CPU time that one thread takes for
+result and gradients, the best of several interleaved tries; other programs do not count. Two columns compare it with this
+machine's limits: "of copy" divides the least bytes that must pass through memory by the speed of copying, "of product" the
+operations by the speed of a matrix product. Both counts come from the mathematics, not from the implementation. Data that stay
+in the CPU's cache can beat the copy.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def distance(found: Sequence[Any], expected: Sequence[Any]) -> float:
 
 
 def check(case: Case) -> dict[str, float]:
-    """How far what the engine runs is from the definition (small and large) and from PyTorch."""
+    """The engine's distance from the definition (small and large) and from PyTorch."""
     found = {}
     for sizes, label in ((case.small, "definition, small"), (case.large, "definition, large")):
         arrays, constants = case.arrays(sizes)
@@ -68,7 +68,7 @@ def check(case: Case) -> dict[str, float]:
 
 
 def best(runs: dict[str, Callable[[], Any]], tries: int) -> dict[str, float]:
-    """The shortest time of each, in turns."""
+    """The shortest time of each; they take turns."""
     times = dict.fromkeys(runs, float("inf"))
     for _ in range(tries):
         for name, run in runs.items():
@@ -98,7 +98,7 @@ def speed_of(case: Case, tries: int) -> dict[str, Any]:
 
 
 def limits(tries: int = 15) -> dict[str, float]:
-    """Bytes read and written a second by a copy, operations a second of a matrix product, of one thread."""
+    """One thread: bytes per second of a copy (read and written), operations per second of a matrix product."""
     x = np.ones(1 << 24, np.float32)
     y, (a, b, c) = np.empty_like(x), np.ones((3, 1024, 1024), np.float32)
     times = best({"copy": lambda: np.copyto(y, x), "product": lambda: np.matmul(a, b, out=c)}, tries)

@@ -1,4 +1,4 @@
-"""Which machine a number was measured on, in words that mean something elsewhere; and how busy it was."""
+"""The machine that a number was measured on, described so that others can compare; and how busy it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models import startup
 
 
 def describe() -> dict[str, str]:
-    """Processor, cores, system and the versions that decide speed."""
+    """CPU, cores, system, and the versions that decide speed."""
     facts = {"processor": _processor(), "cores": str(cores()), "system": f"{platform.system()} {platform.machine()}"}
     facts["python"] = platform.python_version()
     for package in ("numpy", "torch"):
@@ -29,7 +29,7 @@ def describe() -> dict[str, str]:
 
 
 def cores() -> int:
-    """The processors this process may use."""
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -45,13 +45,13 @@ def _processor() -> str:
 
 
 def has_avx512() -> bool:
-    """Does the first processor know what OpenBLAS's SkylakeX kernels are compiled for?"""
+    """Does the first core have the instructions of OpenBLAS's SkylakeX kernels?"""
     flags = next((line for line in startup.cpu_info().splitlines() if line.startswith("flags")), "")
     return set(flags.split()) >= startup.AVX512
 
 
 def blas_kernels(prepared: bool) -> str:
-    """The name of the kernels that NumPy's BLAS runs in a new process, by itself or as the command sets them."""
+    """The kernels that NumPy's BLAS runs in a new process: its own choice, or (prepared) the command's."""
     code = f"from models import startup; {prepared} and startup.prepare(); import numpy, threadpoolctl; "
     code += "print(*sorted({x.get('architecture', x['internal_api']) for x in threadpoolctl.threadpool_info()}))"
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
@@ -60,12 +60,12 @@ def blas_kernels(prepared: bool) -> str:
 
 
 def peak_memory() -> float:
-    """MiB of memory that this process had at most. (Not ru_maxrss, which begins with what the parent process had.)"""
+    """Peak MiB of this process. (Not ru_maxrss, which starts from the parent process's peak.)"""
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def memory_now() -> float:
-    """MiB of memory that this process has."""
+    """MiB of this process now."""
     return _status("VmRSS")
 
 
@@ -78,13 +78,13 @@ def _status(name: str) -> float:
 
 
 def cpu_ticks() -> tuple[float, float]:
-    """The clock, and the seconds that all processors together have worked for anybody."""
+    """The clock, and the CPU seconds of all programs on all cores."""
     path = Path("/proc/stat")
     fields = [int(x) for x in path.read_text().split("\n")[0].split()[1:]] if path.exists() else [0] * 8
     return time.perf_counter(), (sum(fields[:3]) + sum(fields[5:8])) / os.sysconf("SC_CLK_TCK")
 
 
 def others(before: tuple[float, float], ours: float) -> float:
-    """Processor cores that something else kept busy since ``before``, on average; ``ours`` are seconds that we worked."""
+    """The average number of cores that other programs kept busy since ``before``; ``ours`` is our own CPU time."""
     now = cpu_ticks()
     return max(0.0, (now[1] - before[1] - ours) / (now[0] - before[0]))

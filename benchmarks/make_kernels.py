@@ -1,7 +1,7 @@
 """Store the small cases of kernel_cases.py with PyTorch's outputs: python -m benchmarks.make_kernels
 
-The file holds for each case its arguments (in, constant), PyTorch's results and gradients in float64 (out) and how many there
-are of each (counts); for all of them the versions they were made with, and the tolerances that the check uses.
+For each case the file holds its arguments (in, constant), PyTorch's results and gradients in float64 (out), and the number of
+each (counts); once for all, the versions they were made with and the tolerances of the check.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STORED = Path(__file__).parent / "stored_kernels.npz"
 
 
 def numbers_of(case: Case) -> tuple[list[Any], list[Any], list[Any]]:
-    """Arguments and PyTorch's outputs; these in float64, so that what differs is ours."""
+    """Arguments and PyTorch's outputs; these in float64, so that any difference is our rounding."""
     import torch
 
     arrays, constants = case.arrays(case.small)

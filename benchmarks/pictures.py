@@ -1,6 +1,6 @@
 """Pictures of the results: python -m benchmarks.pictures FOLDER
 
-roofline.png from kernels.json, ratios.png from steps.json, scaling.png from scaling.json; what is not there is left out.
+roofline.png from kernels.json, ratios.png from steps.json, scaling.png from scaling.json; missing files are skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OURS, THEIRS, UNLOCKED = "#1f6fb4", "#d9772b", "#8a8a8a"
 
 
 def roofline(report: dict[str, Any], path: Path) -> None:
-    """Operations a second of each kernel over its operations a byte, below what copying and multiplying allow."""
+    """Operations per second of each kernel over its operations per byte, below the limits of copying and multiplying."""
     from matplotlib import pyplot as plt
 
     figure, (axes, legend) = plt.subplots(1, 2, figsize=(11, 6), width_ratios=[3, 1.25], layout="constrained")
@@ -36,11 +36,11 @@ def roofline(report: dict[str, Any], path: Path) -> None:
             axes.plot(x, other, "o", ms=5, color=THEIRS, zorder=2)
         axes.plot(x, y, "o", ms=6, color=OURS, zorder=3)
         points.append((x, y))
-    axes.set(xscale="log", yscale="log", xlabel="operations a byte that must pass through memory", ylabel="GFLOP/s of one thread")
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte of memory traffic", ylabel="GFLOP/s of one thread")
     top = f"matrix product {most['operations_per_s'] / 1e9:.0f} GFLOP/s, copy {most['bytes_per_s'] / 1e9:.0f} GB/s"
     axes.set_title(f"Kernels with their gradients, below the roof\n{report['machine']['processor']}: {top}", fontsize=10)
     axes.grid(alpha=0.2)
-    figure.canvas.draw()  # from here on the axes know where a point is on the paper
+    figure.canvas.draw()  # from here on the axes know a point's place on paper
     number(axes, points)
     names = "\n".join(f"{i:2}  {name}" for i, name in enumerate(kernels, 1))
     marks = "blue, numbered: minitorch\norange: PyTorch, the same work\nblack: the roof\n\n"
@@ -50,7 +50,7 @@ def roofline(report: dict[str, Any], path: Path) -> None:
 
 
 def number(axes: Any, points: list[tuple[float, float]]) -> None:
-    """1, 2, ... beside the points, each at the nearest of some places that is free of other points and numbers."""
+    """1, 2, ... next to the points, each at the nearest place that is free of other points and numbers."""
     taken = [axes.transData.transform(p) for p in points]
     scale = axes.figure.dpi / 72
     for i, (x, y) in enumerate(points, 1):
@@ -64,7 +64,7 @@ def number(axes: Any, points: list[tuple[float, float]]) -> None:
 
 
 def ratios(report: dict[str, Any], path: Path) -> None:
-    """Bars: time of our step over that of PyTorch's, for every contest."""
+    """Bars: the time of our step over PyTorch's, for every contest."""
     from matplotlib import pyplot as plt
 
     bars = []
@@ -100,7 +100,7 @@ def ratios(report: dict[str, Any], path: Path) -> None:
 
 
 def scaling(report: dict[str, Any], path: Path) -> None:
-    """Time and memory over each factor, on logarithmic axes."""
+    """Time and memory against each factor, on logarithmic axes."""
     from matplotlib import pyplot as plt
     from matplotlib.ticker import FuncFormatter, LogLocator
 
@@ -123,8 +123,8 @@ def scaling(report: dict[str, Any], path: Path) -> None:
             axes.legend(fontsize=7, loc="upper left")
             axes.margins(y=0.25)
         table[1][column].set_xlabel(name)
-    table[0][0].set_ylabel("ms a step")
-    table[1][0].set_ylabel("peak MiB beyond the imports")
+    table[0][0].set_ylabel("ms per step")
+    table[1][0].set_ylabel("peak MiB, imports not counted")
     base = report["base"]
     shown = f"BERT {base['size']}, batch {base['batch']}, length {base['length']}, {base['vocabulary']:,} words"
     figure.suptitle(f"A training step from the base {shown}, one factor at a time", fontsize=10)

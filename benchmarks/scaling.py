@@ -1,11 +1,11 @@
-"""How time and memory of a training step grow with batch, length, depth and vocabulary; and what recomputing saves.
+"""How time and memory of a training step grow with batch, length, depth and vocabulary; and what checkpointing saves.
 
     python -m benchmarks.scaling [--quick] [--json FILE]
 
-One factor at a time grows from a base (BERT mini, 8 sequences of 128 tokens, 8,192 words). Every point is a new process, whose
-peak memory is counted from what it had after its imports, as the system sees it. The exponent is the slope of log(time) or
-log(memory) over log(factor) between the last three points: 1 is in proportion, 2 quadratic, below 1 means that parts which do
-not grow still count. Activation checkpointing is measured on a deeper BERT, its memory exactly: arrays allocated in a step.
+One factor at a time grows from a base (BERT mini, 8 sequences of 128 tokens, 8,192 words). Every point is a new process. Its
+memory is the system's peak minus the memory after the imports. The exponent is the slope of log(time) or log(memory) over
+log(factor) through the last three points: 1 is linear, 2 quadratic; below 1, parts that do not grow still matter. Activation
+checkpointing is measured on a deeper BERT; its memory is exact: the arrays allocated in a step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PIECES = [0, 12, 6, 4, 3, 2]
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Of the line through the points (log x, log y) by least squares."""
+    """Slope of the least-squares line through the points (log x, log y)."""
     u, v = [math.log(a) for a in x], [math.log(b) for b in y]
     mean_u, mean_v = sum(u) / len(u), sum(v) / len(v)
     return sum((a - mean_u) * (b - mean_v) for a, b in zip(u, v, strict=True)) / sum((a - mean_u) ** 2 for a in u)
@@ -71,12 +71,12 @@ def contestants(point: dict[str, Any]) -> list[dict[str, float]]:
 
 
 def recompute(job: Job, pieces: Sequence[int], threads: int, least: int) -> list[dict[str, float]]:
-    """Time and allocated memory of the encoder in so many pieces, and what theory says of them."""
+    """Time and allocated memory of the encoder in n pieces, and the theory's prediction of both."""
     half = allocated(dataclasses.replace(job, layers=job.layers // 2), threads, 1)["mib"]
     found = []
     for n in pieces:
         found.append({"pieces": n, **allocated(dataclasses.replace(job, pieces=n), threads, least)})
-        inside = (found[0]["mib"] - half) / (job.layers - job.layers // 2)  # of a layer; its gradients are in it, too
+        inside = (found[0]["mib"] - half) / (job.layers - job.layers // 2)  # per layer, its gradients included
         found[-1] |= theory(job, n, found[0], inside)
         p = found[-1]
         print(
@@ -87,9 +87,9 @@ def recompute(job: Job, pieces: Sequence[int], threads: int, least: int) -> list
 
 
 def theory(job: Job, n: int, plain: dict[str, float], inside: float) -> dict[str, float]:
-    """Chen et al. (2016), section 3: the inputs of n pieces are kept and the inside of one; forward is done twice.
+    """Chen et al. (2016), section 3: keep the inputs of n pieces and the inside of one; forward runs twice.
 
-    Forward is a third of a step's products. What a layer costs includes its gradients, which are kept in any case.
+    Forward is a third of a step's products. A layer's cost includes its gradients, which are always kept.
     """
     if not n:
         return {"theory_time": 1.0, "theory_mib": plain["mib"]}
@@ -101,9 +101,9 @@ def theory(job: Job, n: int, plain: dict[str, float], inside: float) -> dict[str
 
 
 def allocated(job: Job, threads: int, least: int) -> dict[str, float]:
-    """Seconds of a step, and MiB of the arrays it allocates; in one thread, so that the count is exact."""
+    """Seconds per step, and MiB of the arrays it allocates; in one thread, so that the count is exact."""
     field = line_up({"": job}, threads, None)[:2]
-    field[1].ask("step")  # from now on the optimiser's state is there
+    field[1].ask("step")  # the first step makes the optimiser's state
     mib = field[1].ask("arrays")
     found = play(field, 0, least)
     return {"s": found["rows"][0]["median_s"], "mib": mib}

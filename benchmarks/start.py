@@ -1,9 +1,9 @@
-"""What it costs to start: the import of the package, and the command up to its first training step.
+"""Start-up time: importing the package, and the command up to its first training step.
 
     python -m benchmarks.start [--quick] [--json FILE]
 
-Each figure is the median over new processes, after one that is not counted (it compiles and fills the system's file cache).
-The aims: import under 0.5 s, from the command's start to the first step under 3 s.
+Each figure is the median over new processes; a first one is not counted (it compiles, and fills the system's file cache).
+Aims: import in under 0.5 s, first step less than 3 s after the command's start.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[1]
 AIMS = {"import minitorch": 0.5, "minitorch pretrain to its first step, text prepared before": 3.0}
 SENTENCES = "the cat sat on the mat .\nthe dog lay on the rug .\n\n" * 200
 
-# The command itself, stopped after its first step; the clock is the system's, the same in both processes.
+# The command itself, stopped after its first step. Both processes read the system's clock.
 FIRST_STEP = """
 import importlib, os, sys, time
 importing = importlib.import_module
 def watched(name):
     module = importing(name)
-    if name == "models.bert.pretraining":
+    if name == "models.bert.pretrain_command":
         step = module.Run.one_step
         def first(*arguments):
             step(*arguments)
@@ -52,7 +52,7 @@ def whole(arguments: Sequence[str]) -> float:
 
 
 def to_import(module: str) -> float:
-    """Seconds of an import in a new process, NumPy's included."""
+    """Seconds of an import in a new process, including NumPy's."""
     code = f"import time; start = time.monotonic(); import {module}; print(time.monotonic() - start)"
     return float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True))
 
@@ -69,7 +69,7 @@ def to_first_step(arguments: Sequence[str]) -> float:
 
 
 def measure(repeats: int) -> dict[str, float]:
-    """Seconds by name."""
+    """Seconds of each thing measured."""
 
     def median(run: object, *arguments: object) -> float:
         times = [run(*arguments) for _ in range(repeats + 1)]  # type: ignore[operator]
@@ -94,7 +94,7 @@ def measure(repeats: int) -> dict[str, float]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="each only twice")
+    parser.add_argument("--quick", action="store_true", help="one counted process each")
     parser.add_argument("--json", metavar="FILE", type=Path)
     args = parser.parse_args()
     found = measure(1 if args.quick else 7)

@@ -1,10 +1,11 @@
-"""Whole steps of BERT: pretraining, fine-tuning and inference with this engine, beside PyTorch eager, interleaved.
+"""Whole steps of BERT: pretraining, fine-tuning and inference with this engine and with eager PyTorch, in turns.
 
     python -m benchmarks.steps [--quick] [--tasks pretrain ...] [--sizes tiny ...] [--json FILE]
 
-PyTorch runs twice: as installed, and with MKL's AVX-512 path, which MKL takes on Intel's processors only, unless a preloaded
-function says that this is one. This engine runs as the command sets it, and in the first task also with the other BLAS
-kernels. Contestants, rounds and ratios: contest.py. "of floor" is the time of the matrix products alone, on real tokens.
+PyTorch runs twice: as installed, and with MKL's AVX-512 path. MKL takes that path only on Intel's CPUs, unless a preloaded
+function claims that this is one. This engine runs with the command's settings, and in pretraining also with the other BLAS
+kernels. contest.py explains contestants, rounds and ratios. "of matmul" is the time that a step's matrix products alone would
+take, padding not counted, over the step's time.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from .machine import cores, describe
 
 SIZES = ["tiny", "mini", "small"]
 TASKS = ["pretrain", "finetune", "infer"]
-HEAD = "contestant                       ms  tokens/s  peak MiB  less imports  of floor  ours/it  (CPU time)"
+HEAD = "contestant                       ms  tokens/s  peak MiB  less imports of matmul  ours/it  (CPU time)"
 
 
 def contests(tasks: list[str], sizes: list[str], quick: bool) -> list[tuple[str, dict[str, Job], bool]]:
-    """Title, jobs by label, and whether the other BLAS kernels take part."""
+    """Title, jobs by label, and whether the other BLAS kernels also run."""
     found = []
     vocabularies = [8192] if quick else [8192, 30522]
     room = {"batch": 8, "length": 64} if quick else {"batch": 32, "length": 128}
@@ -58,7 +59,7 @@ def table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         lines.append(
             f"{row['name']:28} {row['median_s'] * 1e3:6.{1 if row['median_s'] > 0.1 else 2}f} {row['tokens_per_s']:9,.0f} "
-            f"{row['peak_mib']:9.0f} {row['peak_mib'] - row['imports_mib']:13.0f} {row['share_of_gemm_floor']:9.0%} "
+            f"{row['peak_mib']:9.0f} {row['peak_mib'] - row['imports_mib']:13.0f} {row['share_of_matmul']:9.0%} "
             f"{ours['ratio_to'][row['name']]:8.2f} {ours['cpu_ratio_to'][row['name']]:9.2f}"
         )
     rest = f"{result['rounds']} rounds; matrix products {result['gemm_gflops']:.0f} GFLOP/s"
@@ -71,8 +72,8 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, help="default: all, with --quick tiny")
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--seconds", type=float, help="of rounds a contest, at least 5 rounds (default: 15, with --quick 1)")
-    parser.add_argument("--quick", action="store_true", help="a small batch, few rounds: to see that it runs")
+    parser.add_argument("--seconds", type=float, help="seconds per contest, at least 5 rounds (default: 15, with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="a small batch, few rounds: shows that it runs")
     parser.add_argument("--json", metavar="FILE", type=Path)
     args = parser.parse_args()
     args.sizes = args.sizes or (["tiny"] if args.quick else SIZES)

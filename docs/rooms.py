@@ -28,10 +28,13 @@ ROWS = [
     ["minitorch/autograd"],
     ["minitorch"],
     ["minitorch/tools/doctor"],
-    ["models/startup", "models/tables"],
+    ["models/startup", "models/errors"],
+    ["models/text", "models/training"],
     ["models/bert"],
+    ["models/classical"],
+    ["models/finetuning"],
     ["models/course"],
-    ["models/cli", "models/linear_regression"],
+    ["models/cli"],
     ["models"],
 ]  # fmt: skip
 
@@ -124,3 +127,56 @@ def against_the_order(arrows: dict[str, set[str]]) -> list[str]:
             if row_of[there] > row_of[here]:
                 wrong.append(f"{module} imports {target}: {there} comes after {here}")
     return wrong
+
+
+def lines_of(room: str, known: dict[str, Path]) -> int:
+    """Lines of all files of a room."""
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for name, path in known.items() if room_of(name) == room)
+
+
+def draw(target: Path) -> None:
+    """Each row of rooms as boxes with their lines of code, and an arrow from a room to each room that it imports.
+
+    An arrow is left out where other arrows already lead there.
+    """
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "rooms", "svg.fonttype": "none", "font.size": 8})
+    from matplotlib import pyplot as plt
+
+    known, arrows = modules(), graph()
+    shown = [[room for room in row if "/" in room and lines_of(room, known)] for row in ROWS]
+    shown = [row for row in shown if row]
+    place = {room: ((i + 0.5) / len(row), -y) for y, row in enumerate(shown) for i, room in enumerate(row)}
+    figure, axes = plt.subplots(figsize=(13.5, 0.6 * len(shown)))
+    for start, ends in _shortest(place, arrows).items():
+        for end in sorted(ends):
+            look = {"arrowstyle": "-|>", "color": "#557799", "lw": 0.8, "shrinkA": 9, "shrinkB": 9}
+            axes.annotate("", place[end], place[start], arrowprops=look)
+    for room, (x, y) in place.items():
+        text = f"{room.partition('/')[2]}  {lines_of(room, known)}"
+        colour = "#fff4dd" if room.startswith("models") else "#e4f0e4"
+        box = {"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": "#888888"}
+        axes.text(x, y, text, ha="center", va="center", bbox=box)
+    axes.set(xlim=(0, 1), ylim=(0.6 - len(shown), 0.6))
+    axes.axis("off")
+    figure.savefig(target, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _shortest(place: dict[str, tuple[float, float]], arrows: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Which rooms of other rows each room imports, without those that it reaches by way of another (the transitive reduction)."""
+    direct: dict[str, set[str]] = {room: set() for room in place}
+    for module, others in arrows.items():
+        here = room_of(module)
+        ends = {room_of(other) for other in others} & set(place)
+        direct.get(here, set()).update(end for end in ends if here in place and place[end][1] > place[here][1])
+    reached: dict[str, set[str]] = {}
+    for room in sorted(place, key=lambda room: -place[room][1]):  # from the top: what a room imports is done before it
+        reached[room] = direct[room].union(*(reached[end] for end in direct[room]))
+    return {room: {end for end in ends if not any(end in reached[way] for way in ends)} for room, ends in direct.items()}
+
+
+if __name__ == "__main__":
+    draw(Path(__file__).parent / "rooms.svg")

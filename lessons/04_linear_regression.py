@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import minitorch
 from minitorch import optim
-from models import linear_regression as lr
+from models.classical import linear_regression as lr
 
 # %%
 people = load_diabetes(scaled=False)
@@ -169,7 +169,7 @@ print(f"after 2000 steps {good[-1]:.2f}; the best possible is {optimum:.2f}")
 # 2. **Least squares by an orthogonal method** works on X itself and avoids that.
 # 3. **Gradient descent** is the slowest here. But it needs nothing except gradients, so it works for every model.
 #
-# `models/linear_regression.py` has all three. Ours and theirs, on the same data:
+# `models/classical/linear_regression.py` has all three. Ours and theirs, on the same data:
 
 # %%
 fits = {"normal equations": lr.fit_normal_equations, "least squares": lr.fit_least_squares}
@@ -318,8 +318,8 @@ show(figure, "04_linear_regression")
 # %% [markdown]
 # ## Read next
 #
-# - `models/linear_regression.py`, from `objective` to `fit_gradient_descent`: three fits under one roof, and how its gradient
-#   descent chooses a step.
+# - `models/classical/linear_regression.py`, from `objective` to `fit_gradient_descent`: three fits under one roof, and how its
+#   gradient descent chooses a step.
 # - `minitorch/optim/sgd.py`, then `minitorch/optim/adam.py`: your two exercises, in place and without temporaries.
 # - On your own table: `minitorch linear-regression --csv FILE --target COLUMN`.
 # - Then lesson 5, `05_numbers.py`.

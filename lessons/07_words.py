@@ -25,8 +25,8 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import nn, optim
 from minitorch.parallel import one_blas_thread
-from models.bert.corpus import SENTENCE_END, prose, read_source
-from models.bert.tokenizer import Tokenizer
+from models.text.python_docs import SENTENCE_END, prose, read_source
+from models.text.tokenizer import Tokenizer
 
 # %%
 library = Path(sysconfig.get_paths()["stdlib"])
@@ -356,7 +356,7 @@ show(figure, "07_words")
 # %% [markdown]
 # ## Read next
 #
-# - `models/bert/tokenizer.py`: the same pieces by a fast library, with the care that a reproducible vocabulary takes.
-# - `models/bert/corpus.py`: how documentation becomes a text.
+# - `models/text/tokenizer.py`: the same pieces by a fast library, with the care that a reproducible vocabulary takes.
+# - `models/text/python_docs.py`: how documentation becomes a text.
 # - `minitorch/ops/nn.py`, `embedding`: the lookup, and the sum of rows as its gradient.
 # - Then lesson 8, `08_attention.py`.

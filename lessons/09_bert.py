@@ -20,8 +20,9 @@ import minitorch
 from minitorch import nn, optim
 from minitorch.parallel import one_blas_thread
 from models.bert import BertConfig, BertForMaskedLM, Tokenizer, fill_mask
-from models.bert.corpus import fingerprint, python_documentation
-from models.bert.data import Corpus, mask_tokens
+from models.bert.data import mask_tokens
+from models.text.corpus import Corpus
+from models.text.python_docs import fingerprint, python_documentation
 
 # %% [markdown]
 # The text is on your disk: the documentation of Python and NumPy. (Other versions carry other text, so your numbers will

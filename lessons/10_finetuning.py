@@ -357,7 +357,7 @@ folder.cleanup()
 # %% [markdown]
 # ## Read next
 #
-# - `models/bert/checkpoint.py`: names, prefixes, tied weights, and what is reported.
+# - `models/bert/weights.py`: names, prefixes, tied weights, and what is reported.
 # - `minitorch/serialization.py`: how the library writes such files without ever leaving half of one.
 # - `models/bert/model.py`: `BertForSequenceClassification` and the other heads.
 # - Then lesson 11, `11_fast.py`.

@@ -229,16 +229,17 @@ def backward(
                 continue
             if node.hooks is not None:
                 g = run_hooks(node, g)
-            parents = node.parents
-            if leads is not None:
+            if leads is None:  # the walk into the leaves
+                if type(node) is Leaf:
+                    node.receive(g, node in owned)
+                    continue
+                parents = node.parents
+            else:  # the walk to the wanted nodes, on the paths that lead there
                 if node in wanted:  # type: ignore[operator]
                     found[node] = own(g, node in owned)
-                parents = tuple([parent if parent in leads else None for parent in parents])
+                parents = tuple([parent if parent in leads else None for parent in node.parents])
                 if not any(parents):
                     continue
-            elif type(node) is Leaf:
-                node.receive(g, node in owned)
-                continue
             for parent, contribution in zip(parents, pull_back(node, parents, g, create_graph), strict=True):
                 if parent is not None and contribution is not None:
                     accumulate(pending, owned, parent, contribution, fresh=contribution is not g)

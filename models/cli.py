@@ -19,12 +19,12 @@ from typing import NoReturn
 from . import startup
 
 JOBS = {
-    "linear-regression": ("models.linear_regression", "fit a line to a table in three ways, and look at it"),
-    "pretrain": ("models.bert.pretraining", "pretrain a BERT on text: with no options, on Python's own documentation"),
+    "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and look at it"),
+    "pretrain": ("models.bert.pretrain_command", "pretrain a BERT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
-    "finetune": ("models.bert.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),
-    "predict": ("models.bert.finetuning.predict_command", "use what finetune has trained"),
+    "finetune": ("models.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),
+    "predict": ("models.finetuning.predict_command", "use what finetune has trained"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
 }
@@ -96,7 +96,7 @@ def _run(argv: list[str]) -> int:
     module = importlib.import_module(JOBS[argv[0]][0])
     if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.tools.doctor
         return int(module.main(argv[1:], prog="minitorch doctor"))
-    from .tables import BadInput
+    from .errors import BadInput
 
     parser.job = parsers[argv[0]]
     module.add_arguments(parser.job)

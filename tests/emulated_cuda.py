@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -33,8 +34,8 @@ _lock = threading.Lock()  # the emulation has one GPU
 
 
 def compiler() -> str | None:
-    """The C++ compiler, if there is one."""
-    return shutil.which("g++")
+    """The C++ compiler, if there is one. (The emulation's flags are those of Linux.)"""
+    return shutil.which("g++") if sys.platform == "linux" else None
 
 
 def parameters(source: str) -> dict[str, list[tuple[str, str]]]:

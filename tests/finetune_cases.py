@@ -9,8 +9,8 @@ import numpy as np
 
 import minitorch
 from models import bert
-from models.bert.finetuning.run import Run
-from models.bert.finetuning.tasks import Settings
+from models.finetuning.run import Run
+from models.finetuning.tasks import Settings
 
 FROZEN = Path(__file__).parent / "frozen" / "finetune.json"
 GOOD = "good great fine lovely nice happy".split()  # noqa: SIM905

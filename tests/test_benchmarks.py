@@ -181,15 +181,15 @@ def test_contestants_that_disagree_end_the_run():
         def __init__(self, name):
             self.name, self.job, self.kind = name, JOBS[0], "minitorch"
 
-    field = [Player(name) for name in ("floor", "a", "b")]
-    contest.check(field, {"floor": [], "a": [1.0, 2.0], "b": [1.0, 2.0001]})
+    field = [Player(name) for name in ("gemm", "a", "b")]
+    contest.check(field, {"gemm": [], "a": [1.0, 2.0], "b": [1.0, 2.0001]})
     for wrong in (2.1, math.nan):
         with pytest.raises(SystemExit, match="nothing is timed"):
-            contest.check(field, {"floor": [], "a": [1.0, 2.0], "b": [1.0, wrong]})
+            contest.check(field, {"gemm": [], "a": [1.0, 2.0], "b": [1.0, wrong]})
 
 
 def test_a_contest_of_processes():
-    """Two of ours, and the floor: the real thing, once."""
+    """Two of ours, and the matrix products: the real thing, once."""
     found = contest.play(contest.line_up({"": JOBS[0]}, 1, None)[:2], 0, 1, 1)
     (row,) = found["rows"]
     assert row["ratio_to"] == {"minitorch": 1.0}

@@ -5,9 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from models.bert import Tokenizer, corpus, data
-from models.bert.data import Blocks, Corpus, Pairs, mask_tokens, read_documents, sentence_pairs
-from models.bert.tokenizer import SPECIAL
+from models.bert import Tokenizer
+from models.bert.data import Blocks, Pairs, mask_tokens, sentence_pairs
+from models.text import corpus, python_docs
+from models.text.corpus import Corpus, read_documents
+from models.text.tokenizer import SPECIAL
 
 WORDS = [f"w{i}" for i in range(40)]
 PIECES = ["##a", "##b", "##c"]
@@ -357,11 +359,11 @@ def f(x):
     """
 NAME = "Short strings are no documentation."
 '''
-    assert list(corpus.prose(source)) == [
+    assert list(python_docs.prose(source)) == [
         "Return the first of all the values that are given to it.",
         "This paragraph has two sentences in it. The second one of them ends on another line, and a.Thing is marked up.",
     ]
-    assert list(corpus.prose("def f(:")) == []
+    assert list(python_docs.prose("def f(:")) == []
 
 
 def test_the_documentation_of_this_python(monkeypatch, tmp_path):
@@ -372,12 +374,14 @@ def test_the_documentation_of_this_python(monkeypatch, tmp_path):
     for name in ("a.py", "b.py", "test_c.py"):
         (folder / name).write_text(f'"""{text}"""\n')
     (folder / "broken.py").write_bytes(b"\xff\xfe")
-    monkeypatch.setattr(corpus, "source_folders", lambda _: [("python", folder)])
-    found = list(corpus.python_documentation())
+    monkeypatch.setattr(python_docs, "source_folders", lambda _: [("python", folder)])
+    found = list(python_docs.python_documentation())
     assert found == [("python/a.py", text.replace(". It", ".\nIt").split("\n"))]
-    assert corpus.fingerprint([s for _, s in found]) == corpus.fingerprint([s for _, s in corpus.python_documentation()])
-    assert corpus.fingerprint([["a", "b"]]) != corpus.fingerprint([["a"], ["b"]])
+    assert python_docs.fingerprint([s for _, s in found]) == python_docs.fingerprint(
+        [s for _, s in python_docs.python_documentation()]
+    )
+    assert python_docs.fingerprint([["a", "b"]]) != python_docs.fingerprint([["a"], ["b"]])
 
 
 def test_limits_are_small_enough_for_small_texts():
-    assert data.LONGEST_LINE < data.LONGEST_DOCUMENT < 1 << 20
+    assert corpus.LONGEST_LINE < corpus.LONGEST_DOCUMENT < 1 << 20

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.bert import Tokenizer
-from models.bert.tokenizer import SPECIAL
+from models.text.tokenizer import SPECIAL
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -108,9 +108,9 @@ def test_training_again_gives_the_same_ids_in_any_process():
 
 @pytest.mark.slow
 def test_training_on_a_real_text_again_gives_the_same_ids():
-    from models.bert import corpus
+    from models.text import python_docs
 
-    lines = [line for _, sentences in corpus.python_documentation(()) for line in sentences]
+    lines = [line for _, sentences in python_docs.python_documentation(()) for line in sentences]
     assert len({tuple(Tokenizer.train(lines, 8000).tokens) for _ in range(4)}) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import minitorch
 from models import bert, cli
-from models.bert.tokenizer import SPECIAL
+from models.text.tokenizer import SPECIAL
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["the", "cat", "dog", "sat", "ran", "##s", "."]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import minitorch
-from models.bert.finetuning import files
-from models.bert.training import alone_in
 from models.cli import main
-from models.tables import BadInput
+from models.errors import BadInput
+from models.text import labelled as files
+from models.training.runs import alone_in
 from tests import finetune_cases as cases
 
 GOOD_TSV = "text\tlabel\n" + "good film\tpos\nbad film\tneg\n" * 4

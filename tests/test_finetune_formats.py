@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from models.bert.finetuning.choice import Choose
-from models.bert.finetuning.classify import Classify
-from models.bert.finetuning.qa import Answer
-from models.bert.finetuning.tag import Tag
-from models.bert.finetuning.tasks import Settings
 from models.cli import main
-from models.tables import BadInput
+from models.errors import BadInput
+from models.finetuning.choice import Choose
+from models.finetuning.classify import Classify
+from models.finetuning.qa import Answer
+from models.finetuning.tag import Tag
+from models.finetuning.tasks import Settings
 from tests import finetune_cases as cases
 
 

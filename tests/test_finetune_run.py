@@ -8,15 +8,14 @@ import pytest
 
 import minitorch
 from minitorch.parallel import Workers
-from models import bert
-from models.bert import finetuning
-from models.bert.finetuning import report, tasks
-from models.bert.finetuning.documentation import tagged
-from models.bert.finetuning.qa import best_window, window_starts
-from models.bert.finetuning.run import Run
-from models.bert.finetuning.tag import windows
+from models import bert, finetuning
 from models.cli import main
-from models.tables import BadInput
+from models.errors import BadInput
+from models.finetuning import report, tasks
+from models.finetuning.documentation import tagged
+from models.finetuning.qa import best_window, window_starts
+from models.finetuning.run import Run
+from models.finetuning.tag import windows
 from tests import finetune_cases as cases
 
 each_task = pytest.mark.parametrize("task", list(cases.WRITERS))
@@ -433,7 +432,7 @@ def library(folder, words, files=60):
 
 def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
     """Two tasks from the documentation that is there, split by source file; ordinary files are left to look at."""
-    from models.bert.finetuning import documentation
+    from models.finetuning import documentation
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

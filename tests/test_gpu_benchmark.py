@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py without a card: its checks, table, picture and exits, on the stand-in (whose times mean nothing)."""
+"""benchmarks/gpu.py without a GPU: its checks, table, picture and exits, on the stand-in (whose times mean nothing)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from models.bert import config
 
 from . import emulated_cuda, fake_cupy
 
-needs_compiler = pytest.mark.skipif(emulated_cuda.compiler() is None, reason="emulating a card needs g++")
+needs_compiler = pytest.mark.skipif(emulated_cuda.compiler() is None, reason="emulating a GPU needs g++")
 
 
 @pytest.fixture
-def card(monkeypatch):
+def stand_in(monkeypatch):
     """The stand-in; a measurement is two calls."""
     monkeypatch.setattr(gpu, "seconds", lambda run, **named: (run(), 1e-3)[1])
     with fake_cupy.installed():
         yield
 
 
-def test_without_a_card_there_is_one_line_and_status_2(capsys):
+def test_without_a_gpu_there_is_one_line_and_status_2(capsys):
     if minitorch.cuda_is_available():
-        pytest.skip("there is a card")
+        pytest.skip("there is a GPU")
     assert gpu.main([]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "no card" in err
+    assert "no GPU" in err
 
 
 @pytest.mark.parametrize("arguments", [["--precision", "int8"], ["--sizes", "huge"], ["--only", "nothing"]])
@@ -55,7 +55,7 @@ def test_a_measurement_is_the_median_of_rounds_long_enough_to_be_one():
 
 @needs_compiler
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_every_kernel_is_checked_and_has_a_row(card, capsys, tmp_path, precision):
+def test_every_kernel_is_checked_and_has_a_row(stand_in, capsys, tmp_path, precision):
     """In float32 and in half precision; then the files."""
     pytest.importorskip("ml_dtypes")
     pytest.importorskip("matplotlib")
@@ -63,7 +63,7 @@ def test_every_kernel_is_checked_and_has_a_row(card, capsys, tmp_path, precision
     arguments = ["--small", "--only", "kernels", "--precision", precision, "--json", files[0], "--picture", files[1]]
     assert gpu.main(arguments) == 0, capsys.readouterr().out
     report = json.loads((tmp_path / "figures.json").read_text())
-    assert report["card"] == "a stand-in"
+    assert report["gpu"] == "a stand-in"
     assert list(report["kernels"]["rows"]) == [case.name for case in CASES]
     assert all(row["seconds"] == 1e-3 and row["bytes"] > 0 for row in report["kernels"]["rows"].values())
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
@@ -71,7 +71,7 @@ def test_every_kernel_is_checked_and_has_a_row(card, capsys, tmp_path, precision
 
 
 @needs_compiler
-def test_a_wrong_kernel_gets_no_time_and_fails_the_run(card, capsys, monkeypatch):
+def test_a_wrong_kernel_gets_no_time_and_fails_the_run(stand_in, capsys, monkeypatch):
     """Here softmax, which forgets to divide."""
     monkeypatch.setattr(minitorch.kernels.cuda, "softmax", lambda x, axis, empty=False: x * 2)
     assert gpu.main(["--small", "--only", "kernels"]) == 1
@@ -95,15 +95,15 @@ def options(**changes):
 
 
 @needs_compiler
-def test_steps_of_all_contestants_start_from_the_same_loss(card, capsys, monkeypatch, tmp_path):
-    """Ours on the stand-in, eager and as a graph; PyTorch on the processor, where there is one."""
+def test_steps_of_all_contestants_start_from_the_same_loss(stand_in, capsys, monkeypatch, tmp_path):
+    """Ours on the stand-in, eager and as a graph; PyTorch on the CPU, if it is installed."""
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
 
     def ask(name, job, rounds):
         if name == "PyTorch, compiled":
             return {"error": "RuntimeError: no compiler"}
-        monkeypatch.setattr("benchmarks.bert_pytorch.Program.card_memory", lambda self: 1)
+        monkeypatch.setattr("benchmarks.bert_pytorch.Program.gpu_memory", lambda self: 1)
         return gpu.work(name, dataclasses.replace(job, device="cpu" if name == "PyTorch" else "cuda"), rounds)
 
     monkeypatch.setattr(gpu, "ask", ask)
@@ -116,7 +116,7 @@ def test_steps_of_all_contestants_start_from_the_same_loss(card, capsys, monkeyp
     assert "did not run: RuntimeError: no compiler" in capsys.readouterr().out
 
 
-def test_contestants_that_disagree_get_no_times(card, capsys, monkeypatch):
+def test_contestants_that_disagree_get_no_times(stand_in, capsys, monkeypatch):
     """And the run fails; so it does if ours does not run."""
     losses = iter((3.0, 3.0, 3.5, 3.0))
     monkeypatch.setattr(gpu, "ask", lambda *_: {"loss": next(losses), "seconds": [1.0], "peak_bytes": 1})

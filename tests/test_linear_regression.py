@@ -1,4 +1,4 @@
-"""models/linear_regression.py and models/tables.py: the three fits against scikit-learn, and what the data may throw at them."""
+"""models/classical/linear_regression.py, models/text/tables.py: the three fits against scikit-learn, and bad data."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minitorch
 from models import cli
-from models.linear_regression import (
+from models.classical.linear_regression import (
     Problem,
     fit_gradient_descent,
     fit_least_squares,
@@ -22,7 +22,8 @@ from models.linear_regression import (
     rmse,
     safe_step,
 )
-from models.tables import BadInput, read_table
+from models.errors import BadInput
+from models.text.tables import read_table
 
 HOUSING = Path(__file__).parents[2] / "shared/data/housing/california_housing.csv"
 FITS = [fit_normal_equations, fit_least_squares, fit_gradient_descent]

@@ -14,10 +14,11 @@ import pytest
 import minitorch
 from minitorch import nn
 from minitorch.parallel import Workers
-from models.bert import pretraining, training
-from models.bert.finetuning.run import Run as FinetuneRun
+from models.bert import pretraining
 from models.bert.pretraining import Settings
-from models.tables import BadInput
+from models.errors import BadInput
+from models.finetuning.run import Run as FinetuneRun
+from models.training import loop
 
 from . import emulated_cuda, fake_cupy, finetune_cases
 from .fake_cupy import Stream
@@ -162,7 +163,7 @@ def test_a_graphed_step_warms_up_records_and_replays(tmp_path):
             loss.backward()
             return loss
 
-        step = training.GraphedStep(compute, [w])
+        step = loop.GraphedStep(compute, [w])
         for n in range(6):
             step([{"x": minitorch.full((1, 2), float(n)).to("cuda")}])
         step([{"x": minitorch.ones(2, 2).to("cuda")}])

@@ -1,5 +1,6 @@
 """minitorch pretrain: that it learns, that a run which stops goes on bit-equal, and that mistakes are one line."""
 
+import argparse
 import errno
 import itertools
 import json
@@ -15,12 +16,15 @@ import pytest
 
 import minitorch
 from minitorch import serialization
+from minitorch.parallel import Workers
 from models import bert, cli
-from models.bert import pretraining
+from models.bert import pretrain_command, pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
-from models.bert.tokenizer import SPECIAL
-from models.bert.training import alone_in
-from models.tables import BadInput
+from models.errors import BadInput
+from models.text import python_docs
+from models.text.corpus import Corpus
+from models.text.tokenizer import SPECIAL
+from models.training.runs import STATE, alone_in
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -92,10 +96,10 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
     out = capsys.readouterr().out
     last = metrics(tmp_path / "run")[-1]
     assert last["step"] == 250
-    assert last["uniform_floor"] == pytest.approx(np.log(50))
-    assert last["valid_loss"] < last["unigram_floor"] - 1
+    assert last["uniform_baseline"] == pytest.approx(np.log(50))
+    assert last["valid_loss"] < last["unigram_baseline"] - 1
     assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
-    assert "nats under the unigram floor" in out
+    assert "nats under the unigram baseline" in out
     assert out.count("[MASK]") == 5
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
         assert name in out
@@ -108,9 +112,9 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
 def test_what_is_worse_than_the_floor_is_not_called_better(corpus, tmp_path, capsys):
     assert pretrain(corpus, tmp_path / "run", steps=1, lr=1e-6) == 0
     last = metrics(tmp_path / "run")[-1]
-    above = last["valid_loss"] - last["unigram_floor"]
+    above = last["valid_loss"] - last["unigram_baseline"]
     assert above > 0
-    assert f"that is {above:.2f} nats above the unigram floor: more --steps" in capsys.readouterr().out
+    assert f"that is {above:.2f} nats above the unigram baseline: more --steps" in capsys.readouterr().out
 
 
 def test_next_sentence_prediction_learns(tmp_path):
@@ -198,7 +202,7 @@ def test_the_schedule_is_the_published_one(corpus, tmp_path):
 def test_the_curve_is_that_of_pytorch(tmp_path):
     """200 steps from the same weights, on the same batches, with the same hyperparameters."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    text = [line for _, sentences in bert.corpus.python_documentation(()) for line in sentences][:6000]
+    text = [line for _, sentences in python_docs.python_documentation(()) for line in sentences][:6000]
     lines = [line + "\n" * (1 + (i % 20 == 19)) for i, line in enumerate(text)]
     (tmp_path / "corpus.txt").write_text("".join(lines), encoding="utf-8")
     changes = {"vocab_size": 1000, "layers": 2, "hidden": 64, "length": 32, "steps": 200, "warmup": 20, "lr": 1e-3}
@@ -216,7 +220,7 @@ def test_the_curve_is_that_of_pytorch(tmp_path):
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 20, 200)
     run.model.train()
     ours, torchs = [], []
-    with pretraining.Workers(1) as workers:
+    with Workers(1) as workers:
         for step in range(200):
             batch = {name: torch.tensor(value.array) for name, value in run.batch(step).items()}
             loss = theirs(**batch).loss
@@ -270,7 +274,7 @@ def test_a_real_process_that_is_stopped_goes_on_bit_equal(how, corpus, tmp_path)
         cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (tmp_path / "stopped" / pretraining.STATE).exists():
+    while not (tmp_path / "stopped" / STATE).exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -281,7 +285,7 @@ def test_a_real_process_that_is_stopped_goes_on_bit_equal(how, corpus, tmp_path)
         assert process.returncode == 130
         assert "--resume --output" in out
         assert err.endswith("minitorch pretrain: stopped\n")
-    step = pretraining.read_state(tmp_path / "stopped" / pretraining.STATE)["step"]
+    step = pretraining.read_state(tmp_path / "stopped" / STATE)["step"]
     assert 10 <= step < 150
     again = [*command, "pretrain", "--resume", "--output", str(tmp_path / "stopped")]
     subprocess.run(again, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
@@ -347,7 +351,7 @@ def test_a_text_that_changed_is_prepared_anew(corpus, tmp_path):
 def test_a_preparation_that_was_interrupted_is_not_trusted(corpus, tmp_path, monkeypatch):
     whole = pretraining.prepare(settings(corpus, tmp_path / "run"), lambda _: None)
     kept = whole.train.ids[:].copy()
-    written = bert.data.Corpus.write.__func__
+    written = Corpus.write.__func__
 
     def stop_at_valid(cls, documents, tokenizer, path):
         if path.name == "valid":
@@ -355,7 +359,7 @@ def test_a_preparation_that_was_interrupted_is_not_trusted(corpus, tmp_path, mon
         return written(cls, documents, tokenizer, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(bert.data.Corpus, "write", classmethod(stop_at_valid))
+        patched.setattr(Corpus, "write", classmethod(stop_at_valid))
         with pytest.raises(KeyboardInterrupt):
             pretraining.prepare(settings(corpus, tmp_path / "run", validation=0.5), lambda _: None)
     said = []
@@ -437,9 +441,11 @@ def test_a_gpu_that_is_not_there(corpus, tmp_path, capsys, monkeypatch):
 
 def test_settings_in_a_toml_file(corpus, tmp_path):
     (tmp_path / "run.toml").write_text(f'corpus = "{corpus}"\nsteps = 7\nlr = 1\nbatch-size = 32\nnsp = true\n')
-    parser = pretraining.argparse.ArgumentParser()
-    pretraining.add_arguments(parser)
-    chosen = Settings(**pretraining.given(parser.parse_args(["--config", str(tmp_path / "run.toml"), "--steps", "9"]), Settings))
+    parser = argparse.ArgumentParser()
+    pretrain_command.add_arguments(parser)
+    chosen = Settings(
+        **pretrain_command.given(parser.parse_args(["--config", str(tmp_path / "run.toml"), "--steps", "9"]), Settings)
+    )
     assert (chosen.corpus, chosen.steps, chosen.lr, chosen.batch_size, chosen.nsp) == ([str(corpus)], 9, 1.0, 32, True)
     assert chosen.warmup == Settings().warmup
 
@@ -468,7 +474,7 @@ def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
     assert resume(tmp_path / "none") == 2
     one_line(capsys, "none/training.safetensors: nothing to resume")
     assert pretrain(corpus, tmp_path / "run") == 0
-    state = tmp_path / "run" / pretraining.STATE
+    state = tmp_path / "run" / STATE
     content = state.read_bytes()
     assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run"), "--lr", "0.5"]) == 2
     one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume goes on with it: leave out --lr 0.5")
@@ -500,8 +506,8 @@ def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, mo
     with monkeypatch.context() as patched:
         patched.setattr(serialization, "_write", filling)
         assert pretrain(corpus, tmp_path / "run") == 2
-    one_line(capsys, str(tmp_path / "run" / pretraining.STATE), "No space left on device", "the old file there is untouched")
-    assert pretraining.read_state(tmp_path / "run" / pretraining.STATE)["step"] == 10
+    one_line(capsys, str(tmp_path / "run" / STATE), "No space left on device", "the old file there is untouched")
+    assert pretraining.read_state(tmp_path / "run" / STATE)["step"] == 10
     assert [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")] == []  # no half files
     assert resume(tmp_path / "run") == 0
     assert pretrain(corpus, tmp_path / "whole") == 0

@@ -68,7 +68,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any
     return ops.log_softmax(input, check.implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
 
 
-def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12, out: Any = None) -> Any:
+def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Any:
     """x / max(‖x‖ₚ, eps) along ``dim``"""
     return input / ops.norm(input, p, dim, keepdim=True).clamp(min=eps)
 

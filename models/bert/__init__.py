@@ -1,5 +1,6 @@
-"""BERT: the model and its heads, tokenizer, checkpoints, pretraining. Read config, model, tokenizer, data, pretraining."""
+"""BERT: the model and its heads, its weights on disk, its pretraining. Read config, model, data, pretraining, use."""
 
+from ..text.tokenizer import Tokenizer
 from .config import BertConfig
 from .model import (
     BertForMaskedLM,
@@ -11,5 +12,4 @@ from .model import (
     BertForTokenClassification,
     BertModel,
 )
-from .tokenizer import Tokenizer
 from .use import embed, fill_mask, load

@@ -10,11 +10,11 @@ import numpy as np
 
 from minitorch.files import replacing
 
-from ..tables import BadInput
-from .checkpoint import PRETRAINED
-from .data import read_lines
+from ..errors import BadInput
+from ..text.corpus import read_lines
 from .model import BertModel
 from .use import embed, load
+from .weights import PRETRAINED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

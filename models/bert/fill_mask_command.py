@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from ..tables import BadInput
-from .checkpoint import PRETRAINED
-from .tokenizer import MASK
+from ..errors import BadInput
+from ..text.tokenizer import MASK
 from .use import fill_mask, load
+from .weights import PRETRAINED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

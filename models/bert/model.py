@@ -4,36 +4,33 @@
 
 Devlin, Chang, Lee and Toutanova (2018), "BERT: Pre-training of Deep Bidirectional Transformers",
 https://arxiv.org/abs/1810.04805; parameter names, arguments and outputs are Hugging Face's, so that checkpoints pass
-both ways (checkpoint.py).
+both ways (weights.py).
 
 Shapes: B sequences, S tokens each, H hidden size, A heads of width d = H/A, I intermediate size, V vocabulary size.
-Read before: config.py, minitorch/nn/functional.py. Read next: data.py, pretraining.py.
+Read before: config.py, minitorch/nn/functional.py. Read next: train_minimal.py, then weights.py, data.py, pretraining.py.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor, nn
-from minitorch.devices import array_module
+from minitorch.nn.fused import activated
 from minitorch.ops import may_read
 
-from .checkpoint import PreTrained
 from .config import BertConfig
+from .masked_rows import Masked, find_masked, places, rows_at
+from .weights import SavedModel
 
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by its formula with tanh."""
-    return F.gelu(x, approximate="tanh")  # type: ignore[no-any-return]
-
-
+GELU_TANH = functools.partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
-    "gelu_new": gelu_tanh,
-    "gelu_pytorch_tanh": gelu_tanh,
+    "gelu_new": GELU_TANH,
+    "gelu_pytorch_tanh": GELU_TANH,
     "relu": F.relu,
     "silu": F.silu,
     "swish": F.silu,
@@ -83,6 +80,50 @@ class Output(Mapping[str, Any]):
         return tuple(self[name] for name in self)
 
 
+class PreTrained(SavedModel):
+    """What all BERTs share: initial weights, tied weights, and the check of ids. Loading and saving are weights.py's."""
+
+    config: BertConfig
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def initialize(self) -> None:
+        """BERT's initial weights: N(0, initializer_range), biases 0, LayerNorm 1 and 0, the padding token's vector 0."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=self.config.initializer_range)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                with minitorch.no_grad():
+                    module.weight[module.padding_idx] = 0
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """The vocabulary projection is the table of word embeddings."""
+        predictions = getattr(getattr(self, "cls", None), "predictions", None)
+        if predictions is not None and self.config.tie_word_embeddings:
+            predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
+
+    def num_parameters(self) -> int:
+        """How many numbers are learnt, shared ones counted once."""
+        return sum(p.numel() for p in self.parameters())
+
+    def check_ids(self, input_ids: Tensor) -> None:
+        """Refuse ids that are not in the vocabulary, and say which and where."""
+        if input_ids.ndim != 2:
+            raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
+        ids, vocab_size = input_ids.array, self.config.vocab_size
+        if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
+            row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
+            raise ValueError(
+                f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
+                f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
+            )
+
+
 class BertEmbeddings(nn.Module):
     """LayerNorm(word + position + segment), with dropout."""
 
@@ -118,7 +159,7 @@ class BertEmbeddings(nn.Module):
 
 
 class BertSelfAttention(nn.Module):
-    """Every token asks (query) all tokens (key) what they hold (value): softmax(Q Kᵀ/√d + mask) V, in A heads at once."""
+    """Each token's query meets all keys, and weighs the values: softmax(Q Kᵀ/√d + mask) V, in A heads at once."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -135,7 +176,7 @@ class BertSelfAttention(nn.Module):
         return x.reshape(B, S, self.heads, H // self.heads).transpose(1, 2)
 
     def forward(self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        B, L, H = asking.shape  # all tokens, L = S, or in the last layer those alone whose answer is wanted
+        B, L, H = asking.shape  # L = S: all tokens; in the last layer only the rows that are wanted
         q, k, v = self.split(self.query(asking)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, L or S, d)
         if output_attentions:
             scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, L, S)
@@ -183,10 +224,7 @@ class BertIntermediate(nn.Module):
         self.activation = activation(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        forms = {F.gelu: "none", gelu_tanh: "tanh"}
-        if self.activation in forms and is_plain(self.dense):  # the same in one operation
-            return F.linear_gelu(x, self.dense.weight, self.dense.bias, approximate=forms[self.activation])  # type: ignore[no-any-return]
-        return self.activation(self.dense(x))
+        return activated(self.dense, self.activation, x)
 
 
 class BertLayer(nn.Module):
@@ -234,11 +272,6 @@ class BertPooler(nn.Module):
         return minitorch.tanh(self.dense(hidden[:, 0]))  # (B, S, H) -> (B, H)
 
 
-def is_plain(layer: nn.Module) -> bool:
-    """Does calling the layer compute nothing but its formula: no other class in its place, and no hooks?"""
-    return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
-
-
 def activation(config: BertConfig) -> Callable[[Tensor], Tensor]:
     """The function that config.hidden_act names."""
     if config.hidden_act not in ACTIVATIONS:
@@ -279,7 +312,7 @@ class BertModel(PreTrained):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, one of them and not both")
         if input_ids is not None:
-            check_ids(input_ids, self.config.vocab_size)
+            self.check_ids(input_ids)
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
@@ -293,19 +326,6 @@ class BertModel(PreTrained):
             attentions=tuple(attentions) if wants_attentions else None,
         )
         return output.to_tuple() if return_dict is False else output
-
-
-def check_ids(input_ids: Tensor, vocab_size: int) -> None:
-    """Refuse ids that are not in the vocabulary, and say which and where."""
-    if input_ids.ndim != 2:
-        raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
-    ids = input_ids.array
-    if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
-        row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
-        raise ValueError(
-            f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
-            f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
-        )
 
 
 def additive_mask(attention_mask: Tensor | None, x: Tensor) -> Tensor | None:
@@ -380,57 +400,6 @@ class BertPreTrainingHeads(nn.Module):
         super().__init__()
         self.predictions = BertLMPredictionHead(config)
         self.seq_relationship = nn.Linear(config.hidden_size, 2)
-
-
-def rows_at(x: Tensor, rows: Tensor) -> Tensor:
-    """Of every sequence in x (B, S, H) the tokens at ``rows`` (B, P): (B, P, H)."""
-    B, S, H = x.shape
-    xp = array_module(rows.array)
-    flat = (rows.array + S * xp.arange(B)[:, None]).reshape(-1)
-    return minitorch.index_select(x.reshape(B * S, H), 0, Tensor(flat)).reshape(B, rows.shape[1], H)
-
-
-def first_alone(n: int) -> Tensor:
-    """``rows`` of n sequences, (n, 1), whose head reads [CLS] alone."""
-    return minitorch.zeros(n, 1, dtype=minitorch.int64)
-
-
-def masked_first(labels: Tensor, pooled: bool) -> tuple[Tensor, Tensor]:
-    """The positions of the masked words (with ``pooled`` the first token before them), and the labels there: both (B, P).
-
-    P is what the sequence with the most of them needs; in the others some follow that are not masked, whose label is -100.
-    """
-    xp, masked = array_module(labels.array), labels.array != -100
-    masked[:, 0] |= pooled
-    P = max(1, int(masked.sum(axis=1).max()))
-    rows = xp.argsort(~masked, axis=1, kind="stable")[:, :P]
-    return Tensor(rows), Tensor(xp.take_along_axis(labels.array, rows, axis=1))
-
-
-class Masked(NamedTuple):
-    """Labels in the form in which they are used. How many there are decides shapes, so a card would have to be waited for;
-    found on the host (find_masked) and sent to the card, they cost no waiting."""
-
-    rows: Tensor  # (B, P), masked_first's
-    at: Tensor  # (masked,) which of them are masked, counted through the batch
-    labels: Tensor  # (masked,) the words that stood there
-
-    def to(self, device: str) -> Masked:
-        """On a device."""
-        return Masked(*(t.to(device) for t in self))
-
-
-def find_masked(labels: Tensor, pooled: bool) -> Masked:
-    """labels (B, S) as masked_only needs them; ``pooled``: for a model with a pooler."""
-    rows, labels = masked_first(labels, pooled)
-    return Masked(rows, *places(labels))
-
-
-def places(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Where labels (B, S) are not -100, counted through the batch, and those labels: both (masked,)."""
-    flat = labels.array.reshape(-1)
-    at = (flat != -100).nonzero()[0]
-    return Tensor(at), Tensor(flat[at])
 
 
 def masked_lm(head: BertLMPredictionHead, hidden: Tensor, labels: Tensor | Masked) -> tuple[Tensor, Tensor]:

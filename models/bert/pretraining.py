@@ -1,23 +1,21 @@
-"""Masked-LM pretraining, from a text to a checkpoint: corpus, vocabulary, model, training loop, validation, picture.
+"""Masked-LM pretraining, from a prepared text to a checkpoint: settings, model, training loop, validation.
 
-Two numbers tell learning from standing still: ln V, what guessing costs, and the unigram entropy, what knowing only how
-frequent each word is costs. A loss that stays at the second has learnt no language; the curve is drawn against both.
+Two baselines tell learning from standing still: ln V (uniform guessing) and the unigram entropy (word frequencies only). A
+model whose loss stays at the second has learnt no language.
 
-Every random choice is a function of (seed, step), so that a run resumed from a checkpoint is bit-equal to one that never
-stopped. Recipe: Devlin et al. (2018), section 3.1 and appendix A.2; AdamW by Loshchilov and Hutter (2017).
-Read before: data.py, model.py. Read next: use.py.
+Every random choice is a function of (seed, step), so a resumed run is bit-equal to one that never stopped.
+Recipe: Devlin et al. (2018), section 3.1 and appendix A.2; AdamW by Loshchilov and Hutter (2017).
+Read before: data.py, model.py. Read next: pretrain_command.py, use.py.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import dataclasses
 import functools
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,84 +28,65 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ..tables import BadInput
-from . import corpus as python_corpus
-from .checkpoint import MODEL_FILES, PRETRAINED
+from ..errors import BadInput
+from ..text.corpus import Corpus
+from ..text.prepared import IN_PYTHON, prepare
+from ..training import runs
+from ..training.loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
+from ..training.precision import Precision
+from ..training.runs import STATE
+from ..training.settings import TrainingSettings, option
 from .config import PRESETS, BertConfig
-from .data import Blocks, Corpus, Pairs, read_documents
-from .model import BertForMaskedLM, BertForPreTraining, find_masked
-from .precision import HELP, Precision, check_precision
-from .settings import add_options, check_limits, given, option, same_settings, usable_device
-from .tokenizer import Tokenizer
-from .training import (
-    STATE,
-    Glance,
-    GraphedStep,
-    alone_in,
-    available_cores,
-    between_steps,
-    decay_groups,
-    new_run,
-    progress,
-    to_device,
-)
+from .data import Blocks, Pairs
+from .masked_rows import find_masked
+from .model import BertForMaskedLM, BertForPreTraining
+from .weights import MODEL_FILES, PRETRAINED
 
 KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these
-IN_PYTHON = "the documentation in this Python installation"
 
 
 @dataclass
-class Settings:
+class Settings(TrainingSettings):
     """Every choice of a run; each is an option of ``minitorch pretrain`` and a key of its TOML file."""
 
-    corpus: list[str] = option([], "text files, one sentence a line, a blank line between documents", IN_PYTHON)
+    corpus: list[str] = option([], "text files: one sentence per line, a blank line between documents", IN_PYTHON)
     output: str = option(PRETRAINED, "folder for the checkpoint and all that belongs to it")
     size: str = option("tiny", "tiny, mini, small, medium or base")
     layers: int = option(0, "encoder layers; 0: those of the size")
     hidden: int = option(0, "hidden size, heads and feed-forward layer to match; 0: that of the size")
     vocab_size: int = option(2048, "pieces in the vocabulary that is learnt from the text")
     tokenizer: str | None = option(None, "use this vocab.txt, tokenizer.json or folder instead of learning a vocabulary")
-    length: int = option(32, "tokens a sequence")
-    batch_size: int = option(64, "sequences a step")
-    long_length: int = option(128, "tokens a sequence in some of the steps, which teach the later positions")
+    length: int = option(32, "tokens per sequence")
+    batch_size: int = option(64, "sequences per step")
+    long_length: int = option(128, "tokens per sequence in some of the steps, which teach the later positions")
     long_every: int = option(10, "one step in so many has long sequences (and fewer); 0: none has")
     steps: int = option(3000, "updates")
     lr: float = option(2e-3, "highest learning rate")
     warmup: int = option(100, "steps to reach it; then it falls linearly to 0")
-    weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
     beta2: float = option(0.98, "AdamW's memory of squared gradients")
-    clip: float = option(1.0, "longest global norm of the gradient")
     dropout: float = option(0.0, "dropout rate, everywhere; BERT's own is 0.1")
     initializer_range: float = option(0.02, "standard deviation of the initial weights")
     mask_probability: float = option(0.25, "share of the tokens that are to be guessed")
     whole_word: bool = option(False, "mask all pieces of a word together")
     static_masking: bool = option(False, "the same masks in every epoch")
     nsp: bool = option(False, "sentence pairs, and next-sentence prediction beside the masked words")
-    accumulate: int = option(1, "micro-batches a step, in turn")
-    threads: int = option(0, "micro-batches at the same time; 0: one a core")
     validation: float = option(0.04, "share of the documents that is held out")
     eval_every: int = option(300, "steps from one validation to the next")
     save_every: int = option(1000, "steps from one saved state to the next")
-    seed: int = option(0, "seed of every random choice")
-    device: str = option("cpu", "cpu, cuda or cuda:N")
-    precision: str = option("float32", HELP)
-    cuda_graph: bool = option(False, "on a card: forward and backward pass as one CUDA graph; never yet run on a real one")
+    cuda_graph: bool = option(False, "on a GPU: forward and backward pass as one CUDA graph; never yet run on a real one")
 
     def check(self) -> None:
         """Refuse what cannot work before anything is computed."""
-        limits = {  # least, most
-            **dict.fromkeys(("vocab_size", "batch_size", "steps", "accumulate", "eval_every", "save_every"), (1, math.inf)),
-            **dict.fromkeys(("layers", "hidden", "warmup", "weight_decay", "threads", "seed"), (0, math.inf)),
-            **dict.fromkeys(("lr", "clip", "initializer_range"), (1e-12, 1e12)),
+        self.check_values(
+            **dict.fromkeys(("vocab_size", "steps", "eval_every"), (1, math.inf)),
+            **dict.fromkeys(("layers", "hidden", "warmup"), (0, math.inf)),
             **dict.fromkeys(("mask_probability", "validation"), (1e-12, 0.999)),
             **dict.fromkeys(("beta2", "dropout"), (0, 0.999999)),
-            "length": (5 if self.nsp else 4, math.inf),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
-        }
-        check_limits(self, limits)
+            initializer_range=(1e-12, 1e12),
+            length=(5 if self.nsp else 4, math.inf),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
+        )
         if self.size not in PRESETS:
             raise BadInput(f"--size must be one of {', '.join(PRESETS)}, not {self.size!r}")
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
         if self.cuda_graph and (self.device == "cpu" or self.precision == "fp16" or self.whole_word or self.nsp):
             raise BadInput("--cuda-graph needs a card, shapes that stay (no --nsp, --whole-word), and any --precision but fp16")
         if self.batch_size % (self.accumulate * self.workers):
@@ -121,125 +100,6 @@ class Settings:
         if self.device != "cpu":
             return 1
         return self.threads or max(n for n in range(1, available_cores() + 1) if self.batch_size % (n * self.accumulate) == 0)
-
-
-# ------------------------------------------------------------------------------------------------------- the text
-
-
-@dataclass
-class Text:
-    """A prepared corpus: its tokenizer, the two parts as ids, and the floors."""
-
-    tokenizer: Tokenizer
-    train: Corpus
-    valid: Corpus
-    found: dict[str, Any]  # the settings it was made with, and the text's sha256
-
-    @property
-    def uniform(self) -> float:
-        """ln V: the loss of guessing."""
-        return math.log(len(self.tokenizer))
-
-    @property
-    def unigram(self) -> float:
-        """The loss, on the held-out text, of knowing only each token's frequency."""
-        return self.valid.unigram_entropy(self.train, len(self.tokenizer))
-
-
-def prepare(settings: Settings, say: Callable[[str], None] = print, resuming: bool = False) -> Text:
-    """Read the corpus, learn the vocabulary, hold out documents, lay the ids on disk (or find all that from before).
-
-    What was prepared is used again while the files are the same; a run that goes on takes what it had, in any case.
-    """
-    folder = Path(settings.output) / "data"
-    done = folder / "text.json"
-    wanted = {name: getattr(settings, name) for name in ("corpus", "vocab_size", "tokenizer", "validation", "seed")}
-    files = stamps(settings)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(done.read_text(encoding="utf-8"))
-        if found["settings"] == wanted and (resuming or found["files"] == files):
-            return Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
-    where = ", ".join(settings.corpus) or "this Python installation"
-    documents = source(settings)
-    sizes: list[int] = []
-    sha256 = python_corpus.fingerprint(counted(documents(), sizes))
-    if sum(sizes) < 2:
-        sentences = f"{sum(sizes)} sentence{'s' * (sum(sizes) != 1)} of text"
-        raise BadInput(f"{where}: {sentences}; pretraining needs two at least, one of them to hold out")
-    say(f"{len(sizes):,} documents, {sum(sizes):,} sentences; sha256 {sha256[:16]}")
-    tokenizer = make_tokenizer(settings, documents, where)
-    if len(sizes) == 1:
-        documents, held_out = cut_in_two(documents), {1}
-    else:
-        order = np.random.default_rng([settings.seed, 3]).permutation(len(sizes))
-        held_out = set(order[: min(len(sizes) - 1, max(1, round(settings.validation * len(sizes))))].tolist())
-    done.unlink(missing_ok=True)  # from here to its return the folder is not to be trusted
-    parts = []
-    for name, is_held_out in (("train", False), ("valid", True)):
-        chosen = (d for i, d in enumerate(documents()) if (i in held_out) == is_held_out)
-        parts.append(Corpus.write(chosen, tokenizer, folder / name))
-        if not len(parts[-1].ids):
-            raise BadInput(f"{where}: there is no word in the documents {'held out' if is_held_out else 'to learn from'}")
-    tokenizer.save_pretrained(folder)
-    found = {"settings": wanted, "files": files, "sha256": sha256}
-    write_text(done, json.dumps(found, indent=2))
-    return Text(tokenizer, *parts, found)
-
-
-def stamps(settings: Settings) -> list[list[Any]]:
-    """Names, sizes and times of the files that the text is made from, to see when one of them has changed."""
-    paths = [Path(path) for path in settings.corpus]
-    paths = paths or [folder for _, folder in python_corpus.source_folders(python_corpus.LIBRARIES)]
-    if settings.tokenizer:
-        paths += [Path(settings.tokenizer), *(Path(settings.tokenizer) / name for name in ("tokenizer.json", "vocab.txt"))]
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.exists()]
-
-
-def counted(documents: Iterable[list[str]], sizes: list[int]) -> Iterator[list[str]]:
-    """The documents, whose numbers of sentences go into ``sizes`` on the way."""
-    for document in documents:
-        sizes.append(len(document))
-        yield document
-
-
-Documents = Callable[[], Iterable[list[str]]]
-
-
-def source(settings: Settings) -> Documents:
-    """A function that reads the documents, each time anew: the files may be larger than memory."""
-    if settings.corpus:
-        return lambda: read_documents(settings.corpus)
-    held = [sentences for _, sentences in python_corpus.python_documentation()]
-    return lambda: held
-
-
-def cut_in_two(documents: Documents) -> Documents:
-    """A single document's last twentieth becomes a document of its own, to be held out."""
-
-    def halves() -> Iterable[list[str]]:
-        for document in documents():
-            cut = len(document) - max(1, len(document) // 20)
-            yield document[:cut]
-            yield document[cut:]
-
-    return halves
-
-
-def make_tokenizer(settings: Settings, documents: Documents, where: str) -> Tokenizer:
-    """The tokenizer that was asked for, or one learnt from the text."""
-    if settings.tokenizer:
-        path = Path(settings.tokenizer)
-        return Tokenizer.from_pretrained(path) if path.is_dir() else Tokenizer.from_file(path)
-    try:
-        tokenizer = Tokenizer.train((line for document in documents() for line in document), settings.vocab_size)
-    except ValueError as error:
-        raise BadInput(f"{where}: {error}") from error
-    if len(tokenizer) < settings.vocab_size:
-        raise BadInput(
-            f"{where}: the text supports a vocabulary of {len(tokenizer)} pieces, not {settings.vocab_size}; "
-            f"give --vocab-size {len(tokenizer)} or less, or more text"
-        )
-    return tokenizer
 
 
 # ------------------------------------------------------------------------------------------------------ the model
@@ -269,7 +129,7 @@ def build(settings: Settings, vocab_size: int) -> Any:
 class Score:
     """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
 
-    loss and right are 0-d arrays until somebody reads them: a card may still be computing them.
+    loss and right are 0-d arrays until they are read: a GPU may still be computing them.
     """
 
     loss: Any = 0.0
@@ -287,7 +147,7 @@ class Score:
 
     @property
     def mean_loss(self) -> float:
-        """Nats a masked word."""
+        """Nats per masked word."""
         return self.loss / max(1, self.masked)
 
     @property
@@ -342,12 +202,8 @@ def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, pr
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What Run.save_state wrote."""
-    state = minitorch.load(path)
-    wanted = {"settings", "sha256", "step", "metrics", "recent", "model", "optimizer", "schedule", "scaler", "rng"}
-    if not isinstance(state, dict) or wanted - state.keys():
-        raise BadInput(f"{path}: not the state of a pretraining run")
-    return state
+    """The state that Run.save_state wrote."""
+    return runs.read_state(path, ("step", "metrics", "recent"), "pretraining")
 
 
 class Run:
@@ -375,7 +231,7 @@ class Run:
         self.step = 0
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
-        self.unread = 0  # of how many of them a card has not yet been asked
+        self.unread = 0  # how many recent losses are not yet read back from the GPU
 
     def train(self) -> None:
         """All steps that are left; Ctrl-C leaves a checkpoint behind."""
@@ -396,7 +252,7 @@ class Run:
                     score = self.read()
                     speed = tokens / (time.perf_counter() - started)
                     bar.set_postfix_str(
-                        f"loss {score.mean_loss:.3f} (floors {unigram:.2f}, {uniform:.2f}), "
+                        f"loss {score.mean_loss:.3f} (baselines {unigram:.2f}, {uniform:.2f}), "
                         f"right {score.accuracy:.1%}, {speed:,.0f} tokens/s",
                         refresh=False,
                     )
@@ -472,8 +328,8 @@ class Run:
                 "accuracy": train.accuracy,
                 "valid_loss": valid.mean_loss,
                 "valid_accuracy": valid.accuracy,
-                "unigram_floor": self.text.unigram,
-                "uniform_floor": self.text.uniform,
+                "unigram_baseline": self.text.unigram,
+                "uniform_baseline": self.text.uniform,
                 "lr": self.schedule.get_last_lr()[0],
                 "tokens_per_second": round(speed),
             }
@@ -490,11 +346,7 @@ class Run:
             "step": self.step,
             "metrics": self.metrics,
             "recent": [dataclasses.astuple(score) for score in self.recent],
-            "model": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
-            "rng": minitorch.get_rng_state(),
+            **runs.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
 
@@ -504,13 +356,9 @@ class Run:
         state = read_state(path)
         if state["sha256"] != self.text.found["sha256"]:
             raise BadInput(f"{path}: that run was on another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.precision.scaler.load_state_dict(state["scaler"])
+        runs.restore(state, self.model, self.optimizer, self.schedule, self.precision.scaler)
         self.step, self.metrics = state["step"], state["metrics"]
         self.recent = [Score(*sums) for sums in state["recent"]]
-        minitorch.set_rng_state(state["rng"])
 
     def finish(self) -> None:
         """The checkpoint in Hugging Face's layout with its tokenizer, and the settings and text of the run."""
@@ -519,75 +367,3 @@ class Run:
         self.text.tokenizer.save_pretrained(self.folder)
         record = {**dataclasses.asdict(self.settings), "sha256": self.text.found["sha256"], "minitorch": minitorch.__version__}
         write_text(self.folder / "run.json", json.dumps(record, indent=2) + "\n")
-
-
-# ------------------------------------------------------------------------------------------------- command line
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``minitorch pretrain``."""
-    add_options(parser, Settings)
-
-
-def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
-    """A new run, or one that goes on."""
-    chosen = given(args, Settings)
-    settings = Settings(**chosen)
-    state = Path(settings.output) / STATE
-    if args.resume:
-        if not state.is_file():
-            raise BadInput(f"{state}: nothing to resume; a run writes it every --save-every steps and at Ctrl-C")
-        until_the_end.enter_context(alone_in(Path(settings.output)))
-        saved = read_state(state)["settings"]
-        same_settings(state, saved, chosen, Settings, free=("output", "device"))
-        run = Run(Settings(**{**saved, "output": settings.output, "device": args.device or saved["device"]}), resuming=True)
-        run.load_state()
-        print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
-        return run
-    new: Run = new_run(lambda: Run(settings), settings.output, KEPT, args.overwrite, until_the_end)
-    return new
-
-
-def run(args: argparse.Namespace) -> int:
-    """``minitorch pretrain``"""
-    with contextlib.ExitStack() as until_the_end:
-        try:
-            job = start(args, until_the_end)
-        except (ValueError, OSError, RuntimeError) as error:
-            raise BadInput(str(error)) from error
-        return work(job)
-
-
-def work(job: Run) -> int:
-    """Train, and say what comes of it."""
-    from .report import filled_masks, save_curve
-
-    s, text = job.settings, job.text
-    print(
-        f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
-        f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
-        f"{s.workers} at a time\n"
-        f"floors: guessing costs {text.uniform:.3f} nats a word, knowing how frequent each word is {text.unigram:.3f}"
-    )
-    started = time.perf_counter()
-    try:
-        job.train()
-    except KeyboardInterrupt:
-        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} goes on from there")
-        raise
-    job.save_state()
-    job.finish()
-    save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
-    last = job.metrics[-1]
-    under = text.unigram - last["valid_loss"]
-    where = f"{under:.2f} nats under" if under > 0 else f"{-under:.2f} nats above"
-    advice = "" if under > 0 else ": more --steps, it knows less yet than how frequent each word is"
-    print(
-        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, that is "
-        f"{where} the unigram floor{advice}; "
-        f"{last['valid_accuracy']:.1%} of the masked words guessed right"
-    )
-    for line in filled_masks(job.model, text):
-        print(line)
-    print(f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, metrics.jsonl, curve.png")
-    return 0

@@ -1,4 +1,4 @@
-"""What a pretraining run leaves to look at: the curve between its two floors, and five masks filled in.
+"""Five masks of the held-out text, filled in by a pretrained model.
 
 Read before: pretraining.py.
 """
@@ -6,41 +6,9 @@ Read before: pretraining.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from minitorch.files import replacing
-
 from .use import fill_mask
-
-
-def save_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Loss on the training and the held-out text against the steps, with ln V and the unigram entropy as lines."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    steps = [line["step"] for line in metrics]
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120)
-    axes.plot(steps, [line["loss"] for line in metrics], color="#4c72b0", alpha=0.7, label="training text")
-    axes.plot(steps, [line["valid_loss"] for line in metrics], "o-", color="#c44e52", markersize=3, label="held-out text")
-    for name, text in (("uniform_floor", "guessing: ln V"), ("unigram_floor", "word frequencies alone")):
-        floor = metrics[-1][name]
-        axes.axhline(floor, color="#555555", linestyle="--", linewidth=1)
-        axes.annotate(f"{text} = {floor:.2f}", (0.99, floor), (0, 4), ("axes fraction", "data"), "offset points", ha="right")
-    last = metrics[-1]
-    axes.annotate(
-        f"{last['valid_loss']:.2f}", (last["step"], last["valid_loss"]), (4, 0), textcoords="offset points", va="center"
-    )
-    axes.set(xlabel="step", ylabel="nats a masked word", title=title)
-    axes.set_xlim(0, last["step"] * 1.04)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
-    figure.tight_layout()
-    with replacing(path) as beside:
-        figure.savefig(beside)
-    pyplot.close(figure)
 
 
 def filled_masks(model: Any, text: Any, count: int = 5) -> list[str]:

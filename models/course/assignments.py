@@ -18,7 +18,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..tables import BadInput, listing
+from ..errors import BadInput, listing
 from .testing import Test, load_tests
 
 ORDER = ("scalar", "tensors", "engine", "attention", "mlm", "kernel")

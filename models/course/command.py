@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minitorch.files import write_text
 
-from ..tables import BadInput, count, listing
+from ..errors import BadInput, count, listing
 from . import reports
 from .assignments import Assignment, all_assignments, find
 from .grader import Grade, grade

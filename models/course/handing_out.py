@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minitorch.files import write_bytes, write_text
 
-from ..tables import BadInput
+from ..errors import BadInput
 from .assignments import Assignment, solved_tasks
 
 EPOCH = (2024, 1, 1, 0, 0, 0)  # the same zip from the same sources

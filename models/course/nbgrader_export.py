@@ -18,7 +18,7 @@ from typing import Any
 
 from minitorch.files import write_text
 
-from ..tables import BadInput
+from ..errors import BadInput
 from .assignments import BEGIN, END, Assignment, find
 from .testing import Test, complaint, decode, encode
 

@@ -1,7 +1,0 @@
-"""Fine-tuning a BERT: classify, tag, answer questions, choose; reports with the classical alternatives beside.
-
-Read files, metrics, tasks, classify (tag, qa, choice), baselines, run, report, command.
-"""
-
-from .run import Predictor, Run, finetune, load
-from .tasks import Settings

@@ -1,0 +1,82 @@
+"""``minitorch pretrain``: start or resume a run, train, report. Read before: pretraining.py."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from pathlib import Path
+
+from ..errors import BadInput
+from ..training.pictures import save_curve
+from ..training.runs import STATE, alone_in, new_run
+from ..training.settings import add_options, given, same_settings
+from .pretraining import KEPT, Run, Settings, read_state
+from .report import filled_masks
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``minitorch pretrain``."""
+    add_options(parser, Settings)
+
+
+def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
+    """A new run, or one that goes on."""
+    chosen = given(args, Settings)
+    settings = Settings(**chosen)
+    state = Path(settings.output) / STATE
+    if args.resume:
+        if not state.is_file():
+            raise BadInput(f"{state}: nothing to resume; a run writes it every --save-every steps and at Ctrl-C")
+        until_the_end.enter_context(alone_in(Path(settings.output)))
+        saved = read_state(state)["settings"]
+        same_settings(state, saved, chosen, Settings, free=("output", "device"))
+        run = Run(Settings(**{**saved, "output": settings.output, "device": args.device or saved["device"]}), resuming=True)
+        run.load_state()
+        print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
+        return run
+    new: Run = new_run(lambda: Run(settings), settings.output, KEPT, args.overwrite, until_the_end)
+    return new
+
+
+def run(args: argparse.Namespace) -> int:
+    """``minitorch pretrain``"""
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            job = start(args, until_the_end)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise BadInput(str(error)) from error
+        return work(job)
+
+
+def work(job: Run) -> int:
+    """Train, and say what comes of it."""
+    s, text = job.settings, job.text
+    print(
+        f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
+        f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
+        f"{s.workers} at a time\n"
+        f"baselines in nats per word: uniform guessing {text.uniform:.3f}, word frequencies only {text.unigram:.3f}"
+    )
+    started = time.perf_counter()
+    try:
+        job.train()
+    except KeyboardInterrupt:
+        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} goes on from there")
+        raise
+    job.save_state()
+    job.finish()
+    save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
+    last = job.metrics[-1]
+    under = text.unigram - last["valid_loss"]
+    where = f"{under:.2f} nats under" if under > 0 else f"{-under:.2f} nats above"
+    advice = "" if under > 0 else ": more --steps, it does not know yet how frequent each word is"
+    print(
+        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, that is "
+        f"{where} the unigram baseline{advice}; "
+        f"{last['valid_accuracy']:.1%} of the masked words guessed right"
+    )
+    for line in filled_masks(job.model, text):
+        print(line)
+    print(f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, metrics.jsonl, curve.png")
+    return 0

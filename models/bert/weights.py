@@ -1,0 +1,241 @@
+"""Loading and saving BERTs as Hugging Face does: a folder with config.json and model.safetensors.
+
+Checkpoints pass both ways by parameter name. On the way in, old names (LayerNorm.gamma and .beta) are renamed, the prefix
+``bert.`` is added or dropped as the class needs it, and what is missing, left over or of the wrong shape is reported.
+Read before: config.py, minitorch/serialization.py. Read next: model.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import minitorch
+from minitorch import Tensor, nn
+from minitorch.files import write_text
+
+from .config import BertConfig
+
+# Where one of them is there is a model.
+MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
+PRETRAINED = "runs/pretrain"  # where `minitorch pretrain` leaves its checkpoint unless told otherwise
+# In a file but of no use to the class that reads it: pretraining heads, pooler, and the position ids that old versions stored.
+NOT_MISSED = re.compile(r"^(cls\.|(bert\.)?pooler\.)|position_ids$")
+TIED = {  # one tensor under two names, stored once
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+
+
+class SavedModel(nn.Module):
+    """A model with a config that is saved to, and loaded from, a folder."""
+
+    config: BertConfig
+
+    def tie_weights(self) -> None:
+        """Make one tensor of those that share their values."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------------------------------------------- saving
+
+    def save_pretrained(self, folder: str | Path, max_shard_size: int | None = None) -> None:
+        """Write config.json and model.safetensors (or several files of at most ``max_shard_size`` bytes, and their index).
+
+        Each file is complete or absent, never half.
+        """
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder}: a file; a checkpoint is a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        state = dict(self.state_dict())
+        for name, twin in TIED.items():
+            if name in state:
+                if self.config.tie_word_embeddings:
+                    del state[name]
+                elif state[name].array is state[twin].array:
+                    state[name] = state[name].clone()  # two tensors in the file: a reader that does not tie wants both
+        write_weights(state, folder, max_shard_size)
+        config = {**self.config.to_dict(), "architectures": [type(self).__name__]}
+        write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+    # --------------------------------------------------------------------------------------------------- loading
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        **changes: Any,
+    ) -> Any:
+        """The model of a folder (or, with huggingface_hub installed, of "organisation/name"), in eval mode.
+
+        changes: configuration values other than the folder's, such as num_labels=3 (and BertModel's add_pooling_layer).
+        With output_loading_info the result is (model, {"missing_keys", "unexpected_keys", "mismatched_keys"}).
+        """
+        folder = locate(name_or_folder)
+        options = {name: changes.pop(name) for name in ("add_pooling_layer",) if name in changes}
+        config = BertConfig.from_json_file(config_file(folder))
+        config = BertConfig.from_dict({**config.to_dict(), **changes})
+        try:
+            model = cls(config, **options)
+        except ValueError as error:
+            raise ValueError(f"{config_file(folder)}: {error}") from error
+        info = model.load_weights(read_weights(folder), folder, ignore_mismatched_sizes)
+        model.eval()
+        return (model, info) if output_loading_info else model
+
+    def load_weights(
+        self, weights: dict[str, Tensor], source: Any, ignore_mismatched_sizes: bool = False
+    ) -> dict[str, list[str]]:
+        """Take over the weights whose names fit; return the names that are missing, unexpected and of another shape."""
+        weights = self.rename(weights)
+        own = self.state_dict()
+        for name, twin in TIED.items():  # one of the two is enough; where they are one, the file's second is not looked at
+            if twin not in weights and name in weights:
+                weights[twin] = weights[name]
+            if name in own and twin in weights and (name not in weights or self.config.tie_word_embeddings):
+                weights[name] = weights[twin]
+        mismatched = [name for name in own if name in weights and weights[name].shape != own[name].shape]
+        if mismatched and not ignore_mismatched_sizes:
+            details = "; ".join(f"{name} is {weights[name].shape} in the file, {own[name].shape} here" for name in mismatched[:3])
+            raise ValueError(
+                f"{source}: {len(mismatched)} weights have another shape than the configuration says: {details}; "
+                "is config.json that of this file? (ignore_mismatched_sizes=True starts these afresh)"
+            )
+        missing = [name for name in own if name not in weights]
+        unexpected = [name for name in weights if name not in own and not NOT_MISSED.search(name)]
+        fitting = {name: w for name, w in weights.items() if name in own and name not in mismatched}
+        if not fitting:
+            raise ValueError(f"{source}: none of its {len(weights)} weights belongs to a {type(self).__name__}")
+        body = [name for name in missing if re.match(r"(bert\.)?(embeddings|encoder)\.", name)]
+        if body and not ignore_mismatched_sizes:
+            raise ValueError(
+                f"{source}: {len(body)} weights of the encoder are missing, such as {body[0]}; is the file complete, and is "
+                "config.json that of this file? (ignore_mismatched_sizes=True starts these afresh)"
+            )
+        self.load_state_dict(fitting, strict=False)
+        self.tie_weights()
+        kind = type(self).__name__
+        fresh = [*missing, *mismatched]
+        tell(source, f"{{}} weights of {kind} are not in this checkpoint and start at random: {{}}; train before use", fresh)
+        tell(source, f"{kind} has no use for {{}} weights of this checkpoint: {{}}", unexpected)
+        return {"missing_keys": missing, "unexpected_keys": unexpected, "mismatched_keys": mismatched}
+
+    def rename(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """File names to this class's: gamma and beta are weight and bias of a LayerNorm, ``bert.`` comes or goes."""
+        renamed = {}
+        is_bare = not hasattr(self, "bert")
+        has_prefix = any(name.startswith("bert.") for name in weights)
+        for name, value in weights.items():
+            name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+            name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+            if is_bare:
+                name = name.removeprefix("bert.")
+            elif not has_prefix and name.startswith(("embeddings.", "encoder.", "pooler.")):
+                name = f"bert.{name}"
+            renamed[name] = value
+        return renamed
+
+
+def tell(source: Any, text: str, names: list[str]) -> None:
+    """Warn of weights that model and file do not share, if there are any."""
+    if names:
+        shown = f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        warnings.warn(f"{source}: {text.format(len(names), shown)}", stacklevel=4)
+
+
+def locate(name_or_folder: str | Path) -> Path:
+    """The folder itself, or the local copy of a model on the Hugging Face hub.
+
+    A name below runs/ is never looked for there: that is where this program's own folders are.
+    """
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ValueError(f"{folder}: a file; give the folder that holds config.json and model.safetensors")
+    if folder == Path(PRETRAINED):
+        raise FileNotFoundError(f"{folder}: no such folder; `minitorch pretrain` makes a checkpoint there, --model takes another")
+    own = folder.parts[0] == Path(PRETRAINED).parts[0]
+    if own or folder.parent.is_dir() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name_or_folder)):
+        raise FileNotFoundError(f"{folder}: no such folder")
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise FileNotFoundError(
+            f"{folder}: no such folder; to download a model of that name: pip install huggingface_hub"
+        ) from error
+    try:
+        wanted = ["*.json", "*.safetensors", "vocab.txt"]
+        return Path(huggingface_hub.snapshot_download(str(name_or_folder), allow_patterns=wanted))
+    except Exception as error:  # the hub's own errors, and those of whatever network lies between
+        reason = (str(error).splitlines() or [""])[0]
+        raise FileNotFoundError(f"{folder}: no such folder, and the download failed: {type(error).__name__}: {reason}") from error
+
+
+def config_file(folder: Path) -> Path:
+    """config.json, or Google's bert_config.json."""
+    for name in ("config.json", "bert_config.json"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder}: no config.json here, so this is not a saved model")
+
+
+def write_weights(state: dict[str, Tensor], folder: Path, max_shard_size: int | None) -> None:
+    """model.safetensors, or model-00001-of-0000N.safetensors and an index that says which tensor is where."""
+    shards: list[dict[str, Tensor]] = [{}]
+    room = math.inf if max_shard_size is None else max_shard_size
+    for name, value in state.items():
+        if shards[-1] and value.array.nbytes > room:
+            shards.append({})
+            room = max_shard_size or 0
+        shards[-1][name] = value
+        room -= value.array.nbytes
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if len(shards) == 1:
+        minitorch.save(state, whole)
+        return
+    weight_map = {}
+    for i, shard in enumerate(shards, 1):
+        file = f"model-{i:05}-of-{len(shards):05}.safetensors"
+        minitorch.save(shard, folder / file)
+        weight_map.update(dict.fromkeys(shard, file))
+    size = sum(value.array.nbytes for value in state.values())
+    write_text(index, json.dumps({"metadata": {"total_size": size}, "weight_map": weight_map}, indent=2) + "\n")
+    whole.unlink(missing_ok=True)  # an older one would be read in their place
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of model.safetensors, or of the files that its index names."""
+
+    def tensors(path: Path) -> dict[str, Tensor]:
+        weights = minitorch.load(path)
+        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise ValueError(f"{path}: not the weights of a model by name, but something else that minitorch saved")
+        return weights
+
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        return tensors(folder / "model.safetensors")
+    if index.is_file():
+        try:
+            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{index}: not an index of weights ({error})") from error
+        absent = [name for name in files if not (folder / name).is_file()]
+        if absent:
+            raise FileNotFoundError(f"{index}: names {absent[0]}, which is not here ({len(absent)} of {len(files)} are missing)")
+        return {name: value for file in files for name, value in tensors(folder / file).items()}
+    if (folder / "pytorch_model.bin").is_file():
+        raise ValueError(
+            f"{folder}/pytorch_model.bin: a pickle, which can run any code and is never read here; convert it where PyTorch is: "
+            "python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', weights_only=True); "
+            "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\""
+        )
+    raise FileNotFoundError(f"{folder}: no model.safetensors here")

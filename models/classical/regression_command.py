@@ -1,0 +1,220 @@
+"""``minitorch linear-regression``: fit a table in four ways, print the scores, draw two pictures.
+
+Read before: linear_regression.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch.devices import Array, canonical, move
+from minitorch.files import replacing
+
+from ..errors import BadInput, count, listing
+from ..text.tables import read_table
+from .linear_regression import (
+    LinearModel,
+    Problem,
+    fit_gradient_descent,
+    fit_least_squares,
+    fit_normal_equations,
+    load_csv,
+    load_diabetes,
+    objective,
+    prepare,
+    r_squared,
+    rmse,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of ``minitorch linear-regression``."""
+    add = parser.add_argument_group("data").add_argument
+    add("--csv", metavar="FILE", help="a CSV file whose first line names its columns (default: scikit-learn's diabetes data)")
+    add("--target", metavar="COLUMN", help="the column to predict; needed with --csv")
+    add("--features", metavar="A,B,C", help="the columns to predict it from (default: every other numeric column)")
+    add("--delimiter", metavar="CHAR", help='what separates the fields; "tab" for a tab (default: found from the header)')
+    add("--encoding", default="utf-8", help="of the file (default: %(default)s)")
+    add("--missing", choices=("drop", "mean"), default="drop", help="rows with missing values: leave out, or fill in the mean")
+    add("--test-share", type=float, default=0.2, metavar="S", help="share of the rows kept for testing (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the split into training and test rows (default: %(default)s)")
+    add = parser.add_argument_group("fit").add_argument
+    add("--ridge", type=float, default=0.0, metavar="λ", help="weight of ‖w‖² beside the squared error (default: 0)")
+    add("--epochs", type=int, default=5000, help="most steps of gradient descent (default: %(default)s)")
+    add("--lr", type=float, help="step size of gradient descent (default: 1/L, which never climbs; 2/L diverges)")
+    add("--device", default="cpu", help='"cpu" or "cuda": where the three fits run (default: %(default)s)')
+    add("--output", metavar="FOLDER", default="runs/linear_regression", help="for the pictures (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, fit in four ways, print the table, draw the pictures."""
+    _check(args)
+    problem = _problem(args)
+    output = Path(args.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--output {output}: cannot make this folder: {error.strerror}") from None
+    X, y = problem.train
+    rows = f"{count(len(y), 'training row')}, {count(len(problem.test[1]), 'test row')}"
+    print(f'{problem.name}: "{problem.target}" from {count(len(problem.features), "feature")}')
+    for remark in [*problem.remarks, f"{rows}; features standardised; λ = {args.ridge:g}"]:
+        print(f"  {remark}")
+    print(flush=True)
+    models, seconds = {}, {}
+    for name, fit in _contestants(args).items():
+        start = time.perf_counter()
+        models[name] = fit(X, y)
+        seconds[name] = time.perf_counter() - start
+    _print_table(problem, models, seconds)
+    best = models["least squares"]
+    _print_weights(problem, best)
+    draw_fit(problem, best, output / "fit.png")
+    draw_descent(models["gradient descent"].history, objective(X, y, best.weight, best.bias, args.ridge), output / "descent.png")
+    print(f"\npictures: {output / 'fit.png'}, {output / 'descent.png'}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be meant before anything is read."""
+    if args.csv is None and (args.target or args.features):
+        raise BadInput("--target and --features choose columns of a file: give it with --csv FILE")
+    if not 0 < args.test_share < 1:
+        raise BadInput(f"--test-share must lie between 0 and 1, not {args.test_share:g}")
+    if not 0 <= args.ridge < float("inf"):
+        raise BadInput(f"--ridge must be 0 or a positive number, not {args.ridge:g}")
+    if args.lr is not None and not 0 < args.lr < float("inf"):
+        raise BadInput(f"--lr must be a positive number, not {args.lr:g}")
+    if args.epochs < 1:
+        raise BadInput(f"--epochs must be at least 1, not {args.epochs}")
+    if not 0 <= args.seed < 2**32:
+        raise BadInput(f"--seed must lie between 0 and 2³² - 1, not {args.seed}")
+    try:
+        args.device = canonical(args.device)
+    except RuntimeError as error:
+        raise BadInput(f"--device: {error}") from None
+    if args.device != "cpu" and not minitorch.cuda_is_available():
+        raise BadInput(f"--device {args.device} needs CuPy and a card that works; `minitorch doctor` says what is missing")
+
+
+def _problem(args: argparse.Namespace) -> Problem:
+    if args.csv is None:
+        loaded = load_diabetes()
+    else:
+        delimiter = {"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter)
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+            raise BadInput(f'--delimiter must be one character (or "tab"), not "{args.delimiter}"')
+        table = read_table(args.csv, delimiter, args.encoding)
+        if args.target is None:
+            raise BadInput(f"--csv needs --target COLUMN; the columns of {args.csv} are: {listing(table.names)}")
+        features = next(csv.reader([args.features], skipinitialspace=True), []) if args.features is not None else None
+        loaded = load_csv(table, args.target, features if features is None else [name.strip() for name in features])
+    return prepare(*loaded, missing=args.missing, test_share=args.test_share, seed=args.seed)
+
+
+def _contestants(args: argparse.Namespace) -> dict[str, Callable[[Array, Array], LinearModel]]:
+    """The three fits on the device asked for, and scikit-learn's own."""
+    from sklearn.linear_model import LinearRegression, Ridge
+
+    def here(fit: Callable[..., LinearModel], **options: Any) -> Callable[[Array, Array], LinearModel]:
+        def fit_there(X: Array, y: Array) -> LinearModel:
+            model = fit(move(X, args.device), move(y, args.device), args.ridge, **options)
+            model.weight = move(model.weight, "cpu")
+            return model
+
+        return fit_there
+
+    def scikit_learn(X: Array, y: Array) -> LinearModel:
+        model = (Ridge(alpha=args.ridge) if args.ridge > 0 else LinearRegression()).fit(X, y)
+        return LinearModel(model.coef_, float(model.intercept_))
+
+    return {
+        "normal equations": here(fit_normal_equations),
+        "least squares": here(fit_least_squares),
+        "gradient descent": here(fit_gradient_descent, lr=args.lr, epochs=args.epochs, progress=True),
+        "scikit-learn": scikit_learn,
+    }
+
+
+def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict[str, float]) -> None:
+    print(f"{'':18}{'R² train':>10}{'R² test':>10}{'RMSE train':>13}{'RMSE test':>13}{'time':>12}")
+    for name, model in models.items():
+        r2 = [r_squared(y, model.predict(X)) for X, y in (problem.train, problem.test)]
+        errors = [rmse(y, model.predict(X)) for X, y in (problem.train, problem.test)]
+        scores = "".join([f"{x:10.4f}" if x > -99 else f"{x:10.1e}" for x in r2] + [f"{x:13.5g}" for x in errors])
+        print(f"{name:18}{scores}{1000 * seconds[name]:9.1f} ms")
+    descent = models["gradient descent"]
+    steps = len(descent.history) - (not descent.note)  # where it converged, the last loss was only looked at
+    print(f"\ngradient descent took {count(steps, 'step')}")
+    for name, model in models.items():
+        if model.note:
+            print(f"{name}: {model.note}")
+
+
+def _print_weights(problem: Problem, model: LinearModel, most: int = 10) -> None:
+    """The largest weights, a standard deviation of the feature being the unit, and in the file's own units beside them."""
+    order = np.argsort(-np.abs(model.weight))
+    width = max(20, *(len(problem.features[i]) for i in order[:most])) + 2
+    print(f"\n{'weight of':{width}}{'per deviation':>14}{'per unit':>14}")
+    for i in order[:most]:
+        print(f"{problem.features[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
+    if len(order) > most:
+        print(f"and {len(order) - most} smaller ones")
+    zero = model.bias - np.sum(model.weight * problem.mean / problem.deviation)
+    print(f"{'intercept':{width}}{model.bias:14.5g}{zero:14.5g}   where all features are at their mean, and where all are 0")
+
+
+# -------------------------------------------------------------------------------------------------- the pictures
+
+
+def draw_fit(problem: Problem, model: LinearModel, path: Path) -> None:
+    """Predicted against measured, for the rows the model was fitted to and for those it never saw."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    axes = figure.subplots()
+    everything = np.concatenate([problem.train[1], problem.test[1]])
+    low, high = float(everything.min()), float(everything.max())
+    for (X, y), label, colour, size in ((problem.train, "train", "#9db4c8", 9), (problem.test, "test", "#c8553d", 14)):
+        predicted = model.predict(X)
+        size = size if len(everything) < 2000 else size / 4
+        label = f"{label}: R² {r_squared(y, predicted):.3f}, {count(len(y), 'row')}"
+        axes.scatter(y, predicted, s=size, alpha=0.7, color=colour, linewidths=0, label=label)
+    axes.axline((low, low), (high, high), color="black", linewidth=0.8, linestyle="--", label="perfect")
+    axes.set(xlabel=f"{problem.target}, measured", ylabel=f"{problem.target}, predicted", title="Predicted against measured")
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_parse_math(False)  # a column may be called "price ($)"
+    axes.title.set_fontweight("bold")
+    axes.legend(markerscale=2, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=150)
+
+
+def draw_descent(history: list[float], floor: float, path: Path) -> None:
+    """The loss at each step of gradient descent: on its way to the optimum, and how far above it."""
+    from matplotlib.figure import Figure
+
+    steps, loss = np.arange(1, len(history) + 1), np.array(history)
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(steps, loss, color="#2f6690", label="gradient descent")
+    left.axhline(floor, color="#c8553d", linestyle="--", label=f"least-squares optimum, {floor:.5g}")
+    left.set(xscale="log", xlabel="step", ylabel="loss  J/n", title="The descent")
+    left.legend(frameon=False)
+    above = np.maximum(loss - floor, floor * 1e-16)
+    right.plot(steps, above / max(loss[0] - floor, 1e-300), color="#2f6690")
+    right.set(yscale="log", xlabel="step", ylabel="share of the first gap", title="What is left above the optimum")
+    for axes in (left, right):
+        axes.title.set_fontweight("bold")
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=150)

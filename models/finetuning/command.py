@@ -1,0 +1,131 @@
+"""``minitorch finetune [TASK] --train FILE ...``, and the function that does the same.
+
+With no files the command takes two tasks made from Python's own documentation.
+
+Read before: run.py, report.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..bert.weights import locate
+from ..errors import BadInput, count
+from ..training.runs import STATE, alone_in, new_run, refuse_overwriting
+from ..training.settings import add_options, given, same_settings
+from .documentation import DEFAULTS, MAKERS, make_files
+from .report import finish
+from .run import KEPT, TASKS, Run, read_state
+from .tasks import Settings, Task
+
+FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options: one a setting."""
+    parser.add_argument(
+        "task", nargs="?", choices=list(TASKS), help="what to learn; none: classify and tag, on Python's own documentation"
+    )
+    add_options(parser, Settings, skip=("task",))
+
+
+def run(args: argparse.Namespace) -> int:
+    """``minitorch finetune``"""
+    chosen = given(args, Settings)
+    train = chosen.get("train", "")
+    if train or args.resume:
+        one(args, chosen)
+        return 0
+    for name in ("dev", "test"):
+        if chosen.get(name):
+            raise BadInput(f"--{name} needs --train: the examples to learn from")
+    try:
+        locate(chosen.get("model", Settings.model))  # before the time that the files take
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from error
+    tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
+    base = chosen.get("output", Settings.output)
+    for task in tasks:
+        if task not in MAKERS:
+            raise BadInput(f"--train FILE is missing; without files there are {' and '.join(MAKERS)}, not {task}")
+        output = base if chosen.get("task") else f"{base}/{task}"
+        refuse_overwriting(output, KEPT, args.overwrite)
+        files = make_files(task, Path(output) / "data", print)
+        one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})
+    return 0
+
+
+def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
+    """Prepare, train, report."""
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            job = start(args, chosen, until_the_end)
+        except (ValueError, OSError, RuntimeError) as error:
+            raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+        work(job)
+
+
+def work(job: Run) -> None:
+    """Train and report, and say what comes of it."""
+    t = job.trainer
+    learning = sum(p.numel() for p in job.model.parameters() if p.requires_grad)
+    held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
+    print(
+        f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
+        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {t.steps:,} steps of up to "
+        f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
+    )
+    try:
+        job.train()
+    except KeyboardInterrupt:
+        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} goes on from there")
+        raise
+    print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
+    try:
+        finish(job)
+    except KeyboardInterrupt:
+        print(f"\nthe model is trained and kept; minitorch finetune --resume --output {job.s.output} writes the report")
+        raise
+    print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
+    print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
+
+
+def finetune(task: str, train: str = "", say: Callable[[str], None] = print, overwrite: bool = False, **settings: Any) -> Run:
+    """Train, measure the alternatives, write and return everything: the command in one call. Settings are its options."""
+    s = Settings(task=task, train=str(train), **settings)
+    cure = "give another output, or overwrite=True"
+    with contextlib.ExitStack() as until_the_end:
+        run: Run = new_run(lambda: Run(s, say), s.output, KEPT, overwrite, until_the_end, cure=cure)
+        run.train()
+        finish(run)
+    return run
+
+
+def listed(task: Task) -> str:
+    """The labels that the files have, if they are few enough to look at."""
+    if task.name not in ("classify", "tag"):
+        return ""
+    names = ", ".join(task.labels)
+    return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
+
+
+def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> Run:
+    """A new run, or one that goes on."""
+    output = chosen.get("output", Settings.output)
+    state = Path(output) / STATE
+    if not args.resume:
+        new: Run = new_run(lambda: Run(Settings(**chosen)), output, KEPT, args.overwrite, until_the_end)
+        return new
+    if not state.is_file():
+        raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")
+    until_the_end.enter_context(alone_in(Path(output)))
+    saved = read_state(state)["settings"]
+    same_settings(state, saved, chosen, Settings, FREE)
+    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": output}))
+    job.load_state()
+    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    return job

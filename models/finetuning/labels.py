@@ -1,0 +1,63 @@
+"""What the cells of a label column are: classes, several labels at once, or numbers.
+
+Read before: models/text/labelled.py. Read next: classify.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import unicodedata
+from typing import Any
+
+import numpy as np
+
+from ..errors import BadInput
+from ..text.labelled import Rows
+
+
+def kind_of(targets: list[Any], separator: str) -> str:
+    """Lists and what holds the separator are several labels, numbers with a fraction are numbers, all else is a class."""
+    given = [t for t in targets if t != ""]
+    texts = [t.strip() for t in given if isinstance(t, str)]
+    if any(isinstance(t, list) for t in given) or (separator and any(separator in t for t in texts)):
+        return "several"
+    if texts and all(t[:1] == "[" and t[-1:] == "]" for t in texts):
+        return "several"
+    values = []
+    for t in given:
+        with contextlib.suppress(TypeError, ValueError):  # a name; or a slip among numbers
+            values += [] if isinstance(t, bool) else [float(t)]
+    fraction = any(v != int(v) for v in values if np.isfinite(v))
+    return "numbers" if fraction and len(values) > 0.8 * len(given) else "classes"
+
+
+def are_positions(rows: list[list[Any]]) -> bool:
+    """Is it [0, 1, 1, 0], a 1 at the place of each label? All of one length, of 0 and 1 alone, and some repeat one."""
+    alike = len({len(row) for row in rows}) == 1 and all(x in (0, 1) for row in rows for x in row)
+    return alike and any(len(set(row)) < len(row) for row in rows)
+
+
+def is_one(rows: Rows, i: int, name: str) -> bool:
+    """A cell of 0 or 1."""
+    cell = str(rows.records[i].get(name)).strip().casefold()
+    if cell not in ("0", "1", "0.0", "1.0", "false", "true"):
+        raise BadInput(f'{rows.where(i)}: "{name}" must be 0 or 1, as a label that an example has or has not, not {cell!r}')
+    return cell in ("1", "1.0", "true")
+
+
+def alike(label: str) -> Any:
+    """What a label has in common with others that are meant to be the same: its number, or its letters in small."""
+    try:
+        return float(label)
+    except ValueError:
+        shown = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
+        return " ".join(shown.casefold().split())
+
+
+def natural(label: str) -> tuple[int, float, str]:
+    """Numbers by their size, then words by the alphabet."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(label)):  # "nan" and "infinity" are words
+            return (0, value, label)
+    return (1, 0.0, label)

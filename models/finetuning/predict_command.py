@@ -1,0 +1,69 @@
+"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: predictor.py."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from minitorch.files import write_text
+
+from ..errors import BadInput
+from ..text.labelled import as_json
+from ..training.settings import usable_device
+from .predictor import Predictor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommand's options."""
+    parser.add_argument(
+        "text",
+        nargs="*",
+        help="texts, or - for the lines of standard input; with a tab between the two of a pair, "
+        "a question and its context, a text and its choices",
+    )
+    parser.add_argument("--file", help="examples in the format the model was trained on; labels need not be there")
+    parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
+    parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object an example to this file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object an example")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the answers."""
+    if bool(args.text) == bool(args.file):
+        raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
+    if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
+        raise BadInput(f"--output {args.output} is the file that is read; give another")
+    try:
+        predictor = Predictor(args.model, usable_device(args.device))
+        texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text
+        if not texts and not args.file:
+            raise BadInput("standard input holds no text")
+        records = predictor.file(args.file) if args.file else predictor(texts)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    lines = [as_json(record) for record in records]
+    if args.output:
+        write_text(args.output, "\n".join(lines) + "\n")
+        print(f"{args.output}: {len(lines)} predictions")
+        return 0
+    for record, line in zip(records, lines, strict=True):
+        print(line if args.json else readable(record))
+    return 0
+
+
+def readable(record: dict[str, Any]) -> str:
+    """One line for people."""
+    if "tags" in record:
+        return "\n".join(f"{word}\t{tag}" for word, tag in zip(record["words"], record["tags"], strict=True)) + "\n"
+    if "n_best" in record:
+        return f"{record['prediction'] or '(no answer)'}\t{record['question']}"
+    if "choice" in record:
+        return f"{record['prediction']}\t{record['choice']}\t{record['text']}"
+    answer = record["prediction"]
+    shown = ", ".join(answer) or "(none)" if isinstance(answer, list) else answer
+    sure = f" {record['probability']:.1%}" if "probability" in record else ""
+    text = record["text"] + (f"\t{record['pair']}" if "pair" in record else "")
+    return f"{shown}{sure}\t{text}"

@@ -1,0 +1,87 @@
+"""A fine-tuned model at work: from texts or a file to answers. Read before: run.py. Read next: predict_command.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minitorch.parallel import Workers
+
+from ..bert.use import load as load_checkpoint
+from ..errors import BadInput, count, listing
+from ..text.labelled import refuse_halves
+from ..training.settings import typed
+from .run import FACTS, TASKS
+from .tasks import Settings, Task
+from .trainer import Trainer
+
+
+class Predictor:
+    """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record a text."""
+
+    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+        folder = Path(folder)
+        path = folder / FACTS
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
+            settings = Settings(**{**saved["settings"], **here})
+            check_types(path, settings)
+            settings.check()
+            self.task: Task = TASKS[saved["task"]](settings)
+            self.task.remember(saved["facts"])
+        except FileNotFoundError:
+            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
+            which = listing(within) if within else "a folder that `minitorch finetune` wrote"
+            raise BadInput(f"{folder}: no {FACTS} here; give {which}") from None
+        except BadInput:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
+        self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
+        if self.task.config() and len(self.task.labels) != model.config.num_labels:
+            n, m = len(self.task.labels), model.config.num_labels
+            raise BadInput(
+                f"{path}: tells of {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together"
+            )
+        self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
+
+    def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
+        """Answers to texts as a user types them.
+
+        Two texts, a question and its context, a text and its choices: one string with tabs between them, or a tuple. For
+        tagging a tuple is the words, which else are what spaces and punctuation leave.
+        """
+        if isinstance(texts, str):
+            raise BadInput(f"give a list of texts, such as [{texts[:30]!r}]; a string alone would be taken letter by letter")
+        for i, text in enumerate(texts, 1):
+            if not isinstance(text, str | tuple | list) or not all(isinstance(part, str) for part in text):
+                raise BadInput(f"text {i}: a text is a string, or a tuple of strings, not {text!r}")
+            refuse_halves(f"text {i}", text)  # of the command line, where bytes that are no UTF-8 become such
+        return self.records(self.task.from_text([self.task.typed(text) for text in texts]))
+
+    def file(self, path: str) -> list[dict[str, Any]]:
+        """Answers to the examples of a file of the task's format; labels need not be there."""
+        return self.records(self.task.read(path, labelled=False))
+
+    def records(self, examples: list[Any]) -> list[dict[str, Any]]:
+        """One record an example."""
+        features = self.task.features(examples, self.tokenizer)
+        with Workers(self.task.s.workers) as workers:
+            rows, _ = self.trainer.answer(features, workers)
+        predictions = self.task.predictions(examples, features, rows)
+        return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def check_types(path: Path, settings: Settings) -> None:
+    """Refuse a record in which somebody has written a word for a number."""
+    for f in dataclasses.fields(Settings):
+        typed(str(path), f.name, getattr(settings, f.name), str(f.type))
+
+
+def load(folder: str | Path, device: str = "cpu") -> Predictor:
+    """The model of a folder that fine-tuning wrote."""
+    return Predictor(folder, device)

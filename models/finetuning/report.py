@@ -1,0 +1,295 @@
+"""The report of a run: how good it is, and what the alternatives reach and cost on the same examples, by the same metric.
+
+As text (report.txt), as JSON (report.json) and as a picture (report.png); the predictions go to predictions.jsonl.
+Read before: run.py, models/classical/baselines.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch.files import replacing, write_text
+from minitorch.parallel import one_blas_thread
+
+from ..bert.model import BertModel
+from ..bert.use import embed, load
+from ..classical.baselines import Fused, Linear, linear_models
+from ..errors import count
+from ..text.labelled import as_json
+from ..training.loop import clocks
+from .metrics import AVERAGES
+from .run import Run
+from .trainer import Trainer, random_model
+
+HEADLINES = (
+    "accuracy",
+    "f1",
+    "strict_f1",
+    "exact_match",
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "matthews",
+    "pearson",
+    "spearman",
+)
+HEADLINES = (*HEADLINES, "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
+SHORT = 34  # characters of a label in a table
+
+
+def finish(run: Run) -> dict[str, Any]:
+    """Judge the model and its alternatives; write report.txt, .json, .png and predictions.jsonl."""
+    name, examples = run.judged
+    predictions, scores, answering = run.trainer.report_on(examples)
+    lines = (as_json(run.task.shown(e, p)) for e, p in zip(examples, predictions, strict=True))
+    write_text(run.folder / "predictions.jsonl", "\n".join(lines) + "\n")
+    metric = run.trainer.metric
+    rows = [row_of("this BERT, fine-tuned", scores, *cost_of(run.trainer, answering, len(examples)))]
+    rows += alternatives(run, examples)
+    run.report = {
+        "task": run.task.name,
+        "judged_on": name,
+        "examples": {"train": len(run.data.train), "dev": len(run.data.dev), "test": len(run.data.test)},
+        "metric": metric,
+        "scores": scores,
+        "alternatives": rows,
+        "training": run.trainer.metrics,
+        "settings": dataclasses.asdict(run.s),
+        "sha256": run.data.sha256,
+        "minitorch": minitorch.__version__,
+    }
+    write_text(run.folder / "report.json", as_json(run.report, 1) + "\n")
+    text = as_text(run.report)
+    write_text(run.folder / "report.txt", text + "\n")
+    draw(run.report, run.folder / "report.png")
+    run.say(text)
+    return run.report
+
+
+def row_of(name: str, scores: dict[str, Any], training: Any, answering: Any, parameters: int, size: int) -> dict[str, Any]:
+    """One line of the comparison; training, and answering an example, in (seconds, processor seconds)."""
+    plain = {key: scores[key] for key in HEADLINES if isinstance(scores.get(key), float)}
+    cost = {"train_seconds": float(training[0]), "train_processor_seconds": float(training[1])}
+    cost |= {"ms_per_example": 1000 * float(answering[0]), "processor_ms_per_example": 1000 * float(answering[1])}
+    return {"name": name, **plain, **cost, "parameters": int(parameters), "bytes": int(size)}
+
+
+def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, int]:
+    """What a BERT cost to train, an example costs, its numbers and its bytes."""
+    parameters = trainer.model.num_parameters()
+    return (trainer.seconds, trainer.processor_seconds), answering / n, parameters, 4 * parameters
+
+
+def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
+    """The same training examples and the same metrics for everything else that could be used."""
+    if run.s.compare == "none":
+        return []
+    train, task = run.data.train, run.task
+    rows = []
+    makers: dict[str, Callable[[], Any]] = dict(task.baselines())
+    if run.s.fuse:
+        makers |= fused(run)
+    for name, make in makers.items():
+        try:
+            predictions, cost = measured(make, train, examples)
+        except ValueError as error:  # of one class alone, or of texts without a word, scikit-learn learns nothing
+            run.say(f"{name}: left out, for it cannot be trained on these examples ({str(error).partition(chr(10))[0]})")
+            continue
+        rows.append(row_of(name, task.score(examples, predictions), *cost))
+    if run.s.compare == "all":
+        rows.append(from_scratch(run, examples))
+    return rows
+
+
+def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> tuple[list[Any], Any]:
+    """The predictions of an alternative, and what it cost to train, to answer an example, its numbers and its bytes."""
+    with one_blas_thread(), warnings.catch_warnings():  # their tables are sparse: more threads only wait for each other
+        warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        started = clocks()
+        baseline = make().fit(train)
+        fitted = clocks()
+        predictions = baseline.predict(examples)
+        done = clocks()
+    return predictions, (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
+
+
+def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
+    """The same BERT, trained in the same way from random weights: what pretraining was worth."""
+    model = random_model(run.s, run.model)
+    trainer = Trainer(run.s, run.task, run.tokenizer, model, run.data.train, run.data.dev)
+    trainer.train("the same from random weights")
+    model.load_state_dict(trainer.weights)
+    _, scores, answering = trainer.report_on(examples)
+    return row_of("the same BERT from random weights", scores, *cost_of(trainer, answering, len(examples)))
+
+
+def fused(run: Run) -> dict[str, Callable[[], Any]]:
+    """A linear model on TF-IDF and the BERT's mean hidden state together, as it was before fine-tuning.
+
+    Not after it: the fine-tuned model has seen the training labels, so its features of these examples are better than
+    any it will give later, and the linear model would trust them too much.
+    """
+    task: Any = run.task
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about heads that the checkpoint has
+        tokenizer, model = load(run.s.model, BertModel, run.s.device, add_pooling_layer=False)
+
+    def vectors(examples: list[Any]) -> Any:
+        parts = []
+        for i in range(0, len(examples), 32):
+            texts = [f"{e.text} {e.pair}" if e.pair else e.text for e in examples[i : i + 32]]
+            room = min(run.s.length, model.config.max_position_embeddings) - 2
+            short = [
+                tokenizer.decode(ids[:room]) if len(ids) > room else t for t, ids in zip(texts, tokenizer.encode_lines(texts))
+            ]
+            parts.append(embed(model, tokenizer, short))
+        return np.concatenate(parts)
+
+    name, make = next(iter(linear_models(task).items()))
+    features = Fused(vectors, model.num_parameters())
+    return {f"TF-IDF + BERT features, {name}": lambda: Linear(make, task, features)}
+
+
+# ------------------------------------------------------------------------------------------------------------ text
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The whole report for a terminal."""
+    scores, n = report["scores"], report["examples"]
+    judged = report["judged_on"]
+    parts = [f"{report['task']}: judged on {count(n[judged], judged + ' example')}, trained on {n['train']:,}"]
+    if judged == "dev" and not report["settings"]["test"]:
+        parts[0] += "\n(the best checkpoint was chosen by these, so they flatter it a little; --test gives an unbiased figure)"
+    parts.append("  ".join(f"{name} {scores[name]:.4g}" for name in HEADLINES if isinstance(scores.get(name), float)))
+    if "classes" in scores:
+        parts.append(class_table(scores["classes"]))
+    table = scores.get("confusion")
+    if table and np.ndim(table) == 2 and len(table) <= 12:
+        parts.append(confusion_text(table, scores["labels"]))
+    if report["alternatives"]:
+        parts.append(comparison(report["alternatives"], report["metric"]))
+    return "\n\n".join(parts)
+
+
+def shortened(label: str) -> str:
+    """At most SHORT characters."""
+    return label if len(label) <= SHORT else label[: SHORT - 3] + "..."
+
+
+def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
+    """Precision, recall, F1 and support, a line each."""
+    names = list(classes)
+    averages = [name for name in names if name in AVERAGES]
+    shown = [name for name in names if name not in averages][:most]
+    width = max(14, *(len(shortened(name)) for name in shown), 0) if shown else 14
+    lines = [f"{'':{width}}  precision  recall      F1  support"]
+    for name in [*shown, *averages]:
+        r = classes[name]
+        lines.append(f"{shortened(name):{width}}  {r['precision']:9.3f}  {r['recall']:6.3f}  {r['f1']:6.3f}  {r['support']:7,}")
+    left_out = len(names) - len(shown) - len(averages)
+    return "\n".join(lines) + (f"\n({left_out} more in report.json)" if left_out else "")
+
+
+def confusion_text(table: list[list[int]], labels: list[str]) -> str:
+    """Rows are what is right, columns what was predicted."""
+    width = max(max(len(shortened(label)) for label in labels), 12)
+    cell = max(6, *(len(f"{x:,}") + 2 for row in table for x in row))
+    heads = "".join(f"{label[: cell - 2]:>{cell}}" for label in labels)
+    rows = [
+        f"{shortened(label):{width}}" + "".join(f"{x:{cell},}" for x in row) for label, row in zip(labels, table, strict=True)
+    ]
+    return "\n".join([f"{'right, given':{width}}{heads}", *rows])
+
+
+def comparison(rows: list[dict[str, Any]], metric: str) -> str:
+    """What each reaches, what it cost to train, its size and its speed; the best is marked."""
+    metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
+    second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
+    sign = -1 if metric in ("loss", "rmse", "mae") else 1
+    best = max(sign * row[metric] for row in rows)
+    width = max(len(row["name"]) for row in rows) + 2
+    heads = ("trained in", "processor", "parameters", "size", "an example", "processor")
+    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
+    for row in rows:
+        quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)
+        cost = "".join(f"{row[key]:10.1f} s" for key in ("train_seconds", "train_processor_seconds"))
+        cost += f"{row['parameters']:12,}{size_text(row['bytes']):>12}"
+        cost += "".join(f"{row[key]:9.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
+        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if sign * row[metric] == best else ''}")
+    return "\n".join(lines)
+
+
+def size_text(n: float) -> str:
+    """Bytes in the unit that fits."""
+    for unit in ("B", "kB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}"
+        n /= 1000
+    return f"{n:.1f} MB"
+
+
+# --------------------------------------------------------------------------------------------------------- picture
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    """On the left the alternatives, on the right where the model errs."""
+    from matplotlib.figure import Figure
+
+    scores = report["scores"]
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    rows = report["alternatives"] or [{"name": "this BERT", **{k: v for k, v in scores.items() if isinstance(v, float)}}]
+    metric = report["metric"] if all(report["metric"] in row for row in rows) else next(n for n in HEADLINES if n in rows[-1])
+    values = [row[metric] for row in rows]
+    bars = left.barh([row["name"] for row in rows], values, color=["#2f6690", *["#9db4c8"] * (len(rows) - 1)])
+    left.bar_label(bars, [f"{v:.3f}" for v in values], padding=3)
+    left.invert_yaxis()
+    left.margins(x=0.15)
+    left.set(xlabel=f"{metric} on {report['judged_on']}", title="Beside the alternatives")
+    draw_errors(right, scores)
+    for axes in (left, right):
+        axes.title.set_fontweight("bold")
+        axes.spines[["top", "right"]].set_visible(False)
+        for text in [axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()]:
+            text.set_parse_math(False)  # a label may hold a $
+    with replacing(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a label in a script that the font lacks
+        figure.savefig(beside, dpi=130)
+
+
+def draw_errors(axes: Any, scores: dict[str, Any]) -> None:
+    """A confusion matrix, a scatter of numbers, the F1 of each class, or bars of what was measured."""
+    table = scores.get("confusion")
+    if "points" in scores:
+        gold, guess = np.array(scores["points"]).T
+        axes.scatter(gold, guess, s=9, alpha=0.6, color="#2f6690", linewidths=0)
+        axes.axline((gold.mean(), gold.mean()), slope=1, color="black", linewidth=0.8, linestyle="--")
+        axes.set(xlabel="right", ylabel="predicted", title="Predicted against right")
+    elif table and np.ndim(table) == 2 and len(table) <= 20:
+        counts = np.array(table, dtype=float)
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        labels = [shortened(label)[:16] for label in scores["labels"]]
+        axes.set_xticks(
+            range(len(labels)), labels, rotation=45 if len(labels) > 3 else 0, ha="right" if len(labels) > 3 else "center"
+        )
+        axes.set_yticks(range(len(labels)), labels)
+        if len(labels) <= 12:
+            for i, j in np.ndindex(counts.shape):
+                axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
+        axes.set(xlabel="predicted", ylabel="right", title="Confusion (rows sum to 1)")
+    else:
+        classes = {k: v["f1"] for k, v in scores.get("classes", {}).items() if k not in AVERAGES}
+        classes = classes or {k: v for k, v in scores.items() if isinstance(v, float) and k != "loss"}
+        names = sorted(classes, key=lambda name: -classes[name])[:25]
+        axes.barh(range(len(names)), [classes[name] for name in names], color="#2f6690")
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names])  # a label is no number or date to matplotlib
+        axes.invert_yaxis()
+        axes.set(title="F1 of each class" if "classes" in scores else "Scores")

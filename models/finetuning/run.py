@@ -1,0 +1,206 @@
+"""A fine-tuning run: its data, its trainer, and its folder, where the best checkpoint and the state to resume from are kept.
+
+Read before: trainer.py. Read next: report.py, command.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch.files import write_text
+
+from ..bert.weights import MODEL_FILES
+from ..errors import BadInput, count
+from ..text.labelled import as_json
+from ..training import runs
+from ..training.runs import STATE
+from .choice import Choose
+from .classify import Classify
+from .qa import Answer
+from .tag import Tag
+from .tasks import Settings, Task
+from .trainer import Trainer, make_model
+
+FACTS = "finetune.json"
+KEPT = (STATE, FACTS, *MODEL_FILES)  # a run is not written over one of these
+REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
+TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
+
+
+@dataclasses.dataclass
+class Data:
+    """The examples, read and checked, and a fingerprint of the files they came from."""
+
+    train: list[Any]
+    dev: list[Any]
+    test: list[Any]
+    sha256: str
+
+
+def read_data(s: Settings, task: Task) -> Data:
+    """Everything is read and checked before anything is trained or written."""
+    if not s.train:
+        raise BadInput("--train FILE is missing: the examples to learn from")
+    everything = task.read(s.train)
+    task.learn(everything)
+    dev, test = (task.read(path) if path else [] for path in (s.dev, s.test))
+    for examples in (everything, dev, test):
+        task.check(examples)
+    train = everything
+    if not s.dev and s.validation:
+        train, dev = hold_out(everything, task, s)
+    if not dev and not test:
+        raise BadInput("there is nothing to report on: give --dev or --test, or a --validation share above 0")
+    digest = hashlib.sha256()
+    seen: dict[bytes, str] = {}
+    for name in ("train", "dev", "test"):
+        if path := getattr(s, name):
+            content = Path(path).read_bytes()
+            digest.update(content)
+            first = seen.setdefault(content, name)
+            if first != name:
+                task.notes.append(
+                    f"--{name} {path} is the same as --{first}: what is measured there says nothing of new examples"
+                )
+    return Data(train, dev, test, digest.hexdigest())
+
+
+def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], list[Any]]:
+    """Set examples aside at random; those of one group (questions on one text) stay together."""
+    groups = [task.group(example, i) for i, example in enumerate(examples)]
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        raise BadInput(f"{s.train}: too few examples to hold some out; give --dev")
+    order = np.random.default_rng([s.seed, 3]).permutation(len(names))
+    away = {names[i] for i in order[: min(len(names) - 1, max(1, round(s.validation * len(names))))]}
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    for example, group in zip(examples, groups, strict=True):
+        parts[group in away].append(example)
+    return parts
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state that Run.save_state wrote."""
+    return runs.read_state(path, REACHED, "fine-tuning")
+
+
+class Run:
+    """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
+        if settings.task not in TASKS:
+            instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
+            raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
+        settings.check()
+        settings.threads = settings.workers  # written down: a run that goes on elsewhere adds up in the same order
+        self.s, self.say, self.folder = settings, say, Path(settings.output)
+        self.task: Task = TASKS[settings.task](settings)
+        self.data = read_data(settings, self.task)
+        for note in self.task.notes:
+            say(note)
+        self.tokenizer, self.model = make_model(settings, self.task, say)
+        self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
+        self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
+        self.trainer.check_metric()
+        if note := too_little(settings, self.trainer.steps, self.model.config.initializer_range):
+            say(note)
+        self.report: dict[str, Any] = {}
+        if self.data.test:
+            self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
+        make_folder(self.folder, settings.model)
+
+    def save_best(self) -> None:
+        """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
+        self.task.rescale(self.model, forth=True)
+        try:
+            self.model.save_pretrained(self.folder)
+        finally:
+            self.model.load_state_dict(before, strict=False)
+        self.tokenizer.save_pretrained(self.folder)
+        facts = {"task": self.task.name, "facts": self.task.facts(), "settings": dataclasses.asdict(self.s)}
+        facts |= {"sha256": self.data.sha256, "step": self.trainer.step, "minitorch": minitorch.__version__}
+        write_text(self.folder / FACTS, as_json(facts, 2) + "\n")
+
+    def load_best(self) -> None:
+        """The weights that save_best last wrote."""
+        try:
+            self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+        except (ValueError, OSError, RuntimeError) as error:
+            raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
+        self.model.to(self.s.device)
+        self.task.rescale(self.model, forth=False)
+
+    def save_state(self) -> None:
+        """Everything that the next step depends on, in one file: whole or not there."""
+        t = self.trainer
+        state = {
+            "settings": dataclasses.asdict(self.s),
+            "sha256": self.data.sha256,
+            **{name: getattr(t, name) for name in REACHED},
+            **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
+        }
+        minitorch.save(state, self.folder / STATE)
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
+
+    def load_state(self) -> None:
+        """Continue where save_state was last called."""
+        path = self.folder / STATE
+        state = read_state(path)
+        if state["sha256"] != self.data.sha256:
+            raise BadInput(f"{path}: that run was on other files, or they have changed; give it those it began with")
+        t = self.trainer
+        runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        for name in REACHED:
+            setattr(t, name, state[name])
+
+    def train(self) -> None:
+        """Train to the end, and put the best weights into the model."""
+        self.trainer.train(self.task.name)
+        self.load_best()
+
+    @property
+    def judged(self) -> tuple[str, list[Any]]:
+        """What the report is on: the test examples if there are any, or else those of dev."""
+        return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
+
+
+def too_little(s: Settings, steps: int, spread: float) -> str:
+    """What to do if the weights cannot get anywhere; nothing if they can.
+
+    Adam moves a weight by about the rate in a step, whatever the gradient's size, and the rates of a run add up to half of
+    the highest times the steps (they rise from 0 and fall to 0 again). Beside ``spread``, the deviation of BERT's initial
+    weights, that should be more than a tenth: with less, small BERTs on small files stayed near the most frequent class.
+    """
+    way = s.lr * steps / 2
+    if way >= spread / 10:
+        return ""
+    return (
+        f"{count(steps, 'step')} at a rate of at most {s.lr:g} {'moves' if steps == 1 else 'move'} a weight by {way:.1g} or so, "
+        f"and weights are of the size {spread:g}: hardly anything will be learnt. Try more --epochs, a smaller --batch-size, or "
+        "a higher --lr: a small BERT bears 1e-3"
+    )
+
+
+def make_folder(folder: Path, model: str) -> None:
+    """The run's folder; what makes it unfit to write to is said before anything is trained."""
+    if folder.resolve() == Path(model).resolve():
+        raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+
+
+# ------------------------------------------------------------------------------------------------------- using it

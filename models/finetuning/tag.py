@@ -1,0 +1,205 @@
+"""tag: a label for every word of a sentence, from CoNLL files. Named entities, parts of speech.
+
+The sub-word policy: a word's first piece carries its label, the others -100, at which nothing is asked; the prediction for
+the word is read at its first piece. Input and output are words; pieces never show.
+A sentence longer than the model's window is cut between words, and every word gets its tag.
+Read before: tasks.py. Read next: qa.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch import Tensor
+
+from ..bert.model import BertForTokenClassification
+from ..classical import tagging
+from ..errors import BadInput, listing
+from ..text.labelled import Sentence, read_conll
+from ..text.tokenizer import Tokenizer
+from . import metrics
+from .tasks import IGNORED, Feature, Task
+
+ENTITY = re.compile(r"O|[BIESLUM]([-_].+)?$")
+IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I", "M": "I"}  # what IOBES, BILOU and BMES add: single, unit; end, last; middle
+
+
+def are_entities(tags: Iterable[str]) -> bool:
+    """Are they B-x, I-x and O, or a scheme with more letters? (Else a tag stands for itself, as parts of speech do.)"""
+    tags = set(tags)
+    typed = any(len(tag) > 2 for tag in tags)
+    return all(ENTITY.fullmatch(tag) for tag in tags) and (typed or (len(tags) > 1 and "O" in tags))
+
+
+class Tag(Task):
+    """A label a word."""
+
+    name = "tag"
+    usage = "'a text'"
+    kind = BertForTokenClassification
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        """Span F1 for entities, accuracy for all other tags."""
+        return "f1" if self.entities else "accuracy"
+
+    @property
+    def entities(self) -> bool:
+        """Is it about entities, not single words?"""
+        return are_entities(self.labels)
+
+    # ---- examples
+
+    def read(self, path: str, labelled: bool = True) -> list[Sentence]:
+        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column, labelled)
+        if are_entities(tag for s in sentences for tag in s.tags):
+            sentences = [Sentence(s.words, self.iob2(s), s.where) for s in sentences]
+        return sentences
+
+    def iob2(self, sentence: Sentence) -> list[str]:
+        """Every entity starts with B- and goes on with I-, from whatever scheme; one that goes on from nothing is an error,
+        unless the files are IOB1."""
+        tags: list[str] = []
+        open_kind: str | None = None  # of the entity that may go on here
+        for tag, where in zip(sentence.tags, sentence.where, strict=True):
+            kind, prefix = tag[2:], IOB2.get(tag[0], tag[0])
+            if prefix == "I" and open_kind != kind:
+                if not self.s.iob1:
+                    before = sentence.tags[len(tags) - 1] if tags else "the start of the sentence"
+                    raise BadInput(
+                        f"{where}: {tag} continues no entity: the tag before it is {before}; an entity begins with "
+                        f"B{tag[1:]} (--iob1 reads files in which it may begin with {tag[:2]})"
+                    )
+                prefix = "B"
+            tags.append("O" if prefix == "O" else f"{prefix}-{kind}" if kind else prefix)
+            open_kind = None if tag[0] in "OESLU" else kind
+        return tags
+
+    def typed(self, text: str | Sequence[str]) -> list[str]:
+        """The words: given one by one, or what spaces and punctuation leave of a text."""
+        return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text) if isinstance(text, str) else list(text)
+
+    def from_text(self, texts: Sequence[Any]) -> list[Sentence]:
+        """Of lists of words."""
+        sentences = []
+        for i, words in enumerate(texts, 1):
+            if not words or not all(word.strip() for word in words):
+                raise BadInput(f"text {i}: is empty")
+            sentences.append(Sentence(words, [""] * len(words), [f"text {i}"] * len(words)))
+        return sentences
+
+    def learn(self, examples: list[Sentence]) -> None:
+        counts = Counter(tag for s in examples for tag in s.tags)
+        self.labels = sorted(counts, key=lambda tag: (tag != "O", tag.partition("-")[2], tag))
+        if self.entities:  # an entity of one word in training may have two elsewhere
+            kinds = dict.fromkeys(label.partition("-")[2] for label in self.labels if label != "O")
+            self.labels = ["O", *(f"{p}-{kind}" if kind else p for kind in kinds for p in "BI")]
+            small = Counter(kind.casefold() for kind in kinds)
+            if twins := [kind for kind in kinds if small[kind.casefold()] > 1]:
+                self.notes.append(f"{', '.join(twins)} differ in capitals alone and are taken as {len(twins)} types of entities")
+        self.refuse_mixture(examples)
+        if len(self.labels) < 2:
+            raise BadInput(
+                f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one? "
+                f"(CoNLL-U has words in column 2, parts of speech in column 4)"
+            )
+        self.set_class_weights([counts[label] for label in self.labels])
+
+    def refuse_mixture(self, examples: list[Sentence]) -> None:
+        """Among B-x, I-x and O another tag is a slip (b-x, B-), which would make all of them mere tags."""
+        odd = {tag for tag in self.labels if not ENTITY.fullmatch(tag)}
+        typed = any(len(tag) > 2 for tag in set(self.labels) - odd)
+        if not odd or not typed or "O" not in self.labels:
+            return
+        tag, where = next((t, w) for s in examples for t, w in zip(s.tags, s.where, strict=True) if t in odd)
+        raise BadInput(f"{where}: the tag {tag!r} is neither O nor B-, I- and a type, as others are")
+
+    def check(self, examples: list[Sentence]) -> None:
+        known = set(self.labels)
+        for s in examples:
+            for tag, where in zip(s.tags, s.where, strict=True):
+                if tag not in known:
+                    there = listing(self.labels, 8)
+                    raise BadInput(f"{where}: the tag {tag!r} is not among those of the training file: {there}")
+
+    # ---- the model
+
+    def features(self, examples: list[Sentence], tokenizer: Tokenizer) -> list[Feature]:
+        """Pieces of the words, with the number of each first piece's word in ``extra`` as (place, word)."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        room = self.s.length - 2
+        features = []
+        for i, sentence in enumerate(examples):
+            pieces = [ids[:room] or [tokenizer.unk_id] for ids in tokenizer.encode_lines(sentence.words, special=False)]
+            for words in windows([len(p) for p in pieces], room):
+                ids: list[int] = []
+                target = []
+                firsts = []
+                for w in words:
+                    firsts.append((len(ids) + 1, w))
+                    label = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
+                    target += [label] + [IGNORED] * (len(pieces[w]) - 1)
+                    ids += pieces[w]
+                labelled = bool(sentence.tags[0])
+                features.append(Feature(i, *tokenizer.join(ids), [IGNORED, *target, IGNORED] if labelled else None, firsts))
+        return features
+
+    def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
+        labels = np.full((len(features), S), IGNORED, dtype=np.int64)
+        for row, f in zip(labels, features, strict=True):
+            row[: len(f.target)] = f.target
+        return minitorch.tensor(labels)
+
+    # ---- answers
+
+    def predictions(self, examples: list[Sentence], features: Sequence[Feature], rows: Sequence[Any]) -> list[list[str]]:
+        """The tags of each sentence's words."""
+        tags: list[list[str]] = [["O"] * len(s.words) for s in examples]
+        for f, row in zip(features, rows, strict=True):
+            best = row.argmax(-1)
+            for place, word in f.extra:
+                tags[f.example][word] = self.labels[best[place]]
+        return tags
+
+    def score(self, examples: list[Sentence], predictions: list[list[str]]) -> dict[str, Any]:
+        """Span F1 (and its strict IOB2 reading) for entities; for all tags what scikit-learn says of the words."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        gold = [number[tag] for s in examples for tag in s.tags]
+        guess = [number[tag] for tags in predictions for tag in tags]
+        words = metrics.classes(gold, guess, self.labels)
+        if not self.entities:
+            return words
+        found = metrics.span_scores([s.tags for s in examples], predictions)
+        strict = metrics.span_scores([s.tags for s in examples], predictions, strict=True)
+        return {**found, "strict_f1": strict["f1"], "accuracy": words["accuracy"], "words": words}
+
+    def shown(self, example: Sentence, prediction: list[str]) -> dict[str, Any]:
+        record: dict[str, Any] = {"words": example.words, "tags": prediction}
+        if self.entities:
+            spans = metrics.spans(prediction)
+            record["entities"] = [
+                {"type": kind, "text": " ".join(example.words[a : b + 1]), "first": a, "last": b} for kind, a, b in spans
+            ]
+        return record
+
+    def baselines(self) -> dict[str, Any]:
+        return tagging.for_tag(self)
+
+
+def windows(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Consecutive words whose pieces fit into ``room``."""
+    result: list[list[int]] = [[]]
+    used = 0
+    for word, n in enumerate(lengths):
+        if used + n > room and result[-1]:
+            result.append([])
+            used = 0
+        result[-1].append(word)
+        used += n
+    return result

@@ -1,0 +1,290 @@
+"""What a task is: how to read its files, turn examples into features, ask the model, and judge what it says.
+
+    examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one an example) ─ scores
+
+An example may become several features (a long text in windows); a prediction is always of a whole example.
+The four tasks: classify.py, tag.py, qa.py, choice.py.
+Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import minitorch
+import minitorch.nn.functional as F
+from minitorch import Tensor
+
+from ..bert.weights import PRETRAINED
+from ..errors import BadInput
+from ..text.labelled import DELIMITERS
+from ..text.tokenizer import Tokenizer
+from ..training.batches import batches_by_length
+from ..training.loop import available_cores
+from ..training.settings import TrainingSettings, option
+
+IGNORED = -100  # the label of a piece at which nothing is asked
+
+
+@dataclass
+class Settings(TrainingSettings):
+    """Every choice of a run; each is an option of ``minitorch finetune`` and a key of its TOML file."""
+
+    task: str = option("", "classify, tag, qa or choice")
+    model: str = option(PRETRAINED, "folder of the checkpoint to start from")
+    train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
+    dev: str = option("", "file to choose the best checkpoint by", "a share of --train is held out for that")
+    test: str = option("", "file to report on, not looked at before the end", "the report is on the dev examples")
+    output: str = option("runs/finetune", "folder for the checkpoint, the report and all that belongs to it")
+    # what stands where in the files
+    text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
+    pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
+    label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
+    columns: str = option("", "classify, choice: names of a table's columns, with commas, if its first line does not name them")
+    delimiter: str = option("", "classify, choice: what stands between them: tab, comma, semicolon, space", "found")
+    targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
+    separator: str = option("|", "classify: what stands between several labels in one cell")
+    min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
+    word_column: int = option(1, "tag: column of the word, counted from 1, from the end with -1")
+    tag_column: int = option(-1, "tag: column of the tag")
+    iob1: bool = option(False, "tag: the files are IOB1, where I- may begin an entity")
+    encoding: str = option("utf-8", "of the files")
+    # how it is shown to the model
+    length: int = option(0, "most pieces of a text", "128, for qa 384, or what the model reads if that is less")
+    truncate: str = option("end", "what a long text loses: its end, or its middle")
+    stride: int = option(128, "qa: pieces from the start of a window of the context to the next window's")
+    query_length: int = option(64, "qa: most pieces of a question")
+    answer_length: int = option(30, "qa: most pieces of an answer")
+    n_best: int = option(20, "qa: how many answers are weighed and written down")
+    null_threshold: float = option(0.0, "qa: by how much 'no answer' must score higher to be given")
+    # how it is trained
+    epochs: int = option(3, "times through the training examples")
+    lr: float = option(5e-5, "highest learning rate")
+    warmup: float = option(0.1, "share of the steps to reach it; then it falls linearly to 0")
+    label_smoothing: float = option(0.0, "share of the target spread over all classes")
+    class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
+    freeze: int = option(0, "this many of the first layers, and the embeddings, do not learn; -1: embeddings alone")
+    metric: str = option("", "choose the best checkpoint by this", "accuracy, f1, micro_f1, pearson as the task is; or loss")
+    patience: int = option(0, "stop when this many evaluations in a row brought nothing better; 0: never")
+    save_every: int = option(500, "steps from one saved state to the next (one is saved at each evaluation, too)")
+    validation: float = option(0.1, "share of --train to hold out where there is no --dev; 0: none, the last checkpoint counts")
+    compare: str = option("all", "alternatives to measure beside it: all, classical (no BERT from random weights) or none")
+    fuse: bool = option(False, "also a linear model on TF-IDF and BERT features together (classify)")
+
+    def check(self) -> None:
+        """Refuse what cannot work before anything is read."""
+        small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
+        self.check_values(
+            **dict.fromkeys(small, (1, math.inf)),
+            **dict.fromkeys(("length", "patience"), (0, math.inf)),
+            **dict.fromkeys(("warmup", "label_smoothing", "validation"), (0, 0.999)),
+            freeze=(-1, math.inf),
+        )
+        choices = {
+            "truncate": ("end", "middle"),
+            "targets": ("auto", "classes", "several", "numbers"),
+            "compare": ("all", "classical", "none"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
+            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
+        if self.fuse and self.task not in ("classify", ""):
+            raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it says nothing for {self.task}")
+        if 0 < self.length < 5:
+            raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
+
+    @property
+    def workers(self) -> int:
+        """How many micro-batches run at the same time."""
+        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
+
+
+@dataclass
+class Feature:
+    """What the model is shown at once: the ids and segments of one text, and what it should answer."""
+
+    example: int  # whose
+    ids: list[int]
+    types: list[int]
+    target: Any = None
+    extra: Any = None  # what is needed to read the answer
+
+    @property
+    def size(self) -> int:
+        """Pieces, to put texts of equal length into one batch."""
+        return len(self.ids)
+
+
+class Task:
+    """One task. Its subclasses say what the files hold and what the model's answers mean."""
+
+    name: str
+    kind: Any  # the BERT class
+    metric: str  # the usual one to choose the best checkpoint by
+    labels: list[str]
+    smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
+    usage = "--file FILE"  # what `minitorch predict` is given
+
+    def __init__(self, settings: Settings) -> None:
+        self.s = settings
+        self.labels = []
+        self.notes: list[str] = []  # what was found in the files, for the user to see
+        self.class_weight: Any = None  # (labels,), None: all alike
+
+    # ---- examples
+
+    def read(self, path: str, labelled: bool = True) -> list[Any]:
+        """The examples of a file."""
+        raise NotImplementedError
+
+    def typed(self, text: str | Sequence[str]) -> Any:
+        """Several texts as a user types them: with tabs between."""
+        return text if isinstance(text, str) else "\t".join(part.replace("\t", " ") for part in text)
+
+    def from_text(self, texts: Sequence[str]) -> list[Any]:
+        """Examples without labels, of texts as a user types them."""
+        raise BadInput(f"{self.name} needs more than a text: give --file")
+
+    def learn(self, examples: list[Any]) -> None:
+        """See in the training examples what there is: labels, their weights."""
+
+    def check(self, examples: list[Any]) -> None:
+        """Refuse examples whose labels were not learnt."""
+
+    def group(self, example: Any, index: int) -> Any:
+        """Examples of one group are held out together."""
+        return index
+
+    def facts(self) -> dict[str, Any]:
+        """What must be known to use the trained model, beside its own configuration."""
+        return {"labels": self.labels}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        """The facts of a saved run."""
+        self.labels = facts["labels"]
+        if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("its labels are no list of names")
+
+    # ---- the model
+
+    def rescale(self, model: Any, forth: bool) -> None:
+        """From what the model learns to the units of the file (forth), or back; only numeric targets have such."""
+
+    def config(self) -> dict[str, Any]:
+        """Configuration of the model's head, with the label names inside."""
+        return {"id2label": dict(enumerate(self.labels))}
+
+    def features(self, examples: list[Any], tokenizer: Tokenizer) -> list[Feature]:
+        """What the model is shown."""
+        raise NotImplementedError
+
+    def batch(self, features: Sequence[Feature], tokenizer: Tokenizer) -> dict[str, Tensor]:
+        """The model's arguments, with labels if the features have targets."""
+        inputs = tokenizer.batch([(f.ids, f.types) for f in features])
+        if features[0].target is not None:
+            inputs["labels"] = self.label_tensor(features, inputs["input_ids"].shape[1])
+        return inputs
+
+    def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
+        """The features' targets: one class each, unless a task has it otherwise."""
+        return minitorch.tensor(np.array([f.target for f in features], dtype=np.int64))
+
+    def weight(self, batch: dict[str, Tensor]) -> float:
+        """What the mean loss of a micro-batch, still on the host, is taken over: labels, or the sum of their classes' weights."""
+        labels = batch["labels"].numpy()
+        asked = labels[labels != IGNORED]
+        return float(asked.size if self.class_weight is None else self.class_weight[asked].sum())
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        """The mean loss of a micro-batch (the BERT class's own, unless it is smoothed or weighted), and the model's output."""
+        if not self.s.label_smoothing and self.class_weight is None:
+            output = model(**batch)
+            return output.loss, output
+        output = model(**{name: value for name, value in batch.items() if name != "labels"})
+        logits = output.logits
+        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(logits.device)
+        flat, labels = logits.reshape(-1, logits.shape[-1]), batch["labels"].reshape(-1)
+        return F.cross_entropy(flat, labels, weight, label_smoothing=self.s.label_smoothing), output
+
+    def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
+        """The part of the model's output that belongs to each feature."""
+        return list(output.logits.cpu().numpy())
+
+    # ---- answers
+
+    def predictions(self, examples: list[Any], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
+        """One prediction an example."""
+        raise NotImplementedError
+
+    def score(self, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
+        """The metrics."""
+        raise NotImplementedError
+
+    def shown(self, example: Any, prediction: Any) -> dict[str, Any]:
+        """A prediction as a record for people and programs."""
+        raise NotImplementedError
+
+    def baselines(self) -> dict[str, Any]:
+        """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""
+        return {}
+
+    def set_class_weights(self, counts: Sequence[int]) -> None:
+        """--class-weights: balanced is n / (classes · n_class), as scikit-learn has it."""
+        asked = self.s.class_weights
+        if asked == "none":
+            return
+        if asked == "balanced":
+            self.class_weight = (sum(counts) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+            return
+        weights = dict.fromkeys(self.labels, 1.0)
+        for part in asked.split(","):
+            label, _, value = part.rpartition("=")
+            try:
+                weights[label.strip()] = float(value)
+            except ValueError:
+                raise BadInput(f"--class-weights: {part!r} is not label=number (or give none, balanced)") from None
+            if not 0 < weights[label.strip()] < math.inf:
+                raise BadInput(f"--class-weights: {part!r}: a weight must be a number above 0")
+        unknown = [label for label in weights if label not in self.labels]
+        if unknown:
+            raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
+        self.class_weight = np.array([weights[label] for label in self.labels], dtype=np.float32)
+
+
+class Batches:
+    """Batches of features of about the same length, so that little is computed on padding.
+
+    Each epoch has others, in another order: a function of (seed, epoch).
+    """
+
+    def __init__(self, features: Sequence[Feature], batch_size: int, seed: int, groups: Sequence[Any] | None = None) -> None:
+        self.sizes = np.array([f.size for f in features])
+        self.batch_size, self.seed = batch_size, seed
+        keys = [0] * len(features) if groups is None else list(groups)
+        self.groups = [np.flatnonzero([k == key for k in keys]) for key in dict.fromkeys(keys)]
+        self.count = sum(math.ceil(len(group) / batch_size) for group in self.groups)
+
+    def epoch(self, number: int) -> list[Any]:
+        """The batches of an epoch, each an array of the features' numbers."""
+        rng = np.random.default_rng([self.seed, 5, number])
+        batches = [group[b] for group in self.groups for b in batches_by_length(self.sizes[group], self.batch_size, rng)]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def cut(ids: list[int], room: int, truncate: str) -> list[int]:
+    """At most ``room`` ids. Of a long text its end is left out, or its middle: reviews often conclude at the end.
+
+    Sun et al. (2019), "How to fine-tune BERT for text classification?", https://arxiv.org/abs/1905.05583, section 5.3.1.
+    """
+    if len(ids) <= room:
+        return ids
+    if truncate == "end":
+        return ids[:room]
+    return [*ids[: room // 2], *ids[len(ids) - (room - room // 2) :]]

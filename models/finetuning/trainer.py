@@ -1,0 +1,259 @@
+"""The training of a head on a BERT: the model, its loop, its evaluations. It knows nothing of files; run.py does.
+
+AdamW, linear warmup and decay, clipped gradients, as in Devlin et al. (2018), appendix A.3. As in pretraining every random
+choice is a function of (seed, step), so that a resumed run is bit-equal to one that never stopped.
+Read before: tasks.py, models/training/loop.py. Read next: run.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch import Tensor, optim
+from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
+from minitorch.parallel import Workers
+
+from ..bert.config import BertConfig
+from ..bert.weights import locate
+from ..errors import BadInput, count
+from ..text.tokenizer import Tokenizer
+from ..training.loop import Glance, between_steps, clocks, decay_groups, progress, to_device
+from ..training.precision import Precision
+from .tasks import Batches, Feature, Settings, Task
+
+
+def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
+    """The checkpoint's BERT with the task's head on it; what is not in the checkpoint starts at random, and it says so."""
+    where = locate(s.model)
+    tokenizer = Tokenizer.from_pretrained(where)
+    rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
+    minitorch.manual_seed(s.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is missing is said below
+        model, info = task.kind.from_pretrained(
+            where, output_loading_info=True, ignore_mismatched_sizes=True, **task.config(), **rates
+        )
+    fresh = info["missing_keys"] + info["mismatched_keys"]
+    foreign = [name for name in fresh if not re.match(r"classifier|qa_outputs|bert\.pooler", name)]
+    if foreign:
+        raise BadInput(f"{where}: the weight {foreign[0]} is missing or of another shape than config.json says")
+    if fresh:
+        say(f"start at random, for the checkpoint has none of these: {', '.join(fresh)}")
+    if len(tokenizer) > model.config.vocab_size:
+        sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
+        raise BadInput(f"{where}: {sizes}; they do not belong together")
+    longest = model.config.max_position_embeddings
+    if s.length > longest:
+        raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
+    s.length = s.length or min(longest, 384 if s.task == "qa" else 128)
+    freeze(model, s.freeze)
+    return tokenizer, model.to(s.device)
+
+
+def random_model(s: Settings, like: Any) -> Any:
+    """The same architecture with fresh weights, all of which learn."""
+    minitorch.manual_seed(s.seed + 1)
+    return type(like)(BertConfig.from_dict(like.config.to_dict())).to(s.device)
+
+
+def freeze(model: Any, layers: int) -> None:
+    """Embeddings and the first ``layers`` layers (-1: embeddings alone) do not learn."""
+    stack = model.bert.encoder.layer
+    if layers > len(stack):
+        raise BadInput(f"--freeze {layers}: the model has {count(len(stack), 'layer')}")
+    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]] if layers else []:
+        for p in part.parameters():
+            p.requires_grad_(False)
+
+
+class Trainer:
+    """The loop: a model, its batches, and the step it has reached. It knows nothing of files; Run, below, does."""
+
+    def __init__(self, s: Settings, task: Task, tokenizer: Tokenizer, model: Any, train: Sequence[Any], dev: Sequence[Any]):
+        self.s, self.task, self.tokenizer, self.model = s, task, tokenizer, model
+        started = clocks()
+        self.features = task.features(list(train), tokenizer)
+        self.seconds, self.processor_seconds = clocks() - started  # of training, evaluations included
+        self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
+        self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
+        self.steps = s.epochs * self.batches.count
+        groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
+        self.optimizer = optim.AdamW(groups, lr=s.lr)
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
+        self.step = 0
+        self.precision = Precision(s.precision, s.device)
+        self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
+        self.metrics: list[dict[str, Any]] = []
+        self.best: float | None = None
+        self.stale = 0  # evaluations since the best one
+        self.on_best: Callable[[], None] = self.keep_weights
+        self.on_state: Callable[[], None] = lambda: None
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that chooses the checkpoint."""
+        return self.s.metric or self.task.metric
+
+    def keep_weights(self) -> None:
+        """The best weights so far, in memory."""
+        self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+
+    def train(self, label: str = "") -> None:
+        """All steps that are left, or until nothing gets better; Ctrl-C leaves a state behind."""
+        s = self.s
+        every = s.eval_every or self.batches.count
+        bar = progress(self.steps, self.step)
+        bar.set_description_str(label)
+        order: tuple[int, Any] = (-1, None)
+        glance = Glance(s.device)
+        self.model.train()
+        with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+            while self.step < self.steps and not self.is_stale:
+                started = clocks()
+                epoch, position = divmod(self.step, self.batches.count)
+                order = order if order[0] == epoch else (epoch, self.batches.epoch(epoch))
+                self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
+                self.step += 1
+                evaluated = self.step % every == 0 or self.step == self.steps
+                saved = evaluated or interrupt.is_set() or self.step % s.save_every == 0
+                looked = glance.due(saved)
+                if looked:
+                    self.read()
+                if evaluated:
+                    self.evaluate(workers)
+                self.count_cost(clocks() - started)
+                if looked:
+                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
+                    bar.set_postfix_str(shown + best, refresh=False)
+                bar.update()
+                if saved:
+                    self.on_state()
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
+
+    def count_cost(self, spent: Any) -> None:
+        """Add (seconds, processor seconds)."""
+        self.seconds += float(spent[0])
+        self.processor_seconds += float(spent[1])
+
+    @property
+    def is_stale(self) -> bool:
+        """Has it been long enough without anything better?"""
+        return bool(self.s.patience) and self.stale >= self.s.patience
+
+    def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
+        """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
+        s = self.s
+        pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
+        micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
+        weights = [self.task.weight(batch) for batch in micro]
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer.zero_grad()
+
+        def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
+            with self.precision.block():
+                loss, _ = self.task.loss(self.model, to_device(batch, self.model, s.device))
+                loss = loss * (weight / sum(weights))
+            return self.precision.scaler.scale(loss), loss.detach()
+
+        parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
+        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
+        self.precision.update(self.optimizer, parameters, s.clip)
+        self.schedule.step()
+        return [loss for _, loss in results]
+
+    def read(self) -> None:
+        """The losses that a card may still have been computing, as numbers; an error if one of them is none."""
+        first = self.step - len(self.recent)
+        for i, parts in enumerate(self.recent):
+            if not isinstance(parts, float):
+                loss = self.recent[i] = math.fsum(part.item() for part in parts)
+                if not math.isfinite(loss):
+                    self.refuse_loss(loss, first + i)
+
+    def refuse_loss(self, loss: float, step: int) -> None:
+        """Stop: from weights that give no loss nothing is learnt, and they must not become the best ones."""
+        lr = self.s.lr
+        raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
+
+    # ---- evaluation
+
+    def answer(self, features: Sequence[Feature], workers: Workers | None = None) -> tuple[list[Any], float]:
+        """The rows of all features in their order, and the mean loss (nan without labels)."""
+        self.model.eval()
+        rows: list[Any] = [None] * len(features)
+        batches = Batches(features, self.s.batch_size, 0, groups_of(features)).epoch(0)
+        labelled = bool(features) and features[0].target is not None
+
+        def one(chosen: Any) -> tuple[float, float]:
+            some = [features[i] for i in chosen]
+            batch = self.task.batch(some, self.tokenizer)
+            with minitorch.no_grad(), self.precision.block():
+                sent = to_device(batch, self.model, self.s.device)
+                loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
+            for i, row in zip(chosen, self.task.rows(output, some), strict=True):
+                rows[i] = row
+            weight = self.task.weight(batch) if loss is not None else 0.0
+            return loss.item() * weight if loss is not None else 0.0, weight
+
+        sums = np.array(list(map(one, batches) if workers is None else workers.map(one, batches)))
+        self.model.train()
+        return rows, float(sums[:, 0].sum() / sums[:, 1].sum()) if labelled else float("nan")
+
+    def evaluate(self, workers: Workers | None = None) -> None:
+        """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
+        line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
+        line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
+        self.recent = []
+        better = True
+        if self.dev:
+            rows, loss = self.answer(self.dev_features, workers)
+            if not math.isfinite(loss):
+                self.refuse_loss(loss, self.step)
+            scores = self.task.score(self.dev, self.task.predictions(self.dev, self.dev_features, rows))
+            scores["loss"] = loss
+            value = scores[self.metric]
+            line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
+            sign = -1 if self.metric in self.task.smaller_is_better else 1
+            better = self.best is None or sign * value > sign * self.best
+            self.best = value if better else self.best
+        self.stale = 0 if better else self.stale + 1
+        self.metrics.append({**line, "best": better})
+        if better:
+            self.on_best()
+
+    def check_metric(self) -> None:
+        """Refuse a --metric that the task does not have, before an epoch is spent."""
+        if self.dev:
+            few = self.dev[:2]
+            features = self.task.features(few, self.tokenizer)
+            rows, loss = self.answer(features)
+            scores = {**self.task.score(few, self.task.predictions(few, features, rows)), "loss": loss}
+            names = [name for name, x in scores.items() if isinstance(x, float)]
+            if self.metric not in names:
+                raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
+
+    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+        """Predictions, scores, and what answering cost, from text to answer: (seconds, processor seconds)."""
+        started = clocks()
+        features = self.task.features(examples, self.tokenizer)
+        with Workers(self.s.workers) as workers:
+            rows, loss = self.answer(features, workers)
+        predictions = self.task.predictions(examples, features, rows)
+        spent = clocks() - started
+        return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
+
+
+def groups_of(features: Sequence[Feature]) -> list[int] | None:
+    """Only examples with equally many choices can be in one batch."""
+    several = [len(f.extra) if isinstance(f.extra, list) and f.extra and isinstance(f.extra[0][0], list) else 0 for f in features]
+    return several if any(several) else None

@@ -1,0 +1,145 @@
+"""A text on its way to the model: documents, and their ids on disk.
+
+A text file holds one sentence per line and a blank line between documents. It is read once, turned into ids and laid on disk,
+from where training maps it: memory does not grow with the corpus.
+Read before: tokenizer.py. Read next: models/bert/data.py.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitorch.files import replacing
+
+from .tokenizer import Tokenizer
+
+LONGEST_LINE = 1 << 16  # bytes; a longer line is cut at a space,
+LONGEST_DOCUMENT = 1 << 17  # characters; and a longer document between two lines: so that memory stays bounded
+
+
+def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
+    """The documents of text files: lists of lines, one sentence a line, a blank line between documents."""
+    for path in paths:
+        document: list[str] = []
+        size = 0
+        for line in read_lines(Path(path)):
+            if line:
+                document.append(line)
+                size += len(line)
+            if document and (not line or size >= LONGEST_DOCUMENT):
+                yield document
+                document, size = [], 0
+        if document:
+            yield document
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The stripped lines of a UTF-8 text file, one at a time."""
+    if path.is_dir():
+        raise ValueError(f"{path}: a folder, not a text file")
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: not an ordinary file; it is read several times, so save the text to one first")
+    with open(path, "rb") as file:
+        number, first = 1, True
+        while line := file.readline(LONGEST_LINE):
+            ended = line.endswith(b"\n")
+            if not ended and len(line) == LONGEST_LINE and (cut := line.rfind(b" ") + 1):
+                file.seek(cut - len(line), os.SEEK_CUR)
+                line = line[:cut]
+            if b"\0" in line:
+                raise ValueError(f"{path}:{number}: holds a zero byte, so this is a binary file (or UTF-16), not UTF-8 text")
+            try:
+                text = line.decode("utf-8-sig" if first else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start} of the line); "
+                    f"if it is a text, convert it: iconv -f LATIN1 -t UTF-8 {path.name}"
+                ) from error
+            if text or ended:
+                yield text
+            number, first = number + ended, False
+
+
+@dataclass
+class Corpus:
+    """A text as ids: one flat array (mapped from disk), and where its sentences and documents start."""
+
+    ids: Any  # (tokens,) int32
+    sentences: Any  # (sentences + 1,) int64: token at which each starts
+    documents: Any  # (documents + 1,) int64: sentence at which each starts
+
+    @classmethod
+    def write(cls, documents: Iterable[Sequence[str]], tokenizer: Tokenizer, path: Path) -> Corpus:
+        """Tokenise documents into ``path``.ids and ``path``.npz, a thousand sentences at a time, and open them.
+
+        The index goes first and comes back last: what an interruption leaves has none, and is not opened by mistake.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
+        index.unlink(missing_ok=True)
+        lengths = array("i")  # 4 bytes a sentence, where a list takes up to 36
+        starts = array("q", [0])
+        with replacing(file) as beside, open(beside, "wb") as out:
+            for document in documents:
+                for rows in batched(document, 1000):
+                    encoded = [ids for ids in tokenizer.encode_lines(rows, special=False) if ids]
+                    lengths.extend(map(len, encoded))
+                    for ids in encoded:
+                        np.asarray(ids, dtype=np.int32).tofile(out)
+                if len(lengths) > starts[-1]:
+                    starts.append(len(lengths))
+        sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        with replacing(index) as beside:
+            np.savez(beside, sentences=sentences, documents=np.asarray(starts))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Corpus:
+        """Map a corpus that ``write`` left."""
+        index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
+        try:
+            with np.load(index, allow_pickle=False) as stored:
+                sentences, documents = stored["sentences"], stored["documents"]
+            size = file.stat().st_size
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it anew") from error
+        if size != 4 * sentences[-1] or documents[-1] != len(sentences) - 1:
+            holds = f"holds {size // 4} ids, its index says {sentences[-1]}"
+            raise ValueError(f"{file}: {holds}; delete its folder to prepare it anew")
+        return cls(np.memmap(file, dtype=np.int32, mode="r") if size else np.zeros(0, np.int32), sentences, documents)
+
+    def __len__(self) -> int:
+        return len(self.documents) - 1
+
+    def bounds(self, i: int) -> list[int]:
+        """Where in ``ids`` the sentences of document i start, and where the last one ends."""
+        first, last = self.documents[i], self.documents[i + 1]
+        return [int(start) for start in self.sentences[first : last + 1]]
+
+    def unigram_entropy(self, reference: Corpus | None = None, vocab_size: int | None = None) -> float:
+        """Nats per token of a model that knows word frequencies only.
+
+        ``reference``: use its (add-one smoothed) frequencies to code this text; that is the baseline on held-out text.
+        """
+        counts = np.bincount(self.ids, minlength=vocab_size or 0).astype(np.float64)
+        model = counts if reference is None else np.bincount(reference.ids, minlength=len(counts)) + 1.0
+        p = counts / counts.sum()
+        q = model / model.sum()
+        used = p > 0
+        return float(-(p[used] * np.log(q[used])).sum())
+
+
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Consecutive slices of at most ``size``."""
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

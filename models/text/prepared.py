@@ -1,0 +1,141 @@
+"""A text made ready for pretraining: read, its vocabulary learnt, documents held out, ids laid on disk. Twice is as good as once.
+
+Read before: corpus.py, python_docs.py. Read next: models/bert/data.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitorch.files import write_text
+
+from ..errors import BadInput
+from . import python_docs
+from .corpus import Corpus, read_documents
+from .tokenizer import Tokenizer
+
+IN_PYTHON = "the documentation in this Python installation"
+
+Documents = Callable[[], Iterable[list[str]]]
+
+
+@dataclass
+class Text:
+    """A prepared corpus: its tokenizer, the two parts as ids, and the two baselines."""
+
+    tokenizer: Tokenizer
+    train: Corpus
+    valid: Corpus
+    found: dict[str, Any]  # the settings it was made with, and the text's sha256
+
+    @property
+    def uniform(self) -> float:
+        """ln V: the loss of uniform guessing."""
+        return math.log(len(self.tokenizer))
+
+    @property
+    def unigram(self) -> float:
+        """The loss on the held-out text of a model that knows word frequencies only."""
+        return self.valid.unigram_entropy(self.train, len(self.tokenizer))
+
+
+def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False) -> Text:
+    """Read the corpus, learn the vocabulary, hold out documents, lay the ids on disk (or find all that from before).
+
+    settings: corpus, tokenizer, vocab_size, validation, seed, output. A prepared text is used again while the files are the
+    same; a resumed run always keeps its own.
+    """
+    folder = Path(settings.output) / "data"
+    done = folder / "text.json"
+    wanted = {name: getattr(settings, name) for name in ("corpus", "vocab_size", "tokenizer", "validation", "seed")}
+    files = stamps(settings)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(done.read_text(encoding="utf-8"))
+        if found["settings"] == wanted and (resuming or found["files"] == files):
+            return Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
+    where = ", ".join(settings.corpus) or "this Python installation"
+    documents = source(settings)
+    sizes: list[int] = []
+    sha256 = python_docs.fingerprint(counted(documents(), sizes))
+    if sum(sizes) < 2:
+        sentences = f"{sum(sizes)} sentence{'s' * (sum(sizes) != 1)} of text"
+        raise BadInput(f"{where}: {sentences}; pretraining needs two at least, one of them to hold out")
+    say(f"{len(sizes):,} documents, {sum(sizes):,} sentences; sha256 {sha256[:16]}")
+    tokenizer = make_tokenizer(settings, documents, where)
+    if len(sizes) == 1:
+        documents, held_out = cut_in_two(documents), {1}
+    else:
+        order = np.random.default_rng([settings.seed, 3]).permutation(len(sizes))
+        held_out = set(order[: min(len(sizes) - 1, max(1, round(settings.validation * len(sizes))))].tolist())
+    done.unlink(missing_ok=True)  # from here to its return the folder is not to be trusted
+    parts = []
+    for name, is_held_out in (("train", False), ("valid", True)):
+        chosen = (d for i, d in enumerate(documents()) if (i in held_out) == is_held_out)
+        parts.append(Corpus.write(chosen, tokenizer, folder / name))
+        if not len(parts[-1].ids):
+            raise BadInput(f"{where}: there is no word in the documents {'held out' if is_held_out else 'to learn from'}")
+    tokenizer.save_pretrained(folder)
+    found = {"settings": wanted, "files": files, "sha256": sha256}
+    write_text(done, json.dumps(found, indent=2))
+    return Text(tokenizer, *parts, found)
+
+
+def stamps(settings: Any) -> list[list[Any]]:
+    """Names, sizes and times of the files that the text is made from, to see when one of them has changed."""
+    paths = [Path(path) for path in settings.corpus]
+    paths = paths or [folder for _, folder in python_docs.source_folders(python_docs.LIBRARIES)]
+    if settings.tokenizer:
+        paths += [Path(settings.tokenizer), *(Path(settings.tokenizer) / name for name in ("tokenizer.json", "vocab.txt"))]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.exists()]
+
+
+def counted(documents: Iterable[list[str]], sizes: list[int]) -> Iterator[list[str]]:
+    """The documents; ``sizes`` collects how many sentences each has."""
+    for document in documents:
+        sizes.append(len(document))
+        yield document
+
+
+def source(settings: Any) -> Documents:
+    """A function that reads the documents at every call: the files may be larger than memory."""
+    if settings.corpus:
+        return lambda: read_documents(settings.corpus)
+    held = [sentences for _, sentences in python_docs.python_documentation()]
+    return lambda: held
+
+
+def cut_in_two(documents: Documents) -> Documents:
+    """A single document's last twentieth becomes a document of its own, to be held out."""
+
+    def halves() -> Iterable[list[str]]:
+        for document in documents():
+            cut = len(document) - max(1, len(document) // 20)
+            yield document[:cut]
+            yield document[cut:]
+
+    return halves
+
+
+def make_tokenizer(settings: Any, documents: Documents, where: str) -> Tokenizer:
+    """The tokenizer that was asked for, or one learnt from the text."""
+    if settings.tokenizer:
+        path = Path(settings.tokenizer)
+        return Tokenizer.from_pretrained(path) if path.is_dir() else Tokenizer.from_file(path)
+    try:
+        tokenizer = Tokenizer.train((line for document in documents() for line in document), settings.vocab_size)
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from error
+    if len(tokenizer) < settings.vocab_size:
+        raise BadInput(
+            f"{where}: the text supports a vocabulary of {len(tokenizer)} pieces, not {settings.vocab_size}; "
+            f"give --vocab-size {len(tokenizer)} or less, or more text"
+        )
+    return tokenizer

@@ -1,0 +1,145 @@
+"""What the training loops of all models share: which weights decay, batches on their way to a card, Ctrl-C between steps.
+
+Read before: runs.py. Read next: models/bert/pretraining.py, models/finetuning/run.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import minitorch
+from minitorch import Tensor, nn
+
+
+def available_cores() -> int:
+    """The processors this process may use, at most 8: more micro-batches than that are too small."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(count, 8)
+
+
+def clocks() -> np.ndarray:
+    """(seconds, processor seconds) since some moment: the second count all cores, and nothing that other programs do."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """BERT's two groups: everything decays but biases and LayerNorm. Frozen weights are in neither."""
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    exempt = {name for name in named if name.endswith(".bias") or "LayerNorm" in name}
+    return [
+        {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
+        {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},
+    ]
+
+
+def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str, Any]:
+    """A batch where the model is. What only the numbers tell is looked at before, for a card would have to be waited for: are
+    the ids in the vocabulary, and does the attention mask hide anything?"""
+    if device == "cpu":
+        return batch
+    model.check_ids(batch["input_ids"])
+    mask = batch.get("attention_mask")
+    plain = mask is not None and bool((mask.array != 0).all())
+    return {name: value.to(device) for name, value in batch.items() if not (plain and name == "attention_mask")}
+
+
+class Glance:
+    """When to look at numbers that are still being computed: on a processor always; on a card, which then has to be waited for,
+    not before ``pause`` seconds after the last look."""
+
+    def __init__(self, device: str, pause: float = 0.5) -> None:
+        self.pause, self.last = (0.0 if device == "cpu" else pause), 0.0
+
+    def due(self, anyway: bool = False) -> bool:
+        """Now?"""
+        now = time.monotonic()
+        if not anyway and now - self.last < self.pause:
+            return False
+        self.last = now
+        return True
+
+
+class GraphedStep:
+    """compute(batches) -> result, which also leaves gradients, as a CUDA graph for each shape of its batches (minitorch/cuda.py).
+
+    The first calls with a shape run as they are, so that kernels are compiled and libraries started; then it is recorded.
+    """
+
+    WARM = 3
+
+    def __init__(self, compute: Callable[[list[dict[str, Any]]], Any], parameters: Sequence[Tensor]) -> None:
+        self.compute, self.parameters = compute, list(parameters)
+        self.seen: dict[Any, int] = {}
+        self.graphs: dict[Any, tuple[Any, ...]] = {}
+
+    def __call__(self, batches: list[dict[str, Any]]) -> Any:
+        """The result; its arrays are overwritten by the next call with the same shape."""
+        key = tuple(tuple(t.shape) for t in leaves(batches))
+        self.seen[key] = self.seen.get(key, 0) + 1
+        if self.seen[key] <= self.WARM:
+            return self.compute(batches)
+        if key not in self.graphs:
+            self.graphs[key] = self.record(batches)
+        graph, inputs, gradients, result = self.graphs[key]
+        for held, new in zip(inputs, leaves(batches), strict=True):
+            held.copy_(new)
+        graph.replay()
+        for p, g in zip(self.parameters, gradients, strict=True):
+            p.grad = g
+        return result
+
+    def record(self, batches: list[dict[str, Any]]) -> tuple[Any, ...]:
+        """(graph, the tensors that it reads, the gradients it leaves, its result)"""
+        held = [{name: copied(value) for name, value in batch.items()} for batch in batches]
+        graph = minitorch.cuda.CUDAGraph()
+        with minitorch.cuda.graph(graph):
+            result = self.compute(held)
+        return graph, leaves(held), [p.grad for p in self.parameters], result
+
+
+def leaves(batches: list[dict[str, Any]]) -> list[Tensor]:
+    """All tensors of some batches; a value may be a tuple of tensors (Masked, of models/bert/masked_rows.py)."""
+    values = [value for batch in batches for value in batch.values()]
+    return [t for value in values for t in (value if isinstance(value, tuple) else (value,))]
+
+
+def copied(value: Any) -> Any:
+    """The tensor, or the tuple of them, in memory of its own."""
+    return type(value)(*(t.clone() for t in value)) if isinstance(value, tuple) else value.clone()
+
+
+@contextlib.contextmanager
+def between_steps() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that a step is never cut in half; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+
+    def ask(*_: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def progress(steps: int, done: int) -> Any:
+    """A bar of steps; a log file gets few of its drawings."""
+    from tqdm import tqdm
+
+    pause = 0.2 if sys.stderr.isatty() else 15.0  # seconds between two drawings
+    return tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, mininterval=pause)

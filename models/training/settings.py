@@ -1,0 +1,152 @@
+"""A run's settings: a dataclass. Each field is an option of a command, a key of its TOML file, and a line of its help.
+
+    @dataclass
+    class Settings(TrainingSettings):
+        steps: int = option(2000, "updates")
+
+Read next: runs.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import inspect
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import minitorch
+from minitorch.devices import canonical
+
+from ..errors import BadInput
+from .precision import HELP, check_precision
+
+
+def option(default: Any, text: str, shown: str | None = None) -> Any:
+    """A setting with its help text; ``shown`` stands there for the default, where that says little."""
+    factory = {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
+    shown = shown or ("none" if default in (None, [], "") else str(default))
+    return field(**factory, metadata={"help": text, "shown": shown})
+
+
+@dataclass
+class TrainingSettings:
+    """What every training run chooses. A run's own settings add to it, and give another default where it suits them."""
+
+    batch_size: int = option(32, "examples per step")
+    lr: float = option(1e-3, "highest learning rate")
+    weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
+    clip: float = option(1.0, "longest global norm of the gradient")
+    dropout: float = option(0.1, "dropout rate, everywhere")
+    eval_every: int = option(0, "steps from one evaluation to the next; 0: one per epoch")
+    save_every: int = option(500, "steps from one saved state to the next")
+    accumulate: int = option(1, "micro-batches per step, in turn")
+    threads: int = option(0, "micro-batches at the same time; 0: one per core")
+    seed: int = option(0, "seed of every random choice")
+    device: str = option("cpu", "cpu, cuda or cuda:N")
+    precision: str = option("float32", HELP)
+
+    def check_values(self, **limits: tuple[float, float]) -> None:
+        """Refuse numbers outside of their limits (least, most), these or the shared ones, and a device that is not there."""
+        shared: dict[str, tuple[float, float]] = {
+            **dict.fromkeys(("batch_size", "save_every", "accumulate"), (1, math.inf)),
+            **dict.fromkeys(("weight_decay", "eval_every", "threads", "seed"), (0, math.inf)),
+            **dict.fromkeys(("lr", "clip"), (1e-12, 1e12)),
+            "dropout": (0, 0.999),
+        }
+        check_limits(self, {**shared, **limits})
+        self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
+
+
+def flag(name: str) -> str:
+    """The setting as an option of the command."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] = ()) -> None:
+    """One option per setting, the run's own first; if it is not given, --config decides, then the default."""
+    parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; options given here go before it")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run in --output")
+    own = list(inspect.get_annotations(kind))
+    for f in sorted(dataclasses.fields(kind), key=lambda f: own.index(f.name) if f.name in own else len(own)):
+        if f.name in skip:
+            continue
+        shown = f"{f.metadata['help']} (default: {f.metadata['shown']})".replace("%", "%%")
+        if f.type == "list[str]":
+            parser.add_argument(flag(f.name), nargs="+", metavar="FILE", default=None, help=shown)
+        elif f.type == "bool":
+            parser.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=f.metadata["help"])
+        else:
+            convert = {"int": int, "float": float}.get(str(f.type), str)
+            parser.add_argument(flag(f.name), type=convert, default=None, metavar=str(f.type).split()[0].upper(), help=shown)
+
+
+def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
+    """The settings in the TOML file, then those on the command line."""
+    values: dict[str, Any] = {}
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if args.config:
+        try:
+            content = tomllib.loads(Path(args.config).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadInput(f"{args.config}: no such file") from None
+        except OSError as error:
+            raise BadInput(f"{args.config}: cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BadInput(f"{args.config}: {error}") from error
+        for key, value in content.items():
+            name = key.replace("-", "_")
+            if name not in fields:
+                close = difflib.get_close_matches(name, fields, 1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise BadInput(f"{args.config}: no setting is called {key!r}{hint}")
+            values[name] = typed(args.config, key, value, str(fields[name].type))
+    return {**values, **{name: getattr(args, name) for name in fields if getattr(args, name) is not None}}
+
+
+def typed(file: str, key: str, value: Any, kind: str) -> Any:
+    """A value of a TOML file, if it is of the type that the setting needs."""
+    kinds = {"int": int, "float": (int, float), "bool": bool, "list[str]": (list, str)}
+    fits = isinstance(value, kinds.get(kind, str)) and (kind == "bool" or not isinstance(value, bool))
+    fits = fits and (not isinstance(value, list) or all(isinstance(item, str) for item in value))
+    if not fits:
+        raise BadInput(f"{file}: {key} must be of type {kind}, not {value!r}")
+    return [value] if kind == "list[str]" and isinstance(value, str) else float(value) if kind == "float" else value
+
+
+def check_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse a setting that is below the least or above the most that is allowed."""
+    for name, (least, most) in limits.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            low, high = f"{least:g}", f"{most:g}"
+            bounds = f"at least {low}" if math.isinf(most) else f"from {low} to {high}"
+            raise BadInput(f"{flag(name)} must be {bounds}, not {value}")
+
+
+def usable_device(device: str) -> str:
+    """The device's proper name, if there is such a device here."""
+    try:
+        device = canonical(device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BadInput(f"--device: {error}") from None
+    if device != "cpu" and not minitorch.cuda_is_available():
+        raise BadInput(f"--device {device} needs CuPy and a card that works; `minitorch doctor` says what is missing")
+    return device
+
+
+def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> None:
+    """Refuse to go on with a run under other settings than it was started with; those in ``free`` may change."""
+    if saved.keys() != {f.name for f in dataclasses.fields(kind)}:
+        raise BadInput(f"{state}: written by another version of minitorch, which had other settings")
+    for name, value in chosen.items():
+        if name not in free and saved[name] != value:
+            has = f"{flag(name)} {saved[name]}"
+            raise BadInput(f"{state}: that run has {has}; --resume goes on with it: leave out {flag(name)} {value}")

@@ -16,7 +16,7 @@ class Methods:
 
     __slots__ = ()
 
-    # --------------------------------------------------------- operations: ops/elementwise.py, extra_elementwise.py
+    # --------------------------------------------------------- operations: ops/elementwise.py, comparisons.py, extra_elementwise.py
     __add__ = __radd__ = add = ops.add
     __sub__ = sub = subtract = ops.sub
     __rsub__ = ops.rsub
@@ -53,10 +53,10 @@ class Methods:
         return ops.pow(other, self)
 
     def __eq__(self, other: Any) -> Any:
-        return ops.eq(self, other) if ops.elementwise.is_operand(other) else NotImplemented
+        return ops.eq(self, other) if ops.comparisons.is_operand(other) else NotImplemented
 
     def __ne__(self, other: Any) -> Any:
-        return ops.ne(self, other) if ops.elementwise.is_operand(other) else NotImplemented
+        return ops.ne(self, other) if ops.comparisons.is_operand(other) else NotImplemented
 
     square = ops.square
     float_power = ops.float_power

@@ -1,15 +1,17 @@
 """Differentiable operations, one family a file. Read elementwise first.
 
-elementwise, reductions, shaping, indexing, linalg    the operations of arrays
-nn, activations, attention, normalization, losses     those of neural networks
-extra_...                                             breadth: rarely used operations, to look up and not to read through
-_op, _promotion, _autocast                            @op, and what it does to the operands' dtypes
-checks, checks_indexing                               what an operation refuses, and the errors that say so
+elementwise, comparisons, reductions, shaping,
+indexing, linalg                                     the operations of arrays
+nn, activations, attention, normalization, losses    those of neural networks
+extra_...                                            breadth: rarely used operations, to look up and not to read through
+_op, _promotion, _autocast                           @op, and what it does to the operands' dtypes
+checks, checks_indexing                              the errors for wrong arguments
 """
 
 from . import (
     activations,
     attention,
+    comparisons,
     elementwise,
     extra_activations,
     extra_einsum,
@@ -33,6 +35,7 @@ from ._arguments import sizes_by_name as sizes_by_name
 from ._promotion import astype as astype
 from .activations import *
 from .attention import *
+from .comparisons import *
 from .elementwise import *
 from .extra_einsum import *
 from .extra_elementwise import *
@@ -50,6 +53,7 @@ from .shaping import *
 __all__ = ["astype", "raw"]  # without it `import *` would take the file ops/nn.py for the package nn
 __all__ += activations.__all__
 __all__ += attention.__all__
+__all__ += comparisons.__all__
 __all__ += elementwise.__all__
 __all__ += extra_einsum.__all__
 __all__ += extra_elementwise.__all__

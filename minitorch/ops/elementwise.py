@@ -2,30 +2,27 @@
 
 ``g`` is the gradient of the loss with respect to the result; a pullback returns g times the local derivative. Operands of
 different shapes broadcast, and the engine sums the gradients back (graph.undo_broadcast), so each op is its equation.
-Read before: graph.py. Read next: reductions.py.
+Comparisons and logic, which have no derivative, are in comparisons.py. Read before: graph.py. Read next: reductions.py.
 """
 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ..errors import explain
 from . import _special, checks
 from ._arguments import raw
 from ._autocast import autocast
 from ._op import op
 from ._promotion import astype, common, floating, in_dtype_of
+from .comparisons import _apply
 
 __all__ = [
-    "abs", "add", "bitwise_and", "bitwise_not", "bitwise_or", "clamp", "cos", "eq", "erf", "exp", "ge", "gt", "isfinite",
-    "isnan", "le", "log", "logical_not", "lt", "masked_fill", "maximum", "minimum", "mul", "ne", "neg", "pow", "sigmoid",
+    "abs", "add", "clamp", "cos", "erf", "exp", "log", "masked_fill", "maximum", "minimum", "mul", "neg", "pow", "sigmoid",
     "sign", "sin", "sqrt", "square", "sub", "tanh", "true_divide", "where",
 ]  # fmt: skip
 
@@ -309,90 +306,3 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if min is not None:
         input = _at_least(input, min)
     return input if max is None else _at_most(input, max)
-
-
-# ----------------------------------------------------------------- comparisons and logic: results without gradient
-
-
-def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, **static: Any) -> Any:
-    """function of the operands' arrays; a Tensor if one of them is a Tensor, a plain array otherwise."""
-    arrays = [raw(x) for x in (common(operands) if promote else operands)]
-    try:
-        y = graph.quiet.copy().run(function, *arrays, **static)
-    except (TypeError, ValueError) as error:
-        raise explain(function.__name__.strip("_"), arrays, error) from error
-    for x in operands:
-        if isinstance(x, graph.Tensor):
-            return graph.Tensor(y)
-    return y
-
-
-def is_operand(x: Any) -> bool:
-    """May x stand beside a tensor: a tensor, an array or a number?"""
-    return hasattr(x, "dtype") or isinstance(x, bool | int | float)
-
-
-def eq(input: Any, other: Any) -> Any:
-    """input == other"""
-    return _apply(operator.eq, input, other, promote=True)
-
-
-def ne(input: Any, other: Any) -> Any:
-    """input != other"""
-    return _apply(operator.ne, input, other, promote=True)
-
-
-def lt(input: Any, other: Any) -> Any:
-    """input < other"""
-    return _apply(operator.lt, input, other, promote=True)
-
-
-def le(input: Any, other: Any) -> Any:
-    """input <= other"""
-    return _apply(operator.le, input, other, promote=True)
-
-
-def gt(input: Any, other: Any) -> Any:
-    """input > other"""
-    return _apply(operator.gt, input, other, promote=True)
-
-
-def ge(input: Any, other: Any) -> Any:
-    """input >= other"""
-    return _apply(operator.ge, input, other, promote=True)
-
-
-def isnan(input: Any) -> Any:
-    """Where is it not a number?"""
-    return _apply(array_module(raw(input)).isnan, input)
-
-
-def isfinite(input: Any) -> Any:
-    """Where is it neither infinite nor NaN?"""
-    return _apply(array_module(raw(input)).isfinite, input)
-
-
-def logical_not(input: Any) -> Any:
-    """Is it zero?"""
-    return _apply(array_module(raw(input)).logical_not, input)
-
-
-def bitwise_and(input: Any, other: Any) -> Any:
-    """input & other, of truth values or of the bits of integers"""
-    return _apply(operator.and_, *_bits(input, other), promote=True)
-
-
-def bitwise_or(input: Any, other: Any) -> Any:
-    """input | other, of truth values or of the bits of integers"""
-    return _apply(operator.or_, *_bits(input, other), promote=True)
-
-
-def bitwise_not(input: Any) -> Any:
-    """~input, of truth values or of the bits of integers"""
-    checks.can_be_inverted(input.dtype)
-    return _apply(operator.invert, input)
-
-
-def _bits(*operands: Any) -> tuple[Any, ...]:
-    checks.has_bits(dtypes.result_type(*operands))
-    return operands

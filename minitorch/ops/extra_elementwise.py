@@ -16,30 +16,8 @@ from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._op import op
 from ._promotion import astype, common, floating, in_dtype_of
-from .elementwise import (
-    _apply,
-    _at_least,
-    _at_most,
-    _bits,
-    _flat,
-    abs,
-    add,
-    clamp,
-    eq,
-    exp,
-    ge,
-    gt,
-    isnan,
-    le,
-    lt,
-    mul,
-    ne,
-    neg,
-    pow,
-    sub,
-    true_divide,
-    where,
-)
+from .comparisons import _apply, _bits, eq, ge, gt, isnan, le, lt, ne
+from .elementwise import _at_least, _at_most, _flat, abs, add, clamp, exp, mul, neg, pow, sub, true_divide, where
 
 __all__ = [
     "absolute", "addcdiv", "addcmul", "allclose", "bitwise_xor", "ceil", "clamp_max", "clamp_min", "clip", "cosh", "div",

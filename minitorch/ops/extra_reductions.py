@@ -14,7 +14,8 @@ from ._arguments import numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
 from ._op import op
 from ._promotion import astype
-from .elementwise import isnan, ne, where
+from .comparisons import isnan, ne
+from .elementwise import where
 from .extra_shaping import flip
 from .indexing import narrow
 from .reductions import Dims, _std, _sum_dtype, _var, _variation, _with_ones, mean, sum

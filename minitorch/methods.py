@@ -16,7 +16,7 @@ class Methods:
 
     __slots__ = ()
 
-    # --------------------------------------------------------- operations: ops/elementwise.py, comparisons.py, extra_elementwise.py
+    # ------------------------------------------ operations: ops/elementwise.py, comparisons.py, extra_elementwise.py
     __add__ = __radd__ = add = ops.add
     __sub__ = sub = subtract = ops.sub
     __rsub__ = ops.rsub

@@ -1,5 +1,13 @@
 """BERT: the model and its heads, its weights on disk, its pretraining. Read config, model, data, pretraining, use."""
 
+from minitorch.optim import AdamW  # with the schedules: so that one import line stands in for `from transformers import`
+from minitorch.optim.lr_scheduler import (
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
+
+from ..text.encoding import BatchEncoding, BertTokenizer, BertTokenizerFast
 from ..text.tokenizer import Tokenizer
 from .config import BertConfig
 from .model import (

@@ -1,24 +1,24 @@
 """The graph and the backward pass: all of it.
 
-An *op* is a plain function of arrays that returns its result and, beside it, the pullback: the function that turns the
-gradient of the result into the gradients of the inputs (one callable an input, or one for all where they share work).
+An *op* is a plain function of arrays. It returns its result and the pullback, the function that turns the gradient of the
+result into the gradients of the inputs: one callable per input, or one that returns all gradients when they share work.
 
     @op
     def tanh(x):
         y = array_module(x).tanh(x)
         return y, lambda g: g * (1 - y * y)
 
-Calling tanh on a Tensor runs the formula on its array and, if the Tensor needs a gradient, records a `Node`: what was
-computed, from what, and how to go back. `backward` walks the nodes from the youngest to the oldest. The same formula
-runs in three worlds: on NumPy arrays, on CuPy arrays and, for gradients of gradients (create_graph=True), on Tensors:
-then the engine evaluates it once more, and the arithmetic of its pullback is itself recorded.
+Calling tanh on a Tensor runs the formula on its array. If the Tensor needs a gradient, a `Node` records the op, its inputs and
+the way back. `backward` walks the nodes from the youngest to the oldest. The same formula runs in three worlds: on NumPy
+arrays, on CuPy arrays and, for gradients of gradients (create_graph=True), on Tensors. Then the engine evaluates the formula
+once more, and the arithmetic of its pullback is itself recorded.
 
 Rules for a formula: it is pure (randomness comes in as an argument), works in all three worlds (functions of
-`array_module(x)`, operators, other ops), changes nothing in place, and its pullback never changes or keeps ``g``. What
-it differentiates with respect to comes by position, everything else (axes, masks, index arrays) by keyword.
+`array_module(x)`, operators, other ops), changes nothing in place, and its pullback never changes or keeps ``g``. Inputs
+that may have a gradient are positional, everything else (axes, masks, index arrays) is passed by keyword.
 
 Ancestors: HIPS autograd (vjps, borrowed gradients), DeZero (differentiable backward), ChainRules.jl (rrule).
-Read before: devices.py. Read next: tensor.py, then any file in ops/.
+Read before: devices.py, grad_mode.py. Read next: ops/elementwise.py.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def register(box: T) -> T:
 class Node:
     """One recorded operation: the edges to its parents and the way back to them.
 
-    ``parents`` has one entry an input (None where no gradient is needed). ``shape`` and ``dtype`` are those of the
+    ``parents`` has one entry per input (None where no gradient is needed). ``shape`` and ``dtype`` are those of the
     result, and so of the gradient that arrives. ``inputs`` are kept for evaluating the formula on Tensors
     (create_graph); a linear op's pullback needs no input, so none is kept alive.
     """
@@ -97,7 +97,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where the walk ends: a tensor that the user made, whose ``.grad`` the gradient is added to."""
+    """Where the walk ends: a tensor that the user made. The gradient is added to its ``.grad``."""
 
     __slots__ = ("tensor",)
 
@@ -106,7 +106,7 @@ class Leaf(Node):
         self.tensor = weakref.ref(tensor)  # weak, or tensor and node would keep each other alive
 
     def receive(self, g: Any, owned: bool) -> None:
-        """Add ``g`` to the tensor's ``.grad``, copying it if somebody else may hold the same array."""
+        """Add ``g`` to the tensor's ``.grad``, copied if somebody else may hold the same array."""
         tensor = self.tensor()
         if tensor is None:
             return
@@ -292,7 +292,7 @@ def pull_back(node: Node, parents: Sequence[Node | None], g: Any, create_graph: 
     if len(parents) == 1:
         return (pullback(g),)
     contributions = pullback(g)
-    ids = [id(c) for c in contributions]  # an array handed to two parents is neither's: as a view it is not taken for fresh
+    ids = [id(c) for c in contributions]  # if two parents get one array, neither may own it: a view marks it as borrowed
     return [c if c is None or ids.count(id(c)) == 1 else c[...] for c in contributions]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .ops._arguments import numpy_names
+from .ops.extra_reductions import vector_norm
 from .ops.linalg import matmul
-from .ops.reductions import vector_norm
 
 __all__ = ["matmul", "norm", "vector_norm"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +228,20 @@ def test_the_test_of_arrows_sees_every_kind_of_import(tmp_path: Path, monkeypatc
         "minitorch/devices imports minitorch/graph",
         "minitorch/graph imports minitorch/tensor",
     ]
+
+
+def test_the_spine_is_short_and_the_readme_says_how_long() -> None:
+    """What a reader reads to know how a BERT is trained: fewer than 4,000 lines of engine, documentation included."""
+    lines = rooms.spine_lines()
+    assert lines < 4000
+    said = re.search(r"The spine is ([\d,]+) lines", (PACKAGE.parent / "README.md").read_text(encoding="utf-8"))
+    assert said
+    assert abs(int(said[1].replace(",", "")) - lines) < 50, f"the README says {said[1]}, docs/rooms.py counts {lines}"
+
+
+def test_the_picture_of_the_rooms_shows_all_of_them() -> None:
+    """python docs/rooms.py draws it again."""
+    picture = (PACKAGE.parent / "docs" / "rooms.svg").read_text(encoding="utf-8")
+    known = rooms.modules()
+    names = {room.partition("/")[2] for row in rooms.ROWS for room in row if "/" in room and rooms.lines_of(room, known)}
+    assert [name for name in sorted(names) if f">{name}  " not in picture] == []

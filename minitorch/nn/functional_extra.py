@@ -65,7 +65,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = difference("smooth_l1_loss", input, target)
-    return reduced(d.abs() if beta == 0 else ops.losses.huber(d, delta=beta) / beta, reduction)
+    return reduced(d.abs() if beta == 0 else ops.extra_losses.huber(d, delta=beta) / beta, reduction)
 
 
 @loss_function
@@ -73,7 +73,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """½(x - y)² where |x - y| ≤ δ, else δ(|x - y| - ½δ)"""
     if delta <= 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
-    loss = ops.losses.huber(difference("huber_loss", input, target), delta=delta)
+    loss = ops.extra_losses.huber(difference("huber_loss", input, target), delta=delta)
     return reduced(loss if weight is None else loss * weight, reduction)  # not over Σ w, unlike l1_loss and mse_loss
 
 
@@ -81,7 +81,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
     """-w (y ln p + (1 - y) ln(1 - p)) of probabilities p; logarithms below -100 count as -100"""
     check_probabilities("binary_cross_entropy", input, target)
-    loss = ops.losses.bernoulli_entropy(input, target)
+    loss = ops.extra_losses.bernoulli_entropy(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 

@@ -18,15 +18,16 @@ from . import (
     extra_elementwise,
     extra_indexing,
     extra_linalg,
+    extra_losses,
     extra_reductions,
     extra_shaping,
     indexing,
     linalg,
-    losses,
     normalization,
     reductions,
     shaping,
 )
+from . import losses as losses
 from . import nn as nn  # its names are in nn/functional.py
 from ._arguments import may_read as may_read
 from ._arguments import raw as raw
@@ -41,11 +42,11 @@ from .extra_einsum import *
 from .extra_elementwise import *
 from .extra_indexing import *
 from .extra_linalg import *
+from .extra_losses import *
 from .extra_reductions import *
 from .extra_shaping import *
 from .indexing import *
 from .linalg import *
-from .losses import *
 from .normalization import *
 from .reductions import *
 from .shaping import *
@@ -59,11 +60,11 @@ __all__ += extra_einsum.__all__
 __all__ += extra_elementwise.__all__
 __all__ += extra_indexing.__all__
 __all__ += extra_linalg.__all__
+__all__ += extra_losses.__all__
 __all__ += extra_reductions.__all__
 __all__ += extra_shaping.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
-__all__ += losses.__all__
 __all__ += normalization.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__

@@ -1,4 +1,5 @@
-"""Reductions and scans that are there for completeness: products, running sums, sums without NaN.
+"""Reductions and scans that are there for completeness: products, running sums, sums without NaN, variance,
+norms, sorting.
 
 Nothing here is needed to understand the engine: look up what you need. The reductions to read are in reductions.py.
 """
@@ -6,23 +7,28 @@ Nothing here is needed to understand the engine: look up what you need. The redu
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
+
+import numpy as np
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ._arguments import numpy_names, one_dim, raw, shape_of, sizes_by_name
+from . import checks
+from ._arguments import many_dims, numpy_names, one_dim, raw, shape_of, sizes_by_name
 from ._autocast import autocast
-from ._op import op
+from ._op import in_floats, op
 from ._promotion import astype
 from .comparisons import isnan, ne
-from .elementwise import where
+from .elementwise import abs, sign, where
 from .extra_shaping import flip
 from .indexing import narrow
-from .reductions import Dims, _std, _sum_dtype, _var, _variation, _with_ones, mean, sum
+from .reductions import Dims, ValuesIndices, _amax, _amin, _chosen, _count, _mean, _sum, _sum_dtype, _with_ones, mean, sum
 from .shaping import cat, clone
 
 __all__ = [
-    "count_nonzero", "cumprod", "cumsum", "nanmean", "nansum", "prod", "std_mean", "sum_to_size", "var_mean",
+    "argsort", "count_nonzero", "cumprod", "cumsum", "nanmean", "nansum", "norm", "prod", "sort", "std", "std_mean",
+    "sum_to_size", "topk", "var", "var_mean",
 ]  # fmt: skip
 
 # ----------------------------------------------------------------------------------------------- sums and means
@@ -148,3 +154,140 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
         y = cat([narrow(y, axis, 0, step), narrow(y, axis, step, n - step) * narrow(y, axis, 0, n - step)], axis)
         step *= 2
     return clone(input) if y is input else y
+
+
+# ------------------------------------------------------------------------------------------------------- variance
+
+
+@op(floats_only=True, half="float32")
+def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    """Σ(x - x̄)² / (n - c), whose derivative is 2(x - x̄) / (n - c)."""
+    deviation = x - _mean(x, axis=axis, keepdims=True)
+    freedom = _count(x.shape, axis) - correction
+    y = _sum(deviation * deviation, axis=axis, keepdims=keepdims) / (freedom if freedom > 0 else 0)
+    return y, lambda g: g.reshape(_with_ones(x.shape, axis)) * (2 * deviation / freedom)
+
+
+@in_floats
+def _std(x: Array, **static: Any) -> Any:
+    return _root(_var(x, **static))
+
+
+@op
+def _root(v: Array) -> Any:
+    """√v, its derivative at 0 taken to be 0: numbers that do not vary have a standard deviation whose subgradient is 0."""
+    y = _root(v) if isinstance(v, graph.Tensor) else array_module(v).sqrt(v)
+    return y, lambda g: where(y == 0, 0, g / (2 * where(y == 0, 1, y)))
+
+
+def _variation(statistic: Any, input: Any, dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None) -> Any:
+    """var or std with their older signatures too: var(unbiased) and var(dim, unbiased, keepdim)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(unbiased)
+    axis = many_dims(dim, input.ndim)
+    return statistic(input, axis=axis, keepdims=keepdim, correction=1 if correction is None else correction)
+
+
+@numpy_names
+def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
+    """The variance Σ(x - x̄)² / (n - correction) over dim; unbiased=False is correction=0."""
+    return _variation(_var, input, dim, unbiased, keepdim, correction)
+
+
+@numpy_names
+def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
+    """The standard deviation √var over dim."""
+    return _variation(_std, input, dim, unbiased, keepdim, correction)
+
+
+# ---------------------------------------------------------------------------------------------------------- norms
+
+
+@op(floats_only=True, half="float32")
+def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """‖x‖ₚ = (Σ|x|ᵖ)^(1/p), whose derivative is sign(x)·(|x|/‖x‖)ᵖ⁻¹, for p = 2 x/‖x‖; its subgradient 0 where ‖x‖ = 0."""
+    y = _root_of_sum(x, p, axis, keepdims)
+    ones = _with_ones(x.shape, axis)
+
+    def pullback(g: Array) -> Any:
+        norm = y.reshape(ones)
+        unit = where(norm == 0, 0, x / where(norm == 0, 1, norm))
+        if p != 2:
+            flat = unit == 0
+            unit = where(flat, 0, sign(x) * where(flat, 1, abs(unit)) ** (p - 1))
+        return g.reshape(ones) * unit
+
+    return y, pullback
+
+
+def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
+    """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
+    if isinstance(x, graph.Tensor):
+        return _norm(x, p=p, axis=axis, keepdims=keepdims)
+    if p == 2:
+        return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
+    return (abs(x) ** p).sum(axis=axis, keepdims=keepdims) ** (1 / p)
+
+
+@autocast
+@numpy_names
+def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """(Σ|x|^ord)^(1/ord) over dim; ord=inf the largest |x|, -inf the smallest, 0 how many are not 0."""
+    checks.norm_is_defined(x, ord, dtype)
+    x = x if dtype is None else astype(x, dtype)
+    axis = many_dims(dim, x.ndim)
+    checks.norm_of_something(x, ord, dim, _count(x.shape, axis))
+    if math.isinf(ord):
+        return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)
+    if ord == 0:
+        return astype(_sum(sign(abs(x)), axis=axis, keepdims=keepdim), x.dtype)
+    return _sum(abs(x), axis=axis, keepdims=keepdim) if ord == 1 else _norm(x, p=ord, axis=axis, keepdims=keepdim)
+
+
+@autocast
+@numpy_names
+def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    """vector_norm under its older name: all elements of dim as one vector; p "fro" or None means 2."""
+    checks.order_of_norm(p)
+    return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
+
+
+# -------------------------------------------------------------------------------------------------------- sorting
+
+
+def _order(x: Array, axis: int, descending: bool) -> Any:
+    """Positions in order of size; equal elements stay in order, NaN is greater than everything."""
+    xp = array_module(x)
+    if x.ndim == 0:
+        return xp.zeros((), np.int64)
+    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
+    if not descending:
+        return xp.argsort(x, axis=axis, kind="stable")
+    # ascending from the back and read backwards: descending, with equal elements in their first order
+    return x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
+
+
+@numpy_names
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The indices that sort along dim (always stable)."""
+    return graph.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
+
+
+@numpy_names
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
+    """(values, indices) in order along dim (always stable); NaN counts as greatest."""
+    axis = one_dim(dim, input.ndim)
+    return _chosen(input, _order(raw(input), axis, descending), axis, keepdim=True)
+
+
+@numpy_names
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """(values, indices) of the k largest (or smallest) along dim, in order."""
+    axis = one_dim(dim, input.ndim)
+    n = input.shape[axis] if input.ndim else 1
+    checks.no_bools("topk", input, error=RuntimeError)
+    checks.enough_to_choose(input, k, axis, n)
+    order = _order(raw(input), axis, descending=largest)
+    return _chosen(input, order[(slice(None),) * axis + (slice(k),)] if input.ndim else order, axis, keepdim=True)

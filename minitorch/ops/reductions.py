@@ -1,8 +1,8 @@
-"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, sorting.
+"""Reductions: many elements become one, along some dimensions or all (``dim=None``).
 
 Each op takes the axes as a tuple; its pullback brings the gradient back to the shape of the input by repeating it (_spread)
 and multiplies by the derivative. Sums of float16 are made in float32, sums of integers in int64.
-Read before: elementwise.py. Read next: shaping.py.
+Variance, norms and sorting are in extra_reductions.py. Read before: elementwise.py. Read next: shaping.py.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from ..devices import Array, array_module
 from . import checks
 from ._arguments import many_dims, numpy_names, one_dim, raw
 from ._autocast import autocast
-from ._op import in_floats, op
+from ._op import op
 from ._promotion import astype
-from .elementwise import abs, exp, log, maximum, minimum, sign, where
+from .elementwise import exp, log, maximum, minimum, where
 from .indexing import pick_along
 from .shaping import squeeze
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "logsumexp", "max", "mean", "min", "norm", "sort", "std",
-    "sum", "topk", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "sum",
 ]  # fmt: skip
 
 Dims = int | Sequence[int] | None
@@ -89,49 +88,6 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     x = input if dtype is None else astype(input, dtype)
     checks.has_mean(x.dtype)
     return _mean(x, axis=many_dims(dim, x.ndim), keepdims=keepdim)
-
-
-@op(floats_only=True, half="float32")
-def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
-    """Σ(x - x̄)² / (n - c), whose derivative is 2(x - x̄) / (n - c)."""
-    deviation = x - _mean(x, axis=axis, keepdims=True)
-    freedom = _count(x.shape, axis) - correction
-    y = _sum(deviation * deviation, axis=axis, keepdims=keepdims) / (freedom if freedom > 0 else 0)
-    return y, lambda g: g.reshape(_with_ones(x.shape, axis)) * (2 * deviation / freedom)
-
-
-@in_floats
-def _std(x: Array, **static: Any) -> Any:
-    return _root(_var(x, **static))
-
-
-@op
-def _root(v: Array) -> Any:
-    """√v, its derivative at 0 taken to be 0: numbers that do not vary have a standard deviation whose subgradient is 0."""
-    y = _root(v) if isinstance(v, graph.Tensor) else array_module(v).sqrt(v)
-    return y, lambda g: where(y == 0, 0, g / (2 * where(y == 0, 1, y)))
-
-
-def _variation(statistic: Any, input: Any, dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None) -> Any:
-    """var or std with their older signatures too: var(unbiased) and var(dim, unbiased, keepdim)."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if unbiased is not None:
-        correction = int(unbiased)
-    axis = many_dims(dim, input.ndim)
-    return statistic(input, axis=axis, keepdims=keepdim, correction=1 if correction is None else correction)
-
-
-@numpy_names
-def var(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """The variance Σ(x - x̄)² / (n - correction) over dim; unbiased=False is correction=0."""
-    return _variation(_var, input, dim, unbiased, keepdim, correction)
-
-
-@numpy_names
-def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = 1) -> Any:
-    """The standard deviation √var over dim."""
-    return _variation(_std, input, dim, unbiased, keepdim, correction)
 
 
 @op(floats_only=True, half="float32")
@@ -248,97 +204,6 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The position of the smallest along dim, or in the flattened tensor; the first of several, the first NaN before all."""
     return _position("argmin", input, dim, keepdim)
-
-
-# ------------------------------------------------------------------------------------------------------- norms
-
-
-@op(floats_only=True, half="float32")
-def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """‖x‖ₚ = (Σ|x|ᵖ)^(1/p), whose derivative is sign(x)·(|x|/‖x‖)ᵖ⁻¹, for p = 2 x/‖x‖; its subgradient 0 where ‖x‖ = 0."""
-    y = _root_of_sum(x, p, axis, keepdims)
-    ones = _with_ones(x.shape, axis)
-
-    def pullback(g: Array) -> Any:
-        norm = y.reshape(ones)
-        unit = where(norm == 0, 0, x / where(norm == 0, 1, norm))
-        if p != 2:
-            flat = unit == 0
-            unit = where(flat, 0, sign(x) * where(flat, 1, abs(unit)) ** (p - 1))
-        return g.reshape(ones) * unit
-
-    return y, pullback
-
-
-def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
-    if isinstance(x, graph.Tensor):
-        return _norm(x, p=p, axis=axis, keepdims=keepdims)
-    if p == 2:
-        return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
-    return (abs(x) ** p).sum(axis=axis, keepdims=keepdims) ** (1 / p)
-
-
-@autocast
-@numpy_names
-def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """(Σ|x|^ord)^(1/ord) over dim; ord=inf the largest |x|, -inf the smallest, 0 how many are not 0."""
-    checks.norm_is_defined(x, ord, dtype)
-    x = x if dtype is None else astype(x, dtype)
-    axis = many_dims(dim, x.ndim)
-    checks.norm_of_something(x, ord, dim, _count(x.shape, axis))
-    if math.isinf(ord):
-        return (_amax if ord > 0 else _amin)(abs(x), axis=axis, keepdims=keepdim)
-    if ord == 0:
-        return astype(_sum(sign(abs(x)), axis=axis, keepdims=keepdim), x.dtype)
-    return _sum(abs(x), axis=axis, keepdims=keepdim) if ord == 1 else _norm(x, p=ord, axis=axis, keepdims=keepdim)
-
-
-@autocast
-@numpy_names
-def norm(input: Any, p: float | str | None = "fro", dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    """vector_norm under its older name: all elements of dim as one vector; p "fro" or None means 2."""
-    checks.order_of_norm(p)
-    return vector_norm(input, 2 if p is None or isinstance(p, str) else p, dim, keepdim, dtype=dtype)
-
-
-# ----------------------------------------------------------------------------------------------------- sorting
-
-
-def _order(x: Array, axis: int, descending: bool) -> Any:
-    """Positions in order of size; equal elements stay in order, NaN is greater than everything."""
-    xp = array_module(x)
-    if x.ndim == 0:
-        return xp.zeros((), np.int64)
-    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
-    if not descending:
-        return xp.argsort(x, axis=axis, kind="stable")
-    # ascending from the back and read backwards: descending, with equal elements in their first order
-    return x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
-
-
-@numpy_names
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
-    """The indices that sort along dim (always stable)."""
-    return graph.Tensor(_order(raw(input), one_dim(dim, input.ndim), descending))
-
-
-@numpy_names
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
-    """(values, indices) in order along dim (always stable); NaN counts as greatest."""
-    axis = one_dim(dim, input.ndim)
-    return _chosen(input, _order(raw(input), axis, descending), axis, keepdim=True)
-
-
-@numpy_names
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
-    """(values, indices) of the k largest (or smallest) along dim, in order."""
-    axis = one_dim(dim, input.ndim)
-    n = input.shape[axis] if input.ndim else 1
-    checks.no_bools("topk", input, error=RuntimeError)
-    checks.enough_to_choose(input, k, axis, n)
-    order = _order(raw(input), axis, descending=largest)
-    return _chosen(input, order[(slice(None),) * axis + (slice(k),)] if input.ndim else order, axis, keepdim=True)
 
 
 # ------------------------------------------------------------------------------- truth and counting: no gradient

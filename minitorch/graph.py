@@ -191,12 +191,12 @@ def by_position(formula: Any, inputs: Sequence[Any], static: dict[str, Any]) -> 
 
 def record(call: Any, inputs: Sequence[Any], parents: tuple[Any, ...], static: dict[str, Any], y: Any, pullback: Any) -> Any:
     """The Tensor of an op's result (or the tuple of them) with its node in the graph."""
-    kept = () if call.linear else inputs
+    saved = () if call.linear else inputs
     if type(y) is tuple:
-        node = Node(call, parents, pullback, kept, static, None, None)
+        node = Node(call, parents, pullback, saved, static, None, None)
         results: Any = tuple([Tensor(part, Output(node, i, part.shape, part.dtype)) for i, part in enumerate(y)])
     else:
-        node = Node(call, parents, pullback, kept, static, y.shape, y.dtype)
+        node = Node(call, parents, pullback, saved, static, y.shape, y.dtype)
         results = Tensor(y, node)
     if mode.observer is not None:
         mode.observer.recorded(node)

@@ -383,11 +383,11 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
     """cross_entropy_backward in one array."""
     if not _all_float32(x, peak, s) or x.ndim != 2 or axis != 1 or not x.size:
         return NotImplemented
-    dx, share = np.empty(x.shape, np.float32), g[:, None] / s
+    dx, factor = np.empty(x.shape, np.float32), g[:, None] / s
     for at in _blocks(x):
         part = np.subtract(x[at], peak[at], out=dx[at])
         np.exp(part, out=part)
-        part *= share[at]
+        part *= factor[at]
     dx[np.arange(len(x)), target] -= g
     return dx
 

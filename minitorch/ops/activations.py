@@ -58,7 +58,7 @@ def gelu_tanh(x: Any) -> tuple[Any, Any]:
 
 @op(floats_only=True, half="float32 on CPU")
 def _gelu(x: Array) -> Any:
-    """x Φ(x), Φ the normal distribution function.  The derivative, kept by the forward pass, is Φ(x) + x φ(x), φ its density."""
+    """x Φ(x), Φ the normal distribution function.  The derivative, saved by the forward pass, is Φ(x) + x φ(x), φ its density."""
     y, slope = gelu_kernel(x)
     return y, lambda g: g * slope
 

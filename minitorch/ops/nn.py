@@ -63,7 +63,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 @kernel
 def drop_kernel(x: Array, keep: Array, keep_prob: float) -> Any:
-    """x where ``keep`` is True, divided by the keep_prob that is kept so that the expectation stays x; 0 elsewhere."""
+    """x where ``keep`` is True, divided by keep_prob so that the expectation stays x; 0 elsewhere."""
     return x * (keep * x.dtype.type(1 / keep_prob if keep_prob else 0))
 
 
@@ -95,12 +95,12 @@ def add_rows_kernel(g: Array, index: Array, count: int) -> Any:
 
 
 @op(linear=True)
-def _rows_at(weight: Array, *, index: Array, share: Array | None) -> Any:
-    """The rows W[index].  Their gradients are added up where they came from, each multiplied by its share, if there is one."""
+def _rows_at(weight: Array, *, index: Array, factor: Array | None) -> Any:
+    """The rows W[index].  Their gradients are added up where they came from, each multiplied by its factor, if there is one."""
     count = weight.shape[0]
 
     def pullback(g: Array) -> Any:
-        return _add_rows(g if share is None else g * share, index=index, count=count)
+        return _add_rows(g if factor is None else g * factor, index=index, count=count)
 
     return weight[index], pullback
 
@@ -109,7 +109,7 @@ def _rows_at(weight: Array, *, index: Array, share: Array | None) -> Any:
 def _add_rows(g: Array, *, index: Array, count: int) -> Any:
     """``count`` rows of zeros, to which g's rows are added at ``index``: the transpose of taking rows."""
     total = add_rows_kernel(g, index, count)
-    return total, lambda h: _rows_at(h, index=index, share=None)
+    return total, lambda h: _rows_at(h, index=index, factor=None)
 
 
 def embedding(
@@ -128,13 +128,13 @@ def embedding(
     if index.size and may_read(index) and (int(index.min()) < 0 or int(index.max()) >= weight.shape[0]):
         bad = index.min() if index.min() < 0 else index.max()
         raise IndexError(f"embedding: index {bad} is out of range for a table of {weight.shape[0]} rows")
-    share = None
+    factor = None
     if padding_idx is not None:
-        share = (index != padding_idx)[..., None]
+        factor = (index != padding_idx)[..., None]
     if scale_grad_by_freq:
         often = array_module(index).bincount(index.reshape(-1), minlength=weight.shape[0])[index][..., None]
-        share = ((1 if share is None else share) / often).astype(weight.dtype)
-    return _rows_at(weight, index=index, share=share)
+        factor = ((1 if factor is None else factor) / often).astype(weight.dtype)
+    return _rows_at(weight, index=index, factor=factor)
 
 
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
@@ -166,7 +166,7 @@ def pad_constant(x: Array, *, pairs: dict[int, tuple[int, int]], value: float) -
     """
     xp = array_module(x)
     widths = [pairs.get(dim, (0, 0)) for dim in range(x.ndim)]
-    kept = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
-    y = xp.pad(kept, [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
+    inside = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
+    y = xp.pad(inside, [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
     back = {dim: (-a, -b) for dim, (a, b) in pairs.items()}
     return y, lambda g: pad_constant(g, pairs=back, value=0)

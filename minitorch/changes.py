@@ -49,7 +49,7 @@ def check_unchanged(node: Any, create_graph: bool) -> None:
 
 
 def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
-    """The arrays that a function, or a nest of containers, holds; ``seen`` guards against functions that hold themselves."""
+    """The arrays in a function's closure or in nested containers; ``seen`` guards against functions that contain themselves."""
     seen = set() if seen is None else seen
     if isinstance(x, FunctionType) and id(x) not in seen:
         seen.add(id(x))

@@ -87,7 +87,7 @@ def cuda_is_available() -> bool:
 
 
 def array_module(*operands: Any) -> Any:
-    """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops as soon as one is a Tensor.
+    """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops if one is a Tensor.
 
     All three use the same names (exp, where, sum(axis=, keepdims=), ...), so one formula serves all three (graph.op).
     """
@@ -131,7 +131,7 @@ def canonical(where: Any) -> str:
 
 
 def move(array: Array, device: str | None) -> Array:
-    """``array`` on ``device``: itself if it is there already, else a copy."""
+    """``array`` on ``device``: ``array`` itself if already there, else a copy."""
     target = canonical(device)
     if target == device_of(array):
         return array

@@ -1,4 +1,4 @@
-"""Data types: their names, the default, and what the operands of an operation are promoted to.
+"""Data types: their names, the default, and the promotion of an operation's operands to one dtype.
 
 PyTorch's rules, which differ from NumPy's: float32 is the default, an integer tensor never drags a float32 one to
 float64, and Python numbers and 0-d tensors are weak: they change the *kind* of a result (bool < int < float) but not

@@ -1,6 +1,6 @@
 """The error when an array library refuses an operation: the rule, the operands that clash, and the cure.
 
-It runs only after a failure, so a successful call costs nothing (graph.op).
+It runs only after a failure, so a successful call costs nothing (graph.op). Read before: devices.py. Read next: graph.py.
 """
 
 from __future__ import annotations

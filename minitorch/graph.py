@@ -97,7 +97,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where the walk ends: a tensor that the user made, whose ``.grad`` the gradient is added to."""
+    """The end of the walk: the node of a tensor that the user made; it adds the gradient to the tensor's ``.grad``."""
 
     __slots__ = ("tensor",)
 

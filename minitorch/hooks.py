@@ -1,4 +1,4 @@
-"""Hooks: functions that a user registers, on tensors (graph.py) and modules (nn/module.py)."""
+"""Hooks: functions that a user registers, on tensors (graph.py) and modules (nn/module.py).  Read before: graph.py."""
 
 from __future__ import annotations
 

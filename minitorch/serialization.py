@@ -201,7 +201,7 @@ def _read_array(file: Any, entry: dict[str, Any]) -> Any:
 
 
 def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str], int]:
-    """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that says what is wrong."""
+    """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that names the fault."""
     library = _safetensors()
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}")

@@ -2,6 +2,7 @@
 
 On the CPU they always do. On a GPU the gradient of an embedding adds rows in the order in which threads finish, unless the
 switch is on. Gradients of indexing (x[index]) do so always: they have no deterministic kernel yet.
+Read before: nothing. Read next: cuda/embedding.py.
 """
 
 from __future__ import annotations

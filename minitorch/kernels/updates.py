@@ -1,4 +1,7 @@
-"""Adam's arithmetic on one array, in place: optim/adam.py defines its kernel by it, cpu.py runs it in blocks."""
+"""Adam's arithmetic on one array, in place: optim/adam.py defines its kernel by it, cpu.py runs it in blocks.
+
+Read before: dispatch.py.
+"""
 
 from __future__ import annotations
 

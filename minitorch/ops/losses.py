@@ -1,7 +1,7 @@
 """The cores of the losses, each with its gradient: cross entropy, Huber, binary cross entropy, x ln y.
 
 nn/functional.py reduces them over the batch, under PyTorch's signatures.
-Read before: attention.py, reductions.py. Read next: nn/functional.py.
+Read before: normalization.py. Read next: tensor.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def place(x: Any, *, index: Array, axis: int, size: int) -> Any:
 
 @kernel
 def cross_entropy_kernel(x: Array, target: Array, axis: int) -> Any:
-    """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position; with it the largest x and the sum s of the powers beside it."""
+    """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position; also the largest x and s = Σⱼ eˣʲ⁻ᵐᵃˣ."""
     xp = array_module(x)
     peak = peak_of(x, (axis,))
     s = xp.sum(xp.exp(x - peak), axis=axis, keepdims=True)
@@ -45,7 +45,7 @@ def cross_entropy_kernel(x: Array, target: Array, axis: int) -> Any:
 
 @kernel
 def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
-    """dL/dx = g (softmax(x) - onehot(t)).  softmax, eˣ/s, is computed again: nothing of the size of x is kept but x."""
+    """dL/dx = g (softmax(x) - onehot(t)).  softmax, eˣ/s, is computed again: of arrays as large as x only x is saved."""
     factor = array_module(x).exp(x - peak) * (g.reshape(s.shape) / s)
     return factor - place(g, index=target, axis=axis, size=x.shape[axis])
 
@@ -54,7 +54,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
 def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position.  dL/dx = g (softmax(x) - onehot(t)).
 
-    Nothing of the size of x is kept: softmax, eˣ over the sum s, is computed again from x.
+    Of arrays as large as x only x is saved: softmax, eˣ over the sum s, is computed again from it.
     """
     loss, peak, s = cross_entropy_kernel(x, target, axis)
     return loss, lambda g: cross_entropy_backward(g, x, target, axis, peak, s)
@@ -65,7 +65,7 @@ def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
 
 @op(floats_only=True, half="float32")
 def huber(d: Array, *, delta: float) -> Any:
-    """½d² for |d| ≤ δ, beyond it the straight line δ(|d| - ½δ): c(d - ½c) with c = d limited to ±δ, its derivative."""
+    """½d² for |d| ≤ δ, otherwise the straight line δ(|d| - ½δ): c(d - ½c) with c = d limited to ±δ, its derivative."""
     xp = array_module(d)
     c = xp.where(xp.abs(d) >= delta, xp.sign(d) * delta, d)
     return c * (d - c * 0.5), lambda g: g * c

@@ -1,7 +1,7 @@
-"""Reductions: many elements become one, along some dimensions or all (``dim=None``); and their kin, sorting.
+"""Reductions: many elements become one, along some dimensions or all (``dim=None``); also sorting.
 
-Each op takes the axes as a tuple; its pullback brings the gradient back to the shape of the input by repeating it (_spread)
-and multiplies by the derivative. Sums of float16 are made in float32, sums of integers in int64.
+Each op takes the axes as a tuple; its pullback repeats the gradient to the shape of the input (_spread) and multiplies
+by the derivative. float16 is summed in float32, integers in int64.
 Read before: elementwise.py. Read next: shaping.py.
 """
 
@@ -33,14 +33,14 @@ Dims = int | Sequence[int] | None
 
 
 class ValuesIndices(NamedTuple):
-    """What max, min, sort and topk return along a dimension: values[i] is the element at position indices[i]."""
+    """The result of max, min, sort and topk along a dimension: values[i] is the element at position indices[i]."""
 
     values: Any
     indices: Any
 
 
 def _with_ones(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape with size 1 at the reduced axes: a result under it broadcasts against the input again."""
+    """The shape with size 1 at the reduced axes: a result of this shape broadcasts against the input again."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
@@ -107,7 +107,7 @@ def _std(x: Array, **static: Any) -> Any:
 
 @op
 def _root(v: Array) -> Any:
-    """√v, its derivative at 0 taken to be 0: numbers that do not vary have a standard deviation whose subgradient is 0."""
+    """√v, its derivative at 0 taken to be 0: the standard deviation of equal numbers has the subgradient 0."""
     y = _root(v) if isinstance(v, graph.Tensor) else array_module(v).sqrt(v)
     return y, lambda g: where(y == 0, 0, g / (2 * where(y == 0, 1, y)))
 
@@ -136,7 +136,7 @@ def std(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False
 
 @op(floats_only=True, half="float32")
 def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
+    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is subtracted first, so that no eˣ overflows."""
     values = raw(x)
     xp = array_module(values)
     top = values.max(axis=axis, keepdims=True) if values.size else xp.zeros((), values.dtype)
@@ -162,14 +162,14 @@ def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
 
 @op
 def _amax(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """The largest; elements that tie for it share the gradient evenly."""
+    """The largest; ties divide the gradient evenly."""
     y = array_module(x).amax(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
 
 @op
 def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """The smallest; elements that tie for it share the gradient evenly."""
+    """The smallest; ties divide the gradient evenly."""
     y = array_module(x).amin(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
@@ -182,13 +182,13 @@ def _to_ties(g: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
 
 @numpy_names
 def amax(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
-    """The largest over dim; gradients are shared among ties."""
+    """The largest over dim; ties divide the gradient evenly."""
     return _amax(input, axis=checks.nonempty_dims("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
-    """The smallest over dim; gradients are shared among ties."""
+    """The smallest over dim; ties divide the gradient evenly."""
     return _amin(input, axis=checks.nonempty_dims("amin", input, dim), keepdims=keepdim)
 
 
@@ -220,7 +220,7 @@ def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
 
 
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:
-    """The positions of the largest or smallest along dim, which is kept with size 1; NaN is both."""
+    """The positions of the largest or smallest along dim, which keeps size 1; NaN is both."""
     axis = checks.nonempty_dims(name, x, one_dim(dim, x.ndim))
     array = raw(x)
     if array.ndim == 0:
@@ -240,13 +240,13 @@ def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
 
 @numpy_names
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the largest along dim, or in the flattened tensor; the first of several, the first NaN before all."""
+    """The position of the largest along dim, or in the flattened tensor: the first NaN, or the first of the largest."""
     return _position("argmax", input, dim, keepdim)
 
 
 @numpy_names
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the smallest along dim, or in the flattened tensor; the first of several, the first NaN before all."""
+    """The position of the smallest along dim, or in the flattened tensor: the first NaN, or the first of the smallest."""
     return _position("argmin", input, dim, keepdim)
 
 
@@ -271,7 +271,7 @@ def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
+    """(Σ|x|ᵖ)^(1/p); a Tensor takes the op itself, whose gradient is right at 0, where the root's is infinite."""
     if isinstance(x, graph.Tensor):
         return _norm(x, p=p, axis=axis, keepdims=keepdims)
     if p == 2:
@@ -310,10 +310,10 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     xp = array_module(x)
     if x.ndim == 0:
         return xp.zeros((), np.int64)
-    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
+    x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy sorts its NaN first, CuPy does not sort it
     if not descending:
         return xp.argsort(x, axis=axis, kind="stable")
-    # ascending from the back and read backwards: descending, with equal elements in their first order
+    # sort the reversed array, then reverse: descending, with equal elements in their original order
     return x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
 
 
@@ -345,7 +345,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 
 def _truth(name: str, input: Any, dim: Dims, keepdim: bool) -> Any:
-    """any or all; unlike sums they take dim=() at its word (nothing is reduced), and uint8 stays uint8."""
+    """any or all; unlike sums they take dim=() literally (nothing is reduced), and uint8 stays uint8."""
     x = raw(input)
     axis = () if dim is not None and not isinstance(dim, int) and len(dim) == 0 else many_dims(dim, x.ndim)
     y = getattr(array_module(x), name)(x, axis=axis, keepdims=keepdim)

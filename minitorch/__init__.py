@@ -1,7 +1,7 @@
-"""minitorch: a deep-learning engine to read from the first line to the last, and then to trust.
+"""minitorch: a deep-learning engine, small enough to read end to end, tested enough to rely on.
 
-Read in this order: devices, dtypes, grad_mode, graph (the graph and the backward pass), tensor, ops/ (each operation
-with its gradient), nn/ (layers), optim/, data/. The debugging tools are in tools/; look them up when you need them.
+Read in this order: devices, dtypes, grad_mode, graph (the graph and the backward pass), ops/ (each operation with its
+gradient), tensor, nn/ (layers), optim/, data/. The debugging tools are in tools/; look them up when you need them.
 Names, arguments and defaults are PyTorch's.
 """
 

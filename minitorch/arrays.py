@@ -1,4 +1,4 @@
-"""Making arrays: from Python data, or filled by a rule. creation.py and Tensor.new_zeros make tensors of them.
+"""Making arrays: from Python data, or filled by a rule. creation.py and Tensor.new_zeros wrap them in tensors.
 
 Read before: dtypes.py. Read next: creation.py.
 """
@@ -16,7 +16,7 @@ from .ops._arguments import shape_of
 
 @np.errstate(over="ignore")  # 1e39 is inf in float32
 def array_from(data: Any, dtype: Any, device: str | None, copy: bool = True) -> Array:
-    """``data`` (number, nested lists, array, Tensor) on a device: a copy, or its own memory where that is possible."""
+    """``data`` (number, nested lists, array, Tensor) on a device: a copy, or its own memory where possible."""
     if isinstance(data, graph.Tensor):
         data = data.array
     elif not hasattr(data, "dtype"):
@@ -47,7 +47,7 @@ def _from_python(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def _check_fits(array: Any, dtype: Any) -> None:
-    """Python's integers are exact, so a type too small for one of them refuses it, and NaN and infinity are none."""
+    """Python's integers are exact, so a dtype too small for one is an error, and so are NaN and infinity."""
     if dtypes.is_floating(dtype) or dtype == dtypes.bool_ or not array.size:
         return
     for extreme in (array.min(), array.max()):
@@ -61,7 +61,7 @@ def _without_tensors(data: Any) -> Any:
 
 
 def _holds_float64(data: Any) -> bool:
-    """Did the user hand over NumPy float64 values (which keep their dtype), rather than Python floats?"""
+    """Did the user pass NumPy float64 values (which keep their dtype) rather than Python floats?"""
     while isinstance(data, list | tuple) and data:
         data = data[0]
     return hasattr(data, "dtype") and bool(data.dtype == dtypes.float64)
@@ -80,14 +80,14 @@ def check_kind(array: Any) -> None:
 
 @np.errstate(over="ignore")
 def filled(maker: str, shape: tuple[int, ...], *fill: Any, dtype: Any, device: Any) -> Array:
-    """``maker`` (zeros, ones, empty, full) of the device's array library; None is the default dtype."""
+    """``maker`` (zeros, ones, empty, full) of the device's array library; None means the default dtype."""
     if any(n < 0 for n in shape):
         raise RuntimeError(f"sizes must not be negative, got {shape}")
     return getattr(devices.module_for(device), maker)(shape, *fill, dtype=np.dtype(dtype or dtypes.get_default_dtype()))
 
 
 def full(size: Any, fill_value: Any, dtype: Any, device: Any) -> Array:
-    """All ``fill_value``; its kind decides the dtype where none is given."""
+    """All ``fill_value``; its kind decides the dtype if none is given."""
     value = fill_value.item() if hasattr(fill_value, "item") else fill_value
     dtype = np.dtype(dtype or dtypes.result_type(value))
     shape = (size,) if isinstance(size, int) else shape_of((size,))

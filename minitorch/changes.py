@@ -1,7 +1,7 @@
-"""In-place changes: noticing that a value which a graph still needs was overwritten.
+"""In-place changes: detecting that a value which a graph still needs was overwritten.
 
-Every node and every change gets a tick of one clock. What a pullback needs is what its closure holds: so a node may be
-walked back if no array held there was changed after the node was made. Looked at only if something changed at all since.
+Every node and every change gets a tick of one clock. A pullback needs the arrays in its closure, so a node's pullback may
+run if none of them changed after the node was made. This is checked only if any array changed since.
 Read before: nothing. Read next: graph.py.
 """
 
@@ -23,21 +23,21 @@ last_change = 0
 
 
 def mark_changed(array: Array) -> None:
-    """Note that the memory of ``array`` was overwritten, so that a graph which needs its old value can refuse."""
+    """Note that the memory of ``array`` was overwritten, so that a graph that needs the old value can refuse."""
     global last_change
     last_change = _changed[_owner(array)] = next(clock)
 
 
 def _owner(array: Array) -> int:
-    while is_array(array.base):  # not the bytes or the file that the outermost one may stand on
+    while is_array(array.base):  # not the bytes or the file that may lie under the outermost one
         array = array.base
     return id(array)
 
 
 def check_unchanged(node: Any, create_graph: bool) -> None:
-    """Refuse to go back through a node if what that needs was overwritten after the node was recorded.
+    """Refuse to run a node's pullback if a value that it needs was overwritten after the node was recorded.
 
-    It needs what its pullback's closure holds and, to evaluate the formula on Tensors (create_graph), its inputs.
+    It needs the arrays in its closure and, to evaluate the formula on Tensors (create_graph), the inputs.
     """
     inputs = [x.array for x in node.inputs if hasattr(x, "array")] if create_graph else []
     for array in held([node.pullback, inputs]):
@@ -49,7 +49,7 @@ def check_unchanged(node: Any, create_graph: bool) -> None:
 
 
 def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
-    """The arrays that a function, or a nest of containers, holds; ``seen`` guards against functions that hold themselves."""
+    """The arrays in a function's closure or in nested containers; ``seen`` guards against functions that contain themselves."""
     seen = set() if seen is None else seen
     if isinstance(x, FunctionType) and id(x) not in seen:
         seen.add(id(x))
@@ -67,5 +67,5 @@ def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
 
 
 def is_array(x: Any) -> bool:
-    """Is it a NumPy or CuPy array?  A dtype has a shape and a base too, and is its own base: asking for those is not enough."""
+    """Is it a NumPy or CuPy array?  A dtype also has a shape and a base (itself), so checking for those is not enough."""
     return isinstance(x, np.ndarray) or (type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "data"))

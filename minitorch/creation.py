@@ -1,6 +1,7 @@
 """Making tensors: from data, from a rule, like another tensor.  Random ones: random.py.
 
 Python floats become the default dtype (float32), Python integers int64; NumPy arrays keep their dtype.
+Read before: arrays.py. Read next: random.py.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 @sizes_by_name("size")
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Whatever the memory held: to be overwritten."""
+    """Uninitialised memory, to be overwritten."""
     return Tensor(arrays.filled("empty", shape_of(size), dtype=dtype, device=device)).requires_grad_(requires_grad)
 
 
@@ -120,7 +121,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
 def arange(
     start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """start, start + step, ... up to but without ``end``; int64 if all three are integers.  arange(end) starts at 0."""
+    """start, start + step, ..., without ``end``; int64 if all three are integers.  arange(end) starts at 0."""
     start, end = (0, start) if end is None else (start, end)
     start, end, step = (x.item() if hasattr(x, "item") else x for x in (start, end, step))
     exact = all(isinstance(x, int) for x in (start, end, step))
@@ -130,7 +131,7 @@ def arange(
     if dtype == dtypes.int64 and not exact:
         start, end, step = (dtypes.number_as("arange", x, dtype) for x in (start, end, step))
     if not all(map(math.isfinite, (start, end, step))) or step == 0 or (end - start) / step < 0:
-        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never arrives; check the step's sign")
+        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} never ends; check the step's sign")
     count = math.ceil((end - start) / step)
     if not dtypes.is_floating(dtype):
         start, step = (int(x) for x in (start, step))

@@ -8,9 +8,9 @@
     g.replay()                          # computes loss and gradients, in the memory they got at recording
 
 A small model spends its time launching kernels from Python; a replay is one launch. The rules are PyTorch's. Run the same
-code a few times first: kernels get compiled, cuBLAS starts. Shapes must stay the same. Inside, the host may neither read
-from the GPU nor copy to it. Python's numbers are recorded as constants, so keep the optimiser's step outside: its rate
-changes, and it is a single launch anyway. Dropout draws new masks at each replay, from a count in GPU memory
+code a few times first: kernels get compiled, cuBLAS starts. Shapes must stay the same. Inside, the CPU may neither read
+from the GPU nor copy to it. Python's numbers are recorded as constants, so leave the optimiser's step outside: its learning
+rate changes, and it is a single launch anyway. Dropout draws new masks at each replay, from a count in GPU memory
 (kernels/philox.py).
 
 CuPy refuses cuBLAS during recording, so the products call it directly (kernels/cublas.py). This file has only been tested
@@ -80,7 +80,7 @@ def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _recording() -> Iterator[None]:
-    """Refuse copies between host and GPU (devices.move): a replay would repeat them from memory that is gone."""
+    """Refuse copies between CPU and GPU (devices.move): a replay would repeat them from freed memory."""
     devices.recording = True
     try:
         yield

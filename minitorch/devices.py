@@ -1,7 +1,7 @@
 """Devices: which array library an array belongs to, and moving arrays between them.
 
 An array is a NumPy array (device "cpu") or a CuPy array (device "cuda:0", "cuda:1", ...). CuPy is imported only when
-somebody asks for "cuda". Wherever a device is asked for, a string does. Read next: dtypes.py.
+somebody asks for "cuda". A string will do for any device argument. Read before: nothing. Read next: dtypes.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray; neither's own type would be true of the other
+Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray; neither type covers the other
 
 recording = False  # is a CUDA graph being recorded (cuda.py)?
 
@@ -26,9 +26,9 @@ CUPY_MISSING = (
 
 
 class device(str):
-    """Where a tensor lives: ``device("cuda:1")`` or ``device("cuda", 1)``, a string that knows its type and its index.
+    """A tensor's device: ``device("cuda:1")`` or ``device("cuda", 1)``, a string that knows its type and its index.
 
-    type: "cpu" or "cuda".  index: the GPU's number; None where it is not given, as in "cuda".
+    type: "cpu" or "cuda".  index: the GPU's number; None if not given, as in "cuda".
     PyTorch's device equals devices only; this one also equals its string: ``x.device == "cpu"``.
     """
 
@@ -67,29 +67,29 @@ def cupy() -> ModuleType:
 
 
 def cupy_with_a_card() -> ModuleType:
-    """CuPy, if it has a card to work on."""
+    """CuPy, if it finds a GPU."""
     library = cupy()
     try:
         library.cuda.runtime.getDeviceCount()
     except library.cuda.runtime.CUDARuntimeError as error:
         raise RuntimeError(
-            f'device "cuda": CuPy finds no card that it can use ({error}); `python -m minitorch.tools.doctor` says what to do'
+            f'device "cuda": CuPy finds no usable GPU ({error}); `python -m minitorch.tools.doctor` says what to do'
         ) from error
     return library
 
 
 def cuda_is_available() -> bool:
-    """True if CuPy is installed and finds at least one card with a working driver."""
+    """True if CuPy is installed and finds at least one GPU with a working driver."""
     try:
         return bool(cupy().cuda.runtime.getDeviceCount())
-    except Exception:  # CuPy raises its own classes for a missing or too old driver; each of them means "no"
+    except Exception:  # CuPy raises its own classes for a missing or outdated driver; each means "no"
         return False
 
 
 def array_module(*operands: Any) -> Any:
-    """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops as soon as one is a Tensor.
+    """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops if one is a Tensor.
 
-    All three know exp, where, sum(axis=, keepdims=), ... under one name: so one formula serves all three (graph.op).
+    All three use the same names (exp, where, sum(axis=, keepdims=), ...), so one formula serves all three (graph.op).
     """
     library: Any = np
     for x in operands:
@@ -116,14 +116,14 @@ def module_for(device: str | None) -> ModuleType:
 
 
 def _on_card(device: str) -> ModuleType:
-    """CuPy, with that card as the one this thread works on: CuPy computes on the current card, wherever the operands lie."""
+    """CuPy, with that GPU current in this thread: CuPy computes on the current GPU, wherever the operands are."""
     library = cupy_with_a_card()
     library.cuda.Device(int(device.partition(":")[2])).use()
     return library
 
 
 def canonical(where: Any) -> str:
-    """ "cpu" (for None too), or "cuda:N" with the GPU's number spelt out; anything else is an error."""
+    """ "cpu" (for None too), or "cuda:N" with the GPU's number; anything else is an error."""
     if where is None or where == "cpu":
         return "cpu"
     target = device(where)
@@ -131,13 +131,13 @@ def canonical(where: Any) -> str:
 
 
 def move(array: Array, device: str | None) -> Array:
-    """``array`` on ``device``: itself if it is there already, else a copy."""
+    """``array`` on ``device``: ``array`` itself if already there, else a copy."""
     target = canonical(device)
     if target == device_of(array):
         return array
     if recording:
         raise RuntimeError(
-            "a copy between host and card cannot be part of a CUDA graph: make it before, into a tensor that the graph reads"
+            "a copy between CPU and GPU cannot be part of a CUDA graph: copy first, into a tensor that the graph reads"
         )
     if target == "cpu":
         return array.get()

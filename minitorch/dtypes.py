@@ -1,10 +1,10 @@
-"""Data types: their names, the default, and what the operands of an operation are promoted to.
+"""Data types: their names, the default, and the promotion of an operation's operands to one dtype.
 
 PyTorch's rules, which differ from NumPy's: float32 is the default, an integer tensor never drags a float32 one to
 float64, and Python numbers and 0-d tensors are weak: they change the *kind* of a result (bool < int < float) but not
 its width. Source: https://pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc
 ``bfloat16`` is float32 with 16 of its 23 bits of mantissa cut off; NumPy lacks it, so it comes from ml_dtypes, when asked for.
-Read next: graph.py.
+Read before: devices.py. Read next: grad_mode.py.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """minitorch.bfloat16: from a package of its own, which is imported only by those who use it."""
+    """minitorch.bfloat16: from the package ml_dtypes, imported only when used."""
     if name != "bfloat16":
         raise AttributeError(f"module 'minitorch' has no attribute {name!r}")
     return np.dtype(_ml_dtypes().bfloat16)
@@ -73,7 +73,7 @@ def _ml_dtypes() -> Any:
     try:
         return importlib.import_module("ml_dtypes")
     except ImportError as error:
-        raise RuntimeError("bfloat16 needs ml_dtypes, which NumPy and CuPy take it from: pip install ml_dtypes") from error
+        raise RuntimeError("bfloat16 needs ml_dtypes, which NumPy and CuPy get it from: pip install ml_dtypes") from error
 
 
 def is_floating(dtype: DType) -> bool:
@@ -93,7 +93,7 @@ def promote_types(a: DType, b: DType) -> DType:
 def result_type(*operands: Any) -> DType:
     """The dtype in which ``operands`` (arrays, Tensors, Python numbers) meet.
 
-    Tensors with dimensions decide; a 0-d tensor, and after it a Python number, matters only if it is of a higher kind.
+    Tensors with dimensions decide. A 0-d tensor, then a Python number, matters only if its kind is higher.
     """
     ranks: list[DType | None] = [None, None, None]  # with dimensions, 0-d, Python numbers
     for x in operands:
@@ -114,12 +114,12 @@ def _outrank(strong: DType | None, weak: DType | None) -> DType | None:
 
 
 def can_cast(from_: DType, to: DType) -> bool:
-    """May results of one type be stored in a tensor of the other? Not if that loses the kind: float → int → bool."""
+    """Can a tensor of one dtype store results of another? Not if that lowers the kind: float → int → bool."""
     return _KIND[from_.kind] <= _KIND[to.kind]
 
 
 def number_as(name: str, value: Any, dtype: DType) -> Any:
-    """The plain number as a tensor of ``dtype`` will hold it; refused where it does not fit. uint8 takes -1 for 255."""
+    """The plain number as a tensor of ``dtype`` stores it; an error if it does not fit. uint8 stores -1 as 255."""
     value = value.item() if isinstance(value, np.generic) else value
     if dtype == bool_:
         return bool(value)

@@ -1,6 +1,6 @@
-"""What to say when an array library refuses: the rule, what clashes, and the cure.
+"""The error when an array library refuses an operation: the rule, the operands that clash, and the cure.
 
-Asked only after a failure, so that checking costs nothing while all is well (graph.op).
+It runs only after a failure, so a successful call costs nothing (graph.op). Read before: devices.py. Read next: graph.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .devices import device_of
 
 
 def explain(name: str, arrays: Sequence[Any], error: Exception) -> Exception:
-    """Turn an array library's complaint into the rule, what clashes, and the cure."""
+    """Turn an array library's error into one that gives the rule, the operands that clash, and the cure."""
     operands = [a for a in arrays if hasattr(a, "shape")]
     devices = list(dict.fromkeys(device_of(a) for a in operands))
     if len(devices) > 1:

@@ -1,7 +1,7 @@
 """Writing files whole or not at all: into a temporary file in the same folder, which is then renamed.
 
 A reader sees the old file or the new one, never a part of one. If something fails in between (a full disk, Ctrl-C), the old
-file stays as it was and the temporary one is deleted.
+file stays as it was and the temporary one is deleted. Read before: nothing. Read next: serialization.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Grad mode: whether operations are recorded, switched per thread.
 
-Read before: nothing. Read next: graph.py, which asks ``mode`` at every op.
+Read before: dtypes.py. Read next: graph.py, which checks ``mode`` at every op.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 
 class _Mode(threading.local):
-    """What is switched per thread: recording, somebody watching every op (tools/observer.py), casting to half precision (amp)."""
+    """The switches per thread: recording, observing every op (tools/observer.py), casting to half precision (amp)."""
 
     enabled = True
     observer: Any = None
     autocast: dict[str, Any] | None = None  # amp/autocast.py: the half precision of each kind of device that casts
 
     def __init__(self) -> None:
-        self.casts: dict[Any, Any] = {}  # the weights' half copies, made once a block
+        self.casts: dict[Any, Any] = {}  # the weights' half copies, made once per block
 
 
 mode = _Mode()
@@ -29,7 +29,7 @@ class _GradMode(contextlib.ContextDecorator):
     enabled: bool
 
     def __init__(self) -> None:
-        self.before: list[bool] = []  # a stack, so that one object may be entered twice
+        self.before: list[bool] = []  # a stack, so that one object can be entered twice
 
     def __enter__(self) -> None:
         self.before.append(mode.enabled)
@@ -43,12 +43,12 @@ class _GradMode(contextlib.ContextDecorator):
 
 
 class no_grad(_GradMode):
-    """A ``with`` block or decorator in which nothing is recorded and nothing kept alive."""
+    """A ``with`` block or decorator in which no op is recorded and no input is kept alive."""
 
     enabled = False
 
 
-inference_mode = no_grad  # PyTorch's is the same with less bookkeeping
+inference_mode = no_grad  # PyTorch's does the same with less bookkeeping
 
 
 class enable_grad(_GradMode):
@@ -81,7 +81,7 @@ def is_grad_enabled() -> bool:
 
 @contextlib.contextmanager
 def no_autocast() -> Iterator[None]:
-    """A block in which nothing is cast: the way back runs in the types in which the way there was recorded."""
+    """A block without casts: the backward pass uses the dtypes that the forward pass recorded."""
     before, mode.autocast = mode.autocast, None
     try:
         yield

@@ -1,24 +1,24 @@
 """The graph and the backward pass: all of it.
 
-An *op* is a plain function of arrays. It returns its result and the pullback, the function that turns the gradient of the
-result into the gradients of the inputs: one callable per input, or one that returns all gradients when they share work.
+An *op* is a plain function of arrays that returns its result and the pullback: the function that turns the gradient of
+the result into the gradients of the inputs (one callable per input, or one that returns all when they share work).
 
     @op
     def tanh(x):
         y = array_module(x).tanh(x)
         return y, lambda g: g * (1 - y * y)
 
-Calling tanh on a Tensor runs the formula on its array. If the Tensor needs a gradient, a `Node` records the op, its inputs and
-the way back. `backward` walks the nodes from the youngest to the oldest. The same formula runs in three worlds: on NumPy
-arrays, on CuPy arrays and, for gradients of gradients (create_graph=True), on Tensors. Then the engine evaluates the formula
-once more, and the arithmetic of its pullback is itself recorded.
+Calling tanh on a Tensor runs the formula on its array and, if the Tensor needs a gradient, records a `Node`: the op, its
+parents and the pullback. `backward` walks the nodes from the youngest to the oldest. The same formula runs on three
+kinds of arrays: NumPy's, CuPy's and, for gradients of gradients (create_graph=True), Tensors. In the third case the
+engine evaluates the formula again, and the graph records the pullback's arithmetic too.
 
-Rules for a formula: it is pure (randomness comes in as an argument), works in all three worlds (functions of
-`array_module(x)`, operators, other ops), changes nothing in place, and its pullback never changes or keeps ``g``. Inputs
-that may have a gradient are positional, everything else (axes, masks, index arrays) is passed by keyword.
+Rules for a formula: it is pure (randomness comes in as an argument), works on all three (functions of
+`array_module(x)`, operators, other ops), changes nothing in place, and its pullback never changes or stores ``g``.
+Inputs that can have a gradient are positional, everything else (axes, masks, index arrays) is passed by keyword.
 
 Ancestors: HIPS autograd (vjps, borrowed gradients), DeZero (differentiable backward), ChainRules.jl (rrule).
-Read before: devices.py, grad_mode.py. Read next: ops/elementwise.py.
+Read before: grad_mode.py. Read next: ops/elementwise.py, the first family of operations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .grad_mode import enable_grad, mode, no_autocast, no_grad
 
 
 class Box(Protocol):
-    """An array with its place in the graph: all that this file needs to know of a Tensor."""
+    """An array with its place in the graph: all that this file needs to know about a Tensor."""
 
     array: Any
     node: Any  # a Node, or None
@@ -64,15 +64,15 @@ def register(box: T) -> T:
 
 
 class Node:
-    """One recorded operation: the edges to its parents and the way back to them.
+    """One recorded operation: the edges to its parents and the pullback.
 
     ``parents`` has one entry per input (None where no gradient is needed). ``shape`` and ``dtype`` are those of the
-    result, and so of the gradient that arrives. ``inputs`` are kept for evaluating the formula on Tensors
-    (create_graph); a linear op's pullback needs no input, so none is kept alive.
+    result, and so of its gradient. ``inputs`` are saved for evaluating the formula on Tensors (create_graph); a linear
+    op's pullback needs no input, so none is saved.
     """
 
     __slots__ = ("time", "call", "parents", "pullback", "inputs", "static", "shape", "dtype", "hooks", "where", "__weakref__")
-    where: Any  # the line of the user's program that called the op, noted by debug.detect_anomaly
+    where: Any  # the line of the user's program that called the op, noted by tools/anomaly.py
 
     def __init__(
         self, call: Any, parents: tuple[Node | None, ...], pullback: Any, inputs: Any, static: Any, shape: Any, dtype: Any
@@ -97,7 +97,7 @@ class Node:
 
 
 class Leaf(Node):
-    """Where the walk ends: a tensor that the user made. The gradient is added to its ``.grad``."""
+    """The end of the walk: the node of a tensor that the user made; it adds the gradient to the tensor's ``.grad``."""
 
     __slots__ = ("tensor",)
 
@@ -106,11 +106,11 @@ class Leaf(Node):
         self.tensor = weakref.ref(tensor)  # weak, or tensor and node would keep each other alive
 
     def receive(self, g: Any, owned: bool) -> None:
-        """Add ``g`` to the tensor's ``.grad``, copied if somebody else may hold the same array."""
+        """Add ``g`` to the tensor's ``.grad``, copying it if the array may be used elsewhere."""
         tensor = self.tensor()
         if tensor is None:
             return
-        if isinstance(g, Tensor):  # create_graph: gradients are part of a graph and never changed in place
+        if isinstance(g, Tensor):  # create_graph: gradients belong to a graph and never change in place
             tensor.grad = g if tensor.grad is None else tensor.grad + g
         elif tensor.grad is None:
             tensor.grad = Tensor(own(g, owned and not self.hooks))
@@ -136,11 +136,11 @@ class Output(Node):
 
 
 def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequence[Any]] | None = None) -> Callable[..., Any]:
-    """Make a differentiable operation of a formula (see the head of this file).
+    """Turn a formula into a differentiable operation (see the head of this file).
 
-    linear:  the pullback needs no input's value, so the inputs are not kept; it must itself work on Tensors.
+    linear:  the pullback needs no input's value, so the inputs are not saved; it must itself work on Tensors.
     promote: brings the operands to one dtype first (ops/elementwise.py).
-    Called on arrays alone, the operation computes on arrays alone: so formulas may call each other.
+    Called on arrays, the operation returns plain arrays, so formulas can call each other.
     """
     if formula is None:
         return functools.partial(op, linear=linear, promote=promote)
@@ -178,19 +178,19 @@ def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequ
     return call
 
 
-quiet = contextvars.copy_context()  # where NumPy does not warn: as in PyTorch log(0) is -inf; debug.py finds its source
+quiet = contextvars.copy_context()  # NumPy does not warn here: as in PyTorch log(0) is -inf; tools/anomaly.py finds its source
 quiet.run(np.seterr, all="ignore")  # (entering a copy of it is three times as fast as np.errstate)
 
 
 def by_position(formula: Any, inputs: Sequence[Any], static: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """What the formula takes by position and what by keyword, however the caller wrote it."""
+    """The formula's positional and keyword arguments, however the caller passed them."""
     given = inspect.signature(formula).bind(*inputs, **static)
     given.apply_defaults()
     return given.args, given.kwargs
 
 
 def record(call: Any, inputs: Sequence[Any], parents: tuple[Any, ...], static: dict[str, Any], y: Any, pullback: Any) -> Any:
-    """The Tensor of an op's result (or the tuple of them) with its node in the graph."""
+    """An op's result as a Tensor (or a tuple of them) with its node in the graph."""
     saved = () if call.linear else inputs
     if type(y) is tuple:
         node = Node(call, parents, pullback, saved, static, None, None)
@@ -211,13 +211,13 @@ def backward(
 ) -> dict[Node, Any]:
     """Walk from ``roots``, whose gradients are given, to the leaves; return the gradients of the ``wanted`` nodes.
 
-    Reverse-mode differentiation: when a node's turn comes, everything younger has been visited, so its gradient is
-    complete. Without ``wanted`` every leaf reached receives its gradient; with it only the paths to those nodes are
-    walked, and no leaf is touched.
+    Reverse-mode differentiation: a node is visited after everything younger, so its gradient is complete by then.
+    Without ``wanted`` every leaf reached receives its gradient; with it the walk follows only the paths to those nodes
+    and changes no leaf.
     """
     order, leads = youngest_first(roots, wanted)
-    pending: dict[Node, Any] = {}  # gradients on their way
-    owned: set[Node] = set()  # nodes whose pending gradient belongs to the engine, and may be added to in place
+    pending: dict[Node, Any] = {}  # gradients not yet passed on
+    owned: set[Node] = set()  # nodes whose pending gradient the engine owns and may add to in place
     for root, g in zip(roots, gradients, strict=True):
         accumulate(pending, owned, root, g, fresh=False)
     found: dict[Node, Any] = {}
@@ -243,17 +243,17 @@ def backward(
             for parent, contribution in zip(parents, pull_back(node, parents, g, create_graph), strict=True):
                 if parent is not None and contribution is not None:
                     accumulate(pending, owned, parent, contribution, fresh=contribution is not g)
-            if not retain_graph:  # the activations are freed as the walk goes
+            if not retain_graph:  # free the activations during the walk
                 node.pullback = node.inputs = node.static = None
                 node.parents = ()
     return found
 
 
 def youngest_first(roots: list[Node], wanted: set[Node] | None) -> tuple[list[Node], set[Node] | None]:
-    """The nodes to visit, last to come first (so that ``pop()`` gives the youngest), and those that lead to ``wanted``.
+    """The nodes to visit, oldest first (so that ``pop()`` gives the youngest), and those that lead to ``wanted``.
 
-    A node is always younger than its parents, so sorting by time is a topological order. Iterative, each node once:
-    a chain of 100,000 nodes needs no recursion, a ladder of diamonds no exponential time.
+    A node is always younger than its parents, so sorting by time is a topological order. The walk is iterative and
+    visits each node once: a chain of 100,000 nodes needs no recursion, a ladder of diamonds no exponential time.
     """
     seen = set(roots)
     stack = list(seen)
@@ -271,7 +271,7 @@ def youngest_first(roots: list[Node], wanted: set[Node] | None) -> tuple[list[No
     order = sorted(seen, key=lambda node: node.time)
     if wanted is None:
         return order, None
-    leads = set(wanted)  # keep the nodes from which a wanted one is reached
+    leads = set(wanted)  # add the nodes from which a wanted one is reached
     for node in order:
         if node not in leads and any(parent in leads for parent in node.parents):
             leads.add(node)
@@ -283,7 +283,7 @@ def pull_back(node: Node, parents: Sequence[Node | None], g: Any, create_graph: 
     if changes.last_change > node.time:
         changes.check_unchanged(node, create_graph)
     pullback = node.pullback
-    if create_graph and not node.call.linear:  # evaluate the formula on Tensors: its pullback then records itself
+    if create_graph and not node.call.linear:  # evaluate the formula on Tensors, so that the pullback is recorded
         pullback = node.call.formula(*node.inputs, **node.static)[1]
     if mode.observer is not None:
         pullback = mode.observer.backward(node, pullback)
@@ -292,15 +292,15 @@ def pull_back(node: Node, parents: Sequence[Node | None], g: Any, create_graph: 
     if len(parents) == 1:
         return (pullback(g),)
     contributions = pullback(g)
-    ids = [id(c) for c in contributions]  # if two parents get one array, neither may own it: a view marks it as borrowed
+    ids = [id(c) for c in contributions]  # neither of two parents may own an array that both get; a view marks it as borrowed
     return [c if c is None or ids.count(id(c)) == 1 else c[...] for c in contributions]
 
 
 def accumulate(pending: dict[Node, Any], owned: set[Node], node: Node, g: Any, fresh: bool) -> None:
     """Add a contribution to a node's pending gradient.
 
-    The first contribution is borrowed (``x + y`` hands one array to both), the second allocates the sum, later ones are
-    added in place to what the engine then owns. A fresh array that nobody else holds is owned at once.
+    The first contribution is borrowed (``x + y`` gives one array to both), the second allocates the sum, later ones are
+    added to that sum in place. The engine owns a fresh array at once if nothing else refers to it.
     """
     if type(g) is dict:  # from an Output
         pending.setdefault(node, {}).update(g)
@@ -316,7 +316,7 @@ def accumulate(pending: dict[Node, Any], owned: set[Node], node: Node, g: Any, f
             owned.add(node)
     elif node in owned:
         held += g
-        pending[node] = held  # stored again: NumPy's 0-d results are immutable scalars, for which += makes a new one
+        pending[node] = held  # store again: NumPy's 0-d results are immutable scalars, so += creates a new one
     else:
         pending[node] = held + g
         if not isinstance(g, Tensor):
@@ -324,7 +324,7 @@ def accumulate(pending: dict[Node, Any], owned: set[Node], node: Node, g: Any, f
 
 
 def own(g: Any, owned: bool) -> Any:
-    """A gradient to hand out: copied if somebody else may hold the same array, so that nobody changes it under another."""
+    """A gradient to return: a copy if the array may be used elsewhere, so that changing one never changes the other."""
     return g if owned or isinstance(g, Tensor) else array_module(g).array(g)
 
 
@@ -338,7 +338,7 @@ def undo_broadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 def run_hooks(node: Node, g: Any) -> Any:
-    """Show the gradient to the tensor's hooks; one that returns a tensor replaces it."""
+    """Call the tensor's hooks with the gradient; a tensor that one returns replaces it."""
     for hook in list((node.hooks or {}).values()):
         shown = g if isinstance(g, Tensor) else Tensor(g)
         if (changed := hook(shown)) is not None:
@@ -376,12 +376,12 @@ def grad(
 
 
 def listed(x: Any, count: int = 1) -> list[Any]:
-    """One or several as a list; ``count`` times None for none."""
+    """One or several as a list; None becomes ``count`` times None."""
     return [None] * count if x is None else [x] if isinstance(x, Tensor) else list(x)
 
 
 def walk_from(ys: Any, seeds: Any, xs: Any, retain_graph: bool | None, create_graph: bool) -> dict[Node | None, Box]:
-    """Walk back from the tensors ys: to the tensors xs, whose gradients are returned, or (None) into every leaf's ``.grad``."""
+    """Walk from the tensors ys to the tensors xs and return their gradients; xs None adds to every leaf's ``.grad``."""
     roots, gradients = start(ys, seeds, create_graph)
     wanted = None if xs is None else {x.node for x in xs if x.node is not None}
     found = backward(roots, gradients, wanted, create_graph if retain_graph is None else retain_graph, create_graph)
@@ -389,7 +389,7 @@ def walk_from(ys: Any, seeds: Any, xs: Any, retain_graph: bool | None, create_gr
 
 
 def start(ys: Sequence[Box], seeds: Sequence[Box | None], create_graph: bool) -> tuple[list[Node], list[Any]]:
-    """The nodes to start from and the gradients to start with: ones for a scalar, what the caller gave otherwise."""
+    """The nodes to start from and their gradients: 1 for a scalar, otherwise those that the caller gave."""
     roots, gradients = [], []
     for y, seed in zip(ys, seeds, strict=True):
         if y.node is None:

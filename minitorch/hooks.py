@@ -1,4 +1,4 @@
-"""Hooks: functions that a user asks to be called, on tensors (graph.py) and modules (nn/module.py)."""
+"""Hooks: functions that a user registers, on tensors (graph.py) and modules (nn/module.py).  Read before: graph.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _keys = itertools.count()
 
 
 class Handle:
-    """What registering a hook returns: ``handle.remove()`` takes the hook away again."""
+    """Returned when a hook is registered: ``handle.remove()`` removes the hook."""
 
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
         self.hooks, self.key = hooks, next(_keys)

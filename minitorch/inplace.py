@@ -1,8 +1,8 @@
-"""In-place changes of a Tensor: x += y, x[index] = value, x.zero_(). Each overwrites the array and tells changes.py when.
+"""In-place changes of a Tensor: x += y, x[index] = value, x.zero_(). Each overwrites the array and tells changes.py.
 
-A graph may still need the old value. So a tensor that requires a gradient refuses the change, and a graph that holds the array
-notices it on the way back.
-Read before: changes.py, ops/. Read next: tensor.py.
+A graph may still need the old value. So a tensor that requires a gradient refuses the change, and a graph that uses the
+array detects it in the backward pass.
+Read before: changes.py, methods.py. Read next: tensor.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class InPlace:
 
     @np.errstate(over="ignore", invalid="ignore")
     def _change(self, name: str, value: Any, index: Any = ...) -> Self:
-        """Overwrite ``self.array[index]``, unless that would make a gradient wrong; note the time for graphs that look back."""
+        """Overwrite ``self.array[index]``, unless that would make a gradient wrong; note the time in changes.py."""
         if mode.enabled and (self.requires_grad or getattr(value, "requires_grad", False)):
             raise RuntimeError(
                 f"{name}: an in-place change to a tensor of a graph would make its gradient wrong; compute a new one "
@@ -100,11 +100,11 @@ class InPlace:
         return self._change("clamp_", ops.clamp(self.detach(), min, max))
 
     def masked_fill_(self, mask: Any, value: Any) -> Self:
-        """Set the elements where mask holds."""
+        """Set the elements where mask is True."""
         return self._change("masked_fill_", ops.masked_fill(self.detach(), mask, value))
 
     def fill_(self, value: Any) -> Self:
-        """Set every element to a number, or to what a 0-d tensor holds."""
+        """Set every element to a number or to the value of a 0-d tensor."""
         if isinstance(value, graph.Tensor) and value.ndim:
             raise RuntimeError(f"fill_: the value must be a number or a 0-d tensor, it has shape {value.shape}; copy_ takes any")
         return self._change("fill_", value.astype(self.dtype) if isinstance(value, graph.Tensor) else value)
@@ -114,7 +114,7 @@ class InPlace:
         return self.fill_(0)
 
     def copy_(self, source: Any) -> Self:
-        """Take over the source's values, converting dtype and device."""
+        """Copy the source's values, converting dtype and device."""
         value = source.to(self.device).astype(self.dtype)
         return self._change("copy_", value)
 
@@ -131,6 +131,6 @@ class InPlace:
 
 
 def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
-    """Does a value of ``shape``, repeated as broadcasting does, have the shape ``into``?"""
+    """Does ``shape`` broadcast to ``into``?"""
     fitting = all(n in (1, m) for n, m in zip(reversed(shape), reversed(into), strict=False))
     return fitting and len(shape) <= len(into)

@@ -1,4 +1,4 @@
-"""torch.linalg's names for what ops/ holds: norms and the matrix product."""
+"""torch.linalg's names for functions of ops/: norms and the matrix product.  Read before: ops/linalg.py."""
 
 from __future__ import annotations
 

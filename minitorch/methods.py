@@ -1,6 +1,6 @@
-"""Methods: the operations that a Tensor has as methods and operators, a line each. To be looked up, not read.
+"""Methods: the operations that a Tensor has as methods and operators, one line each. Look them up as you need them.
 
-To find what ``x.exp()`` does, open the file that the section names.
+For ``x.exp()`` open the file that the section names.
 Read before: ops/elementwise.py. Read next: tensor.py.
 """
 
@@ -12,7 +12,7 @@ from . import ops
 
 
 class Methods:
-    """What ``x.NAME(...)`` and ``x + y`` call: ``ops.NAME(x, ...)``. Tensor inherits all of it."""
+    """``x.NAME(...)`` calls ``ops.NAME(x, ...)``, and ``x + y`` calls ``ops.add``. Tensor inherits all of it."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class Methods:
     logical_not = ops.logical_not
 
     def where(self, condition: Any, other: Any) -> Any:
-        """self where condition holds, else other"""
+        """self where condition is True, else other"""
         return ops.where(condition, self, other)
 
     # ----------------------------------------------------------- operations: ops/reductions.py, extra_reductions.py

@@ -1,8 +1,9 @@
 """Micro-batches: split the batch, run each part, add the gradients.
 
-In turn this is gradient accumulation (a large batch in little memory); on threads it uses all cores, since NumPy releases
-Python's lock while it computes. One piece of code, the same numbers from both: each part returns its gradients instead of
+One after the other this is gradient accumulation (a large batch in little memory); on threads it uses all cores, since
+NumPy releases Python's lock while it computes. Both give the same numbers: each part returns its gradients instead of
 adding to ``.grad``, and they are summed in the order of the parts.
+Read before: threads.py.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ MicroBatch = Callable[[], tuple[Tensor, Any]]
 
 
 class Workers:
-    """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts in turn.
+    """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts one by one.
 
-    While it is open BLAS is held to one thread a worker (needs threadpoolctl): two levels of threads would fight. What then
-    works on all parameters at once (clipping, the optimiser's step) is dealt out to the same threads (threads.py).
+    While it is open BLAS uses one thread per worker (needs threadpoolctl): two levels of threads would compete. Work on
+    all parameters at once (clipping, the optimiser's step) uses the same threads (threads.py).
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -45,7 +46,7 @@ class Workers:
         self.stack.close()
 
     def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        """The results in the order of the items; what watches this thread (profile, detect_anomaly) watches the workers too."""
+        """The results in the order of the items; this thread's observer (profile, detect_anomaly) sees the workers too."""
         if self.pool is None:
             return map(function, items)
         observer = mode.observer
@@ -64,9 +65,9 @@ class Workers:
     ) -> list[tuple[Tensor, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
 
-        A part returns (loss, anything): its share of the whole batch's loss, already weighted. The result is each part's
-        (loss, anything), the loss outside of the graph, and not read: a GPU may still be at it. Part i draws its random numbers
-        from a stream of (seed, i), whichever thread runs it.
+        A part returns (loss, anything), the loss already weighted so that the parts' sum is the whole batch's. The result
+        is each part's (loss, anything), the loss detached and not read: a GPU may still be computing it. Part i draws its
+        random numbers from a stream of (seed, i), whichever thread runs it.
         """
 
         def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
@@ -76,7 +77,7 @@ class Workers:
             return loss.detach(), extra, gradients
 
         results = []
-        for start in range(0, len(parts), self.threads):  # added up after each round, so that few gradients are held at once
+        for start in range(0, len(parts), self.threads):  # add up after each round, so that few gradients are in memory at once
             round_ = list(self.map(run, range(start, min(start + self.threads, len(parts)))))
             _add(parameters, [gradients for _, _, gradients in round_])
             results += [(loss, extra) for loss, extra, _ in round_]
@@ -100,7 +101,7 @@ def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]])
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread inside the block, where threadpoolctl is installed."""
+    """Limit BLAS to one thread inside the block, if threadpoolctl is installed."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

@@ -1,8 +1,8 @@
-"""Random numbers: one seed, a stream for each thread and device.
+"""Random numbers: one seed, one stream per thread and device.
 
-The thread that calls ``manual_seed`` continues the seed's own stream; any other thread gets a stream of its own derived
-from the seed, so threads never wait for, or disturb, each other. On a GPU the numbers come from CuPy's generator, seeded
-from the CPU stream.
+The thread that calls ``manual_seed`` continues the seed's own stream; any other thread gets its own stream, derived from
+the seed, so threads never wait for or disturb each other. On a GPU the numbers come from CuPy's generator, seeded from
+the CPU stream. Read before: creation.py.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Generator:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: Any) -> Generator:
-        """Start again from ``seed`` (None: from the system's entropy)."""
+        """Restart from ``seed`` (None: from the system's entropy)."""
         self._sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
         self.numpy = np.random.Generator(np.random.PCG64(self._sequence))
         self._cupy: Any = None
@@ -79,7 +79,7 @@ class Generator:
         return self._cupy
 
     def masks(self, device: str) -> Any:
-        """What dropout masks are drawn from: NumPy's generator or, on a GPU, a stream of keys (kernels/philox.py)."""
+        """The source of dropout masks: NumPy's generator or, on a GPU, a stream of keys (kernels/philox.py)."""
         if device == "cpu":
             return self.numpy
         if self._masks is None:
@@ -89,7 +89,7 @@ class Generator:
 
 class _Streams(threading.local):
     generator: Generator | None = None
-    epoch: float = -1  # when it was derived; infinite for a stream that this thread seeded itself, which never gets stale
+    epoch: float = -1  # when it was derived; infinite for a stream that this thread seeded itself, which never goes stale
 
 
 _streams = _Streams()
@@ -167,7 +167,7 @@ def _draw(method: str, shape: tuple[int, ...], dtype: Any, device: Any, generato
     if not dtypes.is_floating(dtype):
         raise NotImplementedError(f"random numbers of type {dtype}: rand and randn draw floats; randint draws integers")
     stream = (generator or default_generator()).on(device)
-    exact = dtype in (dtypes.float32, dtypes.float64)  # the generators know these two
+    exact = dtype in (dtypes.float32, dtypes.float64)  # the generators draw these two
     array = getattr(stream, method)(shape, dtype=dtype if exact else dtypes.float32)
     return Tensor(array if exact else array.astype(dtype)).requires_grad_(requires_grad)
 
@@ -251,7 +251,7 @@ def normal(
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that ``input`` holds at that place, else 0; with p, 1 with probability p everywhere."""
+    """1 with the probability that ``input`` gives for the element, else 0; with p, 1 with probability p everywhere."""
     if p is None and not dtypes.is_floating(input.dtype):
         raise NotImplementedError(f"bernoulli: probabilities are floats, not {input.dtype}; use x.float()")
     if may_read(input) and not bool(((input.array >= 0) & (input.array <= 1)).all() if p is None else 0 <= p <= 1):

@@ -6,7 +6,7 @@
 Each tensor is stored under its path ("model.encoder.weight"); a flat state_dict keeps its own names, so other libraries can
 read it. Everything else, and the nesting, is JSON in the header's metadata. A file of another library loads as a flat dict.
 The format: 8 bytes with the header's length, the header (JSON: name -> dtype, shape, offsets), the tensors' bytes:
-https://huggingface.co/docs/safetensors. No pickle is ever read or written: a pickle can run any program when it is opened.
+https://huggingface.co/docs/safetensors. No pickle is ever read or written: opening a pickle can run any program.
 Read before: tensor.py.
 """
 
@@ -99,7 +99,7 @@ class _Flattener:
         self.alive: list[Any] = []  # keeps these arrays alive, so that no id is reused
 
     def flatten(self, x: Any, path: tuple[Any, ...]) -> Any:
-        """The rest of ``x``, which stands at ``path``, as JSON."""
+        """``x``, whose place is ``path``, as JSON without its tensors."""
         if x is None or isinstance(x, bool | int | float | str):
             return x
         if isinstance(x, Tensor):
@@ -194,14 +194,14 @@ def _read_array(file: Any, entry: dict[str, Any]) -> Any:
     begin, end = entry["data_offsets"]
     array = np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
     if file.readinto(array.reshape(-1).view(np.uint8)) != end - begin:
-        raise ValueError(f"load: {file.name} became shorter during the reading")
+        raise ValueError(f"load: {file.name} became shorter while it was read")
     if entry["dtype"] == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str], int]:
-    """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that says what is wrong."""
+    """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that names the fault."""
     library = _safetensors()
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}")

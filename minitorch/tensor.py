@@ -1,8 +1,8 @@
-"""Tensor: an array, its gradient, and where it came from.
+"""Tensor: an array, its gradient, and its place in the graph.
 
 This file has everything that makes an array a tensor: gradients and the graph, devices and dtypes, conversion.
-The arithmetic lives in ops/; methods.py lists it, one line per method. In-place changes are in inplace.py.
-Read before: graph.py. Read next: ops/elementwise.py, the first family of operations.
+The arithmetic is in ops/; methods.py lists it, one line per method. In-place changes are in inplace.py.
+Read before: ops/losses.py (or any file of ops/). Read next: nn/module.py.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .methods import Methods
 class Tensor(Methods, InPlace):
     """An n-dimensional array that records what is computed from it.
 
-    array: the NumPy or CuPy array itself.  grad: the gradient that backward() left here, a Tensor or None.
+    array: the NumPy or CuPy array itself.  grad: the gradient that backward() stored here, a Tensor or None.
     node:  the tensor's place in the graph; None if it needs no gradient.
-    Make one with ``minitorch.tensor(data)``; the constructor only wraps an array that is there already.
+    Make one with ``minitorch.tensor(data)``; the constructor only wraps an existing array.
     """
 
     __slots__ = ("array", "grad", "node", "__weakref__")
@@ -48,7 +48,7 @@ class Tensor(Methods, InPlace):
         self.grad = None
         self.node = node
 
-    # ------------------------------------------------------------------------------------------- what it is
+    # ------------------------------------------------------------------------------------------- properties
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -62,12 +62,12 @@ class Tensor(Methods, InPlace):
 
     @property
     def device(self) -> devices.device:
-        """Where it lives: "cpu" or "cuda:N"."""
+        """Its device: "cpu" or "cuda:N"."""
         return devices.device_of(self.array)
 
     @property
     def is_cuda(self) -> bool:
-        """Does the array live on a GPU?"""
+        """Is the array on a GPU?"""
         return self.device != "cpu"
 
     @property
@@ -104,7 +104,7 @@ class Tensor(Methods, InPlace):
         return self.array.nbytes  # type: ignore[no-any-return]
 
     def stride(self, dim: int | None = None) -> Any:
-        """How many elements apart neighbours along each dimension lie in memory."""
+        """The distance in memory, in elements, between neighbours along each dimension."""
         strides = tuple(s // self.itemsize for s in self.array.strides)
         return strides if dim is None else strides[dim]
 
@@ -120,7 +120,7 @@ class Tensor(Methods, InPlace):
 
     @property
     def requires_grad(self) -> bool:
-        """Is a gradient wanted here, or for something this was computed from?"""
+        """Is a gradient needed for this tensor, or for one that it was computed from?"""
         return self.node is not None
 
     @requires_grad.setter
@@ -128,7 +128,7 @@ class Tensor(Methods, InPlace):
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for (or renounce) a gradient in ``.grad`` after backward()."""
+        """Make backward() store a gradient in ``.grad``, or stop it."""
         if requires_grad and self.node is None:
             if not self.is_floating_point():
                 raise RuntimeError(
@@ -144,7 +144,7 @@ class Tensor(Methods, InPlace):
 
     @property
     def is_leaf(self) -> bool:
-        """True unless it was computed from something that requires grad."""
+        """True unless it was computed from a tensor that requires grad."""
         return self.node is None or type(self.node) is Leaf
 
     @property
@@ -191,7 +191,7 @@ class Tensor(Methods, InPlace):
             self.register_hook(_Keep(self))
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call ``hook(gradient)`` when this tensor's gradient is complete; what it returns, if anything, replaces it."""
+        """Call ``hook(gradient)`` when this tensor's gradient is complete; a tensor that it returns replaces the gradient."""
         if self.node is None:
             raise RuntimeError("register_hook: this tensor does not require grad, so no gradient will ever pass")
         if self.node.hooks is None:
@@ -277,7 +277,7 @@ class Tensor(Methods, InPlace):
         return self._new(arrays.filled, "empty", ops.shape_of(size), **options)
 
     def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
-        """A number repeated, as this tensor's dtype, on its device."""
+        """All ``fill_value``, in this tensor's dtype, on its device."""
         return self._new(arrays.full, size, fill_value, **options)
 
     def new_tensor(self, data: Any, **options: Any) -> Tensor:
@@ -368,7 +368,7 @@ class Tensor(Methods, InPlace):
 
 
 class _Keep:
-    """The hook of retain_grad; it knows its tensor weakly, or node and tensor would keep each other alive."""
+    """The hook of retain_grad; its reference to the tensor is weak, or node and tensor would keep each other alive."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = weakref.ref(tensor)
@@ -380,7 +380,7 @@ class _Keep:
 
 
 def _as_array(x: Any) -> Array:
-    """NumPy's scalars (what it returns for 0-d results) as 0-d arrays; lists by the default dtype, as torch.Tensor does."""
+    """NumPy's scalars (its 0-d results) as 0-d arrays; lists in the default dtype, as torch.Tensor does."""
     if isinstance(x, np.generic):
         return np.asarray(x)
     return x if hasattr(x, "dtype") else np.asarray(x, dtype=dtypes.get_default_dtype())
@@ -388,6 +388,6 @@ def _as_array(x: Any) -> Array:
 
 @op(linear=True)
 def _move(x: Array, *, device: str) -> Any:
-    """The same values on another device; the gradient travels back."""
+    """The same values on another device; the gradient is copied back."""
     home = devices.device_of(x)
     return devices.move(x, device), lambda g: g.to(home) if isinstance(g, Tensor) else devices.move(g, home)

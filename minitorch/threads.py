@@ -1,7 +1,7 @@
 """Threads for work on large arrays: NumPy releases Python's lock while it computes, so two threads use two cores.
 
-``open_threads`` holds a pool for the length of a ``with`` block; ``spread`` deals work out to it. Only the thread that opened
-the pool sees it: a part that itself runs on the pool never waits for the pool.
+``open_threads`` opens a pool for a ``with`` block; ``spread`` divides work among its threads. Only the thread that opened
+the pool sees it, so work on the pool never waits for the pool.
 Read before: nothing. Read next: parallel.py, kernels/cpu.py.
 """
 
@@ -32,9 +32,9 @@ def open_threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def spread(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """``work`` of each item, in order. Of n threads in the open pool each takes every n-th item; without a pool they go in turn.
+    """``work`` of each item, in order: each of the pool's n threads takes every n-th item; without a pool, one by one.
 
-    Handing over costs some 50 µs: worth it for more than about a million numbers in all.
+    It costs about 50 µs, so it pays for more than about a million numbers in all.
     """
     pool = _open.get()
     if pool is None or len(items) < 2:

@@ -30,7 +30,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def device(request):
     """Every test that asks for ``device`` runs on the CPU and, where there is one, on a GPU."""
     if request.param == "cuda" and not minitorch.cuda_is_available():
-        pytest.skip("no GPU: CuPy is not installed, or finds no card with a working driver")
+        pytest.skip("no GPU: CuPy is not installed, or finds no GPU with a working driver")
     return request.param
 
 

@@ -364,7 +364,7 @@ ERRORS = {
     too_many: (RuntimeError, "expected 2, .*got 3"),
     wrong_shape: (RuntimeError, r"invalid gradient for input 1: it has shape \(3,\), the input has \(2,\)"),
     no_tensor: (RuntimeError, "must return Tensors or None, but the gradient of input 0 is float"),
-    gradient_of_a_number: (RuntimeError, "gradient for input 1, which is no tensor; return None"),
+    gradient_of_a_number: (RuntimeError, "gradient for input 1, which is not a tensor; return None"),
     no_backward: (NotImplementedError, "static backward"),
     no_forward: (NotImplementedError, "static forward"),
     saved_number: (TypeError, r"argument 1 is int; .*ctx.name = value"),
@@ -396,7 +396,7 @@ def test_mark_dirty_is_refused():
             ctx.mark_dirty(x)
             return x
 
-    with pytest.raises(RuntimeError, match="compute a new tensor"):
+    with pytest.raises(RuntimeError, match="compute and return a new tensor"):
         Mine.apply(minitorch.ones(1))
 
 

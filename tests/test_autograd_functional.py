@@ -213,7 +213,7 @@ ERRORS = {
     "inputs": (lambda lib, f: f.vjp(one_to_one, 5), TypeError, "vjp: the inputs must be a Tensor .* got int"),
     "input": (lambda lib, f: f.hessian(scalar, (point(lib)[0], 5)), TypeError, "got int at index 1"),
     "output": (lambda lib, f: f.jacobian(lambda x: 5, point(lib)[0]), TypeError, "jacobian: the function's outputs must"),
-    "no v": (lambda lib, f: f.vjp(one_to_one, point(lib)[0]), RuntimeError, "v can be left away only where the output"),
+    "no v": (lambda lib, f: f.vjp(one_to_one, point(lib)[0]), RuntimeError, "v can be omitted only where the output"),
     "no v for jvp": (lambda lib, f: f.jvp(one_to_one, point(lib)[0]), RuntimeError, "only where the input"),
     "v's shape": (
         lambda lib, f: f.vjp(one_to_one, point(lib)[0], point(lib)[0]),

@@ -75,7 +75,7 @@ def test_nvcc_takes_every_source(kind, tmp_path):
 
 
 def nvrtc() -> ctypes.CDLL:
-    """The compiler that CuPy calls: a toolkit's, or what pip installed as nvidia-cuda-nvrtc. It needs no card."""
+    """The compiler that CuPy calls: a toolkit's, or what pip installed as nvidia-cuda-nvrtc. It needs no GPU."""
     installed = [str(path) for folder in sys.path for path in Path(folder).glob("nvidia/*/lib/libnvrtc.so.*")]
     for name in [*installed, "libnvrtc.so.13", "libnvrtc.so.12"]:
         with contextlib.suppress(OSError):

@@ -1,4 +1,7 @@
-"""torch.autograd's names: gradients for users. The graph and the backward pass themselves are in graph.py."""
+"""torch.autograd's names: gradients for users. The graph and the backward pass themselves are in graph.py.
+
+Read next: functional.py, function.py.
+"""
 
 from ..grad_mode import enable_grad as enable_grad
 from ..grad_mode import inference_mode as inference_mode

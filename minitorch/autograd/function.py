@@ -14,8 +14,8 @@
 
     y = Exp.apply(x)
 
-It does what ``op`` does, on Tensors and with a context instead of a closure: one node is recorded for the whole call, and
-nothing of what forward does inside. A backward that is made of tensor operations can itself be differentiated.
+Like ``op``, but on Tensors and with a context instead of a closure: the graph gets one node for the whole call, none for
+the operations inside forward. A backward that consists of tensor operations can itself be differentiated.
 Names and rules are those of torch.autograd.Function.  Read before: graph.py.
 """
 
@@ -33,7 +33,7 @@ from ..tensor import Tensor
 
 
 class FunctionCtx:
-    """What forward leaves for backward, for one call. Attributes of your own may be set on it, for what is no tensor.
+    """The values that forward saves for backward, for one call. Set attributes of your own for values that are not tensors.
 
     needs_input_grad: for each argument of ``apply``, does it require a gradient?
     """
@@ -44,15 +44,15 @@ class FunctionCtx:
         self._non_differentiable: tuple[Any, ...] = ()
         self._saved: tuple[Any, ...] = ()
         self._call: Callable[[], Node | None]
-        self._alone: bool  # is the one output no tuple?
-        self._outputs: list[Any]  # (shape, dtype, device), or None for what is no tensor
+        self._alone: bool  # is the output a single value, not a tuple?
+        self._outputs: list[Any]  # (shape, dtype, device), or None if not a tensor
         self._inputs: list[Any]  # (shape, device), likewise
-        self._places: list[Any] = []  # the outputs' nodes, weakly: or a saved output and its node would hold each other
+        self._places: list[Any] = []  # the outputs' nodes, weakly: strong references would be cyclic
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs or outputs of forward for backward, which finds them in ``saved_tensors``.
+        """Save inputs or outputs of forward for backward, which reads them from ``saved_tensors``.
 
-        An in-place change to one of them between the two is detected, and through them the second derivative passes.
+        An in-place change in between is detected, and second derivatives flow through them.
         """
         for i, x in enumerate(tensors):
             if x is not None and not isinstance(x, Tensor):
@@ -64,7 +64,7 @@ class FunctionCtx:
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """The tensors that save_for_backward was given."""
+        """The tensors passed to save_for_backward."""
         return tuple([x.tensor(self) if isinstance(x, _Saved) else x for x in self._saved])
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
@@ -73,7 +73,7 @@ class FunctionCtx:
 
     def mark_dirty(self, *tensors: Tensor) -> None:
         """In PyTorch: forward changed these inputs in place. Here it must not."""
-        raise RuntimeError("mark_dirty: forward must not change its inputs in place here; compute a new tensor and return that")
+        raise RuntimeError("mark_dirty: forward must not change its inputs in place here; compute and return a new tensor")
 
     def set_materialize_grads(self, value: bool) -> None:
         """False: backward gets None, not zeros, for an output that the loss does not depend on."""
@@ -81,19 +81,19 @@ class FunctionCtx:
 
 
 class _Saved:
-    """A saved tensor: its array and its place in the graph; of one of the call's own outputs (``output``) the latter is weak."""
+    """A saved tensor: its array and its place in the graph (a weak reference for the call's own outputs, ``output``)."""
 
     def __init__(self, tensor: Tensor, output: int | None) -> None:
         self.array, self.node, self.output = tensor.array, tensor.node, output
 
     def tensor(self, ctx: FunctionCtx) -> Tensor:
-        """The tensor again, as a part of the graph."""
+        """The tensor again, with its place in the graph."""
         if self.output is None:
             return Tensor(self.array, self.node)
         node, call = ctx._places[self.output](), ctx._call()
-        if node is None and call is not None:  # nobody kept this one of several outputs
+        if node is None and call is not None:  # this one of several outputs is gone
             node = Output(call, self.output, self.array.shape, self.array.dtype)
-            ctx._places[self.output] = weakref.ref(node)  # never two for one output: the engine takes one gradient of each
+            ctx._places[self.output] = weakref.ref(node)  # never two per output: the engine takes one gradient from each
         return Tensor(self.array, node)
 
 
@@ -104,16 +104,16 @@ class Function:
     backward(ctx, *gradients): one gradient per output of forward; returns one per input, None for an input that has none.
     """
 
-    linear: ClassVar[bool] = True  # to the engine: backward works on Tensors itself, forward need not run again for that
+    linear: ClassVar[bool] = True  # tells the engine that backward itself works on Tensors, so forward need not run again
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        """The result: a tensor, or a tuple in which other values are handed through."""
+        """The result: a tensor, or a tuple, in which other values are passed through."""
         raise NotImplementedError("a Function needs a static forward(ctx, *inputs)")
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Any, ...], output: Any) -> None:
-        """Where forward takes no ctx: keep here what backward needs."""
+        """If forward takes no ctx, save here what backward needs."""
         raise NotImplementedError("setup_context is not defined")
 
     @staticmethod
@@ -178,26 +178,26 @@ def _pull_back(cls: type[Function], ctx: FunctionCtx, arrays: Any, g: Any) -> An
         )
     checked = [_checked(name, i, x, like) for i, (x, like) in enumerate(zip(found, ctx._inputs, strict=False))]
     recording = any(isinstance(x, Tensor) for x in given.values())  # create_graph
-    # Views otherwise: the engine adds to an array that is nobody's view, and these may be the user's own.
+    # Views otherwise: the engine adds in place to arrays that are not views, and these may be the user's own.
     results = tuple([x if x is None or recording else x.array[...] for x in checked])
     return results if count > 1 else results[0]
 
 
 def _gradient(g: Any, kind: Any) -> Any:
-    """An output's gradient as a Tensor; where none arrived zeros of its ``kind`` (shape, dtype, device), or None without one."""
+    """An output's gradient as a Tensor; if there is none, zeros of its ``kind`` (shape, dtype, device), or None without one."""
     if g is not None:
         return g if isinstance(g, Tensor) else Tensor(g)
     return None if kind is None else Tensor(devices.module_for(kind[2]).zeros(kind[0], kind[1]))
 
 
 def _checked(name: str, i: int, g: Any, like: Any) -> Any:
-    """The gradient of input i, which has shape and device ``like`` (None: it is no tensor), if it is one."""
+    """The gradient of input i, checked against the input's shape and device ``like`` (None: not a tensor)."""
     if g is None:
         return None
     if not isinstance(g, Tensor):
         raise RuntimeError(f"{name} must return Tensors or None, but the gradient of input {i} is {type(g).__name__}")
     if like is None:
-        raise RuntimeError(f"{name} returned a gradient for input {i}, which is no tensor; return None for it")
+        raise RuntimeError(f"{name} returned a gradient for input {i}, which is not a tensor; return None for it")
     shape, device = like
     if g.device != device:
         raise RuntimeError(
@@ -238,11 +238,11 @@ def _dead_end(x: Tensor, parents: tuple[Node | None, ...]) -> Node:
     def refuse(g: Any) -> Any:
         raise RuntimeError(
             "trying to differentiate twice a function whose backward is marked with @once_differentiable; write it in tensor "
-            "operations and take the mark away"
+            "operations and remove the mark"
         )
 
     return Node(_Once, parents, refuse, (), {}, x.shape, x.dtype)
 
 
 class _Once(Function):
-    """The name in the graph of what once_differentiable returns."""
+    """The name in the graph of a backward under once_differentiable."""

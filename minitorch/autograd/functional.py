@@ -2,7 +2,7 @@
 
 With f: ℝⁿ → ℝᵐ, J the m x n matrix of ∂fᵢ/∂xⱼ and, for m = 1, H the n x n matrix of ∂²f/∂xᵢ∂xⱼ:
 
-    vjp     vᵀJ, one backward pass: what backward() computes       jacobian    J, one backward pass per row
+    vjp     vᵀJ, one backward pass, as backward()                  jacobian    J, one backward pass per row
     jvp     J v, two backward passes                               hessian     H, the Jacobian of the gradient
     vhp     vᵀH, the vjp of the gradient                           hvp         H v, its jvp
 
@@ -10,8 +10,8 @@ jvp goes backward twice: vᵀJ is linear in v, with the matrix Jᵀ; so the grad
 
 Everywhere ``inputs`` and the function's outputs are a tensor or a tuple of them, and the result is nested likewise: J[i][j] is
 of output i and input j, and has the shape of output i followed by that of input j.
-create_graph: the results can be differentiated again.  strict: an input or output that a result does not depend on is an error;
-otherwise its derivative is 0.  ``vectorize`` and the strategies are PyTorch's; they change nothing here.
+create_graph: the results can be differentiated again.  strict: an error if a result does not depend on an input or output;
+otherwise its derivative is 0.  ``vectorize`` and the strategies are PyTorch's; they have no effect here.
 Read before: graph.py.
 """
 
@@ -33,7 +33,7 @@ STRATEGIES = ("reverse-mode", "forward-mode")
 
 
 def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
-    """(func(*inputs), vᵀJ), for v like the outputs; v may be left away for an output of one element."""
+    """(func(*inputs), vᵀJ), for v like the outputs; v may be omitted for an output of one element."""
     with enable_grad():
         several, xs = _as_tuple("vjp", "inputs", inputs)
         xs = _separate(xs, create_graph)
@@ -44,7 +44,7 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
 
 
 def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
-    """(func(*inputs), J v), for v like the inputs; v may be left away for an input of one element."""
+    """(func(*inputs), J v), for v like the inputs; v may be omitted for an input of one element."""
     with enable_grad():
         several, xs = _as_tuple("jvp", "inputs", inputs)
         xs = _separate(xs, create_graph)
@@ -138,7 +138,7 @@ def _gradient(name: str, func: Callable[..., Any], xs: Tensors, strict: bool) ->
     return y, found
 
 
-# -------------------------------------------------------------------------------------------------- what they share
+# -------------------------------------------------------------------------------------------------- common parts
 
 
 def _backward_twice(what: str, ys: Tensors, xs: Tensors, v: Sequence[Any], strict: bool, create_graph: bool) -> Tensors:
@@ -160,7 +160,7 @@ def _as_tuple(name: str, what: str, x: Any) -> tuple[bool, Tensors]:
 
 
 def _separate(xs: Sequence[Tensor], create_graph: bool, needed: bool = True) -> Tensors:
-    """Tensors of their own with the same memory, so that what the function captures is not taken for an argument."""
+    """New Tensors on the same memory, so that a tensor the function captures does not count as an argument."""
     return tuple([x.view_as(x) if create_graph and x.requires_grad else x.detach().requires_grad_(needed) for x in xs])
 
 
@@ -171,10 +171,10 @@ def _outputs(name: str, func: Callable[..., Any], xs: Tensors, strict: bool) -> 
 
 
 def _vector(name: str, v: Any, like: Tensors, several: bool, whose: str, create_graph: bool) -> Sequence[Any]:
-    """v as a tuple that fits ``like``; (None,), which stands for 1, where it may be left away."""
+    """v as a tuple that fits ``like``; (None,), which stands for 1, where it may be omitted."""
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"{name}: v can be left away only where {whose} is one tensor of one element; pass v like {whose}")
+            raise RuntimeError(f"{name}: v can be omitted only where {whose} is one tensor of one element; pass v like {whose}")
         return (None,)
     _, v = _as_tuple(name, "vector v", v)
     wanted, got = [tuple(x.shape) for x in like], [tuple(x.shape) for x in v]
@@ -210,7 +210,7 @@ def _require_grad(what: str, tensors: Tensors, strict: bool) -> None:
 
 
 def _result(tensors: Tensors, several: bool, create_graph: bool) -> Any:
-    """Nested as the caller's own, and outside of the graph if none is wanted."""
+    """Nested like the caller's values, and detached if no graph is needed."""
     tensors = tensors if create_graph else tuple([x.detach() for x in tensors])
     return tensors if several else tensors[0]
 

@@ -1,13 +1,13 @@
 """Kernels: the numerics of hot operations. Each has a name, a definition and faster implementations.
 
-dispatch.py   which of them runs, and how to put your own in its place
+dispatch.py   which of them runs, and how to replace one by your own
 cpu.py        fast NumPy for float32: blocked, in place
-lists.py      the norm of all gradients, scaling and adding them: defined there
+lists.py      the definitions of the norm of all gradients, of scaling and of adding them
 updates.py    Adam's arithmetic, in place
 cuda/         the same kernels in CUDA C, for CuPy arrays
 cublas.py     matrix products of CuPy arrays
 philox.py     dropout masks on a GPU: computed where they are needed, not stored
-The definitions stand beside their gradients in ops/. ``use`` replaces a kernel by a function of your own:
+The definitions are next to their gradients in ops/. ``use`` replaces a kernel by a function of your own:
 
     with kernels.use(gelu=my_gelu):
         model(ids)
@@ -15,6 +15,7 @@ The definitions stand beside their gradients in ops/. ``use`` replaces a kernel 
 A kernel that saves something for its gradient returns it after the result; NAME_backward takes it. A kernel returns fresh
 arrays and never modifies its arguments, except ``adam`` and the ``*_all`` kernels other than ``norm_all``, which work in place.
 ``kernels.reference`` holds every definition, ``kernels.KERNELS`` every kernel, by name.
+Read before: devices.py. Read next: dispatch.py.
 """
 
 from . import cpu as cpu

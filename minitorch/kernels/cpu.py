@@ -1,8 +1,8 @@
 """Fast NumPy for float32: the results of the definitions, in blocks that stay in the CPU's cache, in place.
 
 Times: result and gradient of 1M elements, one core of a Zen 5 EPYC, NumPy 2.4; `python -m benchmarks.kernels` measures them.
-For arrays that a kernel does not know (other dtypes, axes, empty arrays) it returns NotImplemented, and dispatch.py runs the
-definition, which stands in ops/ under the same name.
+For arrays that a kernel does not support (other dtypes, axes, empty arrays) it returns NotImplemented, and dispatch.py runs
+the definition, which is in ops/ under the same name.
 Read before: dispatch.py, ops/activations.py.
 """
 
@@ -27,7 +27,7 @@ _ERF = np.array(
 
 
 def gelu(x: Any) -> tuple[Any, Any]:
-    """2.0 ms instead of 17, by a polynomial inside of tanh (which NumPy vectorises) in place of erf."""
+    """2.0 ms instead of 17: a polynomial inside tanh (which NumPy vectorises) replaces erf."""
 
     def block(x: Any, y: Any, slope: Any, s: Any, t: Any) -> None:
         np.multiply(x, x, out=s)
@@ -91,9 +91,9 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Any:
-    """The bias is added in place. As fast, with one array less.
+    """The bias is added in place: as fast, with one array less.
 
-    Few rows (a sentence) 2 times faster: then packing W is most of the work, for which OpenBLAS's AVX-512 kernels want it first.
+    Few rows (a sentence) run 2 times faster: packing W is then most of the work, and OpenBLAS's AVX-512 kernels want it first.
     """
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = np.ascontiguousarray((weight @ rows.T).T) if 1 < len(rows) <= 48 else rows @ weight.T
@@ -141,7 +141,7 @@ def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
 
 def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
     """Softmax of the rows of x into y, which may be x."""
-    if x.max() < 50 and x.min() > -50:  # no power overflows, none vanishes: nothing need be subtracted
+    if x.max() < 50 and x.min() > -50:  # no power overflows or vanishes, so nothing need be subtracted
         np.exp(x, out=y)
     else:
         peak = _row_max(x)
@@ -152,7 +152,7 @@ def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
     s = y @ _ones(y.shape[1])
     if empty:
         s[s == 0] = 1
-    y /= s[:, None]  # and not times 1 / s: so a lone large power gives 1 exactly
+    y /= s[:, None]  # not times 1 / s, so that a lone large power gives exactly 1
 
 
 def _softmax_rows_backward(g: Array, y: Array, dx: Array) -> None:
@@ -162,7 +162,7 @@ def _softmax_rows_backward(g: Array, y: Array, dx: Array) -> None:
 
 
 def _row_max(x: Array) -> Any:
-    """The largest of each row, by halves: 64 columns 5 times faster than np.max, which starts anew at every row."""
+    """The largest of each row, by halves: for 64 columns 5 times faster than np.max, which restarts at every row."""
     while x.shape[1] > 8:
         half = x.shape[1] // 2
         top = np.maximum(x[:, :half], x[:, half : 2 * half])
@@ -194,11 +194,11 @@ def _all_float32(*arrays: Any) -> bool:
 
 
 def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, keep_prob: float) -> Any:
-    """A few sequences at a time, so that their scores are still in the cache for every step.
+    """A few sequences at a time, so that their scores stay in the cache for every step.
 
-    With the gradient 17 ms instead of 23 for 32 sequences of 128, 4 heads of 64; and 1 table (L, S) is kept, not 3.
+    With the gradient 17 ms instead of 23 for 32 sequences of 128, 4 heads of 64; and 1 table (L, S) is saved, not 3.
 
-    Heads are views into (B, S, A, d), and BLAS takes and gives them as such: nothing is transposed in memory.
+    Heads are views into (B, S, A, d), which BLAS reads and writes: nothing is transposed in memory.
     """
     lead, L, S = q.shape[:-2], q.shape[-2], k.shape[-2]
     table = (*lead, L, S)
@@ -218,7 +218,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: flo
 def attention_backward(
     g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, keep_prob: float, y: Array, weights: Array
 ) -> Any:
-    """attention_backward in the same way: 3 passes over a table, with dropout 5."""
+    """attention_backward in the same blocks: 3 passes over a table, 5 with dropout."""
     if not _plain(q, k, v, g, y, weights) or weights.shape[:-2] != q.shape[:-2]:
         return NotImplemented
     dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
@@ -248,18 +248,18 @@ def _dropped(x: Array, keep: Array, keep_prob: float, out: Array) -> Any:
 
 
 def _scratch(count: int, shape: tuple[int, ...]) -> Any:
-    """``count`` arrays of the size of a block of an array of ``shape``."""
+    """``count`` arrays, each as large as one block of an array of ``shape``."""
     return np.empty((count, min(_rows_in(BLOCK, shape), shape[0]), *shape[1:]), np.float32)
 
 
 def _plain(q: Array, k: Array, v: Array, *others: Array) -> bool:
-    """Are there leading axes, the same in all three, all of float32, and nothing empty?"""
+    """Do all three have the same leading axes and float32 elements, and is none empty?"""
     same = q.ndim > 2 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
     return bool(same and _all_float32(q, k, v, *others) and q.size and k.size and v.size)
 
 
 def _like_heads(x: Array, width: int) -> Any:
-    """Room for (B, A, L, width) that lies in memory as (B, L, A, width): joining the heads then copies nothing."""
+    """Memory for (B, A, L, width), laid out as (B, L, A, width): joining the heads then copies nothing."""
     *lead, L, _ = x.shape
     order = (*lead[:-1], L, lead[-1], width)
     return np.empty(order, np.float32).swapaxes(-2, -3)
@@ -297,7 +297,7 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
     mean, r, (dw, db), mean_of = mean.reshape(-1, 1), r.reshape(-1), np.zeros((2, n), np.float32), w / np.float32(n)
     for at in _blocks(rows):
         part, out, s = gs[at], dx[at], r[at]
-        centred = rows[at] - mean[at]  # x̂ is this times r, here s: which the products with vectors can take upon them
+        centred = rows[at] - mean[at]  # x̂ is this times r (here s), a factor that the products with vectors include
         along = np.multiply(part, centred, out=out)
         dw += s @ along
         db += _ones(len(part)) @ part
@@ -311,7 +311,7 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
 
 
 def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, keep_prob: float, eps: float) -> Any:
-    """add_norm in blocks of rows, with one array beside the result."""
+    """add_norm in blocks of rows, with one array more than the result."""
     if x.shape != residual.shape or x.ndim < 2 or not x.size or not _all_float32(residual, weight, bias):
         return NotImplemented
     n = x.shape[-1]
@@ -333,7 +333,7 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array,
 
 
 def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Array, keep_prob: float) -> Any:
-    """add_norm_backward in the same way; the sums over rows and over columns are products with vectors."""
+    """add_norm_backward in the same blocks; the sums over rows and columns are products with vectors."""
     if not _all_float32(g, unit, weight) or unit.ndim < 2 or not unit.size:
         return NotImplemented
     n = unit.shape[-1]
@@ -357,7 +357,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Arra
 
 
 def _scale_and_shift(x: Array, weight: Array, bias: Array, y: Array) -> None:
-    """x w + b into y, either of which may be absent."""
+    """x w + b into y; w or b may be None."""
     np.multiply(x, 1 if weight is None else weight, out=y)
     if bias is not None:
         y += bias
@@ -399,7 +399,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
 
 
 def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
-    """keep_mask from 16 random bits an element: 0.5 ms instead of 1.6 a million; p is rounded to 1/65536."""
+    """keep_mask from 16 random bits per element: 0.5 ms per million instead of 1.6; p is rounded to 1/65536."""
     n = math.prod(shape)
     bits = stream.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n]
     return (bits >= round(p * 65536)).reshape(shape) if p < 1 else np.zeros(shape, bool)
@@ -408,15 +408,15 @@ def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any
 def add_rows(g: Array, index: Array, count: int) -> Any:
     """add_rows for a list of rows: 0.24 ms instead of 1.9 for 2048 rows of 128 (words of a text, 4096 rows).
 
-    Sorted by number, the rows of a frequent word are summed by a product with ones; those of all rare words together: first
-    of each, then the second of those that have one, and so on.
+    Rows are sorted by number. A product with ones sums the rows of a frequent word; those of all rare words are summed
+    together: the first row of each, then the second of each that has one, and so on.
     """
     if not index.size or g.ndim == index.ndim or (index < 0).any():
         return NotImplemented
     values = g.reshape(index.size, -1)
     total = np.zeros((count, values.shape[1]), np.float32)
     numbers = index.reshape(-1).astype(np.uint16 if count <= 65536 else index.dtype)
-    order = numbers.argsort(kind="stable")  # of 16 bits by counting
+    order = numbers.argsort(kind="stable")  # a counting sort for 16 bits
     numbers = numbers[order]
     starts = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
     often = np.diff(starts, append=len(order))
@@ -437,7 +437,7 @@ def adam_all(
     ps: list[Array], gs: list[Array], ms: list[Array], vs: list[Array], largest: list[Array] | None,
     ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
 ) -> None:  # fmt: skip
-    """adam_all in blocks that stay in the cache through their 13 passes, dealt out to the open threads."""
+    """adam_all in blocks that stay in the cache for 13 passes, divided among the open threads."""
 
     def update(item: tuple[int, Any]) -> None:
         i, at = item
@@ -456,7 +456,7 @@ def norm_all(arrays: list[Array]) -> Any:
 
 
 def scale_all(arrays: list[Array], factor: Array) -> None:
-    """scale_all on the open threads; times 1 is nothing to do."""
+    """scale_all on the open threads; a factor of 1 costs nothing."""
 
     def scale(item: tuple[int, Any]) -> None:
         arrays[item[0]][item[1]] *= np.float32(factor)
@@ -478,5 +478,5 @@ def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
 
 
 def _pieces(arrays: list[Array], size: int) -> list[tuple[int, Any]]:
-    """(number of the array, which of its rows), about ``size`` numbers a piece."""
+    """(number of the array, which of its rows), about ``size`` numbers per piece."""
     return [(i, at) for i, a in enumerate(arrays) for at in (_blocks(a, size) if a.ndim else [...])]

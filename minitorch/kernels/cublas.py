@@ -1,10 +1,10 @@
-"""Matrix products on an NVIDIA card: cuBLAS, called directly.
+"""Matrix products on an NVIDIA GPU: cuBLAS, called directly.
 
-CuPy's ``@`` calls cuBLAS too, but multiplies stacks of float16 matrices as float32, bfloat16 not at all, copies what lies
-transposed in a stack, and refuses while a CUDA graph is captured (https://github.com/cupy/cupy/issues/6290), for it asks nobody
-whether the call in question may be captured. The one function used here may: NVIDIA's documentation names as exceptions those
-that return numbers to the host, and asks for a workspace of one's own. 16-bit floats are multiplied in the tensor cores and added
-up in float32; float32 as set_float32_matmul_precision says.
+CuPy's ``@`` calls cuBLAS too, but it multiplies stacks of float16 matrices as float32 and bfloat16 not at all, copies
+transposed matrices of a stack, and refuses every call while a CUDA graph is recorded
+(https://github.com/cupy/cupy/issues/6290). The one function used here can be recorded: NVIDIA's documentation excludes only
+functions that return numbers to the CPU, and requires a separate workspace. The tensor cores multiply 16-bit floats and sum
+in float32; for float32 see set_float32_matmul_precision.
 https://docs.nvidia.com/cuda/cublas/#cublasgemmstridedbatchedex, #cuda-graphs-support
 Read before: kernels/__init__.py.
 """
@@ -28,14 +28,14 @@ from ..devices import Array
 TYPES = {"float16": 2, "bfloat16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
 COMPUTE = {"highest": 68, "high": 77, "medium": 75}  # cublasComputeType_t: 32F, 32F_FAST_TF32, 32F_FAST_16BF
 COMPUTE_64F = 70
-WORKSPACE = 32 << 20  # bytes: what NVIDIA recommends for Hopper; older cards need less
+WORKSPACE = 32 << 20  # bytes: NVIDIA's recommendation for Hopper; older GPUs need less
 
 _precision = "highest"
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """How a card multiplies float32 matrices: "highest" as float32; "high" with factors cut to TF32, 10 bits of mantissa, which
-    the tensor cores do several times as fast; "medium" to bfloat16. Sums are float32 in each. A processor takes no notice."""
+    """How a GPU multiplies float32 matrices: "highest" as float32; "high" with factors cut to TF32 (10 bits of mantissa), which
+    tensor cores multiply several times as fast; "medium" with factors cut to bfloat16. Sums are float32. The CPU ignores it."""
     global _precision
     if precision not in COMPUTE:
         raise RuntimeError(f'set_float32_matmul_precision: "highest", "high" (TF32) or "medium", not {precision!r}')
@@ -43,12 +43,12 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
-    """What set_float32_matmul_precision set: "highest" unless asked otherwise."""
+    """The setting of set_float32_matmul_precision: "highest" by default."""
     return _precision
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """a @ b: (..., n, k) @ (..., k, m) -> (..., n, m). What is neither floating nor of one type is left to CuPy."""
+    """a @ b: (..., n, k) @ (..., k, m) -> (..., n, m). CuPy multiplies operands that are not floats of one dtype."""
     xp = devices.array_module(a)
     if type(a) is not type(b) or a.dtype != b.dtype or a.dtype.name not in TYPES or min(a.ndim, b.ndim) < 2:
         return a @ b
@@ -64,7 +64,7 @@ def matmul(a: Array, b: Array) -> Array:
     kind, single = TYPES[a.dtype.name], a.dtype.name == "float32"
     compute = COMPUTE_64F if double else COMPUTE[_precision if single else "highest"]
     with xp.cuda.Device(a.device.id):
-        _check(  # cuBLAS counts down the columns: what it takes for yᵀ = bᵀ aᵀ is y = a b in rows
+        _check(  # cuBLAS stores by columns: its yᵀ = bᵀ aᵀ is y = a b by rows
             _library().cublasGemmStridedBatchedEx(
                 _handle(xp), trans_b, trans_a, m, n, k, ctypes.byref(one), b.data.ptr, kind, ldb, step_b,
                 a.data.ptr, kind, lda, step_a, ctypes.byref(zero), y.data.ptr, kind, m, n * m, math.prod(lead), compute, -1,
@@ -74,7 +74,7 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def _operand(xp: Any, x: Array, lead: tuple[int, ...]) -> tuple[Array, int, int, int]:
-    """The array, or a copy that cuBLAS can read; 1 if it lies transposed; elements from row to row, and from matrix to matrix."""
+    """The array, or a copy that cuBLAS can read; 1 if it is transposed; the distances between rows and between matrices."""
     r, c = x.shape[-2:]
     strides = [s // x.itemsize for s in x.strides]
     step = _step(x.shape[:-2], strides[:-2], lead)
@@ -88,7 +88,7 @@ def _operand(xp: Any, x: Array, lead: tuple[int, ...]) -> tuple[Array, int, int,
 
 
 def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> int | None:
-    """Elements from one matrix of a stack to the next, if it is always as many: 0 where one matrix serves for all."""
+    """Elements from one matrix of a stack to the next, if constant; 0 if one matrix serves for all."""
     strides = [0] * (len(lead) - len(shape)) + [0 if n == 1 else s for n, s in zip(shape, strides, strict=True)]
     axes = [(n, s) for n, s in zip(lead, strides, strict=True) if n > 1]
     if not axes:
@@ -105,7 +105,7 @@ def _step(shape: tuple[int, ...], strides: list[int], lead: tuple[int, ...]) -> 
 @functools.cache
 def _library() -> Any:
     """libcublas, the one that CuPy has loaded into this process."""
-    importlib.import_module("cupy.cublas")  # which finds and loads it, also where pip put it
+    importlib.import_module("cupy.cublas")  # finds and loads it, also if pip installed it
     major = devices.cupy().cuda.runtime.runtimeGetVersion() // 1000
     library = ctypes.CDLL(f"cublas64_{major}.dll" if os.name == "nt" else f"libcublas.so.{major}")
     i, p, long = ctypes.c_int, ctypes.c_void_p, ctypes.c_longlong
@@ -118,7 +118,7 @@ def _library() -> Any:
 
 
 class _Handles(threading.local):
-    """cuBLAS's state, one a thread and card: [handle, stream, workspace]."""
+    """cuBLAS's state, one per thread and GPU: [handle, stream, workspace]."""
 
     def __init__(self) -> None:
         self.of_device: dict[int, list[Any]] = {}
@@ -128,14 +128,14 @@ _handles = _Handles()
 
 
 def _handle(xp: Any) -> Any:
-    """This thread's handle for the current card, on the current stream."""
+    """This thread's handle for the current GPU, on the current stream."""
     device, stream = xp.cuda.runtime.getDevice(), xp.cuda.get_current_stream().ptr
     held = _handles.of_device.get(device)
     if held is None:
         pointer = ctypes.c_void_p()
         _check(_library().cublasCreate_v2(ctypes.byref(pointer)))
         held = _handles.of_device[device] = [pointer, None, xp.cuda.memory.Memory(WORKSPACE)]
-    if held[1] != stream:  # setting the stream takes the workspace away
+    if held[1] != stream:  # setting the stream removes the workspace
         _check(_library().cublasSetStream_v2(held[0], stream))
         _check(_library().cublasSetWorkspace_v2(held[0], held[2].ptr, WORKSPACE))
         held[1] = stream
@@ -144,4 +144,4 @@ def _handle(xp: Any) -> Any:
 
 def _check(status: int) -> None:
     if status:
-        raise RuntimeError(f"cuBLAS refused a matrix product with status {status} (cublasStatus_t); is the card's memory full?")
+        raise RuntimeError(f"cuBLAS refused a matrix product with status {status} (cublasStatus_t); is the GPU's memory full?")

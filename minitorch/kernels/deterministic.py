@@ -1,7 +1,8 @@
 """Whether kernels must give the same digits in every run.
 
-On a processor they always do. On a GPU the gradient of an embedding adds rows in whichever order its threads come, unless the
-switch is on; so do gradients of indexing (x[index]), which have no other way yet.
+On the CPU they always do. On a GPU the gradient of an embedding adds rows in the order in which threads finish, unless the
+switch is on. Gradients of indexing (x[index]) do so always: they have no deterministic kernel yet.
+Read before: nothing. Read next: cuda/embedding.py.
 """
 
 from __future__ import annotations

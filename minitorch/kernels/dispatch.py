@@ -1,9 +1,9 @@
-"""Which implementation of a kernel runs: your own, the fast one that knows the arrays, or the definition.
+"""Which implementation of a kernel runs: your own, a fast one that supports the arrays, or the definition.
 
-A kernel is defined by plain array code that also runs on Tensors. It stands beside its gradient, in ops/ (or, for what works
-in place, in optim/ and nn/utils.py), under ``@kernel``. kernels/cpu.py and kernels/cuda/ have faster functions of the same
-name. Such a function returns NotImplemented for arrays that it does not know, and then the definition runs.
-Read before: devices.py. Read next: cpu.py; ops/activations.py, where the first kernels are defined.
+A kernel's definition is plain array code that also runs on Tensors. It is next to its gradient in ops/ (in-place kernels
+are in optim/adam.py and lists.py), under ``@kernel``. kernels/cpu.py and kernels/cuda/ have faster functions of the same
+name. Such a function returns NotImplemented for arrays that it does not support, and then the definition runs.
+Read before: kernels/__init__.py. Read next: ops/activations.py, which defines the first kernels; cpu.py.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 from . import cpu
 from .philox import Key
 
-KERNELS: dict[str, Callable[..., Any]] = {}  # every kernel by its name: what the engine calls
+KERNELS: dict[str, Callable[..., Any]] = {}  # every kernel by its name; the engine calls these
 reference = SimpleNamespace()  # every definition under its kernel's name: reference.gelu
-_own: dict[str, Callable[..., Any]] = {}  # kernels that a user put in the place of ours
+_own: dict[str, Callable[..., Any]] = {}  # the user's replacements
 
 
 def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Callable[..., Any]] = ()) -> Callable[..., Any]:
-    """Make a kernel of its definition. Its name is the function's, without ``_kernel`` at the end.
+    """Turn a definition into a kernel. Its name is the function's, without ``_kernel`` at the end.
 
-    parts: kernels whose work this one's fast form does itself. If the user replaces one of them, the definition runs, because
-    it calls the replacement. NAME and NAME_backward share what NAME saves: if one is replaced, the other runs as defined.
+    parts: kernels that the definition calls and the fast form does not. If the user replaces one of them, the definition runs,
+    because it calls the replacement. NAME_backward reads what NAME saves: if one is replaced, the other runs as defined.
     """
     if definition is None:
         return functools.partial(kernel, parts=parts)
@@ -60,7 +60,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def hand_for(x: Any) -> Any:
-    """The module of fast kernels for the array (or list of arrays) ``x``, or None: cpu knows float32, cuda all of the GPU's."""
+    """The module of fast kernels for the array (or list) ``x``, or None: cpu is for float32, cuda for all arrays on a GPU."""
     arrays = x if type(x) is list else (x,)
     if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
         return cpu
@@ -72,7 +72,7 @@ def hand_for(x: Any) -> Any:
 
 
 def in_float32(definition: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """The definition on the GPU: 16-bit floats are computed in float32, and the result (not what it saves) is cast back."""
+    """The definition on the GPU: 16-bit floats are computed in float32, and the result (not the saved arrays) is cast back."""
     half = next((a.dtype for a in arguments if _is_half(a)), None)
     wide = [a.astype(np.float32) if _is_half(a) else as_array(a) for a in arguments]
     result = definition(*wide, **named)
@@ -86,7 +86,7 @@ def _is_half(a: Any) -> bool:
 
 
 def as_array(x: Any) -> Any:
-    """A dropout mask that is only a key (philox.py) as the array of bools that it stands for; anything else unchanged."""
+    """The array of bools for a dropout mask that is only a key (philox.py); anything else unchanged."""
     if type(x) is not Key:
         return x
     from .cuda.launch import computed
@@ -96,7 +96,7 @@ def as_array(x: Any) -> Any:
 
 @contextlib.contextmanager
 def use(**kernels: Callable[..., Any]) -> Iterator[None]:
-    """Within the block the given functions replace the kernels of those names, in every thread and wherever they are computed."""
+    """Within the block the given functions replace the kernels of those names, in every thread and every op."""
     unknown = [name for name in kernels if name not in KERNELS]
     if unknown:
         raise TypeError(f"there is no kernel called {unknown[0]!r}; there are {', '.join(KERNELS)}")

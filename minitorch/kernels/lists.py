@@ -31,7 +31,7 @@ def scale_all(arrays: list[Array], factor: Array) -> None:
 
 @kernel
 def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
-    """a ← a + b₁ + b₂ + ..., in this order, each array with terms of its own."""
+    """a ← a + b₁ + b₂ + ..., in this order, with separate terms for each array."""
     for a, bs in zip(arrays, terms, strict=True):
         for b in bs:
             a += b

@@ -1,11 +1,12 @@
-"""Dropout masks that are computed when they are needed and stored nowhere: Philox, a random generator without a memory.
+"""Dropout masks that are computed when needed and never stored: Philox, a random generator without state.
 
 A counter-based generator is a function: random bits = philox(key, counter). Give every element of an array a counter, and any
 thread of a GPU can compute that element's bits at any time: the backward pass gets the same mask as the forward pass, and a
-mask costs no memory and no traffic. Philox4x32-10 turns a counter of four 32-bit words and a key of two into four random words.
+mask takes no memory and no traffic. Philox4x32-10 turns a counter of four 32-bit words and a key of two into four random words.
 
 Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405.
-The generator itself is CUDA C (cuda/launch.py); here is what identifies a mask.
+The generator itself is CUDA C (cuda/launch.py); this file has the keys that identify masks.
+Read before: dispatch.py. Read next: cuda/launch.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _step: Array | None = None
 
 
 class Stream:
-    """Where masks come from: a seed, and how many were drawn from it."""
+    """The source of masks: a seed, and how many masks were drawn from it."""
 
     def __init__(self, seed: int, calls: int = 0) -> None:
         self.seed, self.calls = seed, calls
@@ -35,10 +36,10 @@ class Stream:
 
 
 class Key:
-    """A mask that is not there: whoever needs it computes it.
+    """A mask that is not stored: every kernel that needs it computes it.
 
-    The four bits-words of counter (q, q >> 32, calls, step) and key ``seed`` belong to four neighbours of the last axis, q being
-    the number of such a group when every row has ⌈n/4⌉ of them. An element is kept if its word is at least p · 2³².
+    The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to four neighbours of the last axis; q is the
+    number of this group of four, with ⌈n/4⌉ groups per row. An element is kept if its word is at least p · 2³².
     """
 
     def __init__(self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None) -> None:
@@ -52,7 +53,7 @@ class Key:
         return math.prod(self.shape[:-1]), self.shape[-1] if self.shape else 1
 
     def as_argument(self, keep_prob: float) -> Any:
-        """What kernels take: struct Dropout of cuda/launch.py, passed by value."""
+        """The kernels' argument: struct Dropout of cuda/launch.py, passed by value."""
         where = 0 if self.step is None else self.step.data.ptr
         return np.array((where, *self.words, self.threshold, 1 / keep_prob if keep_prob else 0, 0), DROPOUT)
 
@@ -63,11 +64,11 @@ NONE = np.zeros((), DROPOUT)  # a factor of 0 and a threshold of 0: nothing is d
 
 @contextlib.contextmanager
 def stepping(step: Array) -> Iterator[None]:
-    """Let masks drawn within the block depend also on the uint32 in the GPU array ``step``.
+    """Masks drawn within the block also depend on the uint32 in the GPU array ``step``.
 
-    A captured CUDA graph repeats its launches with the very same arguments: what makes each replay drop other elements is a
-    number in the card's memory, to which the graph itself (or whoever replays it) adds 1 between steps. The number must be the
-    same in a step's forward and backward pass.
+    A recorded CUDA graph repeats its launches with the same arguments. To drop other elements at each replay, kernels read a
+    number in GPU memory, which the graph itself (or its caller) increases by 1 between steps. It must be the same in a
+    step's forward and backward pass.
     """
     global _step
     before, _step = _step, step

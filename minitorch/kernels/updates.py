@@ -1,4 +1,7 @@
-"""Adam's arithmetic on one array, in place: what optim/adam.py defines its kernel by, and cpu.py runs in blocks."""
+"""Adam's arithmetic on one array, in place: optim/adam.py defines its kernel by it, cpu.py runs it in blocks.
+
+Read before: dispatch.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from ..devices import Array, array_module
 
 
 def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int | None, lr: float, betas: Any, eps: float) -> None:
-    """Adam's arithmetic, all in place: one scratch array u, however long the formula.  t None: no bias correction."""
+    """Adam's arithmetic, all in place, with one scratch array u.  t None: no bias correction."""
     xp = array_module(p)
     beta1, beta2 = betas
     u = xp.empty_like(m)

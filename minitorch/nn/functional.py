@@ -2,7 +2,7 @@
 
 Here are the ones that models use; functional_extra.py has the others, and the argument checks are in _arguments.py. The
 equations of single operations and their gradients are in ops/nn.py.
-Read before: ops/nn.py. Read next: nn/module.py.
+Read before: ops/nn.py, layers.py. Read next: optim/optimizer.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Layers: the functions of functional.py with the parameters or settings they need.
 
-Read before: module.py, functional.py (where the equations are). Read next: losses.py, attention.py. More layers: extra.py.
+Read before: module.py. Read next: functional.py, which has the equations; then losses.py, attention.py. More layers: extra.py.
 """
 
 from __future__ import annotations

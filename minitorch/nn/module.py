@@ -10,7 +10,7 @@
 
 A module keeps three dictionaries: parameters (learnt), buffers (tensors that belong to it but are not learnt) and modules
 (its children). Everything else here is a walk over that tree: collecting, saving, loading, moving.
-Read before: parameter.py. Read next: containers.py, layers.py.
+Read before: tensor.py, parameter.py. Read next: layers.py (and containers.py).
 """
 
 from __future__ import annotations

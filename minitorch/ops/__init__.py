@@ -3,8 +3,8 @@
 elementwise, comparisons, reductions, shaping,
 indexing, linalg                                     the operations of arrays
 nn, activations, attention, normalization, losses    those of neural networks
-extra_...                                            breadth: rarely used operations, to look up and not to read through
-_op, _promotion, _autocast                           @op, and what it does to the operands' dtypes
+extra_...                                            rarely used operations: look them up
+_op, _promotion, _autocast                           @op, and the dtypes of its operands
 checks, checks_indexing                              the errors for wrong arguments
 """
 

@@ -1,6 +1,6 @@
-"""Reading arguments as PyTorch does: negative dimensions, tuples of them, NumPy's names beside PyTorch's.
+"""Reading arguments as PyTorch does: negative dimensions, tuples of them, NumPy's names as well as PyTorch's.
 
-Shared by the files of this folder; nothing here is differentiable.
+All files of this folder use it; nothing here is differentiable. Read before: graph.py. Read next: checks.py.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ..grad_mode import mode
 
 
 def raw(x: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
+    """The array of a Tensor; anything else unchanged."""
     return x.array if isinstance(x, graph.Tensor) else x
 
 
 def may_read(x: Any) -> bool:
-    """May a check look at x's values? On a GPU the host would wait for all that comes before, at every step: so only on a
-    processor, or while somebody watches (detect_anomaly, profile). CuPy then does with an index out of range what it does."""
+    """May a check read x's values? On a GPU that would stall every step, so only on the CPU or under an observer
+    (detect_anomaly, profile). Otherwise CuPy decides what an index out of range does."""
     return device_of(raw(x)) == "cpu" or mode.observer is not None
 
 
 def one_dim(dim: int, ndim: int) -> int:
-    """``dim`` counted from the front; a 0-d tensor has, as in PyTorch, the one dimension 0 (or -1)."""
+    """``dim`` counted from the front; a 0-d tensor has, as in PyTorch, one dimension: 0 (or -1)."""
     n = max(ndim, 1)
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
@@ -71,7 +71,7 @@ def sizes_by_name(name: str) -> Callable[[F], F]:
 
 
 def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Accept ``axis`` and ``keepdims`` beside PyTorch's ``dim`` and ``keepdim``: formulas are written in NumPy's names."""
+    """Accept ``axis`` and ``keepdims`` for PyTorch's ``dim`` and ``keepdim``: formulas use NumPy's names."""
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
@@ -79,7 +79,7 @@ def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
             named["dim"] = named.pop("axis")
         if "keepdims" in named:
             named["keepdim"] = named.pop("keepdims")
-        if "out" in named and named["out"] is None:  # what numpy.sum(tensor) passes on
+        if "out" in named and named["out"] is None:  # numpy.sum(tensor) passes it
             del named["out"]
         return function(*arguments, **named)
 

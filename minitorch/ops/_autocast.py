@@ -1,7 +1,7 @@
-"""What autocast (minitorch/amp) does to an operation: PyTorch's lists, and the casts.
+"""Autocast (minitorch/amp) for operations: PyTorch's lists, and the casts.
 
-Products of matrices gain most from half precision and lose least by it; sums and powers need float32's digits and range; the
-rest takes what it gets. The lists are those of PyTorch's aten/src/ATen/autocast_mode.h, one for each kind of device.
+Products of matrices gain most from half precision and lose least; sums and powers need float32's digits and range; other
+operations keep their operands' dtype. The lists are PyTorch's (aten/src/ATen/autocast_mode.h), one per kind of device.
 Read before: _promotion.py. Read next: _op.py, minitorch/amp/autocast.py.
 """
 
@@ -20,9 +20,9 @@ from ._promotion import astype
 HALF = "matmul mm bmm addmm baddbmm linear einsum scaled_dot_product_attention"
 FLOAT32 = (
     "prod mse_loss l1_loss smooth_l1_loss huber_loss cosine_embedding_loss cross_entropy nll_loss kl_div "
-    "binary_cross_entropy_with_logits add_layer_norm"  # the last is ours, and does what layer_norm does
+    "binary_cross_entropy_with_logits add_layer_norm"  # the last is ours, treated like layer_norm
 )
-LISTS = {  # what is done to the floating operands -> which functions do it
+LISTS = {  # the cast of the floating operands -> the functions
     "cuda": {
         "half": HALF + " mv addmv",
         "float32": FLOAT32
@@ -37,7 +37,7 @@ KIND = {device: {name: kind for kind, names in kinds.items() for name in names.s
 
 
 def autocast(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function of the lists above obey the autocast block that this thread is in. Outside of one it is as it was."""
+    """Make a function of the lists above obey this thread's autocast block. Outside such a block nothing changes."""
     name = function.__name__.lstrip("_")
     assert any(name in kinds for kinds in KIND.values()), f"{name} is in none of the lists"
 
@@ -51,7 +51,7 @@ def autocast(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cast_and_call(function: Callable[..., Any], name: str, inputs: Any, named: dict[str, Any]) -> Any:
-    """The function on operands cast as its list says; what it is made of is not cast again."""
+    """The function on operands cast as its list says; functions that it calls do not cast again."""
     tensors = [x for x in _flat((inputs, list(named.values()))) if isinstance(x, graph.Tensor)]
     device = "cuda" if any(device_of(x.array) != "cpu" for x in tensors) else "cpu"
     half = (mode.autocast or {}).get(device)
@@ -81,16 +81,16 @@ def _flat(x: Any) -> list[Any]:
 
 
 def _may_change(x: Any, device: str) -> bool:
-    """A floating tensor of the device in question; float64 was chosen on purpose and stays."""
+    """A floating tensor on the block's device; float64 was chosen on purpose and stays."""
     here = "cpu" if device_of(raw(x)) == "cpu" else "cuda"
     return here == device and dtypes.is_floating(x.dtype) and x.dtype != dtypes.float64
 
 
 def _cast_once(x: Any, dtype: Any) -> Any:
-    """x as dtype; a weight's half copy is made once a block (its uses then add their gradients before they are widened)."""
+    """x as dtype; a weight's half copy is made once per block (the gradients of its uses then add up before they are widened)."""
     if x.dtype == dtype or dtype.itemsize != 2 or not (x.is_leaf and x.requires_grad):
         return astype(x, dtype)
-    key = id(x), dtype, mode.enabled  # a copy made under no_grad has no way back to x
+    key = id(x), dtype, mode.enabled  # a copy made under no_grad has no gradient for x
     held = mode.casts.get(key)
     if held is None or held[0] is not x:
         held = mode.casts[key] = x, astype(x, dtype)

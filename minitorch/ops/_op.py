@@ -1,17 +1,17 @@
 """``@op(...)``: the one decorator of every formula in this folder.
 
-graph.op makes a differentiable operation of a formula. The decorator here is that one, and says in its arguments what
-PyTorch does to the operands before the formula sees them:
+graph.op turns a formula into a differentiable operation. This decorator does the same, and its arguments name PyTorch's
+conversions of the operands before the formula runs:
 
     @op(promote=floating, autocast=True)
     def exp(input):
         y = array_module(input).exp(input)
         return y, lambda g: g * y
 
-Each argument adds one step, and a step that is not asked for costs nothing. They run in this order:
+Each argument adds one step; a step that is off costs nothing. They run in this order:
     autocast     within an autocast block, cast the operands as PyTorch's lists say (_autocast.py)
     floats_only  refuse integers and bools
-    half         compute 16-bit floats in float32, and give the result in their dtype again
+    half         compute 16-bit floats in float32, and cast the result back
     promote      bring the operands to one dtype (_promotion.py)
 Read before: graph.py. Read next: _promotion.py, elementwise.py.
 """
@@ -39,13 +39,13 @@ def op(
     half: str | None = None,
     autocast: bool = False,
 ) -> Callable[..., Any]:
-    """Make a differentiable operation of a formula, which returns its result and the pullback.
+    """Turn a formula, which returns its result and the pullback, into a differentiable operation.
 
     linear:      the pullback needs no input's value (graph.op).
     promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
-    floats_only: refuse integers, as PyTorch does for what only makes sense on floats.
-    half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there, where NumPy has no BLAS for them
-                 and its sums of float16 stop growing at 2048; None leaves them as they are.
+    floats_only: refuse integers, as PyTorch does for operations that only make sense on floats.
+    half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there: NumPy has no BLAS for them,
+                 and its sums of float16 stop growing at 2048. None leaves them unchanged.
     autocast:    the operation is in one of the lists of _autocast.py.
     """
     if formula is None:
@@ -57,7 +57,7 @@ def op(
 
 
 def in_floats(function: Any = None, *, floats_only: bool = True, half: str | None = "float32") -> Callable[..., Any]:
-    """The steps ``floats_only`` and ``half`` of op, also for a function that is made of several ops."""
+    """The steps ``floats_only`` and ``half`` of op, also for a function that calls several ops."""
     if function is None:
         return functools.partial(in_floats, floats_only=floats_only, half=half)
     assert half in (None, "float32", "float32 on CPU")

@@ -1,6 +1,7 @@
 """Bringing operands to one dtype before an op runs, by PyTorch's rules (dtypes.result_type).
 
-The casts are ops themselves, so each operand's gradient comes back in the operand's own dtype.
+The casts are ops themselves, so each operand's gradient has the operand's own dtype.
+Read before: _op.py, dtypes.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def _cast(x: Array, *, dtype: dtypes.DType) -> Any:
 
 
 def astype(x: Any, dtype: Any) -> Any:
-    """``x`` as ``dtype``; itself if it is that already. Integers and booleans carry no gradient, so a cast to them ends it."""
+    """``x`` as ``dtype``; ``x`` itself if it is already. Integers and booleans carry no gradient, so a cast to them ends it."""
     dtype = np.dtype(dtype)
     if x.dtype == dtype:
         return x
@@ -72,5 +73,5 @@ def _promote(operands: Sequence[Any], floating: bool) -> list[Any]:
 
 
 def in_dtype_of(y: Any, like: Any) -> Any:
-    """y in the dtype of ``like``: of bfloat16 some of CuPy's functions (where, round, tril, erf) make float32."""
+    """y in the dtype of ``like``: some of CuPy's functions (where, round, tril, erf) turn bfloat16 into float32."""
     return y if y.dtype == like.dtype else y.astype(like.dtype)

@@ -1,7 +1,7 @@
 """Activations: relu and GELU, each with its gradient. Others: extra_activations.py.
 
 A kernel (``@kernel``) is the definition that the fast implementations of kernels/cpu.py and kernels/cuda/ must agree with.
-Read before: elementwise.py, kernels/dispatch.py. Read next: attention.py.
+Read before: nn.py, kernels/dispatch.py. Read next: attention.py.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .nn import linear, sum_rows
 __all__ = ["relu"]
 
 
-@op(linear=True)  # piecewise: the mask is all that the gradient needs, and the mask's own derivative is 0
+@op(linear=True)  # piecewise: the gradient needs only the mask, whose derivative is 0
 def _relu(x: Array) -> Any:
     """max(x, 0), whose derivative is 1 where x > 0, else 0."""
     y = array_module(x).maximum(x, x.dtype.type(0))
-    return y, lambda g: g * (y != 0)  # != and not >, so that a NaN stays one
+    return y, lambda g: g * (y != 0)  # != rather than >, so that NaN stays NaN
 
 
 def relu(input: Any) -> Any:
@@ -79,7 +79,7 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
 
 @kernel(parts=(gelu_kernel, gelu_tanh))
 def bias_gelu(x: Any, bias: Any, tanh: bool) -> tuple[Any, Any]:
-    """gelu(x + b) or gelu_tanh(x + b), and what the gradient needs: the slope."""
+    """gelu(x + b) or gelu_tanh(x + b), and the slope for the gradient."""
     return (gelu_tanh if tanh else gelu_kernel)(x + bias)  # type: ignore[no-any-return]
 
 
@@ -102,7 +102,7 @@ def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
 
 
 def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str = "none") -> Any:
-    """gelu(linear(input, weight, bias)).  On a GPU the bias is added inside of GELU's kernel: one pass over memory less."""
+    """gelu(linear(input, weight, bias)).  On a GPU GELU's kernel adds the bias, which saves one pass over memory."""
     if bias is None or device_of(raw(input)) == "cpu":
         return gelu(linear(input, weight, bias), approximate=approximate)
     h = linear(input, weight)

@@ -23,9 +23,9 @@ __all__ = ["log_softmax", "softmax"]
 
 @kernel
 def softmax_kernel(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
-    """yᵢ = eˣⁱ / Σⱼ eˣʲ.  Subtracting the largest x changes nothing but that no power overflows.
+    """yᵢ = eˣⁱ / Σⱼ eˣʲ.  Subtracting the largest x leaves y unchanged and keeps the powers from overflowing.
 
-    empty: where every x is -inf (nothing may be attended to) the result is 0, and not NaN.
+    empty: where every x is -inf (nothing may be attended to) the result is 0, not NaN.
     """
     xp = array_module(x)
     peak = peak_of(x, axis)
@@ -43,7 +43,7 @@ def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
 
 
 def peak_of(x: Array, axis: tuple[int, ...]) -> Any:
-    """The largest value along the axis, as a constant: no result depends on it but for rounding."""
+    """The largest value along the axis, as a constant: results depend on it only by rounding."""
     x = raw(x)
     return array_module(x).amax(x, axis=axis, keepdims=True) if x.size else x
 
@@ -98,10 +98,10 @@ INSIDE = (matmul_kernel, softmax_kernel, softmax_backward, drop_kernel)
 
 @kernel(parts=INSIDE)
 def attention_kernel(q: Array, k: Array, v: Array, mask: Array, keep: Array, scale: float, keep_prob: float) -> Any:
-    """y = P̃ V with the weights P = softmax(Q Kᵀ·scale + mask) and P̃ = dropout(P); with it P.
+    """y = P̃ V with the weights P = softmax(Q Kᵀ·scale + mask) and P̃ = dropout(P); also P.
 
-    Q (..., L, d), K (..., S, d), V (..., S, e) -> (..., L, e).  ``keep`` (..., L, S) says which weights dropout keeps; they are
-    divided by ``keep_prob``.  A query that may see nothing (all -inf) gets 0.
+    Q (..., L, d), K (..., S, d), V (..., S, e) -> (..., L, e).  ``keep`` (..., L, S) marks the weights that dropout keeps,
+    divided by ``keep_prob``.  A query whose keys are all masked (-inf) gets 0.
     Vaswani et al. (2017), "Attention is all you need", https://arxiv.org/abs/1706.03762, equation 1.
     """
     scores = matmul_kernel(q * scale, k.mT)  # (..., L, S)
@@ -116,7 +116,7 @@ def attention_backward(
 ) -> tuple[Any, Any, Any]:
     """dV = P̃ᵀ g,  dP = dropout(g Vᵀ),  dS = P (dP - Σ dP P),  dQ = dS K · scale,  dK = dSᵀ Q · scale.
 
-    The fast kernels use y: Σ dP P along a row of the wide table (L, S) equals Σ g y along a row of the narrow y (Dao et al.,
+    The fast kernels use y: Σ dP P over a row of the wide table (L, S) equals Σ g y over a row of the narrow y (Dao et al.,
     2022, "FlashAttention", https://arxiv.org/abs/2205.14135, appendix B). Without a saved P they compute it again.
     """
     dweights = _dropped(matmul_kernel(g, v.mT), keep, keep_prob)
@@ -131,6 +131,6 @@ def _dropped(x: Array, keep: Array, keep_prob: float) -> Any:
 
 @op(floats_only=True, half="float32 on CPU")
 def attention(q: Array, k: Array, v: Array, *, mask: Array | None, keep: Array | None, scale: float, keep_prob: float) -> Any:
-    """softmax(Q Kᵀ·scale + mask) V with dropout on the weights.  Of the tables (L, S) at most the weights are saved."""
+    """softmax(Q Kᵀ·scale + mask) V with dropout on the weights.  It saves at most one table (L, S): the weights."""
     y, weights = attention_kernel(q, k, v, mask, keep, scale, keep_prob)
     return y, lambda g: attention_backward(g, q, k, v, mask, keep, scale, keep_prob, y, weights)

@@ -1,8 +1,8 @@
-"""Checks of arguments: each raises an error that names the rule, what clashes and the cure, or lets the operation go on.
+"""Checks of arguments: each raises an error that gives the rule, the arguments that clash and the cure.
 
-They stand here so that the operations read as their equations. A check is called before the work, by the operation whose
-name it is given; one that returns something returns the argument in the form in which the operation needs it. Those of
-indices are in checks_indexing.py.
+They are here so that the operations read as their equations. An operation calls its check before computing and passes its own
+name; a check that returns something returns the argument in the form that the operation needs.
+Read before: _arguments.py. Read next: checks_indexing.py.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from ._arguments import many_dims, one_dim
 
 
 def no_bools(name: str, *operands: Any, error: type[Exception] = NotImplementedError) -> None:
-    """For operations that make no sense for truth values: one operand at least must be something else."""
+    """For operations that make no sense for bools: at least one operand must have another dtype."""
     if all(x.dtype == bool if hasattr(x, "dtype") else isinstance(x, bool) for x in operands):
         raise error(f"{name}: not defined for bool tensors; make numbers of them first: x.int()")
 
 
 def refuse_integers(name: str, dtype: Any) -> None:
-    """What only makes sense on floats says so."""
+    """For operations that only make sense on floats."""
     if not dtypes.is_floating(dtype):
         raise NotImplementedError(f"{name} is not defined for {dtype}; make the input floating: x.float()")
 
 
 def no_difference_of_bools(operands: Sequence[Any]) -> None:
-    """Truth values have no difference."""
+    """Bools have no difference."""
     for x in operands:
         if getattr(x, "dtype", None) is dtypes.bool_ or isinstance(x, bool):
             raise RuntimeError("sub: bool tensors have no difference; use logical_xor (a ^ b), or make numbers of them: x.int()")
 
 
 def no_negative_of_bools(x: Any) -> None:
-    """Truth values have no negative."""
+    """Bools have no negative."""
     if x.dtype == bool:
         raise RuntimeError("neg: a bool tensor has no negative; use logical_not (~x) to invert it")
 
 
 def alpha_fits(alpha: Any, dtype: Any) -> None:
-    """The factor of add and sub makes no floats of integers."""
+    """The factor of add and sub does not turn integers into floats."""
     if isinstance(alpha, float) and not dtypes.is_floating(dtype):
         raise RuntimeError(f"for tensors of type {dtype} alpha must be an integer, not {alpha}")
 
@@ -57,7 +57,7 @@ def power_is_whole(exponent: Any, dtype: Any) -> None:
 
 
 def condition(mask: Array) -> Array:
-    """The condition of where as truth values; uint8 was PyTorch's type for them once."""
+    """The condition of where as bools; uint8 was once PyTorch's dtype for masks."""
     if mask.dtype == bool:
         return mask
     if mask.dtype != np.uint8:
@@ -66,7 +66,7 @@ def condition(mask: Array) -> Array:
 
 
 def fills(mask: Array, value: Any) -> None:
-    """masked_fill takes truth values and one value."""
+    """masked_fill takes a bool mask and one value."""
     if mask.dtype != bool:
         raise RuntimeError(f"masked_fill: the mask must be a bool tensor, not {mask.dtype}; compare: mask != 0")
     if getattr(value, "ndim", 0) > 0:
@@ -74,7 +74,7 @@ def fills(mask: Array, value: Any) -> None:
 
 
 def limits(input: Any, min: Any, max: Any) -> None:
-    """clamp has one limit or two, and numbers to compare with them."""
+    """clamp needs one limit or two, and numbers to compare with them."""
     if min is None and max is None:
         raise RuntimeError("clamp: give min, max or both")
     if min is not None and max is not None:
@@ -82,19 +82,19 @@ def limits(input: Any, min: Any, max: Any) -> None:
 
 
 def no_bool_limit(x: Array, limit: Any) -> None:
-    """Truth values are not compared with a number."""
+    """Bools are not compared with a number."""
     if isinstance(limit, bool | np.generic):
         no_bools("clamp", x, limit)
 
 
 def can_be_inverted(dtype: Any) -> None:
-    """~x is for truth values and integers."""
+    """~x is for bools and integers."""
     if dtypes.is_floating(dtype):
         raise TypeError(f"bitwise_not: ~x is for bool and integer tensors, not for {dtype}; compare first: ~(x != 0)")
 
 
 def has_bits(dtype: Any) -> None:
-    """x & y and the like are for truth values and integers."""
+    """x & y and the like are for bools and integers."""
     if dtypes.is_floating(dtype):
         raise NotImplementedError(f"bitwise operations work on bool and integer tensors, not on {dtype}; compare first: x != 0")
 
@@ -105,17 +105,17 @@ def has_bits(dtype: Any) -> None:
 def has_mean(dtype: Any) -> None:
     """The mean of integers is a fraction."""
     if not dtypes.is_floating(dtype):
-        raise RuntimeError(f"mean: the mean of {dtype} is no {dtype}; say in which type: x.mean(dtype=minitorch.float32)")
+        raise RuntimeError(f"mean: the mean of {dtype} values is not {dtype}; choose a dtype: x.mean(dtype=minitorch.float32)")
 
 
 def nonempty_dims(name: str, x: Any, dim: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The dims of a reduction that has no value for no elements."""
+    """The dims of a reduction that has no value for an empty input."""
     axis = many_dims(dim, x.ndim)
     if 0 not in x.shape:
         return axis
     if dim is None or (not isinstance(dim, int) and len(dim) == 0):
         error = IndexError if name.startswith("arg") else RuntimeError
-        raise error(f"{name}: the input of shape {tuple(x.shape)} has no elements; reduce along a dimension that has: dim=...")
+        raise error(f"{name}: the input of shape {tuple(x.shape)} has no elements; reduce along a non-empty dimension: dim=...")
     for i in axis:
         if x.shape[i] == 0:
             raise IndexError(f"{name}: dimension {i} of shape {tuple(x.shape)} has no elements to choose from")
@@ -123,7 +123,7 @@ def nonempty_dims(name: str, x: Any, dim: int | Sequence[int] | None) -> tuple[i
 
 
 def norm_is_defined(x: Any, ord: Any, dtype: Any) -> None:
-    """vector_norm takes floats and a number, and computes in no narrower dtype."""
+    """vector_norm takes floats and a number; dtype cannot be narrower than the input's."""
     if not dtypes.is_floating(x.dtype):
         raise RuntimeError(f"vector_norm: needs floats, got {x.dtype}; make the input floating: x.float()")
     if isinstance(ord, str):
@@ -139,7 +139,7 @@ def norm_of_something(x: Any, ord: float, dim: Any, count: int) -> None:
 
 
 def order_of_norm(p: Any) -> None:
-    """norm takes a number, or Frobenius' name."""
+    """norm takes a number or "fro"."""
     if isinstance(p, str) and p != "fro":
         raise NotImplementedError(f'norm: p must be a number or "fro", not {p!r}')
 
@@ -154,20 +154,20 @@ def enough_to_choose(x: Any, k: int, axis: int, n: int) -> None:
 
 
 def has_dimension(name: str, x: Any, purpose: str, error: type[Exception] = RuntimeError) -> None:
-    """What works along a dimension needs one."""
+    """For operations along a dimension."""
     if x.ndim == 0:
         raise error(f"{name}: a 0-d tensor has no dimension to {purpose}")
 
 
 def cannot_reshape(x: Array, shape: tuple[int, ...]) -> RuntimeError:
-    """The error that says why the elements of x do not fit into ``shape``."""
+    """The error for elements of x that do not fit into ``shape``."""
     unknown = [n for n in shape if n < 0]
     if unknown and min(unknown) < -1:
-        return RuntimeError(f"reshape: invalid size {min(unknown)} in shape {shape}; only -1 (work it out) may be negative")
+        return RuntimeError(f"reshape: invalid size {min(unknown)} in shape {shape}; only -1 (infer it) may be negative")
     if len(unknown) > 1:
         return RuntimeError(f"reshape: only one size can be inferred, shape {shape} holds -1 {len(unknown)} times")
     if unknown and x.size == 0:
-        return RuntimeError(f"reshape: 0 elements into shape {shape}: any size would do for the -1; spell it out")
+        return RuntimeError(f"reshape: 0 elements into shape {shape}: any size would fit the -1; give the size")
     return RuntimeError(f"reshape: shape {shape} is invalid for input of size {x.size} and shape {tuple(x.shape)}")
 
 
@@ -182,7 +182,7 @@ def permutation(dims: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 def expands(old: tuple[int, ...], shape: tuple[int, ...], target: tuple[int, ...]) -> None:
-    """Does a tensor of shape ``old`` expand to ``target``, which the caller spelt ``shape``?"""
+    """Does a tensor of shape ``old`` expand to ``target``, which the caller wrote as ``shape``?"""
     extra = len(shape) - len(old)
     if extra < 0:
         raise RuntimeError(f"expand: {len(shape)} sizes {shape} are too few for a tensor of {len(old)} dimensions")
@@ -209,7 +209,7 @@ def is_view(y: Array, source: Array) -> None:
     if source.size and not array_module(source).may_share_memory(source, y):
         raise RuntimeError(
             f"view: shape {tuple(y.shape)} is not compatible with the strides {source.strides} of shape {tuple(source.shape)}: "
-            "no view can show it; use reshape(...), which copies"
+            "no view has this shape; use reshape(...), which copies"
         )
 
 
@@ -234,7 +234,7 @@ def counts_of_repeats(counts: tuple[int, ...], ndim: int) -> None:
 
 
 def list_of_tensors(name: str, tensors: Any) -> list[Any]:
-    """What cat, stack and their kin join."""
+    """The tensors that cat, stack and the like join."""
     if not isinstance(tensors, list | tuple):
         raise TypeError(f"{name}: expected a list of tensors, got {type(tensors).__name__}; write {name}([a, b])")
     for i, x in enumerate(tensors):
@@ -244,7 +244,7 @@ def list_of_tensors(name: str, tensors: Any) -> list[Any]:
 
 
 def some_to_join(tensors: list[Any]) -> None:
-    """cat needs tensors, each of one dimension at least."""
+    """cat needs tensors of at least one dimension each."""
     if not tensors:
         raise ValueError("cat: expected at least one tensor, got an empty list")
     for x in tensors:
@@ -272,13 +272,13 @@ def one_shape(tensors: list[Any]) -> None:
 
 
 def split_size(size: int, n: int, d: int) -> None:
-    """Pieces of one size cover a dimension if the size is positive."""
+    """A dimension splits into pieces of one size if the size is positive."""
     if size < 0 or (size == 0 and n > 0):
         raise RuntimeError(f"split: split_size must be positive, got {size} for dimension {d} of size {n}")
 
 
 def sizes_add_up(sizes: tuple[int, ...], n: int, d: int) -> None:
-    """Pieces of given sizes cover a dimension."""
+    """Pieces of given sizes must cover the dimension."""
     if sum(sizes) != n or min(sizes, default=0) < 0:
         raise RuntimeError(f"split: sizes {sizes} must be non-negative and add up to {n}, the size of dimension {d}")
 
@@ -296,7 +296,7 @@ def product(name: str, a: Any, b: Any) -> None:
     """a @ b: two tensors of one dtype, whose inner sizes are equal and whose leading sizes broadcast."""
     for x in (a, b):
         if not hasattr(x, "dtype"):
-            raise TypeError(f"{name}: expected two Tensors, got {type(x).__name__}; a number is multiplied with *")
+            raise TypeError(f"{name}: expected two Tensors, got {type(x).__name__}; multiply by a number with *")
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(f"{name}: both operands need at least 1 dimension, but have {a.ndim} and {b.ndim}; a number needs *")
     if a.dtype != b.dtype:

@@ -1,4 +1,4 @@
-"""Checks of indices, as those of checks.py."""
+"""Checks of indices, in the manner of checks.py.  Read before: checks.py."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ._arguments import may_read, raw
 
 
 def not_too_many(missing: int, ndim: int) -> None:
-    """An index speaks of no more dimensions than there are."""
+    """An index covers no more dimensions than x has."""
     if missing < 0:
-        raise IndexError(f"too many indices for a tensor of {ndim} dimensions: {ndim - missing} are named")
+        raise IndexError(f"too many indices for a tensor of {ndim} dimensions: got {ndim - missing}")
 
 
 def index_is_here(index: Array, x: Array) -> None:
-    """An index array lies on the device of what it indexes."""
+    """An index array is on the device of the tensor that it indexes."""
     if device_of(index) != device_of(x):
         raise RuntimeError(f'x[index]: x is on {device_of(x)}, the index on {device_of(index)}; call .to("{device_of(x)}") on it')
 
 
 def is_index(item: Any) -> None:
-    """An index array holds integers or truth values."""
+    """An index array holds integers or bools."""
     if not hasattr(item, "dtype") or item.dtype not in ("int64", "int32", "bool", "uint8"):
         raise IndexError(
             "an index is made of integers, slices, None, ... and tensors or lists of int64, int32 or bool, "
@@ -52,7 +52,7 @@ def in_range(name: str, index: Array, dim: int, n: int, error: type[Exception], 
 
 
 def index_array(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int64", "int32")) -> Array:
-    """The array of an index tensor, after a look at its dtype and device."""
+    """The array of an index tensor; checks its dtype and device."""
     index = raw(index)
     if index.dtype not in dtypes:
         raise RuntimeError(

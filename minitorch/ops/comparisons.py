@@ -1,4 +1,4 @@
-"""Comparisons and logic: elementwise operations whose results are truth values, and so have no gradient.
+"""Comparisons and logic: elementwise operations whose results are bools, and so have no gradient.
 
 Read before: elementwise.py.
 """
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, **static: Any) -> Any:
-    """function of the operands' arrays; a Tensor if one of them is a Tensor, a plain array otherwise."""
+    """function of the operands' arrays; a Tensor if an operand is one, a plain array otherwise."""
     arrays = [raw(x) for x in (common(operands) if promote else operands)]
     try:
         y = graph.quiet.copy().run(function, *arrays, **static)
@@ -35,7 +35,7 @@ def _apply(function: Callable[..., Any], *operands: Any, promote: bool = False, 
 
 
 def is_operand(x: Any) -> bool:
-    """May x stand beside a tensor: a tensor, an array or a number?"""
+    """Can x be compared with a tensor: is it a tensor, an array or a number?"""
     return hasattr(x, "dtype") or isinstance(x, bool | int | float)
 
 
@@ -85,17 +85,17 @@ def logical_not(input: Any) -> Any:
 
 
 def bitwise_and(input: Any, other: Any) -> Any:
-    """input & other, of truth values or of the bits of integers"""
+    """input & other, of bools or of the bits of integers"""
     return _apply(operator.and_, *_bits(input, other), promote=True)
 
 
 def bitwise_or(input: Any, other: Any) -> Any:
-    """input | other, of truth values or of the bits of integers"""
+    """input | other, of bools or of the bits of integers"""
     return _apply(operator.or_, *_bits(input, other), promote=True)
 
 
 def bitwise_not(input: Any) -> Any:
-    """~input, of truth values or of the bits of integers"""
+    """~input, of bools or of the bits of integers"""
     checks.can_be_inverted(input.dtype)
     return _apply(operator.invert, input)
 

@@ -1,4 +1,4 @@
-"""Elementwise operations: each is its formula and, beside it, its derivative.
+"""Elementwise operations: each is its formula and its derivative.
 
 ``g`` is the gradient of the loss with respect to the result; a pullback returns g times the local derivative. Operands of
 different shapes broadcast, and the engine sums the gradients back (graph.undo_broadcast), so each op is its equation.
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _flat(g: Array) -> Any:
-    """The pullback of a step function: constant between its jumps, it passes no gradient on."""
+    """The pullback of a step function: it is constant between its jumps, so its gradient is 0."""
     return _apply(array_module(raw(g)).zeros_like, g)
 
 
@@ -47,7 +47,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 
 def _differing(operands: Any) -> Any:
-    """Operands of a difference, which truth values do not have."""
+    """Operands of a difference, which bools do not have."""
     checks.no_difference_of_bools(operands)
     return common(operands)
 
@@ -67,7 +67,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 
 def _scaled(other: Any, alpha: float, input: Any) -> Any:
-    """alpha · other, in the dtype that input and other have in common: alpha alone never makes floats of integers."""
+    """alpha · other, in the common dtype of input and other: alpha alone never turns integers into floats."""
     dtype = dtypes.result_type(input, other)
     checks.alpha_fits(alpha, dtype)
     return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
@@ -206,7 +206,7 @@ def tanh(input: Array) -> Any:
 
 @op(promote=floating, half="float32")
 def sigmoid(input: Array) -> Any:
-    """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ is the 0 that it should be."""
+    """σ(x) = 1/(1 + e⁻ˣ), whose derivative is σ(1 - σ).  Where e⁻ˣ overflows, 1/∞ = 0 is right."""
     if isinstance(input, graph.Tensor):  # the second derivative: not through e⁻ˣ, whose ∞ would make it ∞·0
         y = sigmoid(input)
     else:
@@ -230,7 +230,7 @@ def cos(input: Array) -> Any:
 
 @op(promote=floating)
 def erf(input: Array) -> Any:
-    """erf x = 2/√π ∫₀ˣ e^{-t²} dt, whose derivative is what is under the integral."""
+    """erf x = 2/√π ∫₀ˣ e^{-t²} dt, whose derivative is 2/√π e^{-x²}."""
     y = erf(input) if isinstance(input, graph.Tensor) else _special.erf(input)
     return y, lambda g: g * (2 / math.sqrt(math.pi) * exp(-input * input))
 
@@ -240,25 +240,25 @@ def erf(input: Array) -> Any:
 
 @op(linear=True, promote=common)
 def _where(a: Array, b: Array, *, condition: Array) -> Any:
-    """a where the condition holds, else b: each gets the gradient where it was taken."""
+    """a where the condition is True, else b: each gets the gradient where it was chosen."""
     y = in_dtype_of(array_module(condition, a, b).where(condition, a, b), a if hasattr(a, "dtype") else b)
     return y, (lambda g: where(condition, g, 0), lambda g: where(condition, 0, g))
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
-    """input where condition holds, else other (each a tensor or a number); alone, the indices where condition is not 0."""
+    """input where condition is True, else other (tensors or numbers); alone, the indices where condition is not 0."""
     mask = raw(condition)
     if input is None and other is None:
         return tuple(graph.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
     mask = checks.condition(mask)
-    if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # two numbers: one of them must say which dtype
+    if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # of two numbers one must have a dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))
     y = _where(input, other, condition=mask)
     return graph.Tensor(y) if isinstance(condition, graph.Tensor) and not isinstance(y, graph.Tensor) else y
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    """input with value (a number, or a 0-d tensor, which gets a gradient) where mask holds; the dtype stays input's."""
+    """input with value (a number, or a 0-d tensor, which gets a gradient) where mask is True; the dtype stays input's."""
     checks.fills(raw(mask), value)
     if hasattr(value, "dtype"):
         return where(mask, astype(value, input.dtype), input)
@@ -280,7 +280,7 @@ def minimum(input: Array, other: Array) -> Any:
 
 
 def _to_chosen(g: Array, tie: Array, lost: Array) -> Any:
-    """What an operand that was chosen, tied or lost gets of the gradient."""
+    """The gradient of one operand: g if it was chosen, g/2 in a tie, 0 otherwise."""
     return where(lost, 0, where(tie, g / 2, g))
 
 

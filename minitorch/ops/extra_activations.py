@@ -1,4 +1,4 @@
-"""Activations that BERT does not use: SiLU, softplus, log-sigmoid, leaky relu, ELU, Mish, GLU. Breadth, to be looked up.
+"""Activations that BERT does not use: SiLU, softplus, log-sigmoid, leaky relu, ELU, Mish, GLU. Look them up.
 
 Read before: activations.py.
 """
@@ -23,7 +23,7 @@ def silu(input: Array) -> Any:
 
 @op(floats_only=True, half="float32")
 def _softplus(x: Array, *, beta: float, threshold: float) -> Any:
-    """ln(1 + eᵝˣ)/β, whose derivative is σ(βx); beyond βx > threshold it is x to all digits."""
+    """ln(1 + eᵝˣ)/β, whose derivative is σ(βx); for βx > threshold it equals x in all digits."""
     xp = array_module(x)
     z = x * beta
     y = xp.where(z > threshold, x, xp.log1p(xp.exp(xp.where(z > threshold, 0, z))) / beta)

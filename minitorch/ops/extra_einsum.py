@@ -1,6 +1,6 @@
 """einsum: a sum of products, spelt by naming the axes; it is a matrix product after some rearranging.
 
-It is there for completeness: nothing in the engine needs it. Read before: linalg.py.
+Nothing in the engine needs it. Read before: linalg.py.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Label = Hashable  # the name of an axis in einsum: a letter, or -1, -2, ... for 
 
 @autocast
 def einsum(equation: Any, *operands: Any) -> Any:
-    """Sum of products, spelt by naming the axes: ``einsum("bik,bkj->bij", a, b)`` is a batched matrix product.
+    """A sum of products, written with named axes: ``einsum("bik,bkj->bij", a, b)`` is a batched matrix product.
 
     Axes of one name are multiplied element by element, axes that the output does not name are summed. A name twice in one
-    operand means its diagonal; "..." stands for any axes, which broadcast. Without "->" the output names, in alphabetical
-    order, what occurs once. The sublist form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` is accepted too.
+    operand means its diagonal; "..." stands for any axes, which broadcast. Without "->" the output has the names that
+    occur once, in alphabetical order. The sublist form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` is accepted too.
     """
     if isinstance(equation, list | tuple):
         raise TypeError('einsum: the equation comes first: einsum("ij,jk->ik", a, b)')
@@ -45,7 +45,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
 
 
 def _contract_all(pieces: list[tuple[Any, list[Label]]], output: list[Label]) -> Any:
-    """Multiply the operands from left to right, summing each name away as soon as nothing later needs it."""
+    """Multiply the operands from left to right, summing over each name as soon as nothing later needs it."""
     x, names = pieces[0]
     for i, (y, others) in enumerate(pieces[1:], 2):
         needed = {*output, *(name for _, later in pieces[i:] for name in later)}
@@ -65,7 +65,7 @@ def _contract(a: Array, b: Array, *, left: list[Label], right: list[Label], out:
 
 
 def _product(a: Array, b: Array, left: list[Label], right: list[Label], out: list[Label]) -> Array:
-    """Rearranged as one batched matrix product: (batch, I, K) @ (batch, K, J), K being what is summed."""
+    """Rearranged as one batched matrix product: (batch, I, K) @ (batch, K, J), K being the summed axes."""
     size = dict(zip(left + right, a.shape + b.shape, strict=True))
     batch = [name for name in left if name in right and name in out]
     K = [name for name in left if name in right and name not in out]
@@ -140,7 +140,7 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Label]], l
 
 
 def _names(term: str, ndim: int, what: str) -> list[Label]:
-    """One name an axis: the letters, and numbers from -1 down for the axes that "..." covers."""
+    """One name per axis: the letters, and numbers from -1 down for the axes that "..." covers."""
     head, dots, tail = term.partition("...")
     for letter in head + tail:
         if not (letter.isascii() and letter.isalpha()):

@@ -1,6 +1,6 @@
-"""Elementwise operations that are there for completeness: division with rounding, kin of exp and log, combinations, names.
+"""Elementwise operations for completeness: division with rounding, relatives of exp and log, combinations, names.
 
-Nothing here is needed to understand the engine: look up what you need. The operations to read are in elementwise.py.
+Nothing here is needed to understand the engine: look up what you need. Read before: elementwise.py.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _round(x: Array, *, decimals: int) -> Any:
 
 
 def round(input: Any, *, decimals: int = 0) -> Any:
-    """The nearest number of so many decimals; halves go to the even neighbour."""
+    """Rounded to ``decimals`` digits after the point; halves go to the even neighbour."""
     if decimals and not dtypes.is_floating(input.dtype):
         raise NotImplementedError(f"round: {input.dtype} has no decimals; make the input floating: x.float()")
     return _round(input, decimals=decimals)
@@ -119,7 +119,7 @@ def round(input: Any, *, decimals: int = 0) -> Any:
 
 @op(linear=True, floats_only=True, half="float32")
 def frac(input: Array) -> Any:
-    """The part behind the point, x - trunc x, whose derivative is 1."""
+    """The fractional part x - trunc x, whose derivative is 1."""
     return input - array_module(input).trunc(input), lambda g: g
 
 
@@ -224,7 +224,7 @@ def rsub(input: Any, other: Any, *, alpha: float = 1) -> Any:
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:
-    """input + weight · (end - input): the way from input to end. All floats, of one dtype."""
+    """input + weight · (end - input), between input and end. All floats, of one dtype."""
     for name, x in (("input", input), ("end", end), ("weight", weight)):
         if name != "weight" or getattr(x, "ndim", False):
             _refuse_other("lerp", name, x, input.dtype)
@@ -255,7 +255,7 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
 
 
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """NaN and the infinities replaced by numbers: the infinities, unless told otherwise, by the largest that dtype holds."""
+    """NaN and the infinities replaced by numbers: by default ±∞ become the largest and smallest of the dtype."""
     if not dtypes.is_floating(input.dtype):
         return input
     largest = dtypes.finfo(input.dtype).max
@@ -334,7 +334,7 @@ def logical_xor(input: Any, other: Any) -> Any:
 
 
 def bitwise_xor(input: Any, other: Any) -> Any:
-    """input ^ other, of truth values or of the bits of integers"""
+    """input ^ other, of bools or of the bits of integers"""
     return _apply(operator.xor, *_bits(input, other), promote=True)
 
 

@@ -1,6 +1,6 @@
-"""Indexing by function that is there for completeness: other spellings of reading, and writing at an index (scatter).
+"""Indexing functions for completeness: other ways of reading, and writing at an index (scatter).
 
-Nothing here is needed to understand the engine: look up what you need. The operations to read are in indexing.py.
+Nothing here is needed to understand the engine: look up what you need. Read before: indexing.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["argwhere", "index_add", "masked_select", "repeat_interleave", "scatt
 
 @numpy_names
 def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Any:
-    """Each slice along ``dim`` (without it: each element) repeated, a number of times or as often as repeats[i] says."""
+    """Each slice along ``dim`` (without it: each element) repeated ``repeats`` times, or repeats[i] times."""
     x, d = (ravel(input), 0) if dim is None else (input, one_dim(dim, input.ndim))
     n, xp = x.shape[d] if x.ndim else 1, array_module(raw(x))
     times = np.atleast_1d(move(raw(repeats), "cpu"))
@@ -70,7 +70,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
 
 
 def masked_select(input: Any, mask: Any) -> Any:
-    """The elements where ``mask`` holds, in one dimension; input and mask broadcast."""
+    """The elements where ``mask`` is True, in one dimension; input and mask broadcast."""
     if raw(mask).dtype != bool:
         raise RuntimeError(f"masked_select: expected a mask of dtype bool, got {raw(mask).dtype}")
     x, mask = broadcast_tensors(input, mask)
@@ -86,7 +86,7 @@ def argwhere(input: Any) -> Any:
 
 
 def _scatter_arguments(name: str, input: Any, dim: int, index: Any, src: Any) -> tuple[Any, tuple[Array, ...], Any]:
-    """The input with at least one dimension, the places to write to, and as much of src as is written."""
+    """The input with at least one dimension, the places to write to, and the part of src that is written."""
     i = checks_indexing.index_array(name, index, input)
     d = one_dim(dim, input.ndim)
     x, i = (a if a.ndim else reshape(a, 1) for a in (input, i))
@@ -123,7 +123,7 @@ def _put(x: Array, values: Array, *, index: tuple[Array, ...]) -> Any:
         xp = array_module(*index)
         number = xp.arange(math.prod(here.shape)).reshape(here.shape)
         last = xp.zeros(g.shape, int)
-        last[index] = number  # where one place was written several times, the last value stands
+        last[index] = number  # if a place is written several times, the last value stays
         return here * (last[index] == number)
 
     return y, (lambda g: _put(g, 0, index=index), to_values)
@@ -133,7 +133,7 @@ def _put(x: Array, values: Array, *, index: tuple[Array, ...]) -> Any:
 def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
     """x[i][index[i][j][k]][k] = src[i][j][k] for dim = 1, on a copy; src is a tensor or a number.
 
-    reduce "add" or "multiply" combines with what is there. Without it a place should be named once: the last value stands.
+    reduce "add" or "multiply" combines src with the input. Without it name each place once, or the last value stays.
     """
     src = value if src is None else src
     x, grid, src = _scatter_arguments("scatter", input, dim, index, src)

@@ -1,6 +1,6 @@
-"""Products and norms that are there for completeness: matmul for operands of given ranks, tensordot, trace, matrix norms.
+"""Products and norms for completeness: matmul for operands of given ranks, tensordot, trace, matrix norms.
 
-Nothing here is needed to understand the engine: look up what you need. The product to read is matmul, in linalg.py.
+Nothing here is needed to understand the engine: look up what you need. Read before: linalg.py, which has matmul.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _add_scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
     if not dtypes.is_floating(input.dtype):
         beta, alpha = int(beta), int(alpha)  # a number takes the tensors' dtype, here too
     product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else input * beta + product  # beta 0 means that input, even a NaN in it, does not count
+    return product if beta == 0 else input * beta + product  # beta = 0 ignores input, even a NaN in it
 
 
 @autocast

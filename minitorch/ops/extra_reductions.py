@@ -1,7 +1,7 @@
 """Reductions and scans that are there for completeness: products, running sums, sums without NaN, variance,
 norms, sorting.
 
-Nothing here is needed to understand the engine: look up what you need. The reductions to read are in reductions.py.
+Nothing here is needed to understand the engine: look up what you need. Read before: reductions.py.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def std_mean(input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = 
 
 @numpy_names
 def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The sum of what is not NaN."""
+    """The sum of the elements that are not NaN."""
     return sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
 
 
 @numpy_names
 def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The mean of what is not NaN."""
+    """The mean of the elements that are not NaN."""
     x = input if dtype is None else astype(input, dtype)
     if not dtypes.is_floating(input.dtype) or not dtypes.is_floating(x.dtype):
         raise RuntimeError(f"nanmean: works on floats, not on {input.dtype} as {x.dtype}; make the input floating: x.float()")

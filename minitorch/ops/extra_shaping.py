@@ -1,6 +1,6 @@
-"""Shaping operations that are there for completeness: flips and rolls, grids, triangles and diagonals, and other names.
+"""Shaping operations for completeness: flips and rolls, grids, triangles and diagonals, and other names.
 
-Nothing here is needed to understand the engine: look up what you need. The operations to read are in shaping.py.
+Nothing here is needed to understand the engine: look up what you need. Read before: shaping.py.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _roll(x: Array, *, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
 
 
 def roll(input: Any, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Any:
-    """Elements moved by ``shifts`` along ``dims``; what falls off one end enters at the other. Without dims: when flattened."""
+    """Elements moved by ``shifts`` along ``dims``, wrapping around at the ends. Without dims: when flattened."""
     steps, axes = shape_of((shifts,)), () if dims is None else shape_of((dims,))
     if not axes and len(steps) == 1:
         return reshape_as(_roll(ravel(input), shifts=steps, dims=(0,)), input)
@@ -218,7 +218,7 @@ def _diagonal(x: Array, *, offset: int, dim1: int, dim2: int) -> Any:
 
 @op(linear=True)
 def _diag_embed(x: Array, *, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Any:
-    """Zeros of ``shape`` with x, whose last dimension it is, on the diagonal."""
+    """Zeros of ``shape`` with x, along its last dimension, on the diagonal."""
     xp = array_module(x)
     y = xp.zeros(shape, x.dtype)
     i = xp.arange(x.shape[-1])

@@ -1,8 +1,8 @@
 """Indexing: ``x[...]`` of every kind, and picking and placing elements by index (gather, scatter, index_select).
 
 Two operations do all of it. ``_getitem`` reads the elements at an index; ``_scatter`` adds values to zeros at an index.
-Each is the other's gradient: what was read from a place sends its gradient there, and if a place was read twice the two
-gradients add.  Read before: shaping.py. Read next: linalg.py.
+Each is the other's gradient: a value that was read from a place sends its gradient there, and if a place was read twice the
+two gradients add.  Read before: shaping.py. Read next: linalg.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["gather", "index_select", "narrow", "nonzero", "select"]
 
 @op(linear=True)
 def _getitem(x: Array, *, index: tuple[Any, ...]) -> Any:
-    """x[index]; what is read from a place sends its gradient back there."""
+    """x[index]; the gradient is added at the places that were read."""
     shape = x.shape
     if len(index) and hasattr(index[-1], "shape") and not any(hasattr(i, "shape") for i in index[:-1]):
         y = x.take(index[-1], axis=len(index) - 1)  # one array alone: NumPy's take is faster than its indexing
@@ -50,7 +50,7 @@ def _scatter(g: Array, *, index: tuple[Any, ...], shape: tuple[int, ...]) -> Any
 def _add_at(g: Array, index: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     """The case of index arrays, which may name a place several times: then the values add.
 
-    The indexed axes are brought to the front and counted as one, so that g is a list of rows, each with its row number.
+    The indexed axes move to the front and count as one, so that g is a list of rows, each with its row number.
     """
     xp = array_module(g)
     axes = [d for d, i in enumerate(index) if hasattr(i, "shape")]
@@ -58,7 +58,7 @@ def _add_at(g: Array, index: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     row: Any = 0
     for d in axes:
         row = row * shape[d] + index[d] % max(shape[d], 1)
-    adjacent = axes == list(range(axes[0], axes[-1] + 1))  # then the picked places stand where the arrays stood, else in front
+    adjacent = axes == list(range(axes[0], axes[-1] + 1))  # then the result's new axes replace those axes, else they come first
     start = axes[0] if adjacent else 0
     picked = tuple(range(start, start + row.ndim))
     rows = g.transpose(*picked, *[d for d in range(g.ndim) if d not in picked])
@@ -74,8 +74,8 @@ def _add_rows(y: Array, row: Array, values: Array) -> None:
     """y[row[k]] += values[k] for every k. NumPy's add.at is slow on rows: sorting and summing runs is 2 to 3 times faster."""
     xp = array_module(y)
     if xp is not np and y.dtype == "int64":
-        y, values = y.view("uint64"), values.view("uint64")  # CUDA's atomic addition knows no int64; the bits are the same
-    if xp is not np and y.dtype.itemsize < 4:  # nor bfloat16, nor short integers; and float16 would lose what is small
+        y, values = y.view("uint64"), values.view("uint64")  # CUDA has no atomic addition for int64; the bits are the same
+    if xp is not np and y.dtype.itemsize < 4:  # nor for bfloat16 and short integers; float16 would lose small values
         wide = np.dtype("float32" if dtypes.is_floating(y.dtype) else "int32")
         total = y.astype(wide)
         xp.add.at(total, row, values.astype(wide))
@@ -92,14 +92,14 @@ def _add_rows(y: Array, row: Array, values: Array) -> None:
 
 # -------------------------------------------------------------------------------------------------- reading an index
 
-_PLAIN = (int, slice, NoneType, EllipsisType)  # what gives a view; bool is left out on purpose, it is a mask
+_PLAIN = (int, slice, NoneType, EllipsisType)  # items that give a view; bool is left out on purpose, it is a mask
 
 
 def getitem(input: Any, index: Any) -> Any:
     """``input[index]`` as in PyTorch: numbers, slices, None, ..., masks, index tensors and lists, in any mixture.
 
-    Numbers and slices give a view. Index arrays are broadcast together; what they pick stands in their place, or in front
-    if a slice stands between them.
+    Numbers and slices give a view. Index arrays broadcast together; the axes of their result replace theirs, or come
+    first if a slice is between them.
     """
     items = index if type(index) is tuple else (index,)
     if all(type(item) in _PLAIN for item in items):
@@ -121,7 +121,7 @@ def assign(array: Array, index: Any, value: Any) -> None:
 
 
 def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """An index as two: numbers and slices, which give a view, then the arrays, in their places in that view.
+    """An index as two: numbers and slices, which give a view, then the arrays, at their dimensions of that view.
 
     PyTorch applies numbers before arrays, where NumPy would broadcast them together: x[0, :, [1, 2]] differs.
     Of x with shape (2, 3, 4) it is x[0, :, :], a view of shape (3, 4), and of that view [:, [1, 2]], of shape (3, 2):
@@ -138,7 +138,7 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
     checks_indexing.not_too_many(missing, x.ndim)
     plain: list[Any] = []
     arrays: dict[int, Array] = {}  # dimension of the view -> index array
-    dim = view_dim = 0  # how far we are in x, and in the view
+    dim = view_dim = 0  # our position in x, and in the view
     for item in items:
         several = [slice(None)] * missing if item is ... else _as_integers(item, x, dim) if _is_mask(item) else [item]
         dim += missing if item is ... else _dims_named(item)
@@ -154,7 +154,7 @@ def _two_steps(x: Any, items: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[A
 
 
 def _read(item: Any, x: Any) -> Any:
-    """One part of an index as a number, a slice, None, ..., or an array of integers or bools."""
+    """One item of an index as a number, a slice, None, ..., or an array of integers or bools."""
     if isinstance(item, slice | NoneType | EllipsisType) or type(item) is int:
         return item
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
@@ -169,7 +169,7 @@ def _read(item: Any, x: Any) -> Any:
     if getattr(item, "ndim", 1) == 0 and item.dtype.kind == "i":
         return int(item)
     checks_indexing.is_index(item)
-    if item.dtype == np.uint8:  # PyTorch's masks of old
+    if item.dtype == np.uint8:  # PyTorch's former masks
         item = item != 0
     return item
 
@@ -179,14 +179,14 @@ def _is_mask(item: Any) -> bool:
 
 
 def _dims_named(item: Any) -> int:
-    """How many dimensions of x a part of an index speaks of."""
+    """How many dimensions of x an item of an index covers."""
     return 0 if item is None or item is ... else int(item.ndim) if _is_mask(item) else 1
 
 
 def _as_integers(mask: Array, x: Any, dim: int) -> list[Array]:
-    """The places where a mask over dimensions dim, dim + 1, ... holds, one index array a dimension.
+    """The places where a mask over dimensions dim, dim + 1, ... is True, one index array per dimension.
 
-    A 0-d mask speaks of a new dimension of size 1, and takes all of it or nothing.
+    A 0-d mask adds a dimension of size 1, and takes all of it or nothing.
     """
     if mask.ndim == 0:
         return [array_module(mask).arange(int(mask))]
@@ -229,7 +229,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """Where the elements are not zero: one row of indices each, or a tuple with one index tensor a dimension."""
+    """Where the elements are not zero: one row of indices each, or a tuple with one index tensor per dimension."""
     x = raw(input)
     places = x.reshape(x.shape or 1).nonzero()
     if as_tuple:
@@ -241,7 +241,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
 
 
 def _grid(name: str, input: Any, dim: int, index: Array) -> tuple[Array, ...]:
-    """The places (i₀, ..., index[i₀, i₁, ...], ...): in dimension ``dim`` what the index says, in the others where it stands."""
+    """The places (i₀, ..., index[i₀, i₁, ...], ...): the index's value in dimension ``dim``, its position in the others."""
     checks_indexing.index_along(name, index, input, dim)
     arange = array_module(index).arange
     shapes = [[k if e == d else 1 for e in range(index.ndim)] for d, k in enumerate(index.shape)]
@@ -252,7 +252,7 @@ def _grid(name: str, input: Any, dim: int, index: Array) -> tuple[Array, ...]:
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
     """y[i][j][k] = x[i][index[i][j][k]][k] for dim = 1, and so for every dim; y has the shape of index.
 
-    index has as many dimensions as the input and, but for ``dim``, no larger sizes. Places read twice add their gradients.
+    index has as many dimensions as the input and, except in ``dim``, no larger sizes. Places read twice add their gradients.
     """
     i = checks_indexing.index_array("gather", index, input)
     d = one_dim(dim, input.ndim)
@@ -272,7 +272,7 @@ def pick_along(x: Array, *, index: Array, axis: int) -> Any:
 
 @op(linear=True)
 def place_along(x: Array, *, index: Array, axis: int, size: int) -> Any:
-    """The transpose of pick_along: zeros, but for the elements of x at their index."""
+    """The transpose of pick_along: zeros, with the elements of x at their index."""
     xp = array_module(x)
     y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
     xp.put_along_axis(y, index, x, axis)

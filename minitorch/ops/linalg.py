@@ -1,6 +1,6 @@
 """Linear algebra: matrix products of every rank.
 
-Read before: elementwise.py, shaping.py. Read next: nn.py.
+Read before: indexing.py. Read next: nn.py.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def _matmul(a: Array, b: Array) -> Any:
 
 @op(half="float32 on CPU")
 def _matmul_rows(a: Array, b: Array) -> Any:
-    """a @ b for a stack of matrices and one matrix: the stack is one tall matrix, so it takes one product, not many."""
+    """a @ b for a stack of matrices and one matrix: the stack counts as one tall matrix, so one product is enough."""
     return times(a, b), (lambda g: times(g, b.mT), lambda g: matmul_kernel(rows(a).mT, rows(g)))
 
 
 def rows(x: Array) -> Array:
-    """All but the last axis laid end to end: (..., n) -> (N, n)."""
+    """All axes except the last as one: (..., n) -> (N, n)."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 

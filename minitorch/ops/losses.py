@@ -1,7 +1,7 @@
 """The core of cross entropy, with its gradient. Other losses: extra_losses.py.
 
 nn/functional.py reduces them over the batch, under PyTorch's signatures.
-Read before: attention.py, reductions.py. Read next: nn/functional.py.
+Read before: normalization.py. Read next: tensor.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def place(x: Any, *, index: Array, axis: int, size: int) -> Any:
 
 @kernel
 def cross_entropy_kernel(x: Array, target: Array, axis: int) -> Any:
-    """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position; with it the largest x and the sum s of the powers beside it."""
+    """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position; also the largest x and s = Σⱼ eˣʲ⁻ᵐᵃˣ."""
     xp = array_module(x)
     peak = peak_of(x, (axis,))
     s = xp.sum(xp.exp(x - peak), axis=axis, keepdims=True)
@@ -40,7 +40,7 @@ def cross_entropy_kernel(x: Array, target: Array, axis: int) -> Any:
 
 @kernel
 def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
-    """dL/dx = g (softmax(x) - onehot(t)).  softmax, eˣ/s, is computed again: nothing of the size of x is kept but x."""
+    """dL/dx = g (softmax(x) - onehot(t)).  softmax, eˣ/s, is computed again: of arrays as large as x only x is saved."""
     factor = array_module(x).exp(x - peak) * (g.reshape(s.shape) / s)
     return factor - place(g, index=target, axis=axis, size=x.shape[axis])
 
@@ -49,7 +49,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
 def cross_entropy_at(x: Array, *, target: Array, axis: int) -> Any:
     """-ln softmax(x)ₜ = ln Σⱼ eˣʲ - xₜ at each position.  dL/dx = g (softmax(x) - onehot(t)).
 
-    Nothing of the size of x is kept: softmax, eˣ over the sum s, is computed again from x.
+    Of arrays as large as x only x is saved: softmax, eˣ over the sum s, is computed again from it.
     """
     loss, peak, s = cross_entropy_kernel(x, target, axis)
     return loss, lambda g: cross_entropy_backward(g, x, target, axis, peak, s)

@@ -1,8 +1,8 @@
 """The operations of layers: linear maps, dropout, embedding, padding, each with its gradient.
 
-Activations, attention, normalisation and losses have files of their own. The layers that are made of them, under PyTorch's
-signatures, are in nn/functional.py.
-Read before: elementwise.py, reductions.py, linalg.py. Read next: activations.py.
+Activations, attention, normalisation and losses have files of their own. nn/functional.py has them under PyTorch's
+signatures.
+Read before: linalg.py. Read next: activations.py.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .linalg import matmul, matmul_kernel, rows, times
 
 @kernel(parts=(matmul_kernel,))
 def linear_kernel(x: Array, weight: Array, bias: Array) -> Any:
-    """x Wᵀ + b, all leading axes of x laid end to end as rows."""
+    """x Wᵀ + b, all leading axes of x as rows."""
     y = times(x, weight.mT)
     return y if bias is None else y + bias
 
 
 @kernel
 def sum_rows(g: Array) -> Any:
-    """The gradient of what was added to every row; the engine sums it."""
+    """The gradient of a bias that was added to every row; the engine sums it."""
     return g
 
 
 @op(half="float32 on CPU")
 def _linear(x: Array, weight: Array, bias: Array) -> Any:
-    """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes laid end to end as rows."""
+    """y = x Wᵀ + b.  dL/dx = g W,  dL/dW = gᵀ x,  dL/db = Σ g, with all leading axes as rows."""
     y = linear_kernel(x, weight, bias)
     return y, (lambda g: times(g, weight), lambda g: matmul_kernel(rows(g).mT, rows(x)), lambda g: sum_rows(g))
 
@@ -63,13 +63,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 @kernel
 def drop_kernel(x: Array, keep: Array, keep_prob: float) -> Any:
-    """x where ``keep`` is True, divided by keep_prob so that the expectation stays x; 0 elsewhere."""
+    """x where ``keep`` is True, divided by ``keep_prob`` so that the expectation stays x; 0 elsewhere."""
     return x * (keep * x.dtype.type(1 / keep_prob if keep_prob else 0))
 
 
 @kernel
 def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
-    """True with probability 1 - p; ``stream`` is the generator of random numbers of the library that ``like`` is of."""
+    """True with probability 1 - p; ``stream`` is the random generator of ``like``'s library."""
     return stream.random(shape, dtype="float32") >= p
 
 
@@ -90,13 +90,13 @@ def add_rows_kernel(g: Array, index: Array, count: int) -> Any:
     """``count`` rows of zeros, to which g's rows are added at ``index``."""
     xp = array_module(g)
     total = xp.zeros((count, *g.shape[index.ndim :]), g.dtype)
-    xp.add.at(total, index, g)  # and not total[index] += g, which counts a repeated index once
+    xp.add.at(total, index, g)  # not total[index] += g, which counts a repeated index once
     return total
 
 
 @op(linear=True)
 def _rows_at(weight: Array, *, index: Array, factor: Array | None) -> Any:
-    """The rows W[index].  Their gradients are added up where they came from, each multiplied by its factor, if there is one."""
+    """The rows W[index].  Their gradients, each times its factor (if given), are added to the rows they came from."""
     count = weight.shape[0]
 
     def pullback(g: Array) -> Any:
@@ -162,11 +162,11 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 def pad_constant(x: Array, *, pairs: dict[int, tuple[int, int]], value: float) -> Any:
     """x between before and after elements of ``value`` along each dimension of ``pairs``; negative numbers cut instead.
 
-    The gradient is padded by the same numbers with the sign changed: what was added is cut off, what was cut off gets 0.
+    The gradient is padded by the same numbers with opposite signs: added elements are cut off, cut elements get 0.
     """
     xp = array_module(x)
     widths = [pairs.get(dim, (0, 0)) for dim in range(x.ndim)]
-    inside = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
-    y = xp.pad(inside, [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
+    middle = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
+    y = xp.pad(middle, [(max(a, 0), max(b, 0)) for a, b in widths], constant_values=value)
     back = {dim: (-a, -b) for dim, (a, b) in pairs.items()}
     return y, lambda g: pad_constant(g, pairs=back, value=0)

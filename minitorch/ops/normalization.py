@@ -22,7 +22,7 @@ __all__ = ["layer_norm", "rms_norm"]
 
 @kernel
 def layer_norm_kernel(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps: float) -> Any:
-    """y = x̂ w + b, x̂ = (x - mean) r, r = 1 / √(var + eps); with it mean and r."""
+    """y = x̂ w + b, x̂ = (x - mean) r, r = 1 / √(var + eps); also mean and r."""
     xp = array_module(x, weight, bias)
     mean = xp.mean(x, axis=axis, keepdims=True)
     centred = x - mean
@@ -36,7 +36,7 @@ def layer_norm_kernel(x: Array, weight: Array, bias: Array, axis: tuple[int, ...
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
     """With h = g w:  dx = r (h - mean h - x̂ mean(h x̂)),  dw = g x̂,  db = g.
 
-    x̂ is computed again: two quick passes instead of a kept array.
+    x̂ is computed again: two quick passes instead of a saved array.
     """
     xp = array_module(g, x, weight)
     unit = (x - mean) * r
@@ -81,7 +81,7 @@ def _last_axes(name: str, input: Any, normalized_shape: Any, weight: Any, bias: 
 
 @kernel(parts=(layer_norm_kernel, drop_kernel))
 def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Array, keep_prob: float, eps: float) -> Any:
-    """y = layer_norm(z), z = residual + drop(x), over the last axis; with it ẑ = (z - mean) r, and r."""
+    """y = layer_norm(z), z = residual + drop(x), over the last axis; also ẑ = (z - mean) r, and r."""
     z = residual + (x if keep is None else drop_kernel(x, keep, keep_prob))
     y, mean, r = layer_norm_kernel(z, weight, bias, (z.ndim - 1,), eps)
     return y, (z - mean) * r, r
@@ -98,7 +98,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Arra
 
 @op(floats_only=True, half="float32 on CPU")
 def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Array | None, keep_prob: float, eps: float) -> Any:
-    """y = layer_norm(residual + dropout(x)): ``keep`` names the elements of x that count, divided by ``keep_prob``."""
+    """y = layer_norm(residual + dropout(x)): ``keep`` marks the elements of x to keep, divided by ``keep_prob``."""
     y, unit, rstd = add_norm(x, residual, weight, bias, keep, keep_prob, eps)
     return y, lambda g: add_norm_backward(g, unit, weight, rstd, keep, keep_prob)
 
@@ -107,7 +107,7 @@ def _add_norm(x: Array, residual: Array, weight: Array, bias: Array, *, keep: Ar
 def add_layer_norm(
     input: Any, residual: Any, weight: Any, bias: Any, eps: float, keep: Array | None = None, keep_prob: float = 1.0
 ) -> Any:
-    """layer_norm(residual + dropout(input)) over the last axis in one operation, which keeps one array of that size."""
+    """layer_norm(residual + dropout(input)) over the last axis in one operation, which saves one array of that size."""
     _last_axes("add_layer_norm", residual, (input.shape[-1],), weight, bias)
     return _add_norm(input, residual, weight, bias, keep=keep, keep_prob=keep_prob, eps=eps)
 

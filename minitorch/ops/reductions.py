@@ -32,14 +32,14 @@ Dims = int | Sequence[int] | None
 
 
 class ValuesIndices(NamedTuple):
-    """What max, min, sort and topk return along a dimension: values[i] is the element at position indices[i]."""
+    """The result of max, min, sort and topk along a dimension: values[i] is the element at position indices[i]."""
 
     values: Any
     indices: Any
 
 
 def _with_ones(shape: Sequence[int], axis: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape with size 1 at the reduced axes: a result under it broadcasts against the input again."""
+    """The shape with size 1 at the reduced axes: a result of this shape broadcasts against the input again."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
@@ -92,7 +92,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
 
 @op(floats_only=True, half="float32")
 def _logsumexp(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is taken out first, so that no eˣ overflows."""
+    """ln Σeˣ, whose derivative is softmax x = eˣ / Σeˣ.  The largest x is subtracted first, so that no eˣ overflows."""
     values = raw(x)
     xp = array_module(values)
     top = values.max(axis=axis, keepdims=True) if values.size else xp.zeros((), values.dtype)
@@ -118,14 +118,14 @@ def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
 
 @op
 def _amax(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """The largest; elements that tie for it share the gradient evenly."""
+    """The largest; ties divide the gradient evenly."""
     y = array_module(x).amax(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
 
 @op
 def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """The smallest; elements that tie for it share the gradient evenly."""
+    """The smallest; ties divide the gradient evenly."""
     y = array_module(x).amin(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
@@ -138,13 +138,13 @@ def _to_ties(g: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
 
 @numpy_names
 def amax(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
-    """The largest over dim; gradients are shared among ties."""
+    """The largest over dim; ties divide the gradient evenly."""
     return _amax(input, axis=checks.nonempty_dims("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Any, dim: Dims = (), keepdim: bool = False) -> Any:
-    """The smallest over dim; gradients are shared among ties."""
+    """The smallest over dim; ties divide the gradient evenly."""
     return _amin(input, axis=checks.nonempty_dims("amin", input, dim), keepdims=keepdim)
 
 
@@ -176,7 +176,7 @@ def _chosen(x: Any, indices: Array, dim: int, keepdim: bool) -> ValuesIndices:
 
 
 def _argument(name: str, function: str, x: Any, dim: int) -> Any:
-    """The positions of the largest or smallest along dim, which is kept with size 1; NaN is both."""
+    """The positions of the largest or smallest along dim, which keeps size 1; NaN is both."""
     axis = checks.nonempty_dims(name, x, one_dim(dim, x.ndim))
     array = raw(x)
     if array.ndim == 0:
@@ -196,13 +196,13 @@ def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
 
 @numpy_names
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the largest along dim, or in the flattened tensor; the first of several, the first NaN before all."""
+    """The position of the largest along dim, or in the flattened tensor: the first NaN, or the first of the largest."""
     return _position("argmax", input, dim, keepdim)
 
 
 @numpy_names
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The position of the smallest along dim, or in the flattened tensor; the first of several, the first NaN before all."""
+    """The position of the smallest along dim, or in the flattened tensor: the first NaN, or the first of the smallest."""
     return _position("argmin", input, dim, keepdim)
 
 
@@ -210,7 +210,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def _truth(name: str, input: Any, dim: Dims, keepdim: bool) -> Any:
-    """any or all; unlike sums they take dim=() at its word (nothing is reduced), and uint8 stays uint8."""
+    """any or all; unlike sums they take dim=() literally (nothing is reduced), and uint8 stays uint8."""
     x = raw(input)
     axis = () if dim is not None and not isinstance(dim, int) and len(dim) == 0 else many_dims(dim, x.ndim)
     y = getattr(array_module(x), name)(x, axis=axis, keepdims=keepdim)

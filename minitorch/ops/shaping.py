@@ -2,7 +2,7 @@
 
 Each is linear, and its gradient moves the elements back: a reshape is undone by a reshape, a permutation by its inverse,
 joining by cutting. Where NumPy can, the result is a view: it shares the input's memory.
-Read before: elementwise.py. Read next: indexing.py.
+Read before: reductions.py. Read next: indexing.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _reshape(x: Array, *, shape: tuple[int, ...]) -> Any:
     source = x.shape
     try:
         if shape and min(shape) < -1:
-            raise ValueError  # NumPy would take it for a -1
+            raise ValueError  # NumPy would read it as -1
         y = x.reshape(shape)
     except ValueError:
         raise checks.cannot_reshape(x, shape) from None
@@ -108,7 +108,7 @@ def reshape_as(input: Any, other: Any) -> Any:
 
 @sizes_by_name("size")
 def view(input: Any, *shape: Any) -> Any:
-    """reshape that never copies: an error where the strides do not allow a view. ``view(dtype)`` reads the same bytes anew."""
+    """reshape that never copies: an error if the strides allow no view. ``view(dtype)`` reads the same bytes as another dtype."""
     if len(shape) == 1 and isinstance(shape[0], np.dtype | type):
         return graph.Tensor(raw(input).view(shape[0]))
     y = reshape(input, *shape)
@@ -168,7 +168,7 @@ def clone(input: Any) -> Any:
 
 
 def contiguous(input: Any) -> Any:
-    """The input itself if it lies in memory in row-major order, else a copy that does."""
+    """The input itself if it is contiguous in row-major order, else a copy that is."""
     return input if raw(input).flags.c_contiguous else _copy(input, order="C")
 
 

@@ -1,7 +1,7 @@
 """The base of all optimisers: groups of parameters, a state per parameter, and the step.
 
 A new optimiser needs one method: ``update(p, g, state, group)`` changes the array p in place, given its gradient g.
-Read before: tensor.py (``.grad``). Read next: sgd.py, adam.py.
+Read before: tensor.py (``.grad``), nn/functional.py. Read next: sgd.py, adam.py.
 """
 
 from __future__ import annotations

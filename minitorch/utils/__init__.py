@@ -1,4 +1,4 @@
-"""torch.utils' places: utils.data (minitorch.data under that name) and utils.checkpoint (less memory for more time)."""
+"""torch.utils' names: utils.data (minitorch.data) and utils.checkpoint (less memory for more time)."""
 
 from . import checkpoint, data
 

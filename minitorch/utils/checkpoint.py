@@ -1,6 +1,6 @@
-"""Activation checkpointing: keep only what goes into a piece of the network, and compute its inside again in backward().
+"""Activation checkpointing: save only the input of each segment of a network, and compute the rest again in backward().
 
-Memory for time: a network of n layers in √n pieces keeps √n inputs and the inside of one piece, for one more forward pass.
+Memory for time: a network of n layers in √n segments saves √n inputs and the inside of one segment, for one more forward pass.
 Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, https://arxiv.org/abs/1604.06174
 Read before: graph.py.
 """
@@ -28,12 +28,12 @@ def checkpoint(
     preserve_rng_state: bool = True,
     **kwargs: Any,
 ) -> Any:
-    """function(*args, **kwargs), with the same numbers and gradients, but nothing kept of what happens inside.
+    """function(*args, **kwargs), with the same numbers and gradients, but without saving anything computed inside.
 
-    The graph gets one node for the whole call. Its parents are the tensors that the function used from outside (arguments
-    and captured ones, parameters say), and its pullback runs the function again, with the same random numbers, and walks
-    through what that records. The function must do the same thing both times. First-order gradients only.
-    ``use_reentrant`` and ``preserve_rng_state`` are accepted for PyTorch's sake and change nothing.
+    The graph gets one node for the whole call. Its parents are the outside tensors that the function used (arguments and
+    captured ones, such as parameters). Its pullback runs the function again, with the same random numbers, and walks the
+    graph of that run. The function must do the same thing both times. First-order gradients only.
+    ``use_reentrant`` and ``preserve_rng_state`` are accepted for PyTorch's sake and have no effect.
     """
     if not is_grad_enabled():
         return function(*args, **kwargs)
@@ -60,18 +60,18 @@ def _only_first_order() -> None:
     )
 
 
-checkpoint.linear, checkpoint.formula = False, _only_first_order  # type: ignore[attr-defined]  # what a node's call has
+checkpoint.linear, checkpoint.formula = False, _only_first_order  # type: ignore[attr-defined]  # a node's call has both
 
 
 class _Segment:
-    """A call that can be repeated: with the random numbers of the first time, recording what it does."""
+    """A call that can be repeated with the same random numbers, recording its operations."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call
         self.stream = get_rng_state()
 
     def run(self) -> tuple[Any, list[Node]]:
-        """The call's outputs, and its origins: the nodes of the tensors from outside that they were computed from."""
+        """The call's outputs, and its origins: the nodes of the outside tensors that they were computed from."""
         set_rng_state(self.stream)  # also the first time: a GPU's stream then starts here both times
         start = next(clock)
         with enable_grad():
@@ -79,7 +79,7 @@ class _Segment:
         return outputs, _older_than(start, _nodes(outputs))
 
     def pull_back(self, held: Any, origins: list[Node], g: dict[int, Any]) -> Any:
-        """The gradients at the origins (one alone, as the engine wants it), given those of the outputs by number."""
+        """The gradients at the origins (unpacked if only one, as the engine expects), given the outputs' by number."""
         now = get_rng_state()
         try:
             outputs, again = self.run()
@@ -93,7 +93,7 @@ class _Segment:
         outputs = outputs if isinstance(outputs, tuple | list) else [outputs]
         with _nothing_behind(origins):
             found = graph.backward([outputs[i].node for i in g], list(g.values()), wanted=set(origins))
-        # Views, for two origins may be handed one array (x + y does that), and an array that is nobody's view gets added to.
+        # Views: two origins may get one array (x + y does that), and the engine adds in place to arrays that are not views.
         contributions = [found[node][...] if node in found else _zeros(node, g) for node in origins]
         return contributions if len(contributions) > 1 else contributions[0]
 
@@ -120,7 +120,7 @@ def _older_than(start: int, roots: Iterable[Node]) -> list[Node]:
 
 @contextmanager
 def _nothing_behind(origins: Sequence[Node]) -> Iterator[None]:
-    """For the length of the block the graph ends at ``origins``: what lies behind, and their hooks, is the outer walk's."""
+    """Inside the block the graph ends at ``origins``: the outer walk handles everything behind them, and their hooks."""
     before = [(node, node.parents, node.hooks) for node in origins if node.parents or node.hooks]
     for node, _, _ in before:
         node.parents, node.hooks = (), None
@@ -142,7 +142,7 @@ def checkpoint_sequential(
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
 ) -> Any:
-    """Run ``functions`` (an nn.Sequential, or a list) one after the other, in pieces: all but the last are checkpointed."""
+    """Run ``functions`` (an nn.Sequential, or a list) one after the other, in segments: all except the last are checkpointed."""
     layers = list(functions)
     size = len(layers) // segments
     for first in range(0, size * (segments - 1), size or 1):

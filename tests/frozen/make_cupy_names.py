@@ -1,6 +1,6 @@
 """Write cupy_names.json: the public names of CuPy, so that the check of what formulas use also runs without it.
 
-python -m tests.frozen.make_cupy_names      (needs CuPy; no card)
+python -m tests.frozen.make_cupy_names      (needs CuPy; no GPU)
 """
 
 import json

@@ -1,14 +1,14 @@
-"""CUDA kernels for CuPy arrays: the results of the definitions, each in as few passes over memory as can be.
+"""CUDA kernels for CuPy arrays: the results of the definitions, each in as few passes over memory as possible.
 
-launch.py       what all sources begin with, compiling and launching
+launch.py       the common C code, compiling and launching
 elementwise.py  GELU with bias, dropout
 rows.py         softmax, layer norm with residual and dropout, cross entropy, sums of rows
 attention.py    attention in one pass
 lists.py        Adam, norm and scaling of all parameters at once
 embedding.py    the gradient of an embedding
-float32, float16 and bfloat16 arrays, arithmetic in float32. For arrays that a kernel does not know (float64, other axes, empty
-arrays, masks that are arrays) it returns NotImplemented, and dispatch.py runs the definition.
-Read before: dispatch.py.
+float32, float16 and bfloat16 arrays, arithmetic in float32. For arrays that a kernel does not support (float64, other axes,
+empty arrays, masks that are arrays) it returns NotImplemented, and dispatch.py runs the definition.
+Read before: dispatch.py. Read next: launch.py.
 """
 
 from ..cublas import matmul

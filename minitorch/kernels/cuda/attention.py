@@ -1,14 +1,14 @@
 """Attention in one pass on the GPU: the table of scores (L, S) is never in memory.
 
-The idea is FlashAttention's: a block of threads has 64 queries, goes through the keys 64 at a time, and keeps for each query the
-largest score so far, the sum of powers beside it, and the weighted mean of the values, which it corrects when a larger score
-comes along. What it leaves for the backward pass is the result and ln Σ eˢ, one number a query: with those the weights of any
-tile are computed again, quicker than reading them would be. Dropout's mask is computed in both passes (kernels/philox.py).
+The idea is FlashAttention's: a block of threads has 64 queries and reads the keys 64 at a time. For each query it tracks the
+largest score so far, the sum of powers relative to it, and the weighted mean of the values; a larger score rescales both. It
+saves the result and ln Σ eˢ, one number per query: from those the backward pass computes the weights of any tile again, which
+is quicker than reading them. Both passes compute dropout's mask (kernels/philox.py).
 
 Dao, Fu, Ermon, Rudra and Ré (2022), https://arxiv.org/abs/2205.14135, and for the order of loops Dao (2023),
-https://arxiv.org/abs/2307.08691. Here it is sized for a reader: float32 arithmetic without tensor cores, no copies in the
-background, and dQ and dK, dV in kernels of their own, which compute the scores twice but need no atomic addition: so the
-result is the same every time.
+https://arxiv.org/abs/2307.08691. This version is short enough to read: float32 arithmetic without tensor cores, no
+asynchronous copies. Separate kernels for dQ and for dK, dV compute the scores twice but need no atomic addition, so the result
+is the same every time.
 Read before: rows.py. Read next: lists.py.
 """
 
@@ -26,10 +26,10 @@ from .launch import THREADS, compact, compiled, ctype, dropout, launch, one_type
 from .rows import LONGEST, mask_argument, masked_softmax, masked_softmax_backward
 
 SOURCE = r"""
-// A tile is 64 rows of D numbers in shared memory, as float. 256 threads share a table of 64 × 64 scores: thread (ty, tx) of
-// 16 × 16 has queries 4ty ... 4ty+3 and keys 4tx ... 4tx+3, so each number it fetches serves four products.
-// Rows are PITCH apart, 4 more than D, and keys are stored in the order 0 4 8 ... 60, 1 5 9 ...: so threads that read at once
-// read from different banks of the memory.
+// A tile is 64 rows of D numbers in shared memory, as float. 256 threads divide a table of 64 × 64 scores: thread (ty, tx) of
+// 16 × 16 has queries 4ty ... 4ty+3 and keys 4tx ... 4tx+3, so each number it reads serves four products.
+// Rows are PITCH apart, 4 more than D, and keys are stored in the order 0 4 8 ... 60, 1 5 9 ..., so that simultaneous reads go
+// to different banks of the memory.
 #define TILE 64
 #define PITCH (D + 4)
 #define TABLE (TILE + 4)
@@ -37,7 +37,7 @@ SOURCE = r"""
 #define COLUMN(u) ((u) / V * 16 * V + tx * V + (u) % V)
 #define PLACE int ty = threadIdx.x / 16, tx = threadIdx.x % 16
 
-// The rows first ... first+63 of one head, of `count` that there are; they lie `apart` numbers from each other in x.
+// The rows first ... first+63 of one head, out of `count`; in x they are `apart` numbers from each other.
 template <bool keys> __device__ inline void load_tile(float* tile, const T* x, int apart, int first, int count, float scale) {
     for (int i = threadIdx.x; i < TILE * D / 4; i += 256) {
         int row = i / (D / 4), c = i % (D / 4) * 4, slot = keys ? row % 4 * 16 + row / 4 : row;
@@ -62,7 +62,7 @@ __device__ inline void scores(float (&s)[4][4], const float* a, const float* b) 
     }
 }
 
-// acc[i][u] += Σ_k p[k][4ty+i] b[k][COLUMN(u)]: k runs over the rows of both, in whichever order they lie
+// acc[i][u] += Σ_k p[k][4ty+i] b[k][COLUMN(u)]: k runs over the rows of both, in the order of storage
 __device__ inline void mix(float (&acc)[4][D / 16], const float* p, const float* b) {
     PLACE;
     #pragma unroll 4
@@ -75,7 +75,7 @@ __device__ inline void mix(float (&acc)[4][D / 16], const float* p, const float*
     }
 }
 
-// Where head (b, h) begins in an array (B, n, A, D), whose rows are A·D apart.
+// The start of head (b, h) in an array (B, n, A, D), whose rows are A·D apart.
 __device__ inline long long start(int head, int A, int n) { return ((long long)(head / A) * n * A + head % A) * D; }
 
 __device__ inline void store_rows(const float (&acc)[4][D / 16], T* x, int A, int first, int count, float scale) {
@@ -103,7 +103,7 @@ extern "C" __global__ void __launch_bounds__(256) attention(
         scores(s, queries, keys);
         #pragma unroll
         for (int i = 0; i < 4; i++) {
-            int query = min(first + 4 * ty + i, L - 1);  // beyond the last one it is computed for nothing
+            int query = min(first + 4 * ty + i, L - 1);  // rows beyond the last are computed and ignored
             add_mask(s[i], mask, head / A, head % A, query, from + 4 * tx, S);
             float higher = fmaxf(fmaxf(fmaxf(s[i][0], s[i][1]), fmaxf(s[i][2], s[i][3])), peak[i]);
             for (int apart = 8; apart > 0; apart /= 2) higher = fmaxf(higher, __shfl_xor_sync(0xffffffffu, higher, apart));
@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(256) attention(
             for (int u = 0; u < D / 16; u++) acc[i][u] *= shrink;
             drop4(s[i], random, (long long)head * L + query, from + 4 * tx, S);
         }
-        __syncthreads();  // K has been read by all
+        __syncthreads();  // all threads have read K
         for (int j = 0; j < 4; j++)
             *(Quad<float>*)(p + (16 * j + tx) * TABLE + 4 * ty) = {{s[0][j], s[1][j], s[2][j], s[3][j]}};
         load_tile<true>(keys, v, A * D, from, S, 1);
@@ -132,7 +132,7 @@ extern "C" __global__ void __launch_bounds__(256) attention(
     store_rows(acc, y, A, first, L, 1);
 }
 
-// Σ g y of every row of (B, n, A, D), a warp a row: what the softmax's derivative subtracts, since Σ dP P = Σ g y
+// Σ g y of every row of (B, n, A, D), one warp per row: the softmax's derivative subtracts it, since Σ dP P = Σ g y
 extern "C" __global__ void along(const T* g, const T* y, float* sums, int A, int n, long long rows) {
     long long row = (long long)blockIdx.x * 8 + threadIdx.x / 32;
     if (row >= rows) return;
@@ -146,7 +146,7 @@ extern "C" __global__ void along(const T* g, const T* y, float* sums, int A, int
     if (threadIdx.x % 32 == 0) sums[(row / A / n * A + row % A) * n + row / A % n] = sum;
 }
 
-// One tile again: the weights p = e^(s - lse), and ds = p (dp - Σ g y) where dp = g vᵀ passes back through dropout.
+// One tile recomputed: the weights p = e^(s - lse), and ds = p (dp - Σ g y) where dp is g vᵀ after dropout's backward pass.
 __device__ inline void weights_again(
     float (&p)[4][4], float (&ds)[4][4], const float* queries, const float* gs, const float* keys, const float* values,
     const Mask& mask, const Dropout& random, const float* lse, const float* sums,
@@ -165,7 +165,7 @@ __device__ inline void weights_again(
             p[i][j] = query < L ? expf(p[i][j] - lse[row]) : 0;
             ds[i][j] = p[i][j] * (ds[i][j] - sums[row]);
         }
-        drop4(p[i], random, row, from + 4 * tx, S);  // dV sees the weights that dropout left
+        drop4(p[i], random, row, from + 4 * tx, S);  // dV uses the weights after dropout
     }
 }
 
@@ -237,10 +237,10 @@ TILE = 64
 
 
 def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float) -> Any:
-    """Q, K, V read once, the result written once; with it ln Σ eˢ (..., L) instead of the weights.
+    """Reads Q, K, V once, writes the result once; saves ln Σ eˢ (..., L) instead of the weights.
 
-    Heads of another width than 32, 64 or 128 take three steps: cuBLAS's product, softmax with mask and dropout in one kernel,
-    cuBLAS's product; the weights are then kept.
+    Heads of a width other than 32, 64 or 128 take three steps: cuBLAS's product, softmax with mask and dropout in one kernel,
+    cuBLAS's product; then the weights are saved.
     """
     if not _known(q, k, v, mask, keep):
         return NotImplemented
@@ -261,7 +261,7 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
 def attention_backward(
     g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float, y: Array, weights: Array
 ) -> Any:
-    """Nothing of the size (L, S) is read or written, where ``weights`` is ln Σ eˢ."""
+    """Reads and writes nothing of size (L, S) if ``weights`` is ln Σ eˢ."""
     if weights.ndim == q.ndim:
         return _backward_in_steps(g, q, k, v, mask, keep, scale, keep_prob, y, weights)
     qs, ks, vs, gs, ys = map(_by_position, (q, k, v, g.astype(q.dtype, copy=False), y))
@@ -287,17 +287,17 @@ def _backward_in_steps(
 
 
 def _run(name: str, count: int, tiles: int, first: Array, *arguments: Any) -> None:
-    """Launch a kernel, a block for each head and 64 of ``count`` rows, with room for so many tiles and a table of 64 × 64."""
+    """Launch a kernel, one block per head and 64 of ``count`` rows, with memory for the tiles and a table of 64 × 64."""
     B, _, A, d = arguments[0].shape if name != "attention" else first.shape
     shared = 4 * TILE * (tiles * (d + 4) + TILE + 4)
     kernel = compiled(SOURCE, name, T=ctype(first), D=d)
-    if shared > 48 << 10:  # more than CUDA grants unasked
+    if shared > 48 << 10:  # more than CUDA gives by default
         kernel.max_dynamic_shared_size_bytes = shared
     launch(kernel, B * A * -(-count // TILE), THREADS, first, *arguments, shared=shared)
 
 
 def _known(q: Array, k: Array, v: Array, mask: Any, keep: Any) -> bool:
-    """The same leading axes, at most (B, A), in all three; nothing empty; a mask that the table of scores has room for."""
+    """Do all three have the same leading axes, at most (B, A)? Is none empty, and does the mask fit the table of scores?"""
     table = (*q.shape[:-1], k.shape[-2])
     same = q.ndim in (3, 4) and q.shape[:-2] == k.shape[:-2] == v.shape[:-2] and k.shape[-2] == v.shape[-2]
     masked = mask is None or (type(mask) is type(q) and np.broadcast_shapes(mask.shape, table) == table)
@@ -307,7 +307,7 @@ def _known(q: Array, k: Array, v: Array, mask: Any, keep: Any) -> bool:
 
 
 def _fits(q: Array, k: Array, v: Array) -> bool:
-    """Do the tiles' kernels know the width, and does the card have room for its tiles?"""
+    """Do the tiled kernels support the width, and do its tiles fit into the GPU's shared memory?"""
     d = q.shape[-1]
     if d not in (32, 64, 128) or v.shape[-1] != d:
         return False
@@ -316,11 +316,11 @@ def _fits(q: Array, k: Array, v: Array) -> bool:
 
 
 def _by_position(x: Array) -> Array:
-    """(B, A, n, d) as (B, n, A, d), side by side in memory: how projections make it, so that seldom anything is copied."""
+    """(B, A, n, d) as contiguous (B, n, A, d): projections produce this layout, so a copy is rare."""
     return compact((x if x.ndim == 4 else x[:, None]).swapaxes(1, 2))
 
 
 def _by_head(x: Array, like: Array) -> Array:
-    """The way back; ``like`` has the shape that was given."""
+    """Undo the rearrangement; ``like`` has the original shape."""
     x = x.swapaxes(1, 2)
     return x if like.ndim == 4 else x[:, 0]

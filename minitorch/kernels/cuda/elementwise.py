@@ -1,7 +1,7 @@
-"""CUDA kernels of what happens to each element alone: GELU, with the bias before it, and dropout.
+"""CUDA kernels that compute each element alone: GELU, with the bias before it, and dropout.
 
-Such kernels wait for memory: what counts is how often an array is read or written. Every thread takes four neighbours, one
-access of 16 bytes, so that enough bytes are on their way at any time.
+Memory limits such kernels: their time is the number of arrays read or written. Every thread takes four neighbours in one
+access of 16 bytes, so that enough bytes are in flight at any time.
 Read before: launch.py. Read next: rows.py.
 """
 
@@ -79,7 +79,7 @@ def gelu(x: Array) -> Any:
 
 
 def gelu_tanh(x: Array) -> Any:
-    """gelu_tanh in the same way."""
+    """gelu_tanh, as gelu."""
     return _gelu(x, 1)
 
 
@@ -93,7 +93,7 @@ def _gelu(x: Array, tanh: int) -> Any:
 
 
 def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
-    """Reads x, writes y.  Saved are x and the bias, which are there anyway, and no slope."""
+    """Reads x, writes y.  Saves x and the bias, which exist anyway, and no slope."""
     if not one_type(x) or not one_type(bias) or not x.size or x.shape[-1:] != bias.shape:
         return NotImplemented
     x, bias = compact(x), compact(bias)
@@ -104,7 +104,7 @@ def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
 
 
 def bias_gelu_backward(g: Array, saved: Any) -> Any:
-    """Computes the slope again, from two arrays read to one written."""
+    """Computes the slope again: reads two arrays, writes one."""
     if type(saved) is not tuple:
         return NotImplemented
     x, bias, tanh = saved
@@ -115,7 +115,7 @@ def bias_gelu_backward(g: Array, saved: Any) -> Any:
 
 
 def drop(x: Array, keep: Any, keep_prob: float) -> Any:
-    """drop with a mask that is computed on the way: reads x, writes y, and no mask."""
+    """drop with a mask that the kernel computes: reads x, writes y, stores no mask."""
     if type(keep) is not Key or not one_type(x) or not x.size or x.shape != keep.shape:
         return NotImplemented
     x = compact(x)

@@ -1,9 +1,9 @@
 """The gradient of an embedding on the GPU: many rows are added to a few.
 
-Two tokens of a batch may be the same word, and their threads would add to the same row at the same time. Either the addition is
-atomic, which is quick, but the order of the sums, and so their last digits, change from run to run; or the rows are sorted by
-word first and each word's are added by one block, in order.
-Read before: elementwise.py.
+Two tokens of a batch may be the same word, and their threads would add to the same row at the same time. Atomic addition is
+quick, but the order of the sums, and so their last digits, changes from run to run. Otherwise the rows are sorted by word
+first, and one block adds the rows of each word in order.
+Read before: lists.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ extern "C" __global__ void add_rows(const T* g, const long long* index, float* t
     for (int k = 0; k < 4; k++) if (at.c + k < n) atomicAdd(total + row * n + at.c + k, v[k]);
 }
 
-// index[order[i]] grows with i: the block of the first of equal numbers adds the rows of them all
+// index[order[i]] grows with i: of equal numbers, the block of the first adds all their rows
 extern "C" __global__ void add_sorted_rows(
     const T* g, const long long* index, const long long* order, float* total, int rows, int n
 ) {

@@ -1,12 +1,12 @@
-"""What all CUDA kernels share: the C they begin with, how they are compiled, and how they are called.
+"""The common part of all CUDA kernels: the C code they begin with, compiling and calling.
 
-A source string is compiled by NVRTC when it is first called, once for each element type; CuPy keeps the result in memory and
-on disk. The sources include nothing, not even cuda_fp16.h, which not every installation has: so 16-bit floats are two structs.
-All arithmetic is float32, whatever the arrays hold.
+NVRTC compiles a source string at its first call, once per element type; CuPy caches the result in memory and on disk. The
+sources include nothing, not even cuda_fp16.h, which some installations lack, so the 16-bit floats are two structs.
+All arithmetic is float32, whatever the element type.
 
 Words of CUDA: a kernel runs as a grid of blocks of threads; 32 threads are a warp and run in step, and can read each other's
 registers (__shfl); the threads of a block share fast memory (__shared__) and wait for each other (__syncthreads).
-Read before: kernels/dispatch.py. Read next: elementwise.py, the simplest kernels.
+Read before: cuda/__init__.py, kernels/philox.py. Read next: elementwise.py, the simplest kernels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __device__ inline void narrow(float x, bfloat16& y) {  // to the nearest, ties t
     unsigned u = __float_as_uint(x);
     y.bits = x != x ? 0x7fc0 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
-#ifndef EMULATED  // tests/emulation.h has its own two, for a processor
+#ifndef EMULATED  // tests/emulation.h has its own two, for the CPU
 __device__ inline float from_half(unsigned short x) { float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x)); return y; }
 __device__ inline unsigned short to_half(float x) {
     unsigned short y;
@@ -43,7 +43,7 @@ __device__ inline unsigned short to_half(float x) {
 __device__ inline float wide(float16 x) { return from_half(x.bits); }
 __device__ inline void narrow(float x, float16& y) { y.bits = to_half(x); }
 
-// Four neighbours of a row of n, from column c (a multiple of 4) on: in one access where all rows begin at a multiple of 4,
+// Four neighbours of a row of n, from column c (a multiple of 4) on: in one access if all rows begin at a multiple of 4,
 // else one by one; `fill` beyond the end of the row.
 template <typename T> struct __align__(4 * sizeof(T)) Quad { T at[4]; };
 
@@ -81,7 +81,7 @@ template <float (*both)(float, float)> __device__ inline float over_block(float 
     int warps = blockDim.x / 32, lane = threadIdx.x % 32;
     x = over_warp<both>(x);
     if (warps == 1) return x;
-    __syncthreads();  // nobody is still reading the last call's results
+    __syncthreads();  // no thread still reads the last call's results
     if (lane == 0) of_warp[threadIdx.x / 32] = x;
     __syncthreads();
     return over_warp<both>(lane < warps ? of_warp[lane] : neutral);
@@ -90,7 +90,7 @@ template <float (*both)(float, float)> __device__ inline float over_block(float 
 __device__ inline float sum_over_block(float x) { return over_block<sum2>(x, 0); }
 __device__ inline float max_over_block(float x) { return over_block<max2>(x, -INF); }
 
-// For elementwise kernels, a thread for four neighbours of a table: which row, and from which column on.
+// For elementwise kernels, one thread per four neighbours of a table: their row and first column.
 struct Place { long long row; int c; bool inside; };
 
 __device__ inline Place place(long long rows, int n) {
@@ -124,7 +124,7 @@ __device__ inline void drop4(float (&x)[4], const Dropout& mask, long long row, 
     for (int k = 0; k < 4; k++) x[k] *= bits[k] >= mask.threshold ? mask.factor : 0;
 }
 
-// What is added to attention's scores (B, A, L, S): an array that repeats along the axes where its stride is 0.
+// The mask added to attention's scores (B, A, L, S): an array that repeats along the axes where its stride is 0.
 struct Mask { const float* at; long long b, h, i, j; };
 
 __device__ inline void add_mask(float (&s)[4], const Mask& mask, int b, int h, int i, int c, int n) {
@@ -156,11 +156,11 @@ def whole(source: str, **macros: Any) -> str:
     return (PRELUDE + defines + source).encode("ascii", "ignore").decode()
 
 
-NULL = np.uint64(0)  # for a None CuPy passes nothing, and the kernel finds any address (https://github.com/cupy/cupy/issues/9046)
+NULL = np.uint64(0)  # CuPy passes nothing for None; the kernel reads a random address (https://github.com/cupy/cupy/issues/9046)
 
 
 def launch(kernel: Any, blocks: int | tuple[int, ...], threads: int, *arguments: Any, shared: int = 0) -> None:
-    """Run ``blocks`` of ``threads`` threads, each block with ``shared`` bytes of shared memory beside what the kernel declares.
+    """Run ``blocks`` of ``threads`` threads, each block with ``shared`` bytes of shared memory in addition to its declarations.
 
     Python's numbers become the C code's int and float; None is a null pointer, a NumPy array of one structure goes by value.
     """
@@ -175,17 +175,17 @@ def _as_c(a: Any) -> Any:
 
 
 def ctype(x: Array) -> str | None:
-    """C's name of the array's element type; None for one that the kernels do not know (float64)."""
+    """C's name of the array's element type; None for one that the kernels do not support (float64)."""
     return CTYPES.get(x.dtype.name)
 
 
 def compact(x: Array) -> Array:
-    """x itself if its elements lie side by side from a multiple of 16 bytes on, as the kernels read them; else a copy."""
+    """x itself if it is contiguous and starts at a multiple of 16 bytes, as the kernels require; else a copy."""
     return x if x.flags.c_contiguous and x.data.ptr % 16 == 0 else x.copy()
 
 
 def one_type(first: Array, *others: Array) -> bool:
-    """Are all (None aside) arrays of the GPU, of the first's element type, which the kernels know?"""
+    """Are all (except None) on the GPU, and of one element type that the kernels support?"""
     kind = type(first)
     return ctype(first) is not None and all(x is None or (type(x) is kind and x.dtype == first.dtype) for x in others)
 
@@ -208,7 +208,7 @@ THREADS = 256
 
 
 def groups(rows: int, n: int) -> int:
-    """How many blocks of THREADS threads an elementwise kernel needs: a thread for four neighbours."""
+    """How many blocks of THREADS threads an elementwise kernel needs: one thread per four neighbours."""
     return -(-rows * ((n + 3) // 4) // THREADS)
 
 

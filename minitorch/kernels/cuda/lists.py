@@ -1,7 +1,7 @@
 """CUDA kernels that take all parameters, or all gradients, in one launch: Adam, the norm of everything, scaling everything.
 
-A model has hundreds of arrays, most of them small: a launch each would cost more than the arithmetic. Where the arrays lie
-travels as one argument, a structure with a line for each array, so that nothing has to be copied to the card first. A block
+A model has hundreds of arrays, most of them small: one launch per array would cost more than the arithmetic. The arrays'
+addresses are one argument, a structure with one entry per array, so nothing has to be copied to the GPU first. A block
 has 4096 numbers of one array, which it finds by bisection.
 Read before: elementwise.py. Read next: embedding.py.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from ...devices import Array, cupy
 from .launch import THREADS, compiled, launch
 
-MOST, CHUNK = 400, 4096  # arrays a launch (an argument may have 32 KB from CUDA 12.1 on), numbers a block
+MOST, CHUNK = 400, 4096  # arrays per launch (an argument may have 32 KB from CUDA 12.1 on), numbers per block
 
 SOURCE = r"""
 struct Tables {
@@ -27,7 +27,7 @@ struct Tables {
     float rate[MOST], root[MOST];
 };
 
-// The array that this block works on, and from where: CHUNK numbers, of which there are `count`
+// The array that this block works on, the start, and the `count` of its numbers (CHUNK or fewer)
 __device__ inline int find(const Tables& tables, int arrays, long long& from, int& count) {
     int low = 0, high = arrays;
     while (high - low > 1) {
@@ -141,7 +141,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int |
 
 
 def norm_all(arrays: list[Array]) -> Any:
-    """Two launches, sums of 4096 squares and their sum, always in one order; the host waits for nothing."""
+    """Two launches, sums of 4096 squares and their sum, always in one order; the CPU does not wait."""
     if not _plain(arrays):
         return NotImplemented
     total = sum(map(_blocks, arrays))
@@ -154,7 +154,7 @@ def norm_all(arrays: list[Array]) -> Any:
 
 
 def scale_all(arrays: list[Array], factor: Array) -> Any:
-    """scale_all in one launch, which finds out itself whether the factor is 1 and there is nothing to do."""
+    """scale_all in one launch, which itself checks whether the factor is 1 and there is nothing to do."""
     if not _plain(arrays) or type(factor) is not type(arrays[0]):
         return NotImplemented
     factor = factor.astype(np.float32, copy=False)
@@ -168,7 +168,7 @@ def _kernel(name: str) -> Any:
 
 
 def _plain(*lists: list[Array]) -> bool:
-    """float32 arrays of one card without gaps; those that are not (a parameter in float16) take the definition."""
+    """Are all float32, contiguous and on one GPU? For others (a parameter in float16) the definition runs."""
     arrays = [a for arrays in lists for a in arrays]
     kind, home = type(arrays[0]), arrays[0].device.id
     return all(
@@ -181,12 +181,12 @@ def _blocks(a: Array) -> int:
     return int(-(-a.size // CHUNK))
 
 
-def _tables(arrays: list[Array], **beside: list[Array] | None) -> Iterator[tuple[slice, Any, int]]:
+def _tables(arrays: list[Array], **others: list[Array] | None) -> Iterator[tuple[slice, Any, int]]:
     """The structure for up to MOST arrays at a time: (which of them, structure, how many blocks)."""
     for start in range(0, len(arrays), MOST):
         part = slice(start, min(start + MOST, len(arrays)))
         tables, count = np.zeros((), TABLES), part.stop - start
-        for name, list_ in {"a": arrays, **beside}.items():
+        for name, list_ in {"a": arrays, **others}.items():
             if list_ is not None:
                 tables[name][:count] = [a.data.ptr for a in list_[part]]
         tables["size"][:count] = [a.size for a in arrays[part]]

@@ -1,8 +1,8 @@
 """CUDA kernels that work along rows: softmax, layer norm, cross entropy, and sums of rows.
 
-A block of threads has one row, which it reads once and keeps in registers: each thread ITEMS times four neighbours, the block's
-threads side by side, so that a warp reads 512 bytes in one go. Sums and maxima over the row go through over_block (launch.py).
-Rows are at most 8192 long; longer ones are left to the definition (but for cross entropy, which reads its row as it goes).
+A block of threads has one row, which it reads once into registers: each thread ITEMS times four neighbours, adjacent threads
+adjacent groups, so that a warp reads 512 bytes at once. over_block (launch.py) computes sums and maxima over the row.
+Rows are at most 8192 long; longer ones run the definition (except cross entropy, which needs no registers for its row).
 Read before: elementwise.py. Read next: attention.py.
 """
 
@@ -22,7 +22,7 @@ LONGEST = 4 * 8 * THREADS
 
 
 def _team(n: int) -> tuple[int, int]:
-    """For rows of n: how many groups of four each thread keeps, and how many threads a block has."""
+    """For rows of n: groups of four per thread, and threads per block."""
     items = next(i for i in (1, 2, 4, 8) if n <= 4 * i * THREADS)
     return items, 32 * -(-n // (4 * items * 32))
 
@@ -32,7 +32,7 @@ SOFTMAX = r"""
 #define FOUR for (int k = 0; k < 4; k++)
 #define COLUMN ((e * (int)blockDim.x + (int)threadIdx.x) * 4)
 
-// y = softmax(x·scale + mask); with dropout also `dropped`, what is left of y.  A row r of x is (b, h, i), r = (b A + h) L + i.
+// y = softmax(x·scale + mask); with dropout also `dropped`, y after it.  A row r of x is (b, h, i), r = (b A + h) L + i.
 extern "C" __global__ void __launch_bounds__(256) softmax(
     const T* x, T* y, T* dropped, const Mask mask, const Dropout random, int A, int L, int n, float scale, int empty
 ) {
@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(256) softmax(
     }
 }
 
-// dx = scale · y (g - Σ g y), where g has first passed back through the dropout of y
+// dx = scale · y (g - Σ g y), where g has first passed through the backward of y's dropout
 extern "C" __global__ void __launch_bounds__(256) softmax_backward(
     const T* g, const T* y, T* dx, const Dropout random, int n, float scale
 ) {
@@ -99,7 +99,7 @@ def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
 def masked_softmax(
     x: Array, mask: Array | None, keep: Key | None, scale: float, keep_prob: float, empty: bool
 ) -> tuple[Any, Any]:
-    """Attention's weights from its scores x (..., L, S) in one pass, and what dropout leaves of them (the same, without it)."""
+    """Attention's weights from its scores x (..., L, S) in one pass, and the weights after dropout (the same, without it)."""
     x = compact(x)
     y, n = cupy().empty_like(x), x.shape[-1]
     dropped = None if keep is None else cupy().empty_like(x)
@@ -112,7 +112,7 @@ def masked_softmax(
 
 
 def masked_softmax_backward(g: Array, y: Array, keep: Key | None, scale: float, keep_prob: float) -> Any:
-    """From the gradient of what dropout left of the weights y to that of the scores before they were multiplied by scale."""
+    """From the gradient of the weights y after dropout to that of the scores before the multiplication by scale."""
     g, y = compact(g), compact(y)
     dx, n = cupy().empty_like(y), y.shape[-1]
     items, threads = _team(n)
@@ -122,7 +122,7 @@ def masked_softmax_backward(g: Array, y: Array, keep: Key | None, scale: float, 
 
 
 def mask_argument(mask: Array | None, table: tuple[int, ...]) -> Any:
-    """The argument ``const Mask``: where a float32 array lies that broadcasts to the table (..., A, L, S), and its strides."""
+    """The argument ``const Mask``: address and strides of a float32 array that broadcasts to the table (..., A, L, S)."""
     if mask is None:
         return np.zeros((), MASK)
     strides = cupy().broadcast_to(mask, table).strides
@@ -134,7 +134,7 @@ NORM = r"""
 #define FOUR for (int k = 0; k < 4; k++)
 #define COLUMN ((e * (int)blockDim.x + (int)threadIdx.x) * 4)
 
-// z = residual + drop(x), y = ẑ w + b with ẑ = (z - mean) r, r = 1/√(var + eps).  What is null is not there, or not wanted.
+// z = residual + drop(x), y = ẑ w + b with ẑ = (z - mean) r, r = 1/√(var + eps).  Null arrays are absent or not needed.
 extern "C" __global__ void __launch_bounds__(256) layer_norm(
     const T* x, const T* residual, const Dropout random, const W* weight, const W* bias,
     T* y, T* unit, float* means, float* rs, int n, float eps
@@ -173,7 +173,7 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm(
 }
 
 // With h = g w:  dz = r (h - mean h - ẑ mean(h ẑ)),  dx = drop(dz).  Without means x is ẑ itself.  A block has several rows, and
-// adds up g ẑ and g of all of them in registers (a thread has the same columns in each): its line of the tables dw and db.
+// sums their g ẑ and g in registers (a thread has the same columns in each): its row of the tables dw and db.
 extern "C" __global__ void __launch_bounds__(256) layer_norm_backward(
     const T* g, const T* x, const float* means, const float* rs, const W* weight, const Dropout random,
     T* dz, T* dx, float* dw, float* db, int rows, int n
@@ -215,7 +215,7 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm_backward(
 
 
 def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps: float) -> Any:
-    """Reads x once and writes y; mean and r, one number a row each, are kept in float32."""
+    """Reads x once and writes y; mean and r, one number each per row, are float32."""
     n = math.prod(x.shape[axis[0] :])
     if not _normable(x, n, weight, bias):
         return NotImplemented
@@ -225,7 +225,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
 
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
-    """G and x read once, dx written once; dw and db in a second, small launch."""
+    """Reads g and x once, writes dx once; a second, small launch sums dw and db."""
     n = math.prod(x.shape[axis[0] :])
     if not _normable(x, n, weight) or not one_type(x, g) or not _float32(mean, r) or g.shape != x.shape:
         return NotImplemented
@@ -234,7 +234,7 @@ def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array
 
 
 def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, keep_prob: float, eps: float) -> Any:
-    """Reads x and residual, writes y and ẑ; neither the mask nor the sum is ever in memory."""
+    """Reads x and residual, writes y and ẑ; mask and sum are never in memory."""
     known = keep is None or type(keep) is Key
     if not known or x.shape != residual.shape or not one_type(x, residual) or not _normable(x, x.shape[-1], weight, bias):
         return NotImplemented
@@ -243,7 +243,7 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, k
 
 
 def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Any, keep_prob: float) -> Any:
-    """G and ẑ read once, the gradients of x and of the residual written in the same pass."""
+    """Reads g and ẑ once, writes the gradients of x and of the residual in the same pass."""
     known = (keep is None or type(keep) is Key) and type(r) is type(g)
     if not known or not one_type(unit, g) or not _normable(unit, unit.shape[-1], weight) or not _float32(r):
         return NotImplemented
@@ -252,7 +252,7 @@ def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Any,
 
 
 def _normable(x: Array, n: int, *weights: Array | None) -> bool:
-    """Does the kernel know this case?  The weights may be wider than x: under autocast they stay float32."""
+    """Does the kernel support this case?  The weights may be wider than x: under autocast they stay float32."""
     kinds = {ctype(w) for w in weights if w is not None}
     return bool(x.size) and ctype(x) is not None and n <= LONGEST and len(kinds) <= 1 and None not in kinds
 
@@ -300,8 +300,8 @@ def _weight_type(x: Array, *weights: Array | None) -> str | None:
 
 
 CROSS_ENTROPY = r"""
-// loss = ln Σ eˣ - x_t with the largest x (peak) taken out; peak and sum are corrected as larger values come along, so that the
-// row is read once, however long (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867).
+// loss = ln Σ eˣ - x_t with the largest x (peak) subtracted; a larger value corrects peak and sum, so that the row is read once,
+// however long (Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867).
 extern "C" __global__ void cross_entropy(
     const T* x, const long long* target, T* loss, float* peaks, float* sums, int n
 ) {
@@ -331,10 +331,10 @@ extern "C" __global__ void cross_entropy_backward(
 ) {
     Place at = place(rows, n);
     if (!at.inside) return;
-    float v[4], gradient = wide(g[at.row]), peak = peaks[at.row], share = gradient / sums[at.row];
+    float v[4], gradient = wide(g[at.row]), peak = peaks[at.row], factor = gradient / sums[at.row];
     load4(v, x + at.row * n, at.c, n);
     for (int k = 0; k < 4; k++) {
-        v[k] = expf(v[k] - peak) * share;
+        v[k] = expf(v[k] - peak) * factor;
         if (at.c + k == target[at.row]) v[k] -= gradient;
     }
     store4(v, dx + at.row * n, at.c, n);
@@ -343,7 +343,7 @@ extern "C" __global__ void cross_entropy_backward(
 
 
 def cross_entropy(x: Array, target: Array, axis: int) -> Any:
-    """cross_entropy for scores (N, C): x is read once, and nothing of its size is written."""
+    """cross_entropy for scores (N, C): reads x once, writes nothing of its size."""
     if x.ndim != 2 or axis != 1 or not one_type(x) or not x.size:
         return NotImplemented
     rows, n = x.shape

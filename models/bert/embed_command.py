@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
         vectors = embed(model, tokenizer, texts)
         if args.output:
-            with replacing(args.output) as beside, open(beside, "wb") as file:
+            with replacing(args.output) as temporary, open(temporary, "wb") as file:
                 np.save(file, vectors, allow_pickle=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error

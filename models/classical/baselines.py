@@ -24,7 +24,7 @@ class Baseline:
         return self
 
     def predict(self, examples: list[Any]) -> list[Any]:
-        """One prediction an example."""
+        """One prediction per example."""
         raise NotImplementedError
 
 

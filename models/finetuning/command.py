@@ -28,7 +28,7 @@ FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may ha
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: one a setting."""
     parser.add_argument(
-        "task", nargs="?", choices=list(TASKS), help="what to learn; none: classify and tag, on Python's own documentation"
+        "task", nargs="?", choices=list(TASKS), help="the task; without one: classify and tag, on Python's own documentation"
     )
     add_options(parser, Settings, skip=("task",))
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 Span = tuple[str, int, int]  # type, first word, last word
-AVERAGES = ("micro avg", "macro avg", "weighted avg")  # rows of a table beside those of the classes
+AVERAGES = ("micro avg", "macro avg", "weighted avg")  # rows of a table after those of the classes
 
 # -------------------------------------------------------------------------------------------------- classes, numbers
 

@@ -1,6 +1,6 @@
 """qa: find the answer to a question in a text, from SQuAD files (1.1, and 2.0 with questions that have no answer).
 
-A long context is cut into overlapping windows, each beside the question: [CLS] question [SEP] window [SEP]. In a window
+A long context is cut into overlapping windows, each paired with the question: [CLS] question [SEP] window [SEP]. In a window
 without the whole answer, the right answer is [CLS], "none here". A span is read only in the window where its first piece
 has the most context around it. Devlin et al. (2018), sections 4.2 and 4.3, and the code released with it.
 Read before: tasks.py. Read next: choice.py.

@@ -215,7 +215,7 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     sign = -1 if metric in ("loss", "rmse", "mae") else 1
     best = max(sign * row[metric] for row in rows)
     width = max(len(row["name"]) for row in rows) + 2
-    heads = ("trained in", "processor", "parameters", "size", "an example", "processor")
+    heads = ("trained in", "CPU", "parameters", "size", "per example", "CPU")
     lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
     for row in rows:
         quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)
@@ -259,9 +259,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         for text in [axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()]:
             text.set_parse_math(False)  # a label may hold a $
-    with replacing(path) as beside, warnings.catch_warnings():
+    with replacing(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a label in a script that the font lacks
-        figure.savefig(beside, dpi=130)
+        figure.savefig(temporary, dpi=130)
 
 
 def draw_errors(axes: Any, scores: dict[str, Any]) -> None:

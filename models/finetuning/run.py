@@ -31,7 +31,7 @@ from .tasks import Settings, Task
 from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
-KEPT = (STATE, FACTS, *MODEL_FILES)  # a run is not written over one of these
+KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
 REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
 
@@ -101,7 +101,7 @@ class Run:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
-        settings.threads = settings.workers  # written down: a run that goes on elsewhere adds up in the same order
+        settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)

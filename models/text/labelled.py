@@ -1,4 +1,4 @@
-"""Reading labelled files of other people: TSV, CSV, JSONL and CoNLL. Whatever is wrong is one line with file and line.
+"""Read labelled files: TSV, CSV, JSONL and CoNLL. An error is one line that names the file and the line.
 
 Read before: tables.py. Read next: models/finetuning/tasks.py.
 """

@@ -130,21 +130,21 @@ def read_text(path: Path, encoding: str) -> str:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
         guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
-        raise BadInput(f"{path}:{line}: the text is not {encoding}; perhaps it is --encoding {guess}") from None
+        raise BadInput(f"{path}:{line}: the text is not {encoding}; try --encoding {guess}") from None
     except (LookupError, ValueError):
         raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         wide = 3 * text.count("\0") > len(text)  # every other byte of English in UTF-16
-        hint = f"perhaps it is --encoding utf-16-{'be' if text[0] == chr(0) else 'le'}" if wide else "is it a text file?"
-        raise BadInput(f"{path}:{line}: a NUL byte stands there, which no text holds; {hint}")
+        hint = f"try --encoding utf-16-{'be' if text[0] == chr(0) else 'le'}" if wide else "is it a text file?"
+        raise BadInput(f"{path}:{line}: a NUL byte, which no text file holds; {hint}")
     if "\n" not in text:
         text = text.replace("\r", "\n")  # the line ends of old Macs
     return text.removeprefix("\ufeff")
 
 
 def is_utf8(data: bytes) -> bool:
-    """Could it be?"""
+    """Is it valid UTF-8 text?"""
     try:
         return bool(data.decode("utf-8")) and b"\0" not in data
     except UnicodeDecodeError:
@@ -189,7 +189,7 @@ def _number(cell: str) -> float | None:
     if cell.casefold() in MISSING:
         return math.nan
     try:
-        return None if "_" in cell else float(cell)  # float() takes 1_000, a programmer's number and nobody else's
+        return None if "_" in cell else float(cell)  # float() takes 1_000, which only programmers write
     except ValueError:
         return None
 

@@ -2,6 +2,7 @@
 
 Each job's module has ``add_arguments(parser)`` and ``run(args)``; it is imported only when its subcommand is asked for.
 A user's mistake gives one line on standard error and status 2; Ctrl-C gives one line and status 130.
+Read next: startup.py, then the module of a job.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def safe_step(X: Array, ridge: float = 0.0) -> float:
 
 @dataclass
 class Problem:
-    """Features and target, split and standardised; what was done to the data on the way stands in ``remarks``."""
+    """Features and target, split and standardised; ``remarks`` lists every change to the data."""
 
     name: str
     features: list[str]

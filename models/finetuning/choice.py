@@ -122,7 +122,7 @@ class Choose(Task):
     def learn(self, examples: list[Choice]) -> None:
         self.labels = [str(i) for i in range(max(len(e.choices) for e in examples))]
         if self.s.class_weights != "none":
-            raise BadInput("--class-weights: choices are no classes; leave it out")
+            raise BadInput("--class-weights: choices are not classes; leave the option out")
 
     def config(self) -> dict[str, Any]:
         return {}

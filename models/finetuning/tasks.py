@@ -28,7 +28,7 @@ from ..training.batches import batches_by_length
 from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, option
 
-IGNORED = -100  # the label of a piece at which nothing is asked
+IGNORED = -100  # the label of a piece that the loss ignores
 
 
 @dataclass

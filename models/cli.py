@@ -1,7 +1,8 @@
-"""The ``minitorch`` command: one subcommand a job.
+"""The ``minitorch`` command: one subcommand per job.
 
 Each job's module has ``add_arguments(parser)`` and ``run(args)``; it is imported only when its subcommand is asked for.
-What the user got wrong is one line on standard error and status 2; Ctrl-C is one line and status 130.
+A user's mistake gives one line on standard error and status 2; Ctrl-C gives one line and status 130.
+Read next: startup.py, then the module of a job.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from typing import NoReturn
 from . import startup
 
 JOBS = {
-    "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and look at it"),
+    "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
     "pretrain": ("models.bert.pretrain_command", "pretrain a BERT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
-    "finetune": ("models.finetuning.command", "teach a BERT a task from a labelled file, beside the classical alternatives"),
-    "predict": ("models.finetuning.predict_command", "use what finetune has trained"),
+    "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
+    "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
-    "doctor": ("minitorch.tools.doctor", "report Python, NumPy, BLAS, CuPy and driver, and what to do about trouble"),
+    "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, whose errors also say what may have been meant, below a usage of a few lines at most."""
+    """argparse's parser, with short usage in errors and a suggestion for a misspelt word."""
 
     def error(self, message: str) -> NoReturn:
-        if self.job is not None:  # argparse blames the whole command for a word that the job does not know
+        if self.job is not None:  # argparse would show the usage of the whole command
             self.job.error(message)
         known = [*self._option_string_actions, *(str(word) for action in self._actions for word in action.choices or ())]
         for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
             if near := difflib.get_close_matches(word, known, 1):
                 message += f"; did you mean {near[0]}?"
         if re.match(r"unrecognized arguments: [^-]", message) and any(action.dest == "text" for action in self._actions):
-            message += "; a text of several words stands in quotes"
+            message += "; put a text of several words in quotes"
         usage = self.format_usage()
-        if usage.count("\n") > 4:  # the error should not be looked for below twenty lines of options
+        if usage.count("\n") > 4:  # keep the error in sight, not below twenty lines of options
             usage = f"usage: {self.prog} --help lists the options\n"
         self.exit(2, f"{usage}{self.prog}: error: {message}\n")
 
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     startup.prepare()
-    about = "A deep-learning engine to read, and what is built with it."
+    about = "A small deep-learning engine to read, and models built with it."
     parser = Parser(prog="minitorch", description=about, allow_abbrev=False)
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}

@@ -1,4 +1,4 @@
-"""What the user got wrong, and the two phrases that its messages share. Imports nothing, so that every file may import it."""
+"""BadInput, the error for a user's mistake, and two phrases that its messages share. Imports nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class BadInput(ValueError):
-    """What the user gave cannot be used. The text is for them: the command prints it and ends with status 2."""
+    """The user's input cannot be used. The command prints the text, which is written for the user, and exits with status 2."""
 
 
 def listing(names: Iterable[str], most: int = 12) -> str:

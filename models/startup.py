@@ -1,7 +1,8 @@
-"""What must be set before NumPy is imported: which kernels its BLAS runs, and what happens to freed memory.
+"""Settings that must come before NumPy's import: the kernels of its BLAS, and what malloc does with freed memory.
 
-For the command only: a library should not change the process that it is imported into. Imports nothing but Python's own.
-``OPENBLAS_CORETYPE=...`` or ``MALLOC_...=...`` in the environment go before; `minitorch doctor` shows the outcome.
+Only the command uses this: a library should not change the process that imports it. Imports the standard library only.
+``OPENBLAS_CORETYPE=...`` or ``MALLOC_...=...`` in the environment take precedence; `minitorch doctor` shows the outcome.
+Read before: cli.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import platform
 import sys
 from pathlib import Path
 
-AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}  # what OpenBLAS's SkylakeX kernels are compiled for
+AVX512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"}  # OpenBLAS's SkylakeX kernels need these
 
 
 def prepare() -> None:
@@ -25,16 +26,16 @@ def prepare() -> None:
 
 
 def cpu_info() -> str:
-    """What Linux says of the first processor; nothing on other systems."""
+    """Linux's description of the first core; empty on other systems."""
     path = Path("/proc/cpuinfo")
     return path.read_text().partition("\n\n")[0] if path.exists() else ""
 
 
 def blas_kernels(info: str) -> str | None:
-    """Which of OpenBLAS's kernels to ask for on an AMD processor with AVX-512; None: it knows best.
+    """The OpenBLAS kernels to ask for on an AMD CPU with AVX-512; None: OpenBLAS chooses well by itself.
 
-    Zen 5 and later (family 26): it takes its AVX2 kernels, half as fast as those with AVX-512. Zen 4 (family 25): it takes those
-    with AVX-512, which such a processor computes in two halves, and 3 to 8 % slower than with AVX2.
+    Zen 5 and later (family 26): OpenBLAS takes its AVX2 kernels, half as fast as its AVX-512 kernels. Zen 4 (family 25): it takes
+    the AVX-512 kernels; this CPU computes those in two halves, 3 to 8 % slower than AVX2.
     """
     facts = dict(line.replace("\t", "").split(":", 1) for line in info.splitlines() if ":" in line)
     if "AuthenticAMD" not in facts.get("vendor_id", "") or not set(facts.get("flags", "").split()) >= AVX512:
@@ -45,7 +46,7 @@ def blas_kernels(info: str) -> str | None:
 def keep_memory() -> None:
     """Let freed arrays stay in the process for the next step.
 
-    By default malloc gives large blocks back to the system, page by page new at every step: 10 to 20 % of a small BERT's time.
+    By default malloc returns large blocks to the system, and every step maps them again: 10 to 20 % of a small BERT's time.
     """
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
     mallopt = ctypes.CDLL(None).mallopt

@@ -76,7 +76,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys, monkeypa
         (["linear-regression", "surplus"], "unrecognized arguments: surplus"),
         (["finetune", "clasify"], "did you mean classify?"),
         (["course", "chek"], "did you mean check?"),
-        (["fill-mask", "the", "function", "[MASK]"], "a text of several words stands in quotes"),
+        (["fill-mask", "the", "function", "[MASK]"], "put a text of several words in quotes"),
     ],
 )
 def test_a_mistyped_word_gets_a_suggestion(arguments, hint, capsys):

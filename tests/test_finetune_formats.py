@@ -130,7 +130,7 @@ def test_labels_that_look_alike_may_be_two(tmp_path):
 
 def test_the_encoding_that_it_may_be(tmp_path):
     """Said where another was asked for."""
-    with pytest.raises(BadInput, match=r"t.tsv:2: the text is not ascii; perhaps it is --encoding utf-8"):
+    with pytest.raises(BadInput, match=r"t.tsv:2: the text is not ascii; try --encoding utf-8"):
         read(Classify, tmp_path / "t.tsv", "text\tlabel\né\t1\n", encoding="ascii")
 
 

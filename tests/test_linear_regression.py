@@ -266,9 +266,9 @@ def test_policies_for_text_gaps_and_unnamed_columns(tmp_path):
         ("a,y\n1,2\n1e999,3\n", '{}:3: column "a": "1e999" is infinite'),
         ('a,y\n1,2\n"3,4\n5,6\n', "{}:3: a quote is opened and never closed"),
         ("a,y\n1,low\n2,high\n", '{}:2: column "y": the target holds text ("low"), not numbers'),
-        ("a,y\nred,1\nblue,2\n", '{}: beside the target "y" there is no numeric column to predict it from'),
-        (b"a,y\n1,2\ncaf\xe9,3\n", "{}:3: the text is not utf-8; perhaps it is --encoding latin-1"),
-        ("a,y\n1,2\n".encode("utf-16"), "{}:1: the text is not utf-8; perhaps it is --encoding utf-16"),
+        ("a,y\nred,1\nblue,2\n", '{}: no numeric column other than the target "y", so nothing to predict it from'),
+        (b"a,y\n1,2\ncaf\xe9,3\n", "{}:3: the text is not utf-8; try --encoding latin-1"),
+        ("a,y\n1,2\n".encode("utf-16"), "{}:1: the text is not utf-8; try --encoding utf-16"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_one_line(tmp_path, text, message):

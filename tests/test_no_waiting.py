@@ -194,7 +194,7 @@ def test_pretraining_with_a_graph_runs_the_optimizer_outside(tmp_path):
     [
         ({"precision": "tf32"}, "tensor cores"),
         ({"precision": "half"}, "float32, tf32, bf16 or fp16, not 'half'"),
-        ({"cuda_graph": True}, "--cuda-graph needs a card"),
+        ({"cuda_graph": True}, "--cuda-graph needs a GPU"),
         ({"device": "cuda:7x"}, "unknown device"),
     ],
 )

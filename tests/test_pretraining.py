@@ -99,7 +99,7 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
     assert last["uniform_baseline"] == pytest.approx(np.log(50))
     assert last["valid_loss"] < last["unigram_baseline"] - 1
     assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
-    assert "nats under the unigram baseline" in out
+    assert "nats below the unigram baseline" in out
     assert out.count("[MASK]") == 5
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
         assert name in out
@@ -109,7 +109,7 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_what_is_worse_than_the_floor_is_not_called_better(corpus, tmp_path, capsys):
+def test_what_is_worse_than_the_baseline_is_not_called_better(corpus, tmp_path, capsys):
     assert pretrain(corpus, tmp_path / "run", steps=1, lr=1e-6) == 0
     last = metrics(tmp_path / "run")[-1]
     above = last["valid_loss"] - last["unigram_baseline"]
@@ -387,7 +387,7 @@ def one_line(capsys, *parts):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "corpus.txt: 0 sentences of text; pretraining needs two at least"),
+        (b"", "corpus.txt: 0 sentences of text; pretraining needs at least two"),
         (b"\n \n\n", "corpus.txt: 0 sentences of text"),
         (b"The only sentence.\n", "corpus.txt: 1 sentence of text"),
         (b"\x07\n\n\x07\n", "corpus.txt: there is no text to learn a vocabulary from"),
@@ -435,7 +435,7 @@ def test_a_bad_setting_is_one_line_and_status_2(changes, message, corpus, tmp_pa
 def test_a_gpu_that_is_not_there(corpus, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(minitorch, "cuda_is_available", lambda: False)
     assert pretrain(corpus, tmp_path / "run", device="cuda") == 2
-    one_line(capsys, "--device cuda:0 needs CuPy and a card that works")
+    one_line(capsys, "--device cuda:0 needs CuPy and a working GPU")
     assert not (tmp_path / "run").exists()  # before anything is computed
 
 
@@ -490,7 +490,7 @@ def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
     corpus.write_text(corpus.read_text().replace("ap", "zp"))
     (tmp_path / "run" / "data" / "text.json").unlink()
     assert resume(tmp_path / "run") == 2
-    one_line(capsys, "that run was on another text")
+    one_line(capsys, "that run used another text")
 
 
 def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, monkeypatch):

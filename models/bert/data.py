@@ -20,7 +20,7 @@ from ..text.corpus import Corpus
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 
-IGNORED = -100  # the label of a position at which nothing is asked
+IGNORED = -100  # the label of a position that the loss ignores
 
 # ------------------------------------------------------------------------------------------------------- masking
 

@@ -42,7 +42,7 @@ from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
 from .weights import MODEL_FILES, PRETRAINED
 
-KEPT = (STATE, *MODEL_FILES)  # a run is not written over one of these
+KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
 
 
 @dataclass
@@ -50,33 +50,33 @@ class Settings(TrainingSettings):
     """Every choice of a run; each is an option of ``minitorch pretrain`` and a key of its TOML file."""
 
     corpus: list[str] = option([], "text files: one sentence per line, a blank line between documents", IN_PYTHON)
-    output: str = option(PRETRAINED, "folder for the checkpoint and all that belongs to it")
+    output: str = option(PRETRAINED, "folder for the checkpoint and the run's other files")
     size: str = option("tiny", "tiny, mini, small, medium or base")
-    layers: int = option(0, "encoder layers; 0: those of the size")
-    hidden: int = option(0, "hidden size, heads and feed-forward layer to match; 0: that of the size")
-    vocab_size: int = option(2048, "pieces in the vocabulary that is learnt from the text")
+    layers: int = option(0, "encoder layers; 0: as --size has it")
+    hidden: int = option(0, "hidden size (heads and feed-forward layer follow); 0: as --size has it")
+    vocab_size: int = option(2048, "pieces in the vocabulary learnt from the text")
     tokenizer: str | None = option(None, "use this vocab.txt, tokenizer.json or folder instead of learning a vocabulary")
     length: int = option(32, "tokens per sequence")
     batch_size: int = option(64, "sequences per step")
-    long_length: int = option(128, "tokens per sequence in some of the steps, which teach the later positions")
-    long_every: int = option(10, "one step in so many has long sequences (and fewer); 0: none has")
-    steps: int = option(3000, "updates")
+    long_length: int = option(128, "tokens per sequence in the long steps, which teach the later positions")
+    long_every: int = option(10, "every n-th step has long sequences (and fewer of them); 0: no step has")
+    steps: int = option(3000, "training steps (weight updates)")
     lr: float = option(2e-3, "highest learning rate")
-    warmup: int = option(100, "steps to reach it; then it falls linearly to 0")
-    beta2: float = option(0.98, "AdamW's memory of squared gradients")
+    warmup: int = option(100, "steps to reach the highest rate, which then falls linearly to 0")
+    beta2: float = option(0.98, "AdamW's β₂, the decay of its mean of squared gradients")
     dropout: float = option(0.0, "dropout rate, everywhere; BERT's own is 0.1")
     initializer_range: float = option(0.02, "standard deviation of the initial weights")
-    mask_probability: float = option(0.25, "share of the tokens that are to be guessed")
+    mask_probability: float = option(0.25, "share of tokens that are masked and predicted")
     whole_word: bool = option(False, "mask all pieces of a word together")
-    static_masking: bool = option(False, "the same masks in every epoch")
-    nsp: bool = option(False, "sentence pairs, and next-sentence prediction along with the masked words")
-    validation: float = option(0.04, "share of the documents that is held out")
+    static_masking: bool = option(False, "use the same masks in every epoch")
+    nsp: bool = option(False, "train on sentence pairs, with next-sentence prediction in addition to masked words")
+    validation: float = option(0.04, "share of documents held out for validation")
     eval_every: int = option(300, "steps from one validation to the next")
     save_every: int = option(1000, "steps from one saved state to the next")
-    cuda_graph: bool = option(False, "on a GPU: forward and backward pass as one CUDA graph; never yet run on a real one")
+    cuda_graph: bool = option(False, "on a GPU: forward and backward pass as one CUDA graph (not yet run on a real GPU)")
 
     def check(self) -> None:
-        """Refuse what cannot work before anything is computed."""
+        """Raise BadInput for settings that cannot work, before anything is computed."""
         self.check_values(
             **dict.fromkeys(("vocab_size", "steps", "eval_every"), (1, math.inf)),
             **dict.fromkeys(("layers", "hidden", "warmup"), (0, math.inf)),
@@ -88,7 +88,7 @@ class Settings(TrainingSettings):
         if self.size not in PRESETS:
             raise BadInput(f"--size must be one of {', '.join(PRESETS)}, not {self.size!r}")
         if self.cuda_graph and (self.device == "cpu" or self.precision == "fp16" or self.whole_word or self.nsp):
-            raise BadInput("--cuda-graph needs a card, shapes that stay (no --nsp, --whole-word), and any --precision but fp16")
+            raise BadInput("--cuda-graph needs a GPU, fixed shapes (no --nsp, no --whole-word) and a --precision other than fp16")
         if self.batch_size % (self.accumulate * self.workers):
             raise BadInput(
                 f"--batch-size {self.batch_size} does not divide into {self.accumulate} micro-batches on {self.workers} threads"
@@ -157,7 +157,7 @@ class Score:
 
 
 def ready(batch: dict[str, Any], model: Any, device: str) -> dict[str, Any]:
-    """A batch as ``forward`` takes it: where the model is, with the masked words looked up before it goes there."""
+    """A batch for ``forward``, on the model's device; masked words are looked up before the copy."""
     pooled = isinstance(model, BertForPreTraining)
     return to_device({**batch, "labels": find_masked(batch["labels"], pooled)}, model, device)
 
@@ -167,7 +167,7 @@ def forward(model: Any, batch: dict[str, Any], masked_in_step: int, share: float
     labels = batch["labels"].labels
     masked = len(labels)
     output = model(**batch, masked_only=True)
-    if masked == 0:  # of whole words there may be none that is short enough; the loss of nothing would be 0 / 0
+    if masked == 0:  # with --whole-word every word may be too long to mask; the mean loss would be 0 / 0
         output.mlm_loss = output.masked_logits.sum()
     loss = output.mlm_loss * (masked / max(1, masked_in_step))
     if output.nsp_loss is not None:
@@ -207,11 +207,11 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class Run:
-    """A pretraining run: what it is made of, and the step that it has reached."""
+    """A pretraining run: its text, model, optimiser and batches, and the step it has reached."""
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False) -> None:
         settings.check()
-        settings.threads = settings.workers  # written down: a run that goes on elsewhere adds up in the same order
+        settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.settings, self.say = settings, say
         self.folder = Path(settings.output)
         self.text = prepare(settings, say, resuming)
@@ -234,7 +234,7 @@ class Run:
         self.unread = 0  # how many recent losses are not yet read back from the GPU
 
     def train(self) -> None:
-        """All steps that are left; Ctrl-C leaves a checkpoint behind."""
+        """All remaining steps; Ctrl-C saves a checkpoint first."""
         s = self.settings
         unigram, uniform = self.text.unigram, self.text.uniform
         bar = progress(s.steps, self.step)
@@ -265,7 +265,7 @@ class Run:
                     raise KeyboardInterrupt
 
     def read(self) -> Score:
-        """The sums of the last steps as numbers; an error if one of them is none."""
+        """The sums of the last steps as numbers; an error if a loss is not finite."""
         self.recent = [score.read() for score in self.recent]
         first = self.step - min(self.unread, len(self.recent))
         for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
@@ -339,7 +339,7 @@ class Run:
     # ------------------------------------------------------------------------------------------------- checkpoints
 
     def save_state(self) -> None:
-        """Everything that the next step depends on, in one file that is never half written."""
+        """All that the next step depends on, in one file that is complete or absent."""
         state = {
             "settings": dataclasses.asdict(self.settings),
             "sha256": self.text.found["sha256"],
@@ -355,7 +355,7 @@ class Run:
         path = self.folder / STATE
         state = read_state(path)
         if state["sha256"] != self.text.found["sha256"]:
-            raise BadInput(f"{path}: that run was on another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
+            raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
         runs.restore(state, self.model, self.optimizer, self.schedule, self.precision.scaler)
         self.step, self.metrics = state["step"], state["metrics"]
         self.recent = [Score(*sums) for sums in state["recent"]]

@@ -1,4 +1,4 @@
-"""What needs no neural network: linear regression on a table, and the alternatives beside a fine-tuned model.
+"""Models without a neural network: linear regression on a table, and the alternatives to a fine-tuned model.
 
 Read linear_regression, regression_command, baselines, tagging, answering.
 """

@@ -165,7 +165,7 @@ def safe_step(X: Array, ridge: float = 0.0) -> float:
 
 @dataclass
 class Problem:
-    """Features and target, split and standardised; what was done to the data on the way stands in ``remarks``."""
+    """Features and target, split and standardised; ``remarks`` lists every change to the data."""
 
     name: str
     features: list[str]
@@ -210,7 +210,7 @@ def load_csv(table: Table, target: str, features: list[str] | None = None) -> Co
         remarks.append(f"left out {count(len(empty), 'column')} without a single value: {listing(empty)}")
     kept = [name for name in chosen if name not in text + empty]
     if not kept:
-        raise BadInput(f'{table.path}: beside the target "{target}" there is no numeric column to predict it from')
+        raise BadInput(f'{table.path}: no numeric column other than the target "{target}", so nothing to predict it from')
     X = np.stack([columns[name] for name in kept], axis=1)
     known = ~np.isnan(y)
     if not known.all():

@@ -42,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", metavar="COLUMN", help="the column to predict; needed with --csv")
     add("--features", metavar="A,B,C", help="the columns to predict it from (default: every other numeric column)")
     add("--delimiter", metavar="CHAR", help='what separates the fields; "tab" for a tab (default: found from the header)')
-    add("--encoding", default="utf-8", help="of the file (default: %(default)s)")
+    add("--encoding", default="utf-8", help="encoding of the file (default: %(default)s)")
     add("--missing", choices=("drop", "mean"), default="drop", help="rows with missing values: leave out, or fill in the mean")
     add("--test-share", type=float, default=0.2, metavar="S", help="share of the rows kept for testing (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the split into training and test rows (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the split into training and test rows (default: %(default)s)")
     add = parser.add_argument_group("fit").add_argument
-    add("--ridge", type=float, default=0.0, metavar="λ", help="weight of ‖w‖² beside the squared error (default: 0)")
-    add("--epochs", type=int, default=5000, help="most steps of gradient descent (default: %(default)s)")
+    add("--ridge", type=float, default=0.0, metavar="λ", help="weight of the penalty ‖w‖² (default: 0)")
+    add("--epochs", type=int, default=5000, help="largest number of gradient descent steps (default: %(default)s)")
     add("--lr", type=float, help="step size of gradient descent (default: 1/L, which never climbs; 2/L diverges)")
     add("--device", default="cpu", help='"cpu" or "cuda": where the three fits run (default: %(default)s)')
-    add("--output", metavar="FOLDER", default="runs/linear_regression", help="for the pictures (default: %(default)s)")
+    add("--output", metavar="FOLDER", default="runs/linear_regression", help="folder for the pictures (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be meant before anything is read."""
+    """Raise BadInput for impossible options before anything is read."""
     if args.csv is None and (args.target or args.features):
         raise BadInput("--target and --features choose columns of a file: give it with --csv FILE")
     if not 0 < args.test_share < 1:
@@ -102,7 +102,7 @@ def _check(args: argparse.Namespace) -> None:
     except RuntimeError as error:
         raise BadInput(f"--device: {error}") from None
     if args.device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {args.device} needs CuPy and a card that works; `minitorch doctor` says what is missing")
+        raise BadInput(f"--device {args.device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
 
 
 def _problem(args: argparse.Namespace) -> Problem:
@@ -152,7 +152,7 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
         scores = "".join([f"{x:10.4f}" if x > -99 else f"{x:10.1e}" for x in r2] + [f"{x:13.5g}" for x in errors])
         print(f"{name:18}{scores}{1000 * seconds[name]:9.1f} ms")
     descent = models["gradient descent"]
-    steps = len(descent.history) - (not descent.note)  # where it converged, the last loss was only looked at
+    steps = len(descent.history) - (not descent.note)  # at convergence the last loss has no step after it
     print(f"\ngradient descent took {count(steps, 'step')}")
     for name, model in models.items():
         if model.note:
@@ -160,7 +160,7 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
 
 
 def _print_weights(problem: Problem, model: LinearModel, most: int = 10) -> None:
-    """The largest weights, a standard deviation of the feature being the unit, and in the file's own units beside them."""
+    """The largest weights: per standard deviation of the feature, then per unit of the file."""
     order = np.argsort(-np.abs(model.weight))
     width = max(20, *(len(problem.features[i]) for i in order[:most])) + 2
     print(f"\n{'weight of':{width}}{'per deviation':>14}{'per unit':>14}")
@@ -195,11 +195,11 @@ def draw_fit(problem: Problem, model: LinearModel, path: Path) -> None:
     axes.title.set_fontweight("bold")
     axes.legend(markerscale=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=150)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
-def draw_descent(history: list[float], floor: float, path: Path) -> None:
+def draw_descent(history: list[float], optimum: float, path: Path) -> None:
     """The loss at each step of gradient descent: on its way to the optimum, and how far above it."""
     from matplotlib.figure import Figure
 
@@ -207,14 +207,14 @@ def draw_descent(history: list[float], floor: float, path: Path) -> None:
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(steps, loss, color="#2f6690", label="gradient descent")
-    left.axhline(floor, color="#c8553d", linestyle="--", label=f"least-squares optimum, {floor:.5g}")
+    left.axhline(optimum, color="#c8553d", linestyle="--", label=f"least-squares optimum, {optimum:.5g}")
     left.set(xscale="log", xlabel="step", ylabel="loss  J/n", title="The descent")
     left.legend(frameon=False)
-    above = np.maximum(loss - floor, floor * 1e-16)
-    right.plot(steps, above / max(loss[0] - floor, 1e-300), color="#2f6690")
+    above = np.maximum(loss - optimum, optimum * 1e-16)
+    right.plot(steps, above / max(loss[0] - optimum, 1e-300), color="#2f6690")
     right.set(yscale="log", xlabel="step", ylabel="share of the first gap", title="What is left above the optimum")
     for axes in (left, right):
         axes.title.set_fontweight("bold")
         axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=150)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)

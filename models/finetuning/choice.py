@@ -1,6 +1,6 @@
 """choice: which of several continuations or answers is right, from JSONL files.
 
-A line: {"question": "...", "choices": ["...", "...", "..."], "label": 1}. Also understood: "context" or "premise" beside
+A line: {"question": "...", "choices": ["...", "...", "..."], "label": 1}. Also understood: "context" or "premise" along with
 "question" (which then leads to each choice), "endings" or "options" for "choices", choices under numbered names (choice1,
 ending0, A, ...), choices as {"label": "A", "text": "..."}, SWAG's "sent2", with which all endings begin. The label is the
 right choice's number, counted from 0 (from 1, if the training file never says 0 and does say the last), its letter, its own
@@ -122,7 +122,7 @@ class Choose(Task):
     def learn(self, examples: list[Choice]) -> None:
         self.labels = [str(i) for i in range(max(len(e.choices) for e in examples))]
         if self.s.class_weights != "none":
-            raise BadInput("--class-weights: choices are no classes; leave it out")
+            raise BadInput("--class-weights: choices are not classes; leave the option out")
 
     def config(self) -> dict[str, Any]:
         return {}
@@ -172,7 +172,7 @@ class Choose(Task):
 
 
 def unnested(record: dict[str, Any]) -> dict[str, Any]:
-    """CommonsenseQA and ARC have {"question": {"stem": "...", "choices": [...]}}: its parts, beside the others."""
+    """CommonsenseQA and ARC have {"question": {"stem": "...", "choices": [...]}}: its parts, added to the other keys."""
     inner = record.get("question")
     return {**{k: v for k, v in record.items() if k != "question"}, **inner} if isinstance(inner, dict) else record
 

@@ -1,6 +1,6 @@
 """qa: find the answer to a question in a text, from SQuAD files (1.1, and 2.0 with questions that have no answer).
 
-A long context is cut into overlapping windows, each beside the question: [CLS] question [SEP] window [SEP]. In a window
+A long context is cut into overlapping windows, each paired with the question: [CLS] question [SEP] window [SEP]. In a window
 without the whole answer, the right answer is [CLS], "none here". A span is read only in the window where its first piece
 has the most context around it. Devlin et al. (2018), sections 4.2 and 4.3, and the code released with it.
 Read before: tasks.py. Read next: choice.py.
@@ -66,7 +66,7 @@ class Answer(Task):
         except (ValueError, RecursionError) as error:
             line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
             if line > 1 and reason == "Extra data":
-                content = [record for _, record in line_items(path, text)]  # an object a line
+                content = [record for _, record in line_items(path, text)]  # one object per line
             else:
                 raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
         questions = list(parse(path, text, content, labelled))
@@ -89,7 +89,7 @@ class Answer(Task):
         if not any(q.answers for q in examples):
             raise BadInput(f"{examples[0].where}: none of the training questions has an answer")
         if self.s.class_weights != "none":
-            raise BadInput("--class-weights: an answer is a place in a text and no class; leave it out")
+            raise BadInput("--class-weights: an answer is a span, not a class; leave the option out")
 
     def group(self, example: Question, index: int) -> Any:
         return example.context
@@ -107,7 +107,7 @@ class Answer(Task):
         return {}
 
     def features(self, examples: list[Question], tokenizer: Tokenizer) -> list[Feature]:
-        """A window each; extra: (where the context starts, the pieces' character offsets, which starts are this window's)."""
+        """One feature per window; extra: (the context's start, the pieces' character offsets, which starts are this window's)."""
         features = []
         encoded: dict[str, Any] = {}
         for i, q in enumerate(examples):

@@ -1,4 +1,4 @@
-"""What a task is: how to read its files, turn examples into features, ask the model, and judge what it says.
+"""A task: how to read its files, turn examples into features, run the model and score its predictions.
 
     examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one per example) ─ scores
 
@@ -28,7 +28,7 @@ from ..training.batches import batches_by_length
 from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, option
 
-IGNORED = -100  # the label of a piece at which nothing is asked
+IGNORED = -100  # the label of a piece that the loss ignores
 
 
 @dataclass
@@ -38,46 +38,46 @@ class Settings(TrainingSettings):
     task: str = option("", "classify, tag, qa or choice")
     model: str = option(PRETRAINED, "folder of the checkpoint to start from")
     train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
-    dev: str = option("", "file to choose the best checkpoint by", "a share of --train is held out for that")
-    test: str = option("", "file to report on, not looked at before the end", "the report is on the dev examples")
-    output: str = option("runs/finetune", "folder for the checkpoint, the report and all that belongs to it")
+    dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
+    test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
+    output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")
     # what stands where in the files
     text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
     label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
-    columns: str = option("", "classify, choice: names of a table's columns, with commas, if its first line does not name them")
-    delimiter: str = option("", "classify, choice: what stands between them: tab, comma, semicolon, space", "found")
+    columns: str = option("", "classify, choice: column names, joined by commas, if the first line does not name them")
+    delimiter: str = option("", "classify, choice: separator of columns: tab, comma, semicolon, space", "found")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
-    separator: str = option("|", "classify: what stands between several labels in one cell")
+    separator: str = option("|", "classify: separator between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
     word_column: int = option(1, "tag: column of the word, counted from 1, from the end with -1")
     tag_column: int = option(-1, "tag: column of the tag")
     iob1: bool = option(False, "tag: the files are IOB1, where I- may begin an entity")
-    encoding: str = option("utf-8", "of the files")
+    encoding: str = option("utf-8", "encoding of the files")
     # how it is shown to the model
-    length: int = option(0, "most pieces of a text", "128, for qa 384, or what the model reads if that is less")
-    truncate: str = option("end", "what a long text loses: its end, or its middle")
-    stride: int = option(128, "qa: pieces from the start of a window of the context to the next window's")
-    query_length: int = option(64, "qa: most pieces of a question")
-    answer_length: int = option(30, "qa: most pieces of an answer")
-    n_best: int = option(20, "qa: how many answers are weighed and written down")
-    null_threshold: float = option(0.0, "qa: by how much 'no answer' must score higher to be given")
+    length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
+    truncate: str = option("end", "cut this part of a text that is too long: end or middle")
+    stride: int = option(128, "qa: pieces between the starts of two windows of the context")
+    query_length: int = option(64, "qa: longest question, in pieces")
+    answer_length: int = option(30, "qa: longest answer, in pieces")
+    n_best: int = option(20, "qa: candidate answers to compare and write per question")
+    null_threshold: float = option(0.0, "qa: answer 'no answer' if it scores higher by more than this")
     # how it is trained
     epochs: int = option(3, "times through the training examples")
     lr: float = option(5e-5, "highest learning rate")
-    warmup: float = option(0.1, "share of the steps to reach it; then it falls linearly to 0")
+    warmup: float = option(0.1, "share of the steps to reach the highest rate, which then falls linearly to 0")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
-    freeze: int = option(0, "this many of the first layers, and the embeddings, do not learn; -1: embeddings alone")
-    metric: str = option("", "choose the best checkpoint by this", "accuracy, f1, micro_f1, pearson as the task is; or loss")
-    patience: int = option(0, "stop when this many evaluations in a row brought nothing better; 0: never")
-    save_every: int = option(500, "steps from one saved state to the next (one is saved at each evaluation, too)")
-    validation: float = option(0.1, "share of --train to hold out where there is no --dev; 0: none, the last checkpoint counts")
-    compare: str = option("all", "alternatives to measure beside it: all, classical (no BERT from random weights) or none")
-    fuse: bool = option(False, "also a linear model on TF-IDF and BERT features together (classify)")
+    freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
+    metric: str = option("", "metric that chooses the best checkpoint", "the task's own: accuracy, f1, micro_f1 or pearson")
+    patience: int = option(0, "stop after this many evaluations in a row without improvement; 0: never")
+    save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
+    validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
+    compare: str = option("all", "alternatives to compare with: all, classical (no BERT from random weights) or none")
+    fuse: bool = option(False, "classify: add a linear model on TF-IDF and BERT features together")
 
     def check(self) -> None:
-        """Refuse what cannot work before anything is read."""
+        """Raise BadInput for settings that cannot work, before anything is read."""
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(
             **dict.fromkeys(small, (1, math.inf)),
@@ -96,7 +96,7 @@ class Settings(TrainingSettings):
         if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
             raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
         if self.fuse and self.task not in ("classify", ""):
-            raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it says nothing for {self.task}")
+            raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it does not apply to {self.task}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
 
@@ -108,7 +108,7 @@ class Settings(TrainingSettings):
 
 @dataclass
 class Feature:
-    """What the model is shown at once: the ids and segments of one text, and what it should answer."""
+    """One row of a batch: the ids and segments of a text, and its target."""
 
     example: int  # whose
     ids: list[int]
@@ -123,7 +123,7 @@ class Feature:
 
 
 class Task:
-    """One task. Its subclasses say what the files hold and what the model's answers mean."""
+    """One task. Subclasses define the contents of its files and the meaning of the model's output."""
 
     name: str
     kind: Any  # the BERT class
@@ -135,7 +135,7 @@ class Task:
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
-        self.notes: list[str] = []  # what was found in the files, for the user to see
+        self.notes: list[str] = []  # findings in the files, shown to the user
         self.class_weight: Any = None  # (labels,), None: all alike
 
     # ---- examples
@@ -153,7 +153,7 @@ class Task:
         raise BadInput(f"{self.name} needs more than a text: give --file")
 
     def learn(self, examples: list[Any]) -> None:
-        """See in the training examples what there is: labels, their weights."""
+        """Collect labels and their weights from the training examples."""
 
     def check(self, examples: list[Any]) -> None:
         """Refuse examples whose labels were not learnt."""
@@ -163,7 +163,7 @@ class Task:
         return index
 
     def facts(self) -> dict[str, Any]:
-        """What must be known to use the trained model, beside its own configuration."""
+        """Whatever the trained model needs in use that its own configuration lacks."""
         return {"labels": self.labels}
 
     def remember(self, facts: dict[str, Any]) -> None:
@@ -175,7 +175,7 @@ class Task:
     # ---- the model
 
     def rescale(self, model: Any, forth: bool) -> None:
-        """From what the model learns to the units of the file (forth), or back; only numeric targets have such."""
+        """Numeric targets only: from the model's scale to the file's units (forth), or back."""
 
     def config(self) -> dict[str, Any]:
         """Configuration of the model's head, with the label names inside."""
@@ -220,7 +220,7 @@ class Task:
     # ---- answers
 
     def predictions(self, examples: list[Any], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
-        """One prediction an example."""
+        """One prediction per example."""
         raise NotImplementedError
 
     def score(self, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
@@ -259,9 +259,9 @@ class Task:
 
 
 class Batches:
-    """Batches of features of about the same length, so that little is computed on padding.
+    """Batches of features of similar length, so that little time goes into padding.
 
-    Each epoch has others, in another order: a function of (seed, epoch).
+    Batches and their order change with the epoch: a function of (seed, epoch).
     """
 
     def __init__(self, features: Sequence[Feature], batch_size: int, seed: int, groups: Sequence[Any] | None = None) -> None:

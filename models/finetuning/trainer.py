@@ -30,13 +30,13 @@ from .tasks import Batches, Feature, Settings, Task
 
 
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
-    """The checkpoint's BERT with the task's head on it; what is not in the checkpoint starts at random, and it says so."""
+    """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
     tokenizer = Tokenizer.from_pretrained(where)
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is missing is said below
+        warnings.simplefilter("ignore")  # missing weights are reported below
         model, info = task.kind.from_pretrained(
             where, output_loading_info=True, ignore_mismatched_sizes=True, **task.config(), **rates
         )
@@ -45,7 +45,7 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     if foreign:
         raise BadInput(f"{where}: the weight {foreign[0]} is missing or of another shape than config.json says")
     if fresh:
-        say(f"start at random, for the checkpoint has none of these: {', '.join(fresh)}")
+        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
@@ -58,7 +58,7 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
 
 
 def random_model(s: Settings, like: Any) -> Any:
-    """The same architecture with fresh weights, all of which learn."""
+    """The same architecture with fresh weights, all trainable."""
     minitorch.manual_seed(s.seed + 1)
     return type(like)(BertConfig.from_dict(like.config.to_dict())).to(s.device)
 
@@ -107,7 +107,7 @@ class Trainer:
         self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def train(self, label: str = "") -> None:
-        """All steps that are left, or until nothing gets better; Ctrl-C leaves a state behind."""
+        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first."""
         s = self.s
         every = s.eval_every or self.batches.count
         bar = progress(self.steps, self.step)
@@ -147,7 +147,7 @@ class Trainer:
 
     @property
     def is_stale(self) -> bool:
-        """Has it been long enough without anything better?"""
+        """Has --patience run out?"""
         return bool(self.s.patience) and self.stale >= self.s.patience
 
     def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
@@ -181,7 +181,7 @@ class Trainer:
                     self.refuse_loss(loss, first + i)
 
     def refuse_loss(self, loss: float, step: int) -> None:
-        """Stop: from weights that give no loss nothing is learnt, and they must not become the best ones."""
+        """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
         lr = self.s.lr
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 

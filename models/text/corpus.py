@@ -1,7 +1,7 @@
-"""A text on its way to the model: documents, and their ids on disk.
+"""Text files to documents, and documents to ids on disk.
 
-A text file holds one sentence per line and a blank line between documents. It is read once, turned into ids and laid on disk,
-from where training maps it: memory does not grow with the corpus.
+A text file holds one sentence per line and a blank line between documents. It is read once and written to disk as ids, and
+training maps that file: memory does not grow with the corpus.
 Read before: tokenizer.py. Read next: models/bert/data.py.
 """
 
@@ -21,8 +21,8 @@ from minitorch.files import replacing
 
 from .tokenizer import Tokenizer
 
-LONGEST_LINE = 1 << 16  # bytes; a longer line is cut at a space,
-LONGEST_DOCUMENT = 1 << 17  # characters; and a longer document between two lines: so that memory stays bounded
+LONGEST_LINE = 1 << 16  # bytes; a longer line is cut at a space, so that memory stays bounded
+LONGEST_DOCUMENT = 1 << 17  # characters; a longer document is cut between two lines
 
 
 def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
@@ -82,14 +82,14 @@ class Corpus:
     def write(cls, documents: Iterable[Sequence[str]], tokenizer: Tokenizer, path: Path) -> Corpus:
         """Tokenise documents into ``path``.ids and ``path``.npz, a thousand sentences at a time, and open them.
 
-        The index goes first and comes back last: what an interruption leaves has none, and is not opened by mistake.
+        The old index is deleted first and the new one written last, so an interrupted write is never opened by mistake.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
         index.unlink(missing_ok=True)
-        lengths = array("i")  # 4 bytes per sentence, where a list takes up to 36
+        lengths = array("i")  # 4 bytes per sentence; a list needs up to 36
         starts = array("q", [0])
-        with replacing(file) as beside, open(beside, "wb") as out:
+        with replacing(file) as temporary, open(temporary, "wb") as out:
             for document in documents:
                 for rows in batched(document, 1000):
                     encoded = [ids for ids in tokenizer.encode_lines(rows, special=False) if ids]
@@ -99,8 +99,8 @@ class Corpus:
                 if len(lengths) > starts[-1]:
                     starts.append(len(lengths))
         sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        with replacing(index) as beside:
-            np.savez(beside, sentences=sentences, documents=np.asarray(starts))
+        with replacing(index) as temporary:
+            np.savez(temporary, sentences=sentences, documents=np.asarray(starts))
         return cls.open(path)
 
     @classmethod
@@ -112,17 +112,17 @@ class Corpus:
                 sentences, documents = stored["sentences"], stored["documents"]
             size = file.stat().st_size
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it anew") from error
+            raise ValueError(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it again") from error
         if size != 4 * sentences[-1] or documents[-1] != len(sentences) - 1:
             holds = f"holds {size // 4} ids, its index says {sentences[-1]}"
-            raise ValueError(f"{file}: {holds}; delete its folder to prepare it anew")
+            raise ValueError(f"{file}: {holds}; delete its folder to prepare it again")
         return cls(np.memmap(file, dtype=np.int32, mode="r") if size else np.zeros(0, np.int32), sentences, documents)
 
     def __len__(self) -> int:
         return len(self.documents) - 1
 
     def bounds(self, i: int) -> list[int]:
-        """Where in ``ids`` the sentences of document i start, and where the last one ends."""
+        """Offsets in ``ids`` at which the sentences of document i start, and the end of the last."""
         first, last = self.documents[i], self.documents[i + 1]
         return [int(start) for start in self.sentences[first : last + 1]]
 

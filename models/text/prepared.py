@@ -1,4 +1,4 @@
-"""A text made ready for pretraining: read, its vocabulary learnt, documents held out, ids laid on disk.
+"""Prepare a text for pretraining: read it, learn its vocabulary, hold out documents, write the ids to disk.
 
 Read before: corpus.py, python_docs.py. Read next: models/bert/data.py.
 """
@@ -48,7 +48,7 @@ class Text:
 
 
 def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False) -> Text:
-    """Read the corpus, learn the vocabulary, hold out documents, lay the ids on disk (or find all that from before).
+    """Read the corpus, learn the vocabulary, hold out documents and write the ids, or reuse an earlier result.
 
     settings: corpus, tokenizer, vocab_size, validation, seed, output. A prepared text is used again while the files are the
     same; a resumed run always keeps its own.
@@ -67,7 +67,7 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     sha256 = python_docs.fingerprint(counted(documents(), sizes))
     if sum(sizes) < 2:
         sentences = f"{sum(sizes)} sentence{'s' * (sum(sizes) != 1)} of text"
-        raise BadInput(f"{where}: {sentences}; pretraining needs two at least, one of them to hold out")
+        raise BadInput(f"{where}: {sentences}; pretraining needs at least two, one of them to hold out")
     say(f"{len(sizes):,} documents, {sum(sizes):,} sentences; sha256 {sha256[:16]}")
     tokenizer = make_tokenizer(settings, documents, where)
     if len(sizes) == 1:
@@ -75,13 +75,13 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     else:
         order = np.random.default_rng([settings.seed, 3]).permutation(len(sizes))
         held_out = set(order[: min(len(sizes) - 1, max(1, round(settings.validation * len(sizes))))].tolist())
-    done.unlink(missing_ok=True)  # from here to its return the folder is not to be trusted
+    done.unlink(missing_ok=True)  # until it is written again, the folder is incomplete
     parts = []
     for name, is_held_out in (("train", False), ("valid", True)):
         chosen = (d for i, d in enumerate(documents()) if (i in held_out) == is_held_out)
         parts.append(Corpus.write(chosen, tokenizer, folder / name))
         if not len(parts[-1].ids):
-            raise BadInput(f"{where}: there is no word in the documents {'held out' if is_held_out else 'to learn from'}")
+            raise BadInput(f"{where}: the {'held-out' if is_held_out else 'training'} documents contain no words")
     tokenizer.save_pretrained(folder)
     found = {"settings": wanted, "files": files, "sha256": sha256}
     write_text(done, json.dumps(found, indent=2))
@@ -89,7 +89,7 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
 
 
 def stamps(settings: Any) -> list[list[Any]]:
-    """Names, sizes and times of the files that the text is made from, to see when one of them has changed."""
+    """Names, sizes and times of the source files, to notice when one has changed."""
     paths = [Path(path) for path in settings.corpus]
     paths = paths or [folder for _, folder in python_docs.source_folders(python_docs.LIBRARIES)]
     if settings.tokenizer:
@@ -113,7 +113,7 @@ def source(settings: Any) -> Documents:
 
 
 def cut_in_two(documents: Documents) -> Documents:
-    """A single document's last twentieth becomes a document of its own, to be held out."""
+    """Split a single document: its last twentieth becomes a second one, to be held out."""
 
     def halves() -> Iterable[list[str]]:
         for document in documents():

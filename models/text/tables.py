@@ -1,7 +1,8 @@
-"""Reading a CSV file that somebody else made: every surprise is a one-line error that names file, line and column.
+"""Read CSV files: every error is one line that names file, line and column.
 
 The first line names the columns. Quoted fields may span lines, a byte-order mark is skipped, and the delimiter is found
 from the header unless it is given. An empty cell, NA, N/A, NaN, null, none and ? mean "missing", in any case of letters.
+Read next: labelled.py.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..errors import BadInput, count, listing
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",;\t|"
-NO_TEXT = {  # what other files begin with, and what to do with them
+NO_TEXT = {  # first bytes of other formats, and the cure
     b"\x1f\x8b": "compressed by gzip; unpack it first (gunzip)",
     b"BZh": "compressed by bzip2; unpack it first (bunzip2)",
     b"\xfd7zXZ": "compressed by xz; unpack it first (unxz)",
@@ -57,7 +58,7 @@ class Table:
         at = self.index(name)
         cells = [row[at] for row in self.rows]
         if self.delimiter != "," and _decimal_commas(cells) and not all(re.search(r",\d{3}$|^[^,]*$", cell) for cell in cells):
-            cells = [cell.replace(",", ".") for cell in cells]  # which "1,234" alone would not tell: it may be a thousand
+            cells = [cell.replace(",", ".") for cell in cells]  # only then: "1,234" alone may be a thousand
         values = [_number(cell) for cell in cells]
         bad = [i for i, value in enumerate(values) if value is None]
         given = sum(cell.casefold() not in MISSING for cell in cells)
@@ -130,21 +131,21 @@ def read_text(path: Path, encoding: str) -> str:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
         guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
-        raise BadInput(f"{path}:{line}: the text is not {encoding}; perhaps it is --encoding {guess}") from None
+        raise BadInput(f"{path}:{line}: the text is not {encoding}; try --encoding {guess}") from None
     except (LookupError, ValueError):
         raise BadInput(f'--encoding: "{encoding}" is not an encoding that Python knows') from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         wide = 3 * text.count("\0") > len(text)  # every other byte of English in UTF-16
-        hint = f"perhaps it is --encoding utf-16-{'be' if text[0] == chr(0) else 'le'}" if wide else "is it a text file?"
-        raise BadInput(f"{path}:{line}: a NUL byte stands there, which no text holds; {hint}")
+        hint = f"try --encoding utf-16-{'be' if text[0] == chr(0) else 'le'}" if wide else "is it a text file?"
+        raise BadInput(f"{path}:{line}: a NUL byte, which no text file holds; {hint}")
     if "\n" not in text:
         text = text.replace("\r", "\n")  # the line ends of old Macs
     return text.removeprefix("\ufeff")
 
 
 def is_utf8(data: bytes) -> bool:
-    """Could it be?"""
+    """Is it valid UTF-8 text?"""
     try:
         return bool(data.decode("utf-8")) and b"\0" not in data
     except UnicodeDecodeError:
@@ -189,7 +190,7 @@ def _number(cell: str) -> float | None:
     if cell.casefold() in MISSING:
         return math.nan
     try:
-        return None if "_" in cell else float(cell)  # float() takes 1_000, a programmer's number and nobody else's
+        return None if "_" in cell else float(cell)  # float() takes 1_000, which only programmers write
     except ValueError:
         return None
 

@@ -109,7 +109,7 @@ class Tokenizer:
 
     @classmethod
     def from_file(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
-        """From a tokenizer.json, or a vocab.txt with one token a line."""
+        """From a tokenizer.json, or a vocab.txt with one token per line."""
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8-sig")

@@ -19,7 +19,7 @@ def save_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120)
     axes.plot(steps, [line["loss"] for line in metrics], color="#4c72b0", alpha=0.7, label="training text")
     axes.plot(steps, [line["valid_loss"] for line in metrics], "o-", color="#c44e52", markersize=3, label="held-out text")
-    for name, text in (("uniform_baseline", "guessing: ln V"), ("unigram_baseline", "word frequencies alone")):
+    for name, text in (("uniform_baseline", "uniform guessing: ln V"), ("unigram_baseline", "word frequencies only")):
         level = metrics[-1][name]
         axes.axhline(level, color="#555555", linestyle="--", linewidth=1)
         axes.annotate(f"{text} = {level:.2f}", (0.99, level), (0, 4), ("axes fraction", "data"), "offset points", ha="right")
@@ -27,11 +27,11 @@ def save_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> None:
     axes.annotate(
         f"{last['valid_loss']:.2f}", (last["step"], last["valid_loss"]), (4, 0), textcoords="offset points", va="center"
     )
-    axes.set(xlabel="step", ylabel="nats per word", title=title)
+    axes.set(xlabel="step", ylabel="nats per masked word", title=title)
     axes.set_xlim(0, last["step"] * 1.04)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left")
     figure.tight_layout()
-    with replacing(path) as beside:
-        figure.savefig(beside)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
     pyplot.close(figure)

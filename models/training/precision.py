@@ -1,9 +1,9 @@
-"""--precision: in which kind of floating-point numbers a run computes.
+"""--precision: the floating-point format in which a run computes.
 
-float32   what the engine does by itself
+float32   the engine's default
 tf32      float32, but a GPU's tensor cores round the factors of products to 10 bits; sums stay float32
-bf16      products in bfloat16, all that is delicate in float32: the weights, their gradients and Adam's state are float32
-fp16      the same in float16, whose small range needs the loss to be scaled
+bf16      products in bfloat16; sensitive sums, weights, gradients and Adam's state stay in float32
+fp16      the same with float16; its range is small, so the loss is scaled
 
 Read before: minitorch/amp. Read next: loop.py.
 """
@@ -17,15 +17,15 @@ from minitorch import nn
 
 from ..errors import BadInput
 
-HELP = "float32, tf32 (cards only), bf16 or fp16; on a cpu the last two are imitated: they save no time there"
+HELP = "float32, tf32 (GPU only), bf16 or fp16; the CPU only imitates the last two and is no faster with them"
 
 
 def check_precision(name: str, device: str) -> None:
-    """Refuse what does not exist, or not there."""
+    """Raise BadInput for a precision that does not exist, or not on this device."""
     if name not in ("float32", "tf32", "bf16", "fp16"):
         raise BadInput(f"--precision must be float32, tf32, bf16 or fp16, not {name!r}")
     if name == "tf32" and device == "cpu":
-        raise BadInput("--precision tf32 is a mode of NVIDIA's tensor cores; on a cpu use float32, or bf16 to imitate a card")
+        raise BadInput("--precision tf32 is a mode of NVIDIA's tensor cores; on the CPU use float32, or bf16 to imitate a GPU")
     if name == "bf16":
         try:
             _ = minitorch.bfloat16
@@ -34,7 +34,7 @@ def check_precision(name: str, device: str) -> None:
 
 
 class Precision:
-    """The block in which a run's forward passes are made, and the way from its loss to the step."""
+    """Autocast for a run's forward passes, and loss scaling for its steps."""
 
     def __init__(self, name: str, device: str) -> None:
         self.device_type = device.partition(":")[0]

@@ -1,4 +1,4 @@
-"""The folder of a run: what protects it (one run at a time, none overwritten), and the state from which a run resumes.
+"""A run's folder: its protection (one run at a time, no overwriting), and the state from which a run resumes.
 
 Read before: settings.py. Read next: loop.py.
 """
@@ -21,7 +21,7 @@ STATE = "training.safetensors"  # in the folder of a run that can be resumed
 def refuse_overwriting(
     folder: str | Path, names: Iterable[str], overwrite: bool, cure: str = "use --resume, --overwrite or another --output"
 ) -> None:
-    """What is in the folder stays, if one of these files is there, unless the user wants it otherwise."""
+    """Raise BadInput if the folder holds one of these files and the user did not ask to overwrite."""
     if not overwrite and any((Path(folder) / name).exists() for name in names):
         raise BadInput(f"{folder} holds a run already: {cure}")
 
@@ -29,18 +29,18 @@ def refuse_overwriting(
 def new_run(
     make: Callable[[], Any], folder: str | Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, **cure: str
 ) -> Any:
-    """The run that ``make`` prepares, alone in its folder until the stack ends, and not written over one of the files kept."""
+    """The run that ``make`` prepares. It locks its folder until the stack ends, and overwrites none of the files kept."""
     refuse_overwriting(folder, kept, overwrite, **cure)
     run = make()
     until.enter_context(alone_in(Path(folder)))
-    refuse_overwriting(folder, kept, overwrite, **cure)  # what another run has left there meanwhile
-    (Path(folder) / STATE).unlink(missing_ok=True)  # of the run that is overwritten, so that --resume never finds it
+    refuse_overwriting(folder, kept, overwrite, **cure)  # another run may have finished meanwhile
+    (Path(folder) / STATE).unlink(missing_ok=True)  # the overwritten run's state, so that --resume never finds it
     return run
 
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """No other process may be in such a block for the same folder. The system ends it with the process, however that dies."""
+    """Hold the folder's lock: one process at a time. The system frees the lock when the process ends, however it ends."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -51,8 +51,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise BadInput(f"{folder}: another run is writing there at this moment; wait for it, or give another --output") from None
-    except OSError:  # a file system that knows no locks
+        raise BadInput(f"{folder}: another run is writing there now; wait for it, or give another --output") from None
+    except OSError:  # a file system without locks
         pass
     try:
         yield
@@ -64,7 +64,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """What every step changes, and the next one depends on."""
+    """All state that a step changes and the next step needs."""
     return {
         "model": dict(model.state_dict()),
         "optimizer": optimizer.state_dict(),
@@ -82,7 +82,7 @@ def restore(state: dict[str, Any], model: Any, optimizer: Any, schedule: Any, sc
 
 
 def read_state(path: Path, names: Iterable[str], kind: str) -> dict[str, Any]:
-    """The state in a file, if it is one of a ``kind`` of run: ``names``, the moving parts, settings and the data's sha256."""
+    """Load a state and check its keys: ``names``, the moving parts, settings and the data's sha256."""
     state = minitorch.load(path)
     wanted = {*names, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
     if not isinstance(state, dict) or wanted - state.keys():

@@ -2,7 +2,7 @@
 
     @dataclass
     class Settings(TrainingSettings):
-        steps: int = option(2000, "updates")
+        steps: int = option(2000, "training steps (weight updates)")
 
 Read next: runs.py.
 """
@@ -28,7 +28,7 @@ from .precision import HELP, check_precision
 
 
 def option(default: Any, text: str, shown: str | None = None) -> Any:
-    """A setting with its help text; ``shown`` stands there for the default, where that says little."""
+    """A setting with its help text; ``shown`` replaces the default there where the value itself says little."""
     factory = {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
     shown = shown or ("none" if default in (None, [], "") else str(default))
     return field(**factory, metadata={"help": text, "shown": shown})
@@ -36,23 +36,23 @@ def option(default: Any, text: str, shown: str | None = None) -> Any:
 
 @dataclass
 class TrainingSettings:
-    """What every training run chooses. A run's own settings add to it, and give another default where it suits them."""
+    """Settings of every training run. Subclasses add their own and may change a default."""
 
     batch_size: int = option(32, "examples per step")
     lr: float = option(1e-3, "highest learning rate")
-    weight_decay: float = option(0.01, "AdamW's decay, of all but biases and LayerNorm")
-    clip: float = option(1.0, "longest global norm of the gradient")
+    weight_decay: float = option(0.01, "AdamW's weight decay; biases and LayerNorm have none")
+    clip: float = option(1.0, "clip the gradient's global norm to this")
     dropout: float = option(0.1, "dropout rate, everywhere")
     eval_every: int = option(0, "steps from one evaluation to the next; 0: one per epoch")
     save_every: int = option(500, "steps from one saved state to the next")
-    accumulate: int = option(1, "micro-batches per step, in turn")
-    threads: int = option(0, "micro-batches at the same time; 0: one per core")
+    accumulate: int = option(1, "micro-batches per step, one after the other")
+    threads: int = option(0, "micro-batches computed at the same time; 0: one per core")
     seed: int = option(0, "seed of every random choice")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     precision: str = option("float32", HELP)
 
     def check_values(self, **limits: tuple[float, float]) -> None:
-        """Refuse numbers outside of their limits (least, most), these or the shared ones, and a device that is not there."""
+        """Raise BadInput for numbers outside their limits (least, most) and for a device that does not exist."""
         shared: dict[str, tuple[float, float]] = {
             **dict.fromkeys(("batch_size", "save_every", "accumulate"), (1, math.inf)),
             **dict.fromkeys(("weight_decay", "eval_every", "threads", "seed"), (0, math.inf)),
@@ -70,8 +70,8 @@ def flag(name: str) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] = ()) -> None:
-    """One option per setting, the run's own first; if it is not given, --config decides, then the default."""
-    parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; options given here go before it")
+    """One option per setting, the run's own first. The command line overrides --config, which overrides the default."""
+    parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; the command line overrides it")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     own = list(inspect.get_annotations(kind))
@@ -112,7 +112,7 @@ def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
 
 
 def typed(file: str, key: str, value: Any, kind: str) -> Any:
-    """A value of a TOML file, if it is of the type that the setting needs."""
+    """A value of a TOML file, checked against the setting's type."""
     kinds = {"int": int, "float": (int, float), "bool": bool, "list[str]": (list, str)}
     fits = isinstance(value, kinds.get(kind, str)) and (kind == "bool" or not isinstance(value, bool))
     fits = fits and (not isinstance(value, list) or all(isinstance(item, str) for item in value))
@@ -122,7 +122,7 @@ def typed(file: str, key: str, value: Any, kind: str) -> Any:
 
 
 def check_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse a setting that is below the least or above the most that is allowed."""
+    """Raise BadInput for a setting outside its limits."""
     for name, (least, most) in limits.items():
         value = getattr(settings, name)
         if not least <= value <= most:
@@ -132,20 +132,20 @@ def check_limits(settings: Any, limits: Mapping[str, tuple[float, float]]) -> No
 
 
 def usable_device(device: str) -> str:
-    """The device's proper name, if there is such a device here."""
+    """The device's canonical name; BadInput if it does not exist here."""
     try:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
     if device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {device} needs CuPy and a card that works; `minitorch doctor` says what is missing")
+        raise BadInput(f"--device {device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
     return device
 
 
 def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> None:
-    """Refuse to go on with a run under other settings than it was started with; those in ``free`` may change."""
+    """Raise BadInput if a resumed run gets other settings than it began with; those in ``free`` may change."""
     if saved.keys() != {f.name for f in dataclasses.fields(kind)}:
-        raise BadInput(f"{state}: written by another version of minitorch, which had other settings")
+        raise BadInput(f"{state}: written by another version of minitorch, with other settings")
     for name, value in chosen.items():
         if name not in free and saved[name] != value:
             has = f"{flag(name)} {saved[name]}"

@@ -1,4 +1,4 @@
-"""BadInput, the error for a user's mistake, and two phrases that its messages share. Every file may import this one."""
+"""BadInput, the error for a user's mistake, and two phrases that its messages share. Imports nothing but the standard library."""
 
 from __future__ import annotations
 

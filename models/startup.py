@@ -2,6 +2,7 @@
 
 Only the command uses this: a library should not change the process that imports it. Imports the standard library only.
 ``OPENBLAS_CORETYPE=...`` or ``MALLOC_...=...`` in the environment take precedence; `minitorch doctor` shows the outcome.
+Read before: cli.py.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
     assert last["uniform_baseline"] == pytest.approx(np.log(50))
     assert last["valid_loss"] < last["unigram_baseline"] - 1
     assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
-    assert "nats under the unigram baseline" in out
+    assert "nats below the unigram baseline" in out
     assert out.count("[MASK]") == 5
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
         assert name in out
@@ -477,7 +477,7 @@ def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
     state = tmp_path / "run" / STATE
     content = state.read_bytes()
     assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run"), "--lr", "0.5"]) == 2
-    one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume goes on with it: leave out --lr 0.5")
+    one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume keeps it: leave out --lr 0.5")
     state.write_bytes(content[:-100])
     assert resume(tmp_path / "run") == 2
     one_line(capsys, str(state), "truncated")
@@ -490,7 +490,7 @@ def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
     corpus.write_text(corpus.read_text().replace("ap", "zp"))
     (tmp_path / "run" / "data" / "text.json").unlink()
     assert resume(tmp_path / "run") == 2
-    one_line(capsys, "that run was on another text")
+    one_line(capsys, "that run used another text")
 
 
 def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, monkeypatch):

@@ -1,4 +1,7 @@
-"""BERT: the model and its heads, its weights on disk, its pretraining. Read config, model, data, pretraining, use."""
+"""BERT: the model and its heads, its weights on disk, its pretraining.
+
+Read config, model, train_minimal, data, pretraining, use.
+"""
 
 from minitorch.optim import AdamW  # with the schedules: so that one import line stands in for `from transformers import`
 from minitorch.optim.lr_scheduler import (

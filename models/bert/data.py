@@ -20,7 +20,7 @@ from ..text.corpus import Corpus
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 
-IGNORED = -100  # the label of a position at which nothing is asked
+IGNORED = -100  # the label of a position that the loss ignores
 
 # ------------------------------------------------------------------------------------------------------- masking
 
@@ -104,7 +104,7 @@ class Examples:
         raise NotImplementedError
 
     def epoch(self, number: int) -> Any:
-        """What the epoch consists of, drawn once (batches come from several threads, each keeps hold of what it got)."""
+        """The epoch's examples, drawn once (several threads ask for batches, and each keeps the array it got)."""
         number_held, held = self._epoch
         if number_held != number:
             held = self.draw(number)

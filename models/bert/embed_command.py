@@ -20,19 +20,19 @@ from .weights import PRETRAINED
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     parser.add_argument("text", nargs="*", help="the texts")
-    parser.add_argument("--file", help="a file with one text a line")
+    parser.add_argument("--file", help="a file with one text per line")
     parser.add_argument("--model", default=PRETRAINED, help="folder of a checkpoint (default: %(default)s)")
     parser.add_argument("--output", help="write the vectors to this .npy file")
-    parser.add_argument("--json", action="store_true", help="print the vectors as JSON, and not how similar the texts are")
+    parser.add_argument("--json", action="store_true", help="print the vectors as JSON instead of the similarities")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print how similar the texts are (the cosines of their vectors; of many, each one's nearest), or print or save those."""
+    """Print the texts' cosine similarities (for many texts each one's nearest), or print or save the vectors."""
     try:
         texts = [*args.text, *((line for line in read_lines(Path(args.file)) if line) if args.file else ())]
         if not texts:
-            raise BadInput("no text: give some, or --file FILE with one a line")
+            raise BadInput("no text: give some, or --file FILE with one per line")
         tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
         vectors = embed(model, tokenizer, texts)
         if args.output:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     elif len(texts) <= 12:
         for text, row in zip(texts, vectors @ vectors.T, strict=True):
             print(" ".join(f"{x:6.3f}" for x in row), " ", text)
-    else:  # a table of all pairs is too wide to be read
+    else:  # a table of all pairs would be too wide
         for i, text in enumerate(texts):
             cosines = vectors @ vectors[i]
             cosines[i] = -2

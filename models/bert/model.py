@@ -39,9 +39,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Output(Mapping[str, Any]):
-    """What a model returns, by name (out.loss, out["loss"]) or position (out[0]); what was not asked for is None, and not in it.
+    """A model's results, by name (out.loss, out["loss"]) or position (out[0]); those not asked for are None, without a position.
 
-    A value given as a function is computed when it is first looked at: so training pays for no logits it never reads.
+    A value given as a function is computed at first use, so training never pays for logits that it does not read.
     mlm_loss, nsp_loss and masked_logits are the parts of a pretraining loss; they have no position.
     """
 
@@ -81,7 +81,7 @@ class Output(Mapping[str, Any]):
 
 
 class PreTrained(SavedModel):
-    """What all BERTs share: initial weights, tied weights, and the check of ids. Loading and saving are weights.py's."""
+    """Shared by all BERTs: initial weights, tied weights and the check of ids. Loading and saving are in weights.py."""
 
     config: BertConfig
 
@@ -108,11 +108,11 @@ class PreTrained(SavedModel):
             predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
 
     def num_parameters(self) -> int:
-        """How many numbers are learnt, shared ones counted once."""
+        """The number of parameters; shared ones count once."""
         return sum(p.numel() for p in self.parameters())
 
     def check_ids(self, input_ids: Tensor) -> None:
-        """Refuse ids that are not in the vocabulary, and say which and where."""
+        """Raise an error that names the first id outside the vocabulary and its place."""
         if input_ids.ndim != 2:
             raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
         ids, vocab_size = input_ids.array, self.config.vocab_size
@@ -468,8 +468,8 @@ class BertForMaskedLM(PreTrained):
     def forward(self, *inputs: Any, labels: Tensor | Masked | None = None, masked_only: bool = False, **options: Any) -> Any:
         """labels (B, S): the word at masked positions, -100 elsewhere.
 
-        masked_only: compute the last layer at the masked words alone, for the loss needs no other token of it (all of them are
-        looked at, though, as keys and values). The same loss and gradients for less; there are no logits of the other tokens.
+        masked_only: compute the last layer's rows only at masked words (keys and values still come from all tokens). Same loss
+        and gradients, less work; other tokens have no logits.
         """
         return_dict = options.pop("return_dict", None)
         if masked_only and labels is not None:
@@ -555,7 +555,7 @@ class BertForTokenClassification(PreTrained):
         self.initialize()
 
     def forward(self, *inputs: Any, labels: Tensor | None = None, **options: Any) -> Any:
-        """labels (B, S): a class a token, -100 where none is asked for."""
+        """labels (B, S): one class per token, -100 where the loss ignores it."""
         return_dict = options.pop("return_dict", None)
         encoded = self.bert(*inputs, **options)
         logits = self.classifier(self.dropout(encoded.last_hidden_state))  # (B, S, num_labels)

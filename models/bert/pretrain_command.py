@@ -7,7 +7,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from ..errors import BadInput
+from ..errors import BadInput, count
 from ..training.pictures import save_curve
 from ..training.runs import STATE, alone_in, new_run
 from ..training.settings import add_options, given, same_settings
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
-    """A new run, or one that goes on."""
+    """A new run, or a resumed one."""
     chosen = given(args, Settings)
     settings = Settings(**chosen)
     state = Path(settings.output) / STATE
@@ -50,29 +50,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def work(job: Run) -> int:
-    """Train, and say what comes of it."""
+    """Train, save, and print the result."""
     s, text = job.settings, job.text
     print(
         f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
         f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
-        f"{s.workers} at a time\n"
+        f"{count(s.workers, 'micro-batch')} at a time\n"
         f"baselines in nats per word: uniform guessing {text.uniform:.3f}, word frequencies only {text.unigram:.3f}"
     )
     started = time.perf_counter()
     try:
         job.train()
     except KeyboardInterrupt:
-        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} goes on from there")
+        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} continues from there")
         raise
     job.save_state()
     job.finish()
     save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
     last = job.metrics[-1]
     under = text.unigram - last["valid_loss"]
-    where = f"{under:.2f} nats under" if under > 0 else f"{-under:.2f} nats above"
-    advice = "" if under > 0 else ": more --steps, it does not know yet how frequent each word is"
+    where = f"{under:.2f} nats below" if under > 0 else f"{-under:.2f} nats above"
+    advice = "" if under > 0 else ": the model has not even learnt word frequencies; give it more --steps"
     print(
-        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, that is "
+        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, "
         f"{where} the unigram baseline{advice}; "
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )

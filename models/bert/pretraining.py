@@ -339,7 +339,7 @@ class Run:
     # ------------------------------------------------------------------------------------------------- checkpoints
 
     def save_state(self) -> None:
-        """Everything that the next step depends on, in one file that is never half written."""
+        """All that the next step depends on, in one file that is complete or absent."""
         state = {
             "settings": dataclasses.asdict(self.settings),
             "sha256": self.text.found["sha256"],
@@ -355,7 +355,7 @@ class Run:
         path = self.folder / STATE
         state = read_state(path)
         if state["sha256"] != self.text.found["sha256"]:
-            raise BadInput(f"{path}: that run was on another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
+            raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
         runs.restore(state, self.model, self.optimizer, self.schedule, self.precision.scaler)
         self.step, self.metrics = state["step"], state["metrics"]
         self.recent = [Score(*sums) for sums in state["recent"]]

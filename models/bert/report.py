@@ -1,4 +1,4 @@
-"""Five masks of the held-out text, filled in by a pretrained model.
+"""Fill in five masked words of the held-out text with a pretrained model.
 
 Read before: pretraining.py.
 """
@@ -32,7 +32,7 @@ def filled_masks(model: Any, text: Any, count: int = 5) -> list[str]:
 
 
 def suitable(corpus: Any) -> Iterator[tuple[int, list[int]]]:
-    """Sentences of a length that is good to look at, from all over the text; if there are none, others."""
+    """Sentences of 10 to 24 tokens from all over the text, then shorter ones."""
     lengths = corpus.sentences[1:] - corpus.sentences[:-1]
     good, other = (lengths >= 10) & (lengths <= 24), (lengths < 10) & (lengths > 1)
     for choice in (good.nonzero()[0], other.nonzero()[0]):

@@ -30,7 +30,7 @@ def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", *
     """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
     if (where / "training.safetensors").is_file() and not (where / "config.json").is_file():
-        raise ValueError(f"{where}: this run is not finished yet; go on with it: minitorch pretrain --resume --output {where}")
+        raise ValueError(f"{where}: this run is not finished; continue it with minitorch pretrain --resume --output {where}")
     tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
@@ -75,6 +75,6 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
 
 
 def to_device(batch: dict[str, Any], model: Any) -> dict[str, Any]:
-    """The batch where the model is."""
+    """The batch on the model's device."""
     device = next(iter(model.parameters())).device
     return {name: value.to(device) for name, value in batch.items()}

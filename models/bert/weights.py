@@ -20,10 +20,10 @@ from minitorch.files import write_text
 
 from .config import BertConfig
 
-# Where one of them is there is a model.
+# A folder with one of these holds a model.
 MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
-PRETRAINED = "runs/pretrain"  # where `minitorch pretrain` leaves its checkpoint unless told otherwise
-# In a file but of no use to the class that reads it: pretraining heads, pooler, and the position ids that old versions stored.
+PRETRAINED = "runs/pretrain"  # the default --output of `minitorch pretrain`
+# Often in a file but unused by the class that reads it: pretraining heads, pooler, position ids (stored by old versions).
 NOT_MISSED = re.compile(r"^(cls\.|(bert\.)?pooler\.)|position_ids$")
 TIED = {  # one tensor under two names, stored once
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
@@ -93,10 +93,10 @@ class SavedModel(nn.Module):
     def load_weights(
         self, weights: dict[str, Tensor], source: Any, ignore_mismatched_sizes: bool = False
     ) -> dict[str, list[str]]:
-        """Take over the weights whose names fit; return the names that are missing, unexpected and of another shape."""
+        """Load the weights whose names match; return the names that are missing, unexpected and of another shape."""
         weights = self.rename(weights)
         own = self.state_dict()
-        for name, twin in TIED.items():  # one of the two is enough; where they are one, the file's second is not looked at
+        for name, twin in TIED.items():  # tied weights: one name is enough, and a second one in the file is ignored
             if twin not in weights and name in weights:
                 weights[twin] = weights[name]
             if name in own and twin in weights and (name not in weights or self.config.tie_word_embeddings):
@@ -153,7 +153,7 @@ def tell(source: Any, text: str, names: list[str]) -> None:
 def locate(name_or_folder: str | Path) -> Path:
     """The folder itself, or the local copy of a model on the Hugging Face hub.
 
-    A name below runs/ is never looked for there: that is where this program's own folders are.
+    A name below runs/ is never looked for there: this program keeps its own folders there.
     """
     folder = Path(name_or_folder)
     if folder.is_dir():
@@ -161,7 +161,7 @@ def locate(name_or_folder: str | Path) -> Path:
     if folder.exists():
         raise ValueError(f"{folder}: a file; give the folder that holds config.json and model.safetensors")
     if folder == Path(PRETRAINED):
-        raise FileNotFoundError(f"{folder}: no such folder; `minitorch pretrain` makes a checkpoint there, --model takes another")
+        raise FileNotFoundError(f"{folder}: no such folder; `minitorch pretrain` makes one; --model names another folder")
     own = folder.parts[0] == Path(PRETRAINED).parts[0]
     if own or folder.parent.is_dir() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name_or_folder)):
         raise FileNotFoundError(f"{folder}: no such folder")

@@ -1,7 +1,7 @@
-"""The alternatives without a neural network, from scikit-learn: what a fine-tuned BERT has to beat to be worth its cost.
+"""The alternatives without a neural network, from scikit-learn: a fine-tuned BERT must beat them to be worth its cost.
 
-Each gives predictions of the same form as the model's, so that the same code judges both; what it learnt is counted in
-numbers and bytes. Here: majority class, TF-IDF with logistic regression and with a linear SVM (ridge regression for numbers).
+Each gives predictions of the same form as the model's, so that the same code judges both; its size is counted in
+parameters and bytes. Here: majority class, TF-IDF with logistic regression and with a linear SVM (ridge regression for numbers).
 Read next: tagging.py, answering.py, then models/finetuning/report.py.
 """
 

@@ -42,7 +42,7 @@ class LinearModel:
 
     weight: Array  # (d,)
     bias: float
-    note: str = ""  # what the solver has to say, if anything
+    note: str = ""  # the solver's warning, if any
     history: list[float] = field(default_factory=list)  # gradient descent: J/n before each step
 
     def predict(self, X: Array) -> Array:  # (n, d) -> (n,)
@@ -165,7 +165,7 @@ def safe_step(X: Array, ridge: float = 0.0) -> float:
 
 @dataclass
 class Problem:
-    """Features and target, split and standardised; what was done to the data on the way stands in ``remarks``."""
+    """Features and target, split and standardised; ``remarks`` lists every change to the data."""
 
     name: str
     features: list[str]

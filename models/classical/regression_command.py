@@ -42,16 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--target", metavar="COLUMN", help="the column to predict; needed with --csv")
     add("--features", metavar="A,B,C", help="the columns to predict it from (default: every other numeric column)")
     add("--delimiter", metavar="CHAR", help='what separates the fields; "tab" for a tab (default: found from the header)')
-    add("--encoding", default="utf-8", help="of the file (default: %(default)s)")
+    add("--encoding", default="utf-8", help="encoding of the file (default: %(default)s)")
     add("--missing", choices=("drop", "mean"), default="drop", help="rows with missing values: leave out, or fill in the mean")
     add("--test-share", type=float, default=0.2, metavar="S", help="share of the rows kept for testing (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the split into training and test rows (default: %(default)s)")
+    add("--seed", type=int, default=0, help="seed of the split into training and test rows (default: %(default)s)")
     add = parser.add_argument_group("fit").add_argument
     add("--ridge", type=float, default=0.0, metavar="λ", help="weight of the penalty ‖w‖² (default: 0)")
-    add("--epochs", type=int, default=5000, help="most steps of gradient descent (default: %(default)s)")
+    add("--epochs", type=int, default=5000, help="largest number of gradient descent steps (default: %(default)s)")
     add("--lr", type=float, help="step size of gradient descent (default: 1/L, which never climbs; 2/L diverges)")
     add("--device", default="cpu", help='"cpu" or "cuda": where the three fits run (default: %(default)s)')
-    add("--output", metavar="FOLDER", default="runs/linear_regression", help="for the pictures (default: %(default)s)")
+    add("--output", metavar="FOLDER", default="runs/linear_regression", help="folder for the pictures (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be meant before anything is read."""
+    """Raise BadInput for impossible options before anything is read."""
     if args.csv is None and (args.target or args.features):
         raise BadInput("--target and --features choose columns of a file: give it with --csv FILE")
     if not 0 < args.test_share < 1:
@@ -152,7 +152,7 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
         scores = "".join([f"{x:10.4f}" if x > -99 else f"{x:10.1e}" for x in r2] + [f"{x:13.5g}" for x in errors])
         print(f"{name:18}{scores}{1000 * seconds[name]:9.1f} ms")
     descent = models["gradient descent"]
-    steps = len(descent.history) - (not descent.note)  # where it converged, the last loss was only looked at
+    steps = len(descent.history) - (not descent.note)  # at convergence the last loss has no step after it
     print(f"\ngradient descent took {count(steps, 'step')}")
     for name, model in models.items():
         if model.note:

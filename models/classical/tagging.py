@@ -53,7 +53,7 @@ class WordWindow(Baseline):
 
     @staticmethod
     def table(examples: list[Any], transform: Callable[[Any], Any]) -> Any:
-        """A row a word; with 32-bit indices, the only ones that the SVM takes."""
+        """One row per word; with 32-bit indices, the only ones that the SVM takes."""
         X = transform([f for s in examples for f in word_features(s.words)])
         X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
         return X

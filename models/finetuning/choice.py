@@ -40,7 +40,7 @@ class Choice:
     """A text, its continuations, and the number of the right one."""
 
     text: str
-    lead: str  # what all choices begin with: the question, where the text is what it is about
+    lead: str  # the beginning of every choice: the question, if the text is its context
     names: list[str]  # of the choices, as a label may give them
     choices: list[str]
     target: int | None
@@ -122,7 +122,7 @@ class Choose(Task):
     def learn(self, examples: list[Choice]) -> None:
         self.labels = [str(i) for i in range(max(len(e.choices) for e in examples))]
         if self.s.class_weights != "none":
-            raise BadInput("--class-weights: choices are no classes; leave it out")
+            raise BadInput("--class-weights: choices are not classes; leave the option out")
 
     def config(self) -> dict[str, Any]:
         return {}

@@ -110,7 +110,7 @@ class Classify(Task):
         return {"text": text, "pair": second, "label": label}
 
     def label_columns(self, rows: Rows) -> list[str]:
-        """The label's column; or those of a table with a column of 0 and 1 a label, asked for as --label NAME,NAME."""
+        """The label's column; or those of a table with one column of 0 and 1 per label, given as --label NAME,NAME."""
         asked = self.columns.get("label") or self.s.label
         return [asked] if asked in rows.names or "," not in asked else [name.strip() for name in asked.split(",")]
 
@@ -159,7 +159,7 @@ class Classify(Task):
             self.refuse_doubtful(label, n, first[label])
         self.refuse_twins(first)
         if len(seen) < 2 and self.targets != "several":
-            raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; a choice needs two")
+            raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; there must be two")
         if not seen:
             raise BadInput(f"{examples[0].where}: no training example has any label")
         if len(seen) < 2:
@@ -188,7 +188,7 @@ class Classify(Task):
         """A label that occurs too seldom, or that may be something else."""
         if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
             raise BadInput(
-                f"{where}: what is the label {label!r}? Write decimals with a point; for several labels an example: "
+                f"{where}: what is the label {label!r}? Write decimals with a point; for several labels per example: "
                 f"--targets several --separator ,; for a class of that name: --targets classes"
             )
         if n < self.s.min_examples:
@@ -244,7 +244,7 @@ class Classify(Task):
         """The labels of an example: one, unless there are several."""
         if self.targets != "several":
             if isinstance(e.target, list | dict):
-                raise BadInput(f"{e.where}: the label is {e.target!r}; for several labels an example: --targets several")
+                raise BadInput(f"{e.where}: the label is {e.target!r}; for several labels per example: --targets several")
             self.refuse_empty(e)
             return [as_name(e.target)]
         parts = self.listed(e)

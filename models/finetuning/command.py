@@ -22,7 +22,7 @@ from .report import finish
 from .run import KEPT, TASKS, Run, read_state
 from .tasks import Settings, Task
 
-FREE = ("output", "device", "compare", "fuse")  # what a run that goes on may have otherwise
+FREE = ("output", "device", "compare", "fuse")  # settings that may differ when a run resumes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         if chosen.get(name):
             raise BadInput(f"--{name} needs --train: the examples to learn from")
     try:
-        locate(chosen.get("model", Settings.model))  # before the time that the files take
+        locate(chosen.get("model", Settings.model))  # before the files are read, which takes time
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from error
     tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
@@ -70,7 +70,7 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
 
 
 def work(job: Run) -> None:
-    """Train and report, and say what comes of it."""
+    """Train, report, and print the result."""
     t = job.trainer
     learning = sum(p.numel() for p in job.model.parameters() if p.requires_grad)
     held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
@@ -82,13 +82,13 @@ def work(job: Run) -> None:
     try:
         job.train()
     except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} goes on from there")
+        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} continues from there")
         raise
     print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
     try:
         finish(job)
     except KeyboardInterrupt:
-        print(f"\nthe model is trained and kept; minitorch finetune --resume --output {job.s.output} writes the report")
+        print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
     print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
@@ -106,7 +106,7 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
 
 
 def listed(task: Task) -> str:
-    """The labels that the files have, if they are few enough to look at."""
+    """The files' labels, if they are few enough to print."""
     if task.name not in ("classify", "tag"):
         return ""
     names = ", ".join(task.labels)
@@ -114,7 +114,7 @@ def listed(task: Task) -> str:
 
 
 def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> Run:
-    """A new run, or one that goes on."""
+    """A new run, or a resumed one."""
     output = chosen.get("output", Settings.output)
     state = Path(output) / STATE
     if not args.resume:

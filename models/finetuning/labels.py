@@ -1,4 +1,4 @@
-"""What the cells of a label column are: classes, several labels at once, or numbers.
+"""Recognise the kind of a label column: classes, several labels at once, or numbers.
 
 Read before: models/text/labelled.py. Read next: classify.py.
 """

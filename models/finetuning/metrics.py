@@ -1,4 +1,4 @@
-"""How good are predictions? scikit-learn's metrics of classes and numbers, spans as conlleval counts them, answers as SQuAD does.
+"""Scores of predictions: scikit-learn's metrics of classes and numbers, spans as conlleval counts them, answers as SQuAD does.
 
 Span F1: Tjong Kim Sang and De Meulder (2003), "Introduction to the CoNLL-2003 shared task"; a span counts if its ends and
 its type are right. Answers: Rajpurkar et al. (2016), "SQuAD", section 6.1, and (2018) for questions without an answer.

@@ -20,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "text",
         nargs="*",
-        help="texts, or - for the lines of standard input; with a tab between the two of a pair, "
-        "a question and its context, a text and its choices",
+        help="texts, or - to read them from standard input, one per line; a tab separates the two texts of a pair, "
+        "a question and its context, or a text and its choices",
     )
-    parser.add_argument("--file", help="examples in the format the model was trained on; labels need not be there")
+    parser.add_argument("--file", help="examples in the format the model was trained on; labels are optional")
     parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
-    parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object an example to this file")
+    parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object per example to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object an example")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.text) == bool(args.file):
         raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
     if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
-        raise BadInput(f"--output {args.output} is the file that is read; give another")
+        raise BadInput(f"--output {args.output} is also the input; give another file")
     try:
         predictor = Predictor(args.model, usable_device(args.device))
         texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text

@@ -45,7 +45,7 @@ class Predictor:
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
             raise BadInput(
-                f"{path}: tells of {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together"
+                f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together"
             )
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
@@ -53,10 +53,10 @@ class Predictor:
         """Answers to texts as a user types them.
 
         Two texts, a question and its context, a text and its choices: one string with tabs between them, or a tuple. For
-        tagging a tuple is the words, which else are what spaces and punctuation leave.
+        tagging a tuple holds the words; a string is split at spaces and punctuation.
         """
         if isinstance(texts, str):
-            raise BadInput(f"give a list of texts, such as [{texts[:30]!r}]; a string alone would be taken letter by letter")
+            raise BadInput(f"give a list of texts, such as [{texts[:30]!r}]; a single string would be read letter by letter")
         for i, text in enumerate(texts, 1):
             if not isinstance(text, str | tuple | list) or not all(isinstance(part, str) for part in text):
                 raise BadInput(f"text {i}: a text is a string, or a tuple of strings, not {text!r}")
@@ -64,7 +64,7 @@ class Predictor:
         return self.records(self.task.from_text([self.task.typed(text) for text in texts]))
 
     def file(self, path: str) -> list[dict[str, Any]]:
-        """Answers to the examples of a file of the task's format; labels need not be there."""
+        """Answers to the examples of a file of the task's format; labels are optional."""
         return self.records(self.task.read(path, labelled=False))
 
     def records(self, examples: list[Any]) -> list[dict[str, Any]]:
@@ -77,7 +77,7 @@ class Predictor:
 
 
 def check_types(path: Path, settings: Settings) -> None:
-    """Refuse a record in which somebody has written a word for a number."""
+    """Raise BadInput for a record with text in place of a number."""
     for f in dataclasses.fields(Settings):
         typed(str(path), f.name, getattr(settings, f.name), str(f.type))
 

@@ -66,7 +66,7 @@ class Answer(Task):
         except (ValueError, RecursionError) as error:
             line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
             if line > 1 and reason == "Extra data":
-                content = [record for _, record in line_items(path, text)]  # an object a line
+                content = [record for _, record in line_items(path, text)]  # one object per line
             else:
                 raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
         questions = list(parse(path, text, content, labelled))
@@ -89,7 +89,7 @@ class Answer(Task):
         if not any(q.answers for q in examples):
             raise BadInput(f"{examples[0].where}: none of the training questions has an answer")
         if self.s.class_weights != "none":
-            raise BadInput("--class-weights: an answer is a place in a text and no class; leave it out")
+            raise BadInput("--class-weights: an answer is a span, not a class; leave the option out")
 
     def group(self, example: Question, index: int) -> Any:
         return example.context
@@ -107,7 +107,7 @@ class Answer(Task):
         return {}
 
     def features(self, examples: list[Question], tokenizer: Tokenizer) -> list[Feature]:
-        """A window each; extra: (where the context starts, the pieces' character offsets, which starts are this window's)."""
+        """One feature per window; extra: (the context's start, the pieces' character offsets, which starts are this window's)."""
         features = []
         encoded: dict[str, Any] = {}
         for i, q in enumerate(examples):

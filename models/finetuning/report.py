@@ -1,4 +1,4 @@
-"""The report of a run: how good it is, and what the alternatives reach and cost on the same examples, by the same metric.
+"""A run's report: its scores, and those of the alternatives on the same examples by the same metric, with their costs.
 
 As text (report.txt), as JSON (report.json) and as a picture (report.png); the predictions go to predictions.jsonl.
 Read before: run.py, models/classical/baselines.py.
@@ -88,7 +88,7 @@ def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, in
 
 
 def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
-    """The same training examples and the same metrics for everything else that could be used."""
+    """The alternatives, trained on the same examples and scored by the same metrics."""
     if run.s.compare == "none":
         return []
     train, task = run.data.train, run.task
@@ -99,8 +99,8 @@ def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
     for name, make in makers.items():
         try:
             predictions, cost = measured(make, train, examples)
-        except ValueError as error:  # of one class alone, or of texts without a word, scikit-learn learns nothing
-            run.say(f"{name}: left out, for it cannot be trained on these examples ({str(error).partition(chr(10))[0]})")
+        except ValueError as error:  # scikit-learn cannot learn from one class, or from texts without words
+            run.say(f"{name}: left out, because it cannot be trained on these examples ({str(error).partition(chr(10))[0]})")
             continue
         rows.append(row_of(name, task.score(examples, predictions), *cost))
     if run.s.compare == "all":
@@ -121,7 +121,7 @@ def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> 
 
 
 def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
-    """The same BERT, trained in the same way from random weights: what pretraining was worth."""
+    """The same BERT trained from random weights, which shows how much pretraining helps."""
     model = random_model(run.s, run.model)
     trainer = Trainer(run.s, run.task, run.tokenizer, model, run.data.train, run.data.dev)
     trainer.train("the same from random weights")
@@ -166,7 +166,7 @@ def as_text(report: dict[str, Any]) -> str:
     judged = report["judged_on"]
     parts = [f"{report['task']}: judged on {count(n[judged], judged + ' example')}, trained on {n['train']:,}"]
     if judged == "dev" and not report["settings"]["test"]:
-        parts[0] += "\n(the best checkpoint was chosen by these, so they flatter it a little; --test gives an unbiased figure)"
+        parts[0] += "\n(these also chose the best checkpoint, so the score is a little high; --test gives an unbiased one)"
     parts.append("  ".join(f"{name} {scores[name]:.4g}" for name in HEADLINES if isinstance(scores.get(name), float)))
     if "classes" in scores:
         parts.append(class_table(scores["classes"]))
@@ -198,7 +198,7 @@ def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
 
 
 def confusion_text(table: list[list[int]], labels: list[str]) -> str:
-    """Rows are what is right, columns what was predicted."""
+    """The confusion matrix: rows are gold labels, columns predictions."""
     width = max(max(len(shortened(label)) for label in labels), 12)
     cell = max(6, *(len(f"{x:,}") + 2 for row in table for x in row))
     heads = "".join(f"{label[: cell - 2]:>{cell}}" for label in labels)
@@ -209,7 +209,7 @@ def confusion_text(table: list[list[int]], labels: list[str]) -> str:
 
 
 def comparison(rows: list[dict[str, Any]], metric: str) -> str:
-    """What each reaches, what it cost to train, its size and its speed; the best is marked."""
+    """Per model: score, training cost, size and speed; the best is marked."""
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
     sign = -1 if metric in ("loss", "rmse", "mae") else 1
@@ -239,7 +239,7 @@ def size_text(n: float) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """On the left the alternatives, on the right where the model errs."""
+    """Left: all models compared. Right: the model's errors."""
     from matplotlib.figure import Figure
 
     scores = report["scores"]
@@ -265,7 +265,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 
 def draw_errors(axes: Any, scores: dict[str, Any]) -> None:
-    """A confusion matrix, a scatter of numbers, the F1 of each class, or bars of what was measured."""
+    """A confusion matrix, a scatter of numbers, the F1 of each class, or bars of the scores."""
     table = scores.get("confusion")
     if "points" in scores:
         gold, guess = np.array(scores["points"]).T

@@ -47,7 +47,7 @@ class Data:
 
 
 def read_data(s: Settings, task: Task) -> Data:
-    """Everything is read and checked before anything is trained or written."""
+    """Read and check everything before anything is trained or written."""
     if not s.train:
         raise BadInput("--train FILE is missing: the examples to learn from")
     everything = task.read(s.train)
@@ -69,13 +69,13 @@ def read_data(s: Settings, task: Task) -> Data:
             first = seen.setdefault(content, name)
             if first != name:
                 task.notes.append(
-                    f"--{name} {path} is the same as --{first}: what is measured there says nothing of new examples"
+                    f"--{name} {path} is the same as --{first}: a score there says nothing about new examples"
                 )
     return Data(train, dev, test, digest.hexdigest())
 
 
 def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], list[Any]]:
-    """Set examples aside at random; those of one group (questions on one text) stay together."""
+    """Hold out examples at random; those of one group (questions on one text) stay together."""
     groups = [task.group(example, i) for i, example in enumerate(examples)]
     names = list(dict.fromkeys(groups))
     if len(names) < 2:
@@ -115,7 +115,7 @@ class Run:
             say(note)
         self.report: dict[str, Any] = {}
         if self.data.test:
-            self.task.features(self.data.test, self.tokenizer)  # what is wrong with them is said now, not after training
+            self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
         make_folder(self.folder, settings.model)
 
     def save_best(self) -> None:
@@ -141,7 +141,7 @@ class Run:
         self.task.rescale(self.model, forth=False)
 
     def save_state(self) -> None:
-        """Everything that the next step depends on, in one file: whole or not there."""
+        """All that the next step depends on, in one file that is complete or absent."""
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
@@ -157,7 +157,7 @@ class Run:
         path = self.folder / STATE
         state = read_state(path)
         if state["sha256"] != self.data.sha256:
-            raise BadInput(f"{path}: that run was on other files, or they have changed; give it those it began with")
+            raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
         t = self.trainer
         runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
         for name in REACHED:
@@ -170,16 +170,16 @@ class Run:
 
     @property
     def judged(self) -> tuple[str, list[Any]]:
-        """What the report is on: the test examples if there are any, or else those of dev."""
+        """The examples to report on: test if given, otherwise dev."""
         return ("test", self.data.test) if self.data.test else ("dev", self.data.dev)
 
 
 def too_little(s: Settings, steps: int, spread: float) -> str:
-    """What to do if the weights cannot get anywhere; nothing if they can.
+    """Advice if the run is too short for its weights to move; empty otherwise.
 
     Adam moves a weight by about the rate in a step, whatever the gradient's size, and the rates of a run add up to half of
-    the highest times the steps (they rise from 0 and fall to 0 again). Beside ``spread``, the deviation of BERT's initial
-    weights, that should be more than a tenth: with less, small BERTs on small files stayed near the most frequent class.
+    the highest times the steps (they rise from 0 and fall to 0 again). That should exceed a tenth of ``spread``, the deviation
+    of BERT's initial weights: with less, small BERTs on small files stayed near the most frequent class.
     """
     way = s.lr * steps / 2
     if way >= spread / 10:
@@ -192,7 +192,7 @@ def too_little(s: Settings, steps: int, spread: float) -> str:
 
 
 def make_folder(folder: Path, model: str) -> None:
-    """The run's folder; what makes it unfit to write to is said before anything is trained."""
+    """The run's folder, checked before training: BadInput if it cannot be written to."""
     if folder.resolve() == Path(model).resolve():
         raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
     try:

@@ -1,7 +1,7 @@
 """tag: a label for every word of a sentence, from CoNLL files. Named entities, parts of speech.
 
-The sub-word policy: a word's first piece carries its label, the others -100, at which nothing is asked; the prediction for
-the word is read at its first piece. Input and output are words; pieces never show.
+The sub-word policy: a word's first piece carries its label, the others -100, which the loss ignores; the word's prediction
+is read at its first piece. Input and output are words; pieces never show.
 A sentence longer than the model's window is cut between words, and every word gets its tag.
 Read before: tasks.py. Read next: qa.py.
 """

@@ -106,7 +106,7 @@ def read_json(path: str, text: str) -> Rows:
 
 
 def refuse_halves(where: str, value: Any) -> None:
-    """JSON may hold "\\ud83d", half of a character that takes two such codes; no text can be made of it."""
+    """JSON may hold "\\ud83d", half of a surrogate pair, which is no text."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -115,7 +115,7 @@ def refuse_halves(where: str, value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """JSON to read; in ASCII where it holds what UTF-8 cannot write, such as the name of a file in another encoding."""
+    """JSON for people; in ASCII if UTF-8 cannot write it, such as a file name in another encoding."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode()
@@ -137,7 +137,7 @@ def line_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
                 reason = getattr(error, "msg", str(error))
-                raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object a line") from None
+                raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object per line") from None
 
 
 def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
@@ -158,7 +158,7 @@ def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
-    """ "label the text", the last column being all that is left of the line; it needs names."""
+    """ "label the text", where the last column is the rest of the line; needs column names."""
     if not names:
         raise BadInput("--delimiter space needs --columns NAME,NAME: the last column is the rest of the line")
     records, lines = [], []
@@ -175,11 +175,11 @@ def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
 
 
 def plain_table(path: str, text: str, names: list[str] | None = None) -> Rows | None:
-    """A TSV in which quotes mean nothing, as GLUE's: every line has as many tabs as the header. Otherwise None.
+    """A TSV in which quotes mean nothing, as in GLUE: every line has as many tabs as the header. Otherwise None.
 
     Or a header of one word and one text per line, commas and all.
 
-    Where a whole cell is a well-formed quoted string the quotes are taken off, as a CSV reader would.
+    A cell that is one well-formed quoted string loses its quotes, as in a CSV reader.
     """
     lines = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     heads = names or [unquoted(name.strip()) for name in lines[0][1].split("\t")]
@@ -225,7 +225,7 @@ def read_conll(
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
     if text.lstrip()[0] in "[{":
-        raise BadInput(f"{path}:1: this is JSON; tag reads CoNLL: a word and its tag a line, a blank line between sentences")
+        raise BadInput(f"{path}:1: this is JSON; tag reads CoNLL: one word and its tag per line, a blank line between sentences")
     word_column, tag_column = usual_columns(path, text, word_column, tag_column)
     sentences: list[Sentence] = []
     current = Sentence([], [], [])
@@ -269,7 +269,7 @@ def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterat
     """(line number, fields), no fields for a blank line; all lines must have as many fields as the first."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     between = "\t" if any("\t" in line for line in lines if not line.startswith("#")) else None
-    # at spaces alone: split() would also cut at others, such as the one inside of "10 000"
+    # only at plain spaces: split() would also cut at a no-break space, as in "10 000"
     rows = [(line.split("\t") if between else re.split(" +", line.strip(" "))) if line.strip() else [] for line in lines]
     rows = [[] if row and row[0] == "-DOCSTART-" else row for row in rows]
     words = [row for row in rows if row and not row[0].startswith("#")] or [row for row in rows if row]

@@ -1,4 +1,4 @@
-"""The text that every Python installation carries: documentation of the standard library and of installed packages.
+"""A text that every Python installation has: documentation of the standard library and of installed packages.
 
 Nothing is imported and nothing downloaded: the source files are parsed (ast), their long string constants are docstrings
 and the like, and of these the paragraphs of English prose are kept, each once. It is narrow, clean, technical English:
@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 LIBRARIES = ("numpy", "scipy", "sklearn")
-SKIPPED = {"test", "tests", "testing", "idlelib", "lib2to3", "turtledemo", "ensurepip"}  # folders: no prose,
-SKIPPED |= {"site-packages", "_vendor", "vendored", "externals"}  # or other people's
+SKIPPED = {"test", "tests", "testing", "idlelib", "lib2to3", "turtledemo", "ensurepip"}  # folders without prose,
+SKIPPED |= {"site-packages", "_vendor", "vendored", "externals"}  # or with other projects' text
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 NOT_PROSE = re.compile(r">>>|::|\.\. |^\s*[-=~^*]{3,}|[-=~]{4,}|[{}|<>\\]|\w\(\)?=|:math:")
 MARKUP = re.compile(r":[a-z:+]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`|``([^`]+)``|`([^`]+)`|\*\*([^*]+)\*\*|\*(\w+)\*")

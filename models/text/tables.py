@@ -1,7 +1,8 @@
-"""Reading a CSV file that somebody else made: every surprise is a one-line error that names file, line and column.
+"""Read CSV files: every error is one line that names file, line and column.
 
 The first line names the columns. Quoted fields may span lines, a byte-order mark is skipped, and the delimiter is found
 from the header unless it is given. An empty cell, NA, N/A, NaN, null, none and ? mean "missing", in any case of letters.
+Read next: labelled.py.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ..errors import BadInput, count, listing
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",;\t|"
-NO_TEXT = {  # what other files begin with, and what to do with them
+NO_TEXT = {  # first bytes of other formats, and the cure
     b"\x1f\x8b": "compressed by gzip; unpack it first (gunzip)",
     b"BZh": "compressed by bzip2; unpack it first (bunzip2)",
     b"\xfd7zXZ": "compressed by xz; unpack it first (unxz)",
@@ -57,7 +58,7 @@ class Table:
         at = self.index(name)
         cells = [row[at] for row in self.rows]
         if self.delimiter != "," and _decimal_commas(cells) and not all(re.search(r",\d{3}$|^[^,]*$", cell) for cell in cells):
-            cells = [cell.replace(",", ".") for cell in cells]  # which "1,234" alone would not tell: it may be a thousand
+            cells = [cell.replace(",", ".") for cell in cells]  # only then: "1,234" alone may be a thousand
         values = [_number(cell) for cell in cells]
         bad = [i for i, value in enumerate(values) if value is None]
         given = sum(cell.casefold() not in MISSING for cell in cells)

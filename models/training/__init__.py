@@ -1,4 +1,4 @@
-"""What every training run shares, whatever the model: settings, a run's folder, the loop's parts, precision, batches.
+"""Shared by every training run, whatever the model: settings, a run's folder, the loop's parts, precision, batches.
 
 Read settings, precision, runs, loop, batches, pictures.
 """

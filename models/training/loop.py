@@ -1,4 +1,4 @@
-"""What all training loops share: which weights decay, how batches reach the GPU, when to read a loss, Ctrl-C between steps.
+"""Parts of every training loop: weight decay groups, batches to the GPU, when to read a loss, Ctrl-C between steps.
 
 Read before: runs.py. Read next: models/bert/pretraining.py, models/finetuning/run.py.
 """
@@ -42,7 +42,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str, Any]:
-    """The batch where the model is.
+    """The batch on the model's device.
 
     Checks that read values run before the copy, because reading from the GPU would stall it: are the ids in the vocabulary,
     and does the attention mask hide anything?
@@ -56,14 +56,13 @@ def to_device(batch: dict[str, Any], model: nn.Module, device: str) -> dict[str,
 
 
 class Glance:
-    """When to read numbers that may still be being computed: on the CPU always; on a GPU, which reading stalls, at most once
-    per ``pause`` seconds."""
+    """When to read results: on the CPU always; on a GPU, which stalls at each reading, at most once per ``pause`` seconds."""
 
     def __init__(self, device: str, pause: float = 0.5) -> None:
         self.pause, self.last = (0.0 if device == "cpu" else pause), 0.0
 
     def due(self, anyway: bool = False) -> bool:
-        """Now?"""
+        """Is it time to read?"""
         now = time.monotonic()
         if not anyway and now - self.last < self.pause:
             return False
@@ -74,7 +73,7 @@ class Glance:
 class GraphedStep:
     """compute(batches) -> result, which also leaves gradients, as a CUDA graph for each shape of its batches (minitorch/cuda.py).
 
-    The first calls with a shape run as they are, so that kernels are compiled and libraries started; then it is recorded.
+    The first calls with a shape run normally, to compile kernels and start libraries; the next one is recorded.
     """
 
     WARM = 3
@@ -141,7 +140,7 @@ def between_steps() -> Iterator[threading.Event]:
 
 
 def progress(steps: int, done: int) -> Any:
-    """A bar of steps; a log file gets few of its drawings."""
+    """A progress bar; in a log file it is drawn rarely."""
     from tqdm import tqdm
 
     pause = 0.2 if sys.stderr.isatty() else 15.0  # seconds between two drawings

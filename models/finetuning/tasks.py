@@ -69,7 +69,7 @@ class Settings(TrainingSettings):
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
-    metric: str = option("", "metric that chooses the best checkpoint", "the task's own: accuracy, f1, micro_f1 or pearson")
+    metric: str = option("", "best checkpoint by this metric, or loss", "the task's own: accuracy, f1, micro_f1 or pearson")
     patience: int = option(0, "stop after this many evaluations in a row without improvement; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")

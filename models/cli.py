@@ -87,7 +87,7 @@ def _run(argv: list[str]) -> int:
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}
     parser.add_argument("--version", action="store_true", help="say which version this is, and from which folder")
-    if argv[:1] == ["--version"]:  # apart from the parser, for it imports the engine
+    if argv[:1] == ["--version"]:  # before the parser, because only this needs the engine
         import minitorch
 
         print(f"minitorch {minitorch.__version__} ({Path(minitorch.__file__).parent})")

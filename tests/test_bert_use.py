@@ -94,7 +94,7 @@ def test_embed_command(folder, tmp_path, capsys):
         (["fill-mask", "[MASK]", "--top-k", "0"], "top_k must be at least 1, not 0"),
         (["fill-mask", "the " * 20 + "[MASK]"], "a sequence of 23 tokens is longer than the 16 positions of this model"),
         (["fill-mask", "[MASK]", "--model", "absent"], "absent: no such folder"),
-        (["fill-mask", "[MASK]", "--model", "runs/pretrain"], "`minitorch pretrain` makes a checkpoint there"),
+        (["fill-mask", "[MASK]", "--model", "runs/pretrain"], "`minitorch pretrain` makes one"),
         (["embed", "the", "--model", "runs/mine"], "runs/mine: no such folder"),
         (["fill-mask", "[MASK]", "--device", "tpu"], "tpu"),
         (["embed"], "no text: give some, or --file FILE"),

@@ -186,7 +186,7 @@ def test_bad_options(tmp_path, capsys, model, monkeypatch):
     assert "finetune classify --train FILE" in complaint(capsys, *usual[1:])
     monkeypatch.chdir(tmp_path)
     for argv in ([], ["classify", "--train", train]):  # the default checkpoint, before there is one
-        assert "`minitorch pretrain` makes a checkpoint there" in complaint(capsys, *argv)
+        assert "`minitorch pretrain` makes one" in complaint(capsys, *argv)
     assert complaint(capsys, "qa", "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
     (tmp_path / "run.toml").write_text("learning-rate = 1")
     assert "no setting is called 'learning-rate'" in complaint(capsys, *usual, "--config", tmp_path / "run.toml")
@@ -278,7 +278,7 @@ def test_what_cannot_be_predicted(tmp_path, capsys, model):
         assert err.count("\n") == 1
 
     refuses("text 2: \\udcff is half of a surrogate pair", "a film", "a \udcff film")
-    refuses("is the file that is read", "--file", train, "--output", train)
+    refuses("is also the input", "--file", train, "--output", train)
     assert Path(train).read_bytes() == before
     changes = {
         '"length": 32': '"length": "x"',

@@ -161,7 +161,7 @@ def test_resume_wants_the_same_files(tmp_path):
     job = cases.run("classify", tmp_path)
     job.save_state()
     cases.write_classify(tmp_path / "train.tsv", 48, seed=9)
-    with pytest.raises(BadInput, match="that run was on other files, or they have changed"):
+    with pytest.raises(BadInput, match="that run used other files, or they have changed since"):
         quiet(settings=job.s).load_state()
 
 

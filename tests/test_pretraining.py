@@ -477,7 +477,7 @@ def test_a_state_that_cannot_be_used_is_named(corpus, tmp_path, capsys):
     state = tmp_path / "run" / STATE
     content = state.read_bytes()
     assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run"), "--lr", "0.5"]) == 2
-    one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume goes on with it: leave out --lr 0.5")
+    one_line(capsys, "training.safetensors: that run has --lr 0.01; --resume keeps it: leave out --lr 0.5")
     state.write_bytes(content[:-100])
     assert resume(tmp_path / "run") == 2
     one_line(capsys, str(state), "truncated")

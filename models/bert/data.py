@@ -104,7 +104,7 @@ class Examples:
         raise NotImplementedError
 
     def epoch(self, number: int) -> Any:
-        """What the epoch consists of, drawn once (batches come from several threads, each keeps hold of what it got)."""
+        """The epoch's examples, drawn once (several threads ask for batches, and each keeps the array it got)."""
         number_held, held = self._epoch
         if number_held != number:
             held = self.draw(number)

@@ -42,7 +42,7 @@ class LinearModel:
 
     weight: Array  # (d,)
     bias: float
-    note: str = ""  # what the solver has to say, if anything
+    note: str = ""  # the solver's warning, if any
     history: list[float] = field(default_factory=list)  # gradient descent: J/n before each step
 
     def predict(self, X: Array) -> Array:  # (n, d) -> (n,)

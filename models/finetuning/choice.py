@@ -40,7 +40,7 @@ class Choice:
     """A text, its continuations, and the number of the right one."""
 
     text: str
-    lead: str  # what all choices begin with: the question, where the text is what it is about
+    lead: str  # the beginning of every choice: the question, if the text is its context
     names: list[str]  # of the choices, as a label may give them
     choices: list[str]
     target: int | None

@@ -116,7 +116,7 @@ def marked_words() -> Iterator[Item]:
 
 
 def docstrings(source: str) -> Iterator[tuple[str, set[str]]]:
-    """Every docstring, with the parameters of what it documents."""
+    """Every docstring, with the parameters of its function or class."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
@@ -136,7 +136,7 @@ def docstrings(source: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def tagged(block: str, parameters: set[str]) -> tuple[list[str], list[str]]:
-    """Words without markup, and what the markup said: PARAM, LITERAL, REF."""
+    """Words without markup, and the markup's labels: PARAM, LITERAL, REF."""
     words: list[str] = []
     tags: list[str] = []
     end = 0

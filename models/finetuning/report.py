@@ -265,7 +265,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
 
 def draw_errors(axes: Any, scores: dict[str, Any]) -> None:
-    """A confusion matrix, a scatter of numbers, the F1 of each class, or bars of what was measured."""
+    """A confusion matrix, a scatter of numbers, the F1 of each class, or bars of the scores."""
     table = scores.get("confusion")
     if "points" in scores:
         gold, guess = np.array(scores["points"]).T

@@ -41,7 +41,7 @@ class Settings(TrainingSettings):
     dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
     test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
     output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")
-    # what stands where in the files
+    # columns of the files
     text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
     label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
@@ -54,7 +54,7 @@ class Settings(TrainingSettings):
     tag_column: int = option(-1, "tag: column of the tag")
     iob1: bool = option(False, "tag: the files are IOB1, where I- may begin an entity")
     encoding: str = option("utf-8", "encoding of the files")
-    # how it is shown to the model
+    # input of the model
     length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
     truncate: str = option("end", "cut this part of a text that is too long: end or middle")
     stride: int = option(128, "qa: pieces between the starts of two windows of the context")
@@ -62,14 +62,14 @@ class Settings(TrainingSettings):
     answer_length: int = option(30, "qa: longest answer, in pieces")
     n_best: int = option(20, "qa: candidate answers to compare and write per question")
     null_threshold: float = option(0.0, "qa: answer 'no answer' if it scores higher by more than this")
-    # how it is trained
+    # training
     epochs: int = option(3, "times through the training examples")
     lr: float = option(5e-5, "highest learning rate")
     warmup: float = option(0.1, "share of the steps to reach the highest rate, which then falls linearly to 0")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
-    metric: str = option("", "metric that chooses the best checkpoint", "the task's own: accuracy, f1, micro_f1 or pearson")
+    metric: str = option("", "best checkpoint by this metric, or loss", "the task's own: accuracy, f1, micro_f1 or pearson")
     patience: int = option(0, "stop after this many evaluations in a row without improvement; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
@@ -114,7 +114,7 @@ class Feature:
     ids: list[int]
     types: list[int]
     target: Any = None
-    extra: Any = None  # what is needed to read the answer
+    extra: Any = None  # the task's own data for reading the answer
 
     @property
     def size(self) -> int:

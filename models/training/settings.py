@@ -149,4 +149,4 @@ def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], ki
     for name, value in chosen.items():
         if name not in free and saved[name] != value:
             has = f"{flag(name)} {saved[name]}"
-            raise BadInput(f"{state}: that run has {has}; --resume goes on with it: leave out {flag(name)} {value}")
+            raise BadInput(f"{state}: that run has {has}; --resume keeps it: leave out {flag(name)} {value}")

@@ -36,6 +36,8 @@ class InPlace:
                 f"{name}: an in-place change to a tensor of a graph would make its gradient wrong; compute a new one "
                 "(x = x + y, where, cat), or work under no_grad() as optimisers do"
             )
+        if isinstance(value, str | bytes | complex):
+            raise TypeError(f"{name}: expected a number or a Tensor, got {type(value).__name__}: {value!r}")
         array = dtypes.number_as(name, value, self.dtype) if isinstance(value, int | float) else ops.raw(value)
         if index is ... and not dtypes.can_cast(getattr(array, "dtype", self.dtype), self.dtype):
             raise RuntimeError(f"{name}: a result of type {array.dtype} cannot be stored in a tensor of type {self.dtype}")

@@ -85,7 +85,7 @@ def _run(argv: list[str]) -> int:
     about = "A small deep-learning engine to read, and models built with it."
     parser = Parser(prog="minitorch", description=about, allow_abbrev=False)
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
-    parsers = {name: jobs.add_parser(name, help=text, description=text) for name, (_, text) in JOBS.items()}
+    parsers = {name: jobs.add_parser(name, help=text, description=text, allow_abbrev=False) for name, (_, text) in JOBS.items()}
     parser.add_argument("--version", action="store_true", help="say which version this is, and from which folder")
     if argv[:1] == ["--version"]:  # before the parser, because only this needs the engine
         import minitorch

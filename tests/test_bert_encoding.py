@@ -70,3 +70,17 @@ def test_as_hugging_face(tokenizer, tmp_path, pairs):
             assert ours.sequence_ids(i) == other.sequence_ids(i)
     a, b = (f(TEXTS, seconds, padding=True, return_tensors="np")["input_ids"] for f in (tokenizer, theirs))
     np.testing.assert_array_equal(a, b)
+
+
+def test_stride_leaves_room_for_at_least_one_new_token():
+    """stride < max_length less the special tokens that this call adds: 2 for a text, 3 for a pair."""
+    pieces = [*SPECIAL, *"abcdefgh"]
+    tokenizer = BertTokenizer({piece: i for i, piece in enumerate(pieces)})
+    text = " ".join("abcdefgh")
+    options = {"truncation": True, "max_length": 6, "return_overflowing_tokens": True}
+    rows = tokenizer(text, stride=3, **options)["input_ids"]  # 4 tokens of text per row, one of them new
+    assert [tokenizer.decode(row, skip_special_tokens=True) for row in rows[:2]] == ["a b c d", "b c d e"]
+    with pytest.raises(ValueError, match="stride 4 must be smaller than max_length 6 less its 2 special tokens"):
+        tokenizer(text, stride=4, **options)
+    with pytest.raises(ValueError, match="less its 3 special tokens"):
+        tokenizer(text, "a b", stride=3, **{**options, "truncation": "only_first"})

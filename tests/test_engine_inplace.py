@@ -337,3 +337,12 @@ def test_memory_cells_shared_by_elements_are_not_written(device: str) -> None:
         minitorch.ones(3, dtype=minitorch.int64, device=device).add_(0.5)
     with pytest.raises(RuntimeError, match=r"a value of shape \(2, 3\) does not fit into a tensor of shape \(3,\)"):
         x.add_(minitorch.ones(2, 3, device=device))
+
+
+@pytest.mark.parametrize("value", ["a", b"a", 1j])
+def test_only_numbers_are_stored(value: Any, device: str) -> None:
+    """A text or a complex number is refused by its type, not by its shape."""
+    x = minitorch.zeros(3, device=device)
+    with pytest.raises(TypeError, match="expected a number or a Tensor, got"):
+        x[0] = value
+    assert x.tolist() == [0, 0, 0]

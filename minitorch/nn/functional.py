@@ -1,7 +1,7 @@
 """torch.nn.functional: the functions that networks are made of, under PyTorch's names, arguments and defaults.
 
 Here are the ones that models use; functional_extra.py has the others, and the argument checks are in _arguments.py. The
-equations of single operations and their gradients are in ops/nn.py.
+equations of single operations and their gradients are in ops/: nn, activations, attention, normalization, losses.
 Read before: ops/nn.py, layers.py. Read next: optim/optimizer.py.
 """
 
@@ -238,7 +238,7 @@ def scaled_dot_product_attention(
 
     A bool mask (..., L, S) is True where attention is allowed, a float one is added. is_causal: query i sees keys 0 ... i.
     enable_gqa: fewer heads (dimension -3) in K and V, each shared by several of Q.
-    A query that may see nothing gets 0. The table at the head of attention.py compares this with softmax and BERT.
+    A query that may see nothing gets 0. The table at the head of nn/attention.py compares this with softmax and BERT.
     """
     check.check_attention(query, key, value, attn_mask, is_causal)
     if enable_gqa:

@@ -78,5 +78,8 @@ def work(job: Run) -> int:
     )
     for line in filled_masks(job.model, text):
         print(line)
-    print(f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, metrics.jsonl, curve.png")
+    print(
+        f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, training.safetensors, "
+        "metrics.jsonl, curve.png"
+    )
     return 0

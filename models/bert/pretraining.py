@@ -252,7 +252,7 @@ class Run:
                     score = self.read()
                     speed = tokens / (time.perf_counter() - started)
                     bar.set_postfix_str(
-                        f"loss {score.mean_loss:.3f} (baselines {unigram:.2f}, {uniform:.2f}), "
+                        f"loss {score.mean_loss:.3f} (baselines {uniform:.2f}, {unigram:.2f}), "
                         f"right {score.accuracy:.1%}, {speed:,.0f} tokens/s",
                         refresh=False,
                     )

@@ -2,7 +2,7 @@
 
 Checkpoints pass both ways by parameter name. On the way in, old names (LayerNorm.gamma and .beta) are renamed, the prefix
 ``bert.`` is added or dropped as the class needs it, and what is missing, left over or of the wrong shape is reported.
-Read before: config.py, minitorch/serialization.py. Read next: model.py.
+Read before: model.py, minitorch/serialization.py. Read next: use.py.
 """
 
 from __future__ import annotations

@@ -44,9 +44,7 @@ class Predictor:
         self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
-            raise BadInput(
-                f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together"
-            )
+            raise BadInput(f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together")
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
     def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:

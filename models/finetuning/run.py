@@ -68,9 +68,7 @@ def read_data(s: Settings, task: Task) -> Data:
             digest.update(content)
             first = seen.setdefault(content, name)
             if first != name:
-                task.notes.append(
-                    f"--{name} {path} is the same as --{first}: a score there says nothing about new examples"
-                )
+                task.notes.append(f"--{name} {path} is the same as --{first}: a score there says nothing about new examples")
     return Data(train, dev, test, digest.hexdigest())
 
 

@@ -7,6 +7,7 @@ The `tokenizers` library cuts and pads; this file gives it PyTorch's and Hugging
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -61,6 +62,12 @@ class BertTokenizer(Tokenizer):
     """Tokenizer, called as Hugging Face's BertTokenizer is; return_tensors="pt" gives minitorch's tensors."""
 
     model_max_length = 512
+
+    @functools.cached_property
+    def backends(self) -> dict[Any, tokenizers.Tokenizer]:
+        """A copy of the backend for each way of padding and truncating that was asked for."""
+        return {}
+
     pad_token, unk_token, cls_token, sep_token, mask_token = PAD, UNK, CLS, SEP, MASK
     pad_token_id = property(lambda self: self.pad_id)
     unk_token_id = property(lambda self: self.unk_id)
@@ -101,7 +108,8 @@ class BertTokenizer(Tokenizer):
         if pairs is not None and len(texts) != len(pairs):
             raise ValueError(f"{len(texts)} texts and {len(pairs)} second texts do not pair up")
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        backend = self.shaped(padding, truncation, max_length, stride, pad_to_multiple_of)
+        added = 2 if pairs is None or not add_special_tokens else 3  # the library counts 2 also where none are added
+        backend = self.shaped(padding, truncation, max_length, stride, pad_to_multiple_of, added)
         found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens)
         more = [[e, *(e.overflowing if return_overflowing_tokens else ())] for e in found]
         rows = [e for group in more for e in group]
@@ -124,7 +132,13 @@ class BertTokenizer(Tokenizer):
         return BatchEncoding(as_tensors(values, return_tensors), rows)
 
     def shaped(
-        self, padding: bool | str, truncation: bool | str | None, max_length: int | None, stride: int, multiple: int | None
+        self,
+        padding: bool | str,
+        truncation: bool | str | None,
+        max_length: int | None,
+        stride: int,
+        multiple: int | None,
+        added: int,
     ) -> tokenizers.Tokenizer:
         """A copy of the backend that pads and truncates in this way; the backend itself never does."""
         for name, value, known in (("padding", padding, PADDING), ("truncation", truncation, TRUNCATION)):
@@ -135,14 +149,18 @@ class BertTokenizer(Tokenizer):
         most = self.model_max_length if max_length is None else max_length
         if TRUNCATION[truncation] and PADDING[padding] and multiple and most % multiple:  # type: ignore[index]
             raise ValueError(f"max_length {most} is no multiple of pad_to_multiple_of {multiple}: padded rows would exceed it")
-        if TRUNCATION[truncation] and stride and stride > most - 4:  # type: ignore[index]
-            raise ValueError(f"stride {stride} must be smaller than max_length {most} less its 2 or 3 special tokens")
+        if TRUNCATION[truncation] and stride and stride >= most - added:  # type: ignore[index]
+            raise ValueError(f"stride {stride} must be smaller than max_length {most} less its {added} special tokens")
+        key = PADDING[padding], TRUNCATION[truncation], most, stride, multiple  # type: ignore[index]
+        if (known_backend := self.backends.get(key)) is not None:
+            return known_backend
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
         if TRUNCATION[truncation]:  # type: ignore[index]
             backend.enable_truncation(most, stride=stride, strategy=TRUNCATION[truncation])  # type: ignore[index]
         if PADDING[padding]:  # type: ignore[index]
             length = most if PADDING[padding] == "max_length" else None  # type: ignore[index]
             backend.enable_padding(length=length, pad_id=self.pad_id, pad_token=PAD, pad_to_multiple_of=multiple)
+        self.backends[key] = backend  # copying the vocabulary takes longer than a text
         return backend
 
     encode_plus = batch_encode_plus = __call__  # their older names

@@ -102,6 +102,8 @@ class Tokenizer:
     def from_pretrained(cls, folder: str | Path) -> Tokenizer:
         """From a folder with tokenizer.json or vocab.txt."""
         folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder")
         for name in ("tokenizer.json", "vocab.txt"):
             if (folder / name).is_file():
                 return cls.from_file(folder / name)

@@ -80,7 +80,7 @@ def test_stride_leaves_room_for_at_least_one_new_token():
     options = {"truncation": True, "max_length": 6, "return_overflowing_tokens": True}
     rows = tokenizer(text, stride=3, **options)["input_ids"]  # 4 tokens of text per row, one of them new
     assert [tokenizer.decode(row, skip_special_tokens=True) for row in rows[:2]] == ["a b c d", "b c d e"]
-    with pytest.raises(ValueError, match="stride 4 must be smaller than max_length 6 less its 2 special tokens"):
+    with pytest.raises(ValueError, match="stride 4 must be smaller than max_length 6 less the 2 tokens"):
         tokenizer(text, stride=4, **options)
-    with pytest.raises(ValueError, match="less its 3 special tokens"):
+    with pytest.raises(ValueError, match="less the 3 tokens"):
         tokenizer(text, "a b", stride=3, **{**options, "truncation": "only_first"})

@@ -108,8 +108,8 @@ class BertTokenizer(Tokenizer):
         if pairs is not None and len(texts) != len(pairs):
             raise ValueError(f"{len(texts)} texts and {len(pairs)} second texts do not pair up")
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        added = 2 if pairs is None or not add_special_tokens else 3  # the library counts 2 also where none are added
-        backend = self.shaped(padding, truncation, max_length, stride, pad_to_multiple_of, added)
+        reserved = 1 if not add_special_tokens else 2 if pairs is None else 3  # as the tokenizers library reserves them
+        backend = self.shaped(padding, truncation, max_length, stride, pad_to_multiple_of, reserved)
         found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens)
         more = [[e, *(e.overflowing if return_overflowing_tokens else ())] for e in found]
         rows = [e for group in more for e in group]
@@ -138,7 +138,7 @@ class BertTokenizer(Tokenizer):
         max_length: int | None,
         stride: int,
         multiple: int | None,
-        added: int,
+        reserved: int,
     ) -> tokenizers.Tokenizer:
         """A copy of the backend that pads and truncates in this way; the backend itself never does."""
         for name, value, known in (("padding", padding, PADDING), ("truncation", truncation, TRUNCATION)):
@@ -149,8 +149,8 @@ class BertTokenizer(Tokenizer):
         most = self.model_max_length if max_length is None else max_length
         if TRUNCATION[truncation] and PADDING[padding] and multiple and most % multiple:  # type: ignore[index]
             raise ValueError(f"max_length {most} is no multiple of pad_to_multiple_of {multiple}: padded rows would exceed it")
-        if TRUNCATION[truncation] and stride and stride >= most - added:  # type: ignore[index]
-            raise ValueError(f"stride {stride} must be smaller than max_length {most} less its {added} special tokens")
+        if TRUNCATION[truncation] and stride and stride >= most - reserved:  # type: ignore[index]
+            raise ValueError(f"stride {stride} must be smaller than max_length {most} less the {reserved} tokens of no new text")
         key = PADDING[padding], TRUNCATION[truncation], most, stride, multiple  # type: ignore[index]
         if (known_backend := self.backends.get(key)) is not None:
             return known_backend

@@ -50,6 +50,15 @@ def test_guesses_are_the_softmax_of_the_logits(folder, device):
     assert sum(p for _, p in second) == pytest.approx(1, abs=1e-5)
 
 
+def test_hugging_faces_tokenizer_serves_as_well(folder):
+    """BertTokenizer has another call; fill_mask and embed take either."""
+    tokenizer, model = bert.load(folder)
+    theirs = bert.BertTokenizer.from_pretrained(folder)
+    assert bert.fill_mask(model, theirs, "the [MASK] sat.") == bert.fill_mask(model, tokenizer, "the [MASK] sat.")
+    texts = ["the cat sat", "the dogs"]
+    np.testing.assert_array_equal(bert.embed(model, theirs, texts), bert.embed(model, tokenizer, texts))
+
+
 def test_embeddings_do_not_depend_on_the_company(folder):
     tokenizer, model = bert.load(folder)
     alone = bert.embed(model, tokenizer, ["the cat"])

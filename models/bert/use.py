@@ -40,7 +40,7 @@ def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", *
 
 def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
     """For every [MASK] of the text its ``top_k`` most probable tokens, with probabilities."""
-    batch = tokenizer(text, max_length=None)
+    batch = tokenizer.tensors(text, max_length=None)
     places = (batch["input_ids"].numpy()[0] == tokenizer.mask_id).nonzero()[0]
     if not len(places):
         raise ValueError(f"the text holds no {MASK}: write {MASK} where a word is to be guessed")
@@ -65,7 +65,7 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
     longest = model.config.max_position_embeddings
     vectors = []
     for i in range(0, len(texts), batch_size):
-        batch = to_device(tokenizer(list(texts[i : i + batch_size]), max_length=longest), model)
+        batch = to_device(tokenizer.tensors(list(texts[i : i + batch_size]), max_length=longest), model)
         with minitorch.no_grad():
             hidden = bert(**batch).last_hidden_state  # (B, S, H)
             keep = batch["attention_mask"].unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)

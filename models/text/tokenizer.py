@@ -172,7 +172,7 @@ class Tokenizer:
         backend = self.backend if special else self.plain
         return [encoding.ids for encoding in backend.encode_batch_fast(list(lines), add_special_tokens=False)]
 
-    def __call__(
+    def tensors(
         self, text: str | Sequence[str], pair: str | Sequence[str] | None = None, max_length: int | None = 512
     ) -> dict[str, Tensor]:
         """input_ids, token_type_ids, attention_mask, each (B, S): [CLS] A [SEP] or [CLS] A [SEP] B [SEP], padded at the end.
@@ -188,6 +188,8 @@ class Tokenizer:
         first = self.encode_lines(texts)
         second = [None] * len(first) if pairs is None else self.encode_lines(pairs)
         return self.batch([self.join(a, b, max_length) for a, b in zip(first, second, strict=True)])
+
+    __call__ = tensors  # BertTokenizer (encoding.py) is called as Hugging Face's is
 
     def join(
         self, a: Sequence[int], b: Sequence[int] | None = None, max_length: int | None = None

@@ -82,5 +82,7 @@ def test_stride_leaves_room_for_at_least_one_new_token():
     assert [tokenizer.decode(row, skip_special_tokens=True) for row in rows[:2]] == ["a b c d", "b c d e"]
     with pytest.raises(ValueError, match="stride 4 must be smaller than max_length 6 less the 2 tokens"):
         tokenizer(text, stride=4, **options)
+    with pytest.raises(ValueError, match="leave no room for new tokens"):
+        tokenizer(text, text, stride=1, **{**options, "max_length": 5})
     with pytest.raises(ValueError, match="less the 3 tokens"):
         tokenizer(text, "a b", stride=3, **{**options, "truncation": "only_first"})

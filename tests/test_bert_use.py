@@ -59,6 +59,19 @@ def test_hugging_faces_tokenizer_serves_as_well(folder):
     np.testing.assert_array_equal(bert.embed(model, theirs, texts), bert.embed(model, tokenizer, texts))
 
 
+def test_labels_are_named_as_in_hugging_face(folder):
+    """id2label or label2id alone says how many labels there are; any field of the configuration can be overridden."""
+    kind = bert.BertForTokenClassification
+    for names in ({"id2label": {0: "O", 1: "B", 2: "I"}}, {"label2id": {"O": 0, "B": 1, "I": 2}}):
+        model = kind.from_pretrained(folder, hidden_dropout_prob=0.0, **names)
+        assert model.classifier.weight.shape == (3, 16)
+        assert model.config.id2label == {0: "O", 1: "B", 2: "I"}
+        assert model.config.label2id == {"O": 0, "B": 1, "I": 2}
+        assert model.config.hidden_dropout_prob == 0
+    with pytest.raises(ValueError, match="num_labels=2, but id2label names 3 labels"):
+        kind.from_pretrained(folder, num_labels=2, id2label={0: "O", 1: "B", 2: "I"})
+
+
 def test_embeddings_do_not_depend_on_the_company(folder):
     tokenizer, model = bert.load(folder)
     alone = bert.embed(model, tokenizer, ["the cat"])

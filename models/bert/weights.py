@@ -31,6 +31,18 @@ TIED = {  # one tensor under two names, stored once
 }
 
 
+def named_labels(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes with id2label where only label2id is given; both, and num_labels, have to agree."""
+    if "label2id" in changes and "id2label" not in changes:
+        changes = {**changes, "id2label": {i: label for label, i in changes["label2id"].items()}}
+    names, count = changes.get("id2label"), changes.get("num_labels")
+    if names is not None and count is not None and len(names) != count:
+        raise ValueError(
+            f"num_labels={count}, but id2label names {len(names)} labels; leave num_labels out, it follows from them"
+        )
+    return changes
+
+
 class SavedModel(nn.Module):
     """A model with a config that is saved to, and loaded from, a folder."""
 
@@ -81,7 +93,7 @@ class SavedModel(nn.Module):
         folder = locate(name_or_folder)
         options = {name: changes.pop(name) for name in ("add_pooling_layer",) if name in changes}
         config = BertConfig.from_json_file(config_file(folder))
-        config = BertConfig.from_dict({**config.to_dict(), **changes})
+        config = BertConfig.from_dict({**config.to_dict(), **named_labels(changes)})
         try:
             model = cls(config, **options)
         except ValueError as error:

@@ -110,7 +110,13 @@ class BertTokenizer(Tokenizer):
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         reserved = 1 if not add_special_tokens else 2 if pairs is None else 3  # as the tokenizers library reserves them
         backend = self.shaped(padding, truncation, max_length, stride, pad_to_multiple_of, reserved)
-        found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens)
+        try:
+            found = backend.encode_batch(inputs, is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # what the library's Rust raises where a stride leaves no room
+                raise
+            room = f"max_length {max_length} and stride {stride} leave no room for new tokens"
+            raise ValueError(f"{room} in a row; take a smaller stride or longer rows") from None
         more = [[e, *(e.overflowing if return_overflowing_tokens else ())] for e in found]
         rows = [e for group in more for e in group]
         values = {"input_ids": [e.ids for e in rows]}

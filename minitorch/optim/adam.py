@@ -1,4 +1,7 @@
-"""Adam and AdamW: every coordinate has its own step size.  Read before: sgd.py. Read next: lr_scheduler.py."""
+"""Adam and AdamW: every coordinate has its own step size. The arithmetic on arrays is in kernels/updates.py.
+
+Read before: sgd.py. Read next: lr_scheduler.py.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def work(job: Run) -> int:
     print(
         f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
         f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
-        f"{count(s.workers, 'micro-batch')} at a time\n"
+        f"{count(s.workers, 'thread')}\n"
         f"baselines in nats per word: uniform guessing {text.uniform:.3f}, word frequencies only {text.unigram:.3f}"
     )
     started = time.perf_counter()

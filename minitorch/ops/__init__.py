@@ -1,4 +1,4 @@
-"""Differentiable operations, one family a file. Read elementwise first.
+"""Differentiable operations, one family per file. Read elementwise first.
 
 elementwise, comparisons, reductions, shaping,
 indexing, linalg                                     the operations of arrays

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .devices import Array
+from .devices import Array, is_cupy
 
 clock = itertools.count(1)  # "older" and "younger" are numbers
 _changed: dict[int, int] = {}  # id of the array that owns the memory -> time of its last in-place change
@@ -68,4 +68,4 @@ def held(x: Any, seen: set[int] | None = None) -> Iterator[Array]:
 
 def is_array(x: Any) -> bool:
     """Is it a NumPy or CuPy array?  A dtype also has a shape and a base (itself), so checking for those is not enough."""
-    return isinstance(x, np.ndarray) or (type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "data"))
+    return isinstance(x, np.ndarray) or (is_cupy(x) and hasattr(x, "data"))

@@ -86,6 +86,11 @@ def cuda_is_available() -> bool:
         return False
 
 
+def is_cupy(x: Any) -> bool:
+    """Does the object come from CuPy? Asked of its type's name, so that CuPy need not be imported."""
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
 def array_module(*operands: Any) -> Any:
     """The library whose functions apply to the operands: numpy, cupy, or minitorch.ops if one is a Tensor.
 
@@ -95,7 +100,7 @@ def array_module(*operands: Any) -> Any:
     for x in operands:
         if isinstance(x, _NUMPY):
             continue
-        if type(x).__module__.partition(".")[0] == "cupy":
+        if is_cupy(x):
             library = cupy()
         elif hasattr(x, "__array_namespace__"):
             return x.__array_namespace__()  # a Tensor: the same functions, recorded in the graph

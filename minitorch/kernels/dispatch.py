@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..devices import is_cupy
 from . import cpu
 from .philox import Key
 
@@ -64,7 +65,7 @@ def hand_for(x: Any) -> Any:
     arrays = x if type(x) is list else (x,)
     if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
         return cpu
-    if all(type(a).__module__.partition(".")[0] == "cupy" for a in arrays):
+    if all(map(is_cupy, arrays)):
         from . import cuda
 
         return cuda

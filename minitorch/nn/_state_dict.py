@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..devices import is_cupy
 from ..tensor import Tensor
 
 
@@ -25,7 +26,7 @@ def as_tensor(value: Any) -> Tensor | None:
         return value
     if not hasattr(value, "shape"):
         return None
-    return Tensor(value if type(value).__module__.startswith("cupy") else np.asarray(value))
+    return Tensor(value if is_cupy(value) else np.asarray(value))
 
 
 def problems_of(own: dict[str, Tensor], values: dict[str, Tensor | None], keys: IncompatibleKeys, strict: bool) -> list[str]:

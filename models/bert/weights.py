@@ -32,7 +32,7 @@ TIED = {  # one tensor under two names, stored once
 
 
 def named_labels(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes with id2label where only label2id is given; both, and num_labels, have to agree."""
+    """The changes, with id2label where only label2id is given; num_labels has to agree with it."""
     if "label2id" in changes and "id2label" not in changes:
         changes = {**changes, "id2label": {i: label for label, i in changes["label2id"].items()}}
     names, count = changes.get("id2label"), changes.get("num_labels")

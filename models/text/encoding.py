@@ -63,11 +63,6 @@ class BertTokenizer(Tokenizer):
 
     model_max_length = 512
 
-    @functools.cached_property
-    def backends(self) -> dict[Any, tokenizers.Tokenizer]:
-        """A copy of the backend for each way of padding and truncating that was asked for."""
-        return {}
-
     pad_token, unk_token, cls_token, sep_token, mask_token = PAD, UNK, CLS, SEP, MASK
     pad_token_id = property(lambda self: self.pad_id)
     unk_token_id = property(lambda self: self.unk_id)
@@ -157,16 +152,20 @@ class BertTokenizer(Tokenizer):
             raise ValueError(f"max_length {most} is no multiple of pad_to_multiple_of {multiple}: padded rows would exceed it")
         if TRUNCATION[truncation] and stride and stride >= most - reserved:  # type: ignore[index]
             raise ValueError(f"stride {stride} must be smaller than max_length {most} less the {reserved} tokens of no new text")
-        key = PADDING[padding], TRUNCATION[truncation], most, stride, multiple  # type: ignore[index]
-        if (known_backend := self.backends.get(key)) is not None:
-            return known_backend
+        return self.copy_for(PADDING[padding], TRUNCATION[truncation], most, stride, multiple)  # type: ignore[index, no-any-return]
+
+    @functools.cached_property
+    def copy_for(self) -> Any:
+        """``_copy`` that remembers its last eight results: copying a vocabulary takes far longer than encoding a text."""
+        return functools.lru_cache(maxsize=8)(self._copy)
+
+    def _copy(self, padding: str | None, truncation: str | None, most: int, stride: int, multiple: int | None) -> Any:
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
-        if TRUNCATION[truncation]:  # type: ignore[index]
-            backend.enable_truncation(most, stride=stride, strategy=TRUNCATION[truncation])  # type: ignore[index]
-        if PADDING[padding]:  # type: ignore[index]
-            length = most if PADDING[padding] == "max_length" else None  # type: ignore[index]
+        if truncation:
+            backend.enable_truncation(most, stride=stride, strategy=truncation)
+        if padding:
+            length = most if padding == "max_length" else None
             backend.enable_padding(length=length, pad_id=self.pad_id, pad_token=PAD, pad_to_multiple_of=multiple)
-        self.backends[key] = backend  # copying the vocabulary takes longer than a text
         return backend
 
     encode_plus = batch_encode_plus = __call__  # their older names

@@ -11,11 +11,11 @@ from minitorch.parallel import Workers
 from models import bert, finetuning
 from models.cli import main
 from models.errors import BadInput
-from models.finetuning import report, tasks
+from models.finetuning import report, tag, tasks
 from models.finetuning.documentation import tagged
 from models.finetuning.qa import best_window, window_starts
 from models.finetuning.run import Run
-from models.finetuning.tag import windows
+from models.finetuning.tag import owned, windows
 from tests import finetune_cases as cases
 
 each_task = pytest.mark.parametrize("task", list(cases.WRITERS))
@@ -371,7 +371,10 @@ def test_batches_are_of_one_length_and_complete():
 
 def test_windows():
     """Words whole, contexts overlapping, every piece read where it has the most context."""
-    assert windows([2, 2, 3, 1, 4], 4) == [[0, 1], [2, 3], [4]]
+    assert windows([2, 2, 3, 1, 4], 4, 2) == [range(2), range(1, 2), range(2, 4), range(3, 4), range(4, 5)]
+    assert windows([1, 1, 1], 4, 2) == [range(3)]
+    own = owned([2, 2, 3, 1, 4], windows([2, 2, 3, 1, 4], 4, 2))
+    assert own == [(range(2), [0, 1]), (range(2, 4), [2, 3]), (range(4, 5), [4])]
     assert window_starts(10, 4, 3) == [0, 3, 6]
     assert window_starts(4, 4, 3) == [0]
     assert [best_window(t, [0, 3, 6], 10, 4) for t in range(10)] == [0, 0, 0, 0, 3, 3, 3, 6, 6, 6]
@@ -383,8 +386,56 @@ def test_sub_word_policy(tmp_path):
     (tmp_path / "long.conll").write_text("".join(f"{w}\tO\n" for w in ["xyz", "the", *["film"] * 20]))
     sentences = job.task.read(str(tmp_path / "long.conll"))
     features = job.task.features(sentences, job.tokenizer)
-    assert features[0].target == [-100, 0, -100, -100, 0, 0, 0, -100]
+    assert features[0].target == [-100, 0, -100, -100, 0, 0, -100, -100]  # xyz is three pieces; the next window answers the last
     assert sorted(word for f in features for _, word in f.extra) == list(range(22))
+
+
+@pytest.mark.parametrize(("room", "stride"), [(6, 3), (6, 1), (9, 4), (20, 10), (5, 5)])
+def test_each_word_is_answered_where_it_has_the_most_context(room, stride):
+    """Once, in a window that holds all of it; away from the ends, with half of the overlap on either side (less a word)."""
+    rng = np.random.default_rng(room)
+    for _ in range(50):
+        lengths = rng.integers(1, 4, int(rng.integers(1, 60))).tolist()
+        edge = np.cumsum([0, *lengths])
+        parts = owned(lengths, windows(lengths, room, stride))
+        assert sorted(w for _, own in parts for w in own) == list(range(len(lengths)))
+        for words, own in parts:
+            assert set(own) <= set(words)
+            assert edge[words.stop] - edge[words.start] <= room
+            for w in own:
+                left, right = edge[w] - edge[words.start], edge[words.stop] - edge[w + 1]
+                least = (room - stride) / 2 - 4
+                assert left >= min(edge[w], least), "the start of the sentence, or context"
+                assert right >= min(edge[-1] - edge[w + 1], least), "the end of the sentence, or context"
+
+
+def test_windows_answer_as_the_whole_sentence_does(tmp_path, monkeypatch):
+    """A model to which a word is an entity if "went" stands in the three pieces before it, or "film" in the three after it."""
+    rng = np.random.default_rng(0)
+    job = cases.run("tag", tmp_path, length=64)
+    texts = [[str(w) for w in rng.choice([*cases.OTHER, "went", "xyz"], int(rng.integers(30, 50)))] for _ in range(30)]
+    sentences = job.task.from_text(texts)
+    went, film = (job.tokenizer.vocabulary[word] for word in ("went", "film"))
+    entity = job.task.labels.index("B-PER")
+
+    def answers(length):
+        job.task.s.length = length
+        features = job.task.features(sentences, job.tokenizer)
+        rows = [np.zeros((f.size, len(job.task.labels))) for f in features]
+        for row, f in zip(rows, features, strict=True):
+            for i in range(f.size):
+                row[i, entity] = went in f.ids[max(0, i - 3) : i] or film in f.ids[i + 1 : i + 4]
+        tags = job.task.predictions(sentences, features, rows)
+        return len(features), [tag for row in tags for tag in row]
+
+    n, whole = answers(64)
+    assert n == len(sentences)
+    assert 0.2 < np.mean([tag != "O" for tag in whole]) < 0.8
+    n, overlapping = answers(24)
+    assert n > 2 * len(sentences)
+    assert overlapping == whole
+    monkeypatch.setattr(tag, "windows", lambda lengths, room, stride: windows(lengths, room, room))  # edge to edge
+    assert answers(24)[1] != whole
 
 
 def test_iob1_and_iobes_become_iob2(tmp_path):

@@ -365,5 +365,10 @@ class Classify(Task):
         best = max(p, key=lambda label: p[label])
         return {**record, "prediction": best, "probability": p[best], "probabilities": p}
 
+    def gold(self, example: Example) -> Any:
+        if self.targets == "numbers":
+            return self.number(example)
+        return self.names(example) if self.targets == "several" else self.names(example)[0]
+
     def baselines(self) -> dict[str, Any]:
         return baselines.for_classify(self)

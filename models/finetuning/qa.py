@@ -219,6 +219,9 @@ class Answer(Task):
             "n_best": [{**p, "score": round(p["score"], 4), "probability": round(p["probability"], 6)} for p in prediction],
         }
 
+    def gold(self, example: Question) -> list[str]:
+        return [text for text, _ in example.answers]
+
     def baselines(self) -> dict[str, Any]:
         return answering.for_qa(self)
 

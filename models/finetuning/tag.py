@@ -2,15 +2,18 @@
 
 The sub-word policy: a word's first piece carries its label, the others -100, which the loss ignores; the word's prediction
 is read at its first piece. Input and output are words; pieces never show.
-A sentence longer than the model's window is cut between words, and every word gets its tag.
+A sentence longer than the model's window is read in overlapping windows, cut between words. A word is learnt and answered only in
+the window where it has the most context on its shorter side.
 Read before: tasks.py. Read next: qa.py.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -131,23 +134,22 @@ class Tag(Task):
     # ---- the model
 
     def features(self, examples: list[Sentence], tokenizer: Tokenizer) -> list[Feature]:
-        """Pieces of the words, with the number of each first piece's word in ``extra`` as (place, word)."""
+        """One feature per window; extra: (place, word) of the first piece of each word that this window answers."""
         number = {label: i for i, label in enumerate(self.labels)}
         room = self.s.length - 2
         features = []
         for i, sentence in enumerate(examples):
             pieces = [ids[:room] or [tokenizer.unk_id] for ids in tokenizer.encode_lines(sentence.words, special=False)]
-            for words in windows([len(p) for p in pieces], room):
-                ids: list[int] = []
-                target = []
-                firsts = []
-                for w in words:
-                    firsts.append((len(ids) + 1, w))
-                    label = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
-                    target += [label] + [IGNORED] * (len(pieces[w]) - 1)
-                    ids += pieces[w]
-                labelled = bool(sentence.tags[0])
-                features.append(Feature(i, *tokenizer.join(ids), [IGNORED, *target, IGNORED] if labelled else None, firsts))
+            lengths = [len(p) for p in pieces]
+            parts = windows(lengths, room, min(self.s.stride, max(1, room // 2)))
+            for words, own in owned(lengths, parts):
+                edge = list(accumulate((lengths[w] for w in words), initial=1))  # 1: [CLS] comes first
+                firsts = [(edge[w - words.start], w) for w in own]
+                target = [IGNORED] * (edge[-1] + 1)
+                for place, w in firsts:
+                    target[place] = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
+                ids, types = tokenizer.join([piece for w in words for piece in pieces[w]])
+                features.append(Feature(i, ids, types, target if sentence.tags[0] else None, firsts))
         return features
 
     def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
@@ -169,10 +171,12 @@ class Tag(Task):
 
     def score(self, examples: list[Sentence], predictions: list[list[str]]) -> dict[str, Any]:
         """Span F1 (and its strict IOB2 reading) for entities; for all tags what scikit-learn says of the words."""
-        number = {label: i for i, label in enumerate(self.labels)}
-        gold = [number[tag] for s in examples for tag in s.tags]
-        guess = [number[tag] for tags in predictions for tag in tags]
-        words = metrics.classes(gold, guess, self.labels)
+        gold = [tag for s in examples for tag in s.tags]
+        guess = [tag for tags in predictions for tag in tags]
+        there = set(gold) | set(guess)  # as in scikit-learn, a label on neither side has no part in the averages
+        labels = [label for label in self.labels if label in there]
+        number = {label: i for i, label in enumerate(labels)}
+        words = metrics.classes([number[tag] for tag in gold], [number[tag] for tag in guess], labels)
         if not self.entities:
             return words
         found = metrics.span_scores([s.tags for s in examples], predictions)
@@ -188,18 +192,32 @@ class Tag(Task):
             ]
         return record
 
+    def gold(self, example: Sentence) -> list[str]:
+        return example.tags
+
     def baselines(self) -> dict[str, Any]:
         return tagging.for_tag(self)
 
 
-def windows(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Consecutive words whose pieces fit into ``room``."""
-    result: list[list[int]] = [[]]
-    used = 0
-    for word, n in enumerate(lengths):
-        if used + n > room and result[-1]:
-            result.append([])
-            used = 0
-        result[-1].append(word)
-        used += n
-    return result
+def windows(lengths: Sequence[int], room: int, stride: int) -> list[range]:
+    """Overlapping ranges of words whose pieces fit into ``room``. Each begins about ``stride`` pieces after the one before it;
+    the last is as long as fits."""
+    edge = list(accumulate(lengths, initial=0))  # pieces before each word
+    parts: list[range] = []
+    first = 0
+    while edge[-1] - edge[first] > room:
+        parts.append(range(first, bisect_right(edge, edge[first] + room) - 1))
+        first = max(first + 1, bisect_right(edge, edge[first] + stride) - 1)
+    return [*parts, range(bisect_left(edge, edge[-1] - room), len(lengths))]
+
+
+def owned(lengths: Sequence[int], parts: Sequence[range]) -> list[tuple[range, list[int]]]:
+    """Each window with the words that it answers: those whose shorter side has more context here than in any other window."""
+    edge = list(accumulate(lengths, initial=0))
+    best: dict[int, tuple[int, int]] = {}  # word -> (pieces on its shorter side, -window)
+    for number, words in enumerate(parts):
+        for w in words:
+            context = min(edge[w] - edge[words.start], edge[words.stop] - edge[w + 1])
+            best[w] = max(best.get(w, (-1, 0)), (context, -number))  # of two alike the first
+    own = [[w for w in words if best[w][1] == -number] for number, words in enumerate(parts)]
+    return [(words, some) for words, some in zip(parts, own, strict=True) if some]

@@ -57,7 +57,7 @@ class Settings(TrainingSettings):
     # input of the model
     length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
     truncate: str = option("end", "cut this part of a text that is too long: end or middle")
-    stride: int = option(128, "qa: pieces between the starts of two windows of the context")
+    stride: int = option(128, "qa, tag: pieces between the starts of two windows of a long text (tag: half a window at most)")
     query_length: int = option(64, "qa: longest question, in pieces")
     answer_length: int = option(30, "qa: longest answer, in pieces")
     n_best: int = option(20, "qa: candidate answers to compare and write per question")
@@ -230,6 +230,10 @@ class Task:
     def shown(self, example: Any, prediction: Any) -> dict[str, Any]:
         """A prediction as a record for people and programs."""
         raise NotImplementedError
+
+    def gold(self, example: Any) -> Any:
+        """The right answer of an example, in the form of its prediction."""
+        return example.target
 
     def baselines(self) -> dict[str, Any]:
         """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""

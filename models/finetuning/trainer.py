@@ -28,6 +28,8 @@ from ..training.loop import Glance, between_steps, clocks, decay_groups, progres
 from ..training.precision import Precision
 from .tasks import Batches, Feature, Settings, Task
 
+RUNNING = 50  # steps of the mean loss on the progress bar
+
 
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
@@ -90,6 +92,7 @@ class Trainer:
         self.step = 0
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
+        self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
         self.stale = 0  # evaluations since the best one
@@ -131,7 +134,7 @@ class Trainer:
                     self.evaluate(workers)
                 self.count_cost(clocks() - started)
                 if looked:
-                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    shown = f"loss {self.running_loss:.3f}"
                     best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
                     bar.set_postfix_str(shown + best, refresh=False)
                 bar.update()
@@ -144,6 +147,11 @@ class Trainer:
         """Add (seconds, CPU seconds)."""
         self.seconds += float(spent[0])
         self.processor_seconds += float(spent[1])
+
+    @property
+    def running_loss(self) -> float:
+        """The mean loss of the last RUNNING steps, whether an evaluation lies between them or not."""
+        return float(np.mean([*self.before, *self.recent][-RUNNING:]))
 
     @property
     def is_stale(self) -> bool:
@@ -187,8 +195,8 @@ class Trainer:
 
     # ---- evaluation
 
-    def answer(self, features: Sequence[Feature], workers: Workers | None = None) -> tuple[list[Any], float]:
-        """The rows of all features in their order, and the mean loss (nan without labels)."""
+    def answer(self, features: Sequence[Feature], workers: Workers | None = None, bar: Any = None) -> tuple[list[Any], float]:
+        """The rows of all features in their order, and the mean loss (nan without labels). The bar counts features."""
         self.model.eval()
         rows: list[Any] = [None] * len(features)
         batches = Batches(features, self.s.batch_size, 0, groups_of(features)).epoch(0)
@@ -202,6 +210,8 @@ class Trainer:
                 loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
                 rows[i] = row
+            if bar is not None:
+                bar.update(len(some))
             weight = self.task.weight(batch) if loss is not None else 0.0
             return loss.item() * weight if loss is not None else 0.0, weight
 
@@ -213,7 +223,7 @@ class Trainer:
         """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
         line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
         line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
-        self.recent = []
+        self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
         better = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
@@ -242,12 +252,13 @@ class Trainer:
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
 
-    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+    def report_on(self, examples: list[Any], label: str = "") -> tuple[list[Any], dict[str, Any], Any]:
         """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""
         started = clocks()
         features = self.task.features(examples, self.tokenizer)
-        with Workers(self.s.workers) as workers:
-            rows, loss = self.answer(features, workers)
+        with Workers(self.s.workers) as workers, progress(len(features), 0, "text") as bar:
+            bar.set_description_str(label)
+            rows, loss = self.answer(features, workers, bar)
         predictions = self.task.predictions(examples, features, rows)
         spent = clocks() - started
         return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent

@@ -1,6 +1,6 @@
 """classify: one text or a pair, and its class, its several labels, or a number.
 
-Sentiment, topic, intent; entailment and paraphrase (pairs); relations between entities that the text marks.
+Sentiment, topic, intent; entailment and paraphrase (pairs). Relations of marked entities: relation.py.
 Read before: tasks.py, labels.py. Read next: tag.py.
 """
 

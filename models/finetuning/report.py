@@ -31,11 +31,13 @@ from .trainer import Trainer, random_model
 HEADLINES = (
     "accuracy",
     "f1",
+    "relation_f1",
     "strict_f1",
     "exact_match",
     "macro_f1",
     "micro_f1",
     "weighted_f1",
+    "undirected_f1",
     "matthews",
     "pearson",
     "spearman",
@@ -190,13 +192,22 @@ def shortened(label: str) -> str:
 
 
 def tables(report: dict[str, Any]) -> list[tuple[str, dict[str, dict[str, float]]]]:
-    """(title, rows) of each table of classes. Entities have two: of whole spans, and of the single words' tags."""
+    """(title, rows) of each table of classes. Entities have two: of whole spans, and of the single words' tags; relations with a
+    direction too: without it, and with it."""
     scores = report["scores"]
     if "classes" not in scores:
         return []
     if "words" in scores:
         return [("entities, right in both ends and in type", scores["classes"]), ("tags of words", scores["words"]["classes"])]
-    return [("", scores["classes"])]
+    if "left_out" not in scores:
+        return [("", scores["classes"])]
+    without = f"; the averages leave {', '.join(scores['left_out'])} out" if scores["left_out"] else ""
+    if "directed" not in scores:
+        return [(f"relations{without}", scores["classes"])]
+    return [
+        (f"relations, right in their direction too{without}", scores["classes"]),
+        (f"labels, each direction for itself{without}", scores["directed"]),
+    ]
 
 
 def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:

@@ -26,6 +26,7 @@ from ..training.runs import STATE
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
+from .relation import Relation
 from .tag import Tag
 from .tasks import Settings, Task
 from .trainer import Trainer, make_model
@@ -33,7 +34,7 @@ from .trainer import Trainer, make_model
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
 REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
-TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
+TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
 
 @dataclasses.dataclass

@@ -4,7 +4,7 @@ The sub-word policy: a word's first piece carries its label, the others -100, wh
 is read at its first piece. Input and output are words; pieces never show.
 A sentence longer than the model's window is read in overlapping windows, cut between words. A word is learnt and answered only in
 the window where it has the most context on its shorter side.
-Read before: tasks.py. Read next: qa.py.
+Read before: tasks.py. Read next: relation.py.
 """
 
 from __future__ import annotations

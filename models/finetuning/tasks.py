@@ -3,13 +3,14 @@
     examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one per example) ─ scores
 
 An example may become several features (a long text in windows); a prediction is always of a whole example.
-The four tasks: classify.py, tag.py, qa.py, choice.py.
+The five tasks: classify.py, tag.py, relation.py, qa.py, choice.py.
 Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.py.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from ..text.labelled import DELIMITERS
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 from ..training.loop import available_cores
-from ..training.settings import TrainingSettings, option
+from ..training.settings import TrainingSettings, flag, option
 
 IGNORED = -100  # the label of a piece that the loss ignores
 
@@ -35,21 +36,26 @@ IGNORED = -100  # the label of a piece that the loss ignores
 class Settings(TrainingSettings):
     """Every choice of a run; each is an option of ``minitorch finetune`` and a key of its TOML file."""
 
-    task: str = option("", "classify, tag, qa or choice")
+    task: str = option("", "classify, tag, relation, qa or choice")
     model: str = option(PRETRAINED, "folder of the checkpoint to start from")
     train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
     dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
     test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
     output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")
     # columns of the files
-    text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
+    text: str = option("", "classify, relation, choice: column of the (first) text", "text, sentence, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
-    label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
-    columns: str = option("", "classify, choice: column names, joined by commas, if the first line does not name them")
-    delimiter: str = option("", "classify, choice: separator of columns: tab, comma, semicolon, space", "found")
+    label: str = option("", "classify, relation, choice: column of the label (A,B,C: several of 0 and 1)", "label, class, ...")
+    columns: str = option("", "classify, relation, choice: column names, joined by commas, if the first line does not name them")
+    delimiter: str = option("", "classify, relation, choice: separator of columns: tab, comma, semicolon, space", "found")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: separator between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
+    e1: str = option("", "relation: column of the first entity, or START,END", "e1, head, subject, ..., or marks in the text")
+    e2: str = option("", "relation: column of the second entity", "e2, tail, object, ..., or marks in the text")
+    head: str = option("start", "relation: the head reads the starts of both entities (start) or [CLS] (cls)")
+    leave_out: str = option("auto", "relation: classes that F1 is not averaged over; '': none", "Other, no_relation or the like")
+    merge_directions: bool = option(False, "relation: A(e1,e2) and A(e2,e1) are one class, A")
     word_column: int = option(1, "tag: column of the word, counted from 1, from the end with -1")
     tag_column: int = option(-1, "tag: column of the tag")
     iob1: bool = option(False, "tag: the files are IOB1, where I- may begin an entity")
@@ -89,6 +95,7 @@ class Settings(TrainingSettings):
             "truncate": ("end", "middle"),
             "targets": ("auto", "classes", "several", "numbers"),
             "compare": ("all", "classical", "none"),
+            "head": ("start", "cls"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -97,6 +104,9 @@ class Settings(TrainingSettings):
             raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it does not apply to {self.task}")
+        for name in ("e1", "e2", "head", "leave_out", "merge_directions") if self.task != "relation" else ():
+            if getattr(self, name) != getattr(Settings, name):
+                raise BadInput(f"{flag(name)} is for the task relation; it does not apply to {self.task or 'others'}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
 
@@ -177,6 +187,10 @@ class Task:
     def rescale(self, model: Any, forth: bool) -> None:
         """Numeric targets only: from the model's scale to the file's units (forth), or back."""
 
+    def extend(self, tokenizer: Tokenizer, model: Any) -> list[str]:
+        """Give tokenizer and model what the task needs beyond a checkpoint; returns what starts at random by that."""
+        return []
+
     def config(self) -> dict[str, Any]:
         """Configuration of the model's head, with the label names inside."""
         return {"id2label": dict(enumerate(self.labels))}
@@ -248,7 +262,7 @@ class Task:
             self.class_weight = (sum(counts) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
             return
         weights = dict.fromkeys(self.labels, 1.0)
-        for part in asked.split(","):
+        for part in names_in(asked):
             label, _, value = part.rpartition("=")
             try:
                 weights[label.strip()] = float(value)
@@ -260,6 +274,11 @@ class Task:
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
         self.class_weight = np.array([weights[label] for label in self.labels], dtype=np.float32)
+
+
+def names_in(text: str) -> list[str]:
+    """What stands between commas; those in brackets, as in "Cause-Effect(e1,e2)", belong to a name."""
+    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
 
 
 class Batches:

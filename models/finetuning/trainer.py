@@ -46,11 +46,11 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     foreign = [name for name in fresh if not re.match(r"classifier|qa_outputs|bert\.pooler", name)]
     if foreign:
         raise BadInput(f"{where}: the weight {foreign[0]} is missing or of another shape than config.json says")
-    if fresh:
-        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
+    if fresh := [*fresh, *task.extend(tokenizer, model)]:
+        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     longest = model.config.max_position_embeddings
     if s.length > longest:
         raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")

@@ -220,7 +220,7 @@ class Answer(Task):
         }
 
     def gold(self, example: Question) -> list[str]:
-        return [text for text, _ in example.answers]
+        return [text for text, _ in example.answers] or [""]
 
     def baselines(self) -> dict[str, Any]:
         return answering.for_qa(self)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ class Relation(Task):
 
     def extend(self, tokenizer: Tokenizer, model: Any) -> list[str]:
         """The four markers become tokens, with embeddings that start at random."""
-        new = tokenizer.add_special_tokens(list(MARKERS.values()))
+        new = tokenizer.extend(list(MARKERS.values()))
         resize_token_embeddings(model, max(len(tokenizer), model.config.vocab_size))
         if not new:
             return []
@@ -162,11 +163,11 @@ class Relation(Task):
         marks = {mark: tokenizer.vocabulary[token] for mark, token in MARKERS.items()}
         features = []
         for i, e in enumerate(examples):
-            texts = [part for part in e.parts if part not in marks]
-            pieces = iter(tokenizer.encode_lines(texts, special=False))
-            parts = [[marks[part]] if part in marks else next(pieces) for part in e.parts]
-            places = np.cumsum([0, *map(len, parts)])[:-1]
-            at = {part: int(place) for part, place in zip(e.parts, places, strict=True) if part in marks}
+            texts = e.parts
+            pieces = iter(tokenizer.encode_lines([text for text in texts if text not in marks], special=False))
+            parts = [[marks[text]] if text in marks else next(pieces) for text in texts]
+            places = accumulate(map(len, parts[:-1]), initial=0)
+            at = {text: place for text, place in zip(texts, places, strict=True) if text in marks}
             for n in "12":
                 if at[f"</e{n}>"] - at[f"<e{n}>"] < 2:
                     raise BadInput(f"{e.where}: entity {n} is empty: it holds only characters that the tokenizer leaves out")

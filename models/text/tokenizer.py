@@ -151,10 +151,10 @@ class Tokenizer:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a WordPiece tokenizer ({error})") from error
 
-    def add_special_tokens(self, tokens: Sequence[str]) -> list[str]:
-        """Give those that the vocabulary lacks the next ids, so that they are never split in a text; returns them."""
+    def extend(self, tokens: Sequence[str]) -> list[str]:
+        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
         new = [token for token in tokens if token not in self.vocabulary]
-        self.backend.add_special_tokens(list(tokens))
+        self.backend.add_special_tokens(new)
         self.vocabulary = {**self.vocabulary, **{token: len(self.tokens) + i for i, token in enumerate(new)}}
         self.tokens = [*self.tokens, *new]
         return new

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import minitorch
+from minitorch.parallel import Workers
 from models import bert, finetuning
 from models.cli import main
 from models.errors import BadInput
 from models.finetuning import metrics
+from models.finetuning.classify import Classify
 from models.finetuning.relation import MARKERS, BertForRelation, Relation, nearest, resize_token_embeddings
 from models.finetuning.run import Run
 from models.finetuning.tasks import Settings
@@ -272,6 +274,8 @@ GOOD = "<e1>a</e1> b <e2>c</e2>"
         (f'1\t"{GOOD}"\nA\n\n2\t"a <e1>b</e1> c"\nB\n', {}, ":4: <e2> is missing; mark both entities"),
         (f'1\t"{GOOD}"\n\n2\t"{GOOD}"\nB\n', {}, ":1: sentence 1 has no relation; it stands on the line after"),
         (f'1\t"{GOOD}"\nA\nB\n', {}, ":3: 'B' is no numbered sentence, nor the relation of one, nor a comment"),
+        (f"{GOOD}\nA\n", {}, ":1: a marked text, but no relation with it"),
+        (f"{GOOD}\tA\n{GOOD}\tB\n", {}, ":1: which column holds the text? Say so with --text NAME"),
         ("text\tlabel\n<e1>a</e1> <e1>b</e1>\tA\n", {}, ":2: <e1> stands there twice"),
         ("text\tlabel\n<e1></e1> <e2>b</e2>\tA\n", {}, ":2: entity 1 is empty"),
         ("text\tlabel\n</e1>a<e1> <e2>b</e2>\tA\n", {}, ":2: </e1> stands before <e1>"),
@@ -448,6 +452,29 @@ def test_new_embeddings_leave_the_old_ones_alone(tmp_path):
     np.testing.assert_array_equal(second.model.bert.embeddings.word_embeddings.weight.detach().numpy(), kept)
     resize_token_embeddings(second.model, 5)  # a table is never cut
     assert second.model.config.vocab_size == len(before) + 4
+
+
+def test_classify_points_to_relation(tmp_path):
+    """Where its texts hold marks."""
+    (tmp_path / "a.tsv").write_text(f"text\tlabel\n{GOOD}\tA\n")
+    job = Classify(Settings(task="classify"))
+    job.read(str(tmp_path / "a.tsv"))
+    assert "`finetune relation` makes tokens of the marks" in job.notes[-1]
+
+
+def test_micro_batches_change_nothing(tmp_path):
+    """Weighted, smoothed and accumulated: the same step."""
+    results = []
+    for parts in (1, 3):
+        settings = {"class_weights": "Love(e1,e2)=3", "label_smoothing": 0.1}
+        job = cases.run("relation", tmp_path, n=24, accumulate=parts, **settings)
+        with Workers(1) as workers:
+            job.model.train()
+            loss = sum(part.item() for part in job.trainer.one_step(job.trainer.features[:7], workers))
+        results.append((loss, {name: p.grad.numpy().copy() for name, p in job.model.named_parameters() if p.grad is not None}))
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
+    for name, value in results[1][1].items():
+        np.testing.assert_allclose(value, results[0][1][name], atol=1e-6)
 
 
 def test_padding_and_the_head_on_cls(tmp_path):

@@ -24,6 +24,7 @@ from ..bert.model import BertForSequenceClassification
 from ..classical import baselines
 from ..errors import BadInput, listing
 from ..text.labelled import Rows, as_name, plain_name, read_rows
+from ..text.marked import MARK
 from ..text.tokenizer import Tokenizer
 from . import metrics
 from .labels import alike, are_positions, is_one, kind_of, natural
@@ -84,6 +85,10 @@ class Classify(Task):
         for name in filter(None, wanted):
             rows.column(name, (), "", "")
         examples = [self.example(rows, i, labelled) for i in range(len(rows.records))]
+        if labelled and MARK.search(examples[0].text):
+            self.notes.append(
+                "the texts mark entities: `finetune relation` makes tokens of the marks, to classify they are letters"
+            )
         if not labelled or plain_name(self.columns["label"]) != "goldlabel":
             return examples
         agreed = [e for e in examples if e.target != "-"]  # SNLI's mark of a pair on which the annotators did not agree

@@ -101,6 +101,11 @@ def read_marked(
         if not labelled and "\t" not in first:
             lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
             return [Marked(*unmarked(line, f"{path}:{i}"), "", f"{path}:{i}") for i, line in lines]
+        if "\t" not in first:
+            raise BadInput(
+                f"{path}:1: a marked text, but no relation with it. As in SemEval, number the sentences and write each "
+                f"relation on the next line; or give a table, whose columns the first line or --columns names"
+            )
     rows = read_rows(path, encoding, names, delimiter)
     if not columns:
         columns.update(find_columns(rows, asked, labelled))

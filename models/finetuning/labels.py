@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -53,6 +54,11 @@ def alike(label: str) -> Any:
     except ValueError:
         shown = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) != "Cf")
         return " ".join(shown.casefold().split())
+
+
+def names_in(text: str) -> list[str]:
+    """What stands between commas; those in brackets, as in "Cause-Effect(e1,e2)", belong to a name."""
+    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
 
 
 def natural(label: str) -> tuple[int, float, str]:

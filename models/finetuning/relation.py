@@ -32,8 +32,8 @@ from ..errors import BadInput, listing
 from ..text.marked import Marked, occurrences, read_marked, unmarked
 from ..text.tokenizer import Tokenizer
 from . import metrics
-from .labels import natural
-from .tasks import Feature, Task, names_in
+from .labels import names_in, natural
+from .tasks import Feature, Task
 
 MARKERS = {"<e1>": "[E1]", "</e1>": "[/E1]", "<e2>": "[E2]", "</e2>": "[/E2]"}  # in a text, and as tokens
 LEFT_OUT = ("other", "no_relation", "norelation", "no relation", "na", "none")  # names of the class that says "no such relation"

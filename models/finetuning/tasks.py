@@ -10,7 +10,6 @@ Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, flag, option
+from .labels import names_in
 
 IGNORED = -100  # the label of a piece that the loss ignores
 
@@ -63,7 +63,7 @@ class Settings(TrainingSettings):
     # input of the model
     length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
     truncate: str = option("end", "cut this part of a text that is too long: end or middle")
-    stride: int = option(128, "qa, tag: pieces between the starts of two windows of a long text (tag: half a window at most)")
+    stride: int = option(128, "qa, tag: pieces between the starts of two windows of a long text (at most half a window)")
     query_length: int = option(64, "qa: longest question, in pieces")
     answer_length: int = option(30, "qa: longest answer, in pieces")
     n_best: int = option(20, "qa: candidate answers to compare and write per question")
@@ -274,11 +274,6 @@ class Task:
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
         self.class_weight = np.array([weights[label] for label in self.labels], dtype=np.float32)
-
-
-def names_in(text: str) -> list[str]:
-    """What stands between commas; those in brackets, as in "Cause-Effect(e1,e2)", belong to a name."""
-    return [part.strip() for part in re.split(r",(?![^()]*\))", text)]
 
 
 class Batches:

@@ -60,6 +60,14 @@ def test_both_tables_of_a_tagger_are_printed_and_saved(tmp_path):
     assert {"B-LOC", "O"} <= written["words"]["classes"].keys()
 
 
+def test_a_test_file_with_one_tag_warns_of_nothing(tmp_path, recwarn):
+    """Only O, and all of it right."""
+    task, _ = tagger(tmp_path, [["O", "B-LOC"]])
+    sentence = Sentence(["w"], ["O"], ["x:1"])
+    assert task.score([sentence], [["O"]])["accuracy"] == 1
+    assert not recwarn.list
+
+
 def test_headers_of_confusions_are_never_cut():
     """Short labels head their columns; long ones are numbered, in rows and columns alike."""
     text = report.confusion_text([[1, 2], [3, 4]], ["negative", "positive"])

@@ -31,12 +31,13 @@ def classes(gold: Sequence[int], predicted: Sequence[int], labels: Sequence[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a split with one class, on which Matthews is 0
         matthews = float(metrics.matthews_corrcoef(gold, predicted))
+        confusion = metrics.confusion_matrix(gold, predicted, labels=numbers).tolist()
     return {
         "accuracy": float(metrics.accuracy_score(gold, predicted)),
         **{f"{name}_f1": table[f"{name} avg"]["f1"] for name in ("macro", "micro", "weighted")},
         "matthews": matthews,
         "classes": table,
-        "confusion": metrics.confusion_matrix(gold, predicted, labels=numbers).tolist(),
+        "confusion": confusion,
         "labels": list(labels),
     }
 

@@ -337,6 +337,8 @@ def test_labels_and_options(tmp_path):
             learnt(**settings)
     with pytest.raises(BadInput, match="the label 'B' is not among those of the training examples"):
         job.check([Marked("a b", (0, 1), (2, 3), "B", "x:1")])
+    with pytest.raises(BadInput, match="no_relation; --merge-directions takes both directions as one"):
+        learnt(merge_directions=False).check([Marked("a b", (0, 1), (2, 3), "no_relation(e2,e1)", "x:1")])
     with pytest.raises(BadInput, match="--merge-directions is for the task relation; it does not apply to tag"):
         Settings(task="tag", merge_directions=True).check()
 

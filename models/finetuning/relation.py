@@ -127,11 +127,12 @@ class Relation(Task):
         return asked
 
     def check(self, examples: list[Marked]) -> None:
-        known = set(self.labels)
+        known, relations = set(self.labels), {metrics.undirected(label) for label in self.labels}
         for e in examples:
             if e.label not in known:
                 there = listing(self.labels, 8)
-                raise BadInput(f"{e.where}: the label {e.label!r} is not among those of the training examples: {there}")
+                cure = "; --merge-directions takes both directions as one" if metrics.undirected(e.label) in relations else ""
+                raise BadInput(f"{e.where}: the label {e.label!r} is not among those of the training examples: {there}{cure}")
 
     def group(self, example: Marked, index: int) -> Any:
         return example.text  # a sentence may ask for several pairs of entities

@@ -124,6 +124,9 @@ class Choose(Task):
         if self.s.class_weights != "none":
             raise BadInput("--class-weights: choices are not classes; leave the option out")
 
+    def kinds(self, example: Choice) -> list[str]:
+        return [str(example.target)]
+
     def config(self) -> dict[str, Any]:
         return {}
 

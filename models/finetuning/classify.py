@@ -167,10 +167,8 @@ class Classify(Task):
                 f"{examples[0].where}: {next(iter(seen))!r} is the only label; make it a class of two, with and without"
             )
         self.labels = sorted(seen, key=natural)
-        self.set_class_weights([seen[label] for label in self.labels])
-        if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
-            ones = np.array([seen[label] for label in self.labels])
-            self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+        zeros_to_ones = (lambda ones: ((len(examples) - ones) / ones).clip(0.01, 100)) if self.targets == "several" else None
+        self.set_class_weights([seen[label] for label in self.labels], balanced=zeros_to_ones)
 
     def learn_scale(self, examples: list[Example]) -> None:
         """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
@@ -220,6 +218,14 @@ class Classify(Task):
                 if label not in self.labels:
                     there = listing(self.labels, 8)
                     raise BadInput(f"{e.where}: the label {label!r} is not among those of the training examples: {there}")
+
+    @property
+    def least(self) -> int:  # type: ignore[override]
+        """--min-examples"""
+        return int(self.s.min_examples)
+
+    def kinds(self, example: Example) -> list[str]:
+        return [] if self.targets == "numbers" else self.names(example)
 
     def number(self, e: Example) -> float:
         """The target as a number."""
@@ -327,13 +333,13 @@ class Classify(Task):
         return super().weight(batch) if self.targets == "classes" else float(len(batch["labels"]))
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """Cross entropy, binary cross entropy or squared error."""
+        """Cross entropy, binary cross entropy (a label's weight is that of its 1s, also of smoothed ones) or squared error."""
         if self.targets == "classes" or (not self.s.label_smoothing and self.class_weight is None):
             return super().loss(model, batch)
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
-        targets = batch["labels"] * (1 - self.s.label_smoothing) + self.s.label_smoothing / 2
-        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(targets.device)
-        return F.binary_cross_entropy_with_logits(output.logits, targets, pos_weight=weight), output
+        ones, ε = batch["labels"], self.s.label_smoothing
+        weight = None if self.class_weight is None else 1 + ones * (minitorch.tensor(self.class_weight).to(ones.device) - 1)
+        return F.binary_cross_entropy_with_logits(output.logits, ones * (1 - ε) + ε / 2, weight), output
 
     # ---- answers
 

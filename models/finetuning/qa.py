@@ -94,6 +94,9 @@ class Answer(Task):
     def group(self, example: Question, index: int) -> Any:
         return example.context
 
+    def kinds(self, example: Question) -> list[str]:
+        return ["an answer" if example.answers else "no answer"]
+
     def facts(self) -> dict[str, Any]:
         return {"labels": self.labels, "may_be_none": self.may_be_none}
 

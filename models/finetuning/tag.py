@@ -111,6 +111,9 @@ class Tag(Task):
             )
         self.set_class_weights([counts[label] for label in self.labels])
 
+    def kinds(self, example: Sentence) -> list[str]:
+        return list(example.tags)
+
     def refuse_mixture(self, examples: list[Sentence]) -> None:
         """Among B-x, I-x and O another tag is a slip (b-x, B-), which would make all of them mere tags."""
         odd = {tag for tag in self.labels if not ENTITY.fullmatch(tag)}

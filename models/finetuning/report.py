@@ -223,7 +223,7 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
     width = max(len(row["name"]) for row in rows) + 2
-    heads = ("train time", "train CPU", "parameters", "size", "answer time", "answer CPU")  # times of training, and per example
+    heads = ("train time", "train CPU", "parameters", "size", "time/example", "CPU/example")
     lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>13}" for head in heads)]
     for row, mark in zip(rows, marks(rows, metric, second), strict=True):
         quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)

@@ -49,7 +49,7 @@ class Example:
 
 
 class Classify(Task):
-    """One label, several or a number for a text or a pair."""
+    """One label, several labels or a number for a text or a pair."""
 
     name = "classify"
     kind = BertForSequenceClassification
@@ -74,7 +74,7 @@ class Classify(Task):
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:
-        """The rows; the columns that the first file was read by are those of all."""
+        """The rows of a file. The columns found in the first file are those of every other."""
         rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
         if not self.columns:
             self.columns = self.find_columns(rows)
@@ -92,7 +92,7 @@ class Classify(Task):
         return agreed
 
     def find_columns(self, rows: Rows) -> dict[str, str]:
-        """Which column is which."""
+        """The names of the columns of the text, the second text and the label."""
         usual = TEXT.split()
         asks = rows.usual(["question"]) is not None  # a question and a sentence that may answer it are a pair
         text = rows.column(self.s.text, ["question", *usual] if asks else usual, "text", "--text")
@@ -138,7 +138,7 @@ class Classify(Task):
         return examples
 
     def learn(self, examples: list[Example]) -> None:
-        """What kind of labels there are, which, and how often."""
+        """Find the kind of the labels, their names, and how often each occurs."""
         if self.targets == "auto":
             self.targets = kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
@@ -183,7 +183,7 @@ class Classify(Task):
             )
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
-        """A label that occurs too seldom, or that may be something else."""
+        """Refuse a label that occurs too seldom, or that may be a number or several labels."""
         if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
             raise BadInput(
                 f"{where}: what is the label {label!r}? Write decimals with a point; for several labels per example: "
@@ -198,7 +198,7 @@ class Classify(Task):
             )
 
     def refuse_twins(self, first: dict[str, str]) -> None:
-        """Labels that look alike, pos and Pos, 1 and 1.0, are hardly two."""
+        """Refuse labels that look alike, such as pos and Pos, 1 and 1.0: they are probably meant to be one."""
         known: dict[Any, str] = {}
         for label, where in first.items():
             other = known.setdefault(alike(label), label)
@@ -209,7 +209,7 @@ class Classify(Task):
                 )
 
     def check(self, examples: list[Example]) -> None:
-        """Labels that were never learnt cannot be predicted."""
+        """Refuse labels that no training example has: they cannot be predicted."""
         for e in examples:
             if self.targets == "numbers":
                 self.number(e)
@@ -242,7 +242,7 @@ class Classify(Task):
         return value
 
     def refuse_empty(self, e: Example) -> None:
-        """Only of several labels may there be none."""
+        """Refuse an empty label. (A list of several labels may be empty.)"""
         if (isinstance(e.target, str) and not e.target.strip()) or e.target != e.target:  # of NaN, JSON's word for nothing
             raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
 
@@ -265,7 +265,7 @@ class Classify(Task):
         return list(dict.fromkeys(label for label in map(as_name, parts) if label))
 
     def listed(self, e: Example) -> list[Any]:
-        """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
+        """The labels in one cell: a list, a list in Python's or JSON's notation, or names with a separator between them."""
         if isinstance(e.target, list):
             return e.target
         if isinstance(e.target, dict):
@@ -294,7 +294,7 @@ class Classify(Task):
         return {**super().config(), "problem_type": kinds.get(self.targets, "single_label_classification")}
 
     def rescale(self, model: Any, forth: bool) -> None:
-        """The classifier is linear, so (y - mean) / scale and y differ in its weights alone."""
+        """The classifier is linear: its weights turn into those that predict y itself, not (y - mean) / scale, and back."""
         if self.targets == "numbers":
             weight, bias = model.classifier.weight, model.classifier.bias
             with minitorch.no_grad():
@@ -302,7 +302,7 @@ class Classify(Task):
                 bias.copy_(bias * self.scale + self.mean if forth else (bias - self.mean) / self.scale)
 
     def target(self, e: Example) -> Any:
-        """What the model learns to say."""
+        """The target that the model learns: a class number, a 0 or 1 per label, or a scaled number."""
         if self.targets == "numbers":
             return (self.number(e) - self.mean) / self.scale
         if self.targets == "several":
@@ -344,7 +344,7 @@ class Classify(Task):
     # ---- answers
 
     def predictions(self, examples: list[Example], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
-        """A number; or for each label its probability."""
+        """A number, or one probability per label."""
         logits = np.stack(rows).astype(np.float64)
         if self.targets == "numbers":
             return (logits[:, 0] * self.scale + self.mean).tolist()

@@ -456,6 +456,20 @@ def test_what_an_alternative_loads_is_not_on_its_clock(tmp_path, task):
     assert events == [("fit", few), ("predict", len(job.data.dev)), ("fit", len(job.data.train)), ("predict", len(job.data.dev))]
 
 
+@pytest.mark.parametrize("option", [{"patience": 2}, {"metric": "macro_f1"}])
+def test_what_needs_dev_examples_says_so(tmp_path, option):
+    """Without any, early stopping and the choice of a checkpoint would do nothing."""
+    test = cases.write_classify(tmp_path / "test.tsv", 16)
+    with pytest.raises(BadInput, match=f"--{next(iter(option))} needs dev examples: give --dev, or a --validation share above 0"):
+        cases.run("classify", tmp_path, dev="", test=test, validation=0.0, **option)
+
+
+def test_fuse_alone(tmp_path):
+    """--fuse asks for its row even where --compare none leaves the others out."""
+    job = cases.run("classify", tmp_path, epochs=1, fuse=True)
+    assert [row["name"] for row in report.alternatives(job, job.data.dev)] == ["TF-IDF + BERT features, logistic regression"]
+
+
 def test_predict_complains(tmp_path, capsys):
     """One line."""
     for argv, says in ((["a"], "no finetune.json here; give a folder"), ([], "give texts, or --file FILE")):

@@ -91,11 +91,9 @@ def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, in
 
 def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
     """The alternatives, trained on the same examples and scored by the same metrics."""
-    if run.s.compare == "none":
-        return []
     train, task = run.data.train, run.task
     rows = []
-    makers: dict[str, Callable[[], Any]] = dict(task.baselines())
+    makers: dict[str, Callable[[], Any]] = {} if run.s.compare == "none" else dict(task.baselines())
     if run.s.fuse:
         makers |= fused(run)
     for name, make in makers.items():

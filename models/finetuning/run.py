@@ -65,6 +65,9 @@ def read_data(s: Settings, task: Task) -> Data:
         task.notes += missing_kinds(train, dev, task)
     if not dev and not test:
         raise BadInput("there is nothing to report on: give --dev or --test, or a --validation share above 0")
+    for name in ("patience", "metric"):
+        if getattr(s, name) and not dev:
+            raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):

@@ -99,10 +99,10 @@ def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], l
     wanted = min(len(spare), len(names) - 1, max(1, round(s.validation * len(names))))
     if not wanted:
         raise BadInput(f"{s.train}: too few examples to hold some out (training keeps {task.least} of each label); give --dev")
-    places = ((np.arange(wanted) + rng.random()) * (len(spare) / wanted)).astype(int).tolist()
-    others = [name for i, name in enumerate(spare) if i not in set(places)]
+    places = ((np.arange(wanted) + rng.random()) * (len(spare) / wanted)).astype(int)
+    others = rng.permutation(np.setdiff1d(np.arange(len(spare)), places))  # step in for those that training comes to need
     away: set[int] = set()
-    for name in [*(spare[i] for i in places), *others]:
+    for name in (spare[i] for i in [*places.tolist(), *others.tolist()]):
         if wanted and all(left[kind] > task.least for kind in kinds[name]):
             wanted -= 1
             left.subtract(kinds[name])

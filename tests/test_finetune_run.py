@@ -13,7 +13,7 @@ from models.cli import main
 from models.errors import BadInput
 from models.finetuning import report, tasks
 from models.finetuning.documentation import tagged
-from models.finetuning.qa import best_window, window_starts
+from models.finetuning.qa import Question, best_window, window_starts
 from models.finetuning.run import Run
 from models.finetuning.tag import windows
 from tests import finetune_cases as cases
@@ -581,6 +581,19 @@ def test_windows():
     assert window_starts(10, 4, 3) == [0, 3, 6]
     assert window_starts(4, 4, 3) == [0]
     assert [best_window(t, [0, 3, 6], 10, 4) for t in range(10)] == [0, 0, 0, 0, 3, 3, 3, 6, 6, 6]
+
+
+def test_windows_of_a_context_overlap_however_short_they_are(tmp_path):
+    """With --length 24 the usual --stride of 128 would leave gaps, and answers across them could not be found."""
+    job = cases.run("qa", tmp_path, length=24, stride=128)
+    question = Question("q", "who went ?", " ".join(["the film"] * 40), [("film the film", 4)], "here")
+    features = job.task.features([question], job.tokenizer)
+    room = 24 - 3 - 3
+    assert [sum(own) for f in features for _, _, own in [f.extra]][1:-1] == [room // 2] * (len(features) - 2)
+    assert all(len(f.extra[1]) == room for f in features[:-1])
+    starts = [f.extra[1][0][0] for f in features]
+    ends = [f.extra[1][-1][1] for f in features]
+    assert all(start < end for start, end in zip(starts[1:], ends[:-1], strict=True))
 
 
 def test_sub_word_policy(tmp_path):

@@ -57,7 +57,7 @@ class Settings(TrainingSettings):
     # input of the model
     length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
     truncate: str = option("end", "cut this part of a text that is too long: end or middle")
-    stride: int = option(128, "qa: pieces between the starts of two windows of the context")
+    stride: int = option(128, "qa: pieces between the starts of two windows of the context (at most half a window)")
     query_length: int = option(64, "qa: longest question, in pieces")
     answer_length: int = option(30, "qa: longest answer, in pieces")
     n_best: int = option(20, "qa: candidate answers to compare and write per question")

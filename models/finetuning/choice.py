@@ -3,8 +3,8 @@
 A line: {"question": "...", "choices": ["...", "...", "..."], "label": 1}. Also understood: "context" or "premise" along with
 "question" (which then leads to each choice), "endings" or "options" for "choices", choices under numbered names (choice1,
 ending0, A, ...), choices as {"label": "A", "text": "..."}, SWAG's "sent2", with which all endings begin. The label is the
-right choice's number, counted from 0 (from 1, if the training file never says 0 and does say the last), its letter, its own
-label or its text.
+right choice's number, letter, own label or text. Numbers count from 0; from 1 if no training label is 0 and one is the number of
+choices.
 Read before: tasks.py. Read next: run.py.
 """
 
@@ -48,12 +48,12 @@ class Choice:
 
     @property
     def whole(self) -> str:
-        """The text and what leads to the choices."""
+        """The text, and the beginning that all choices share."""
         return f"{self.text} {self.lead}".strip()
 
 
 class Choose(Task):
-    """One of several."""
+    """Which of several texts is right?"""
 
     name = "choice"
     kind = BertForMultipleChoice
@@ -95,7 +95,7 @@ class Choose(Task):
         return Choice(whole, lead, names, choices, None, where)
 
     def number(self, e: Choice, given: Any) -> int:
-        """Which choice a label means."""
+        """The number of the choice that a label names."""
         key = "" if given is None else as_name(given)
         if key in e.names:
             return e.names.index(key)
@@ -124,11 +124,14 @@ class Choose(Task):
         if self.s.class_weights != "none":
             raise BadInput("--class-weights: choices are not classes; leave the option out")
 
+    def kinds(self, example: Choice) -> list[str]:
+        return [str(example.target)]
+
     def config(self) -> dict[str, Any]:
         return {}
 
     def features(self, examples: list[Choice], tokenizer: Tokenizer) -> list[Feature]:
-        """All choices of an example together: extra holds (ids, segments) of each."""
+        """One feature per example; ``extra`` holds (ids, segments) of each choice."""
         features = []
         for i, e in enumerate(examples):
             text, *choices = tokenizer.encode_lines([e.text, *(f"{e.lead} {c}" for c in e.choices)], special=False)
@@ -172,13 +175,13 @@ class Choose(Task):
 
 
 def unnested(record: dict[str, Any]) -> dict[str, Any]:
-    """CommonsenseQA and ARC have {"question": {"stem": "...", "choices": [...]}}: its parts, added to the other keys."""
+    """{"question": {"stem": "...", "choices": [...]}}, of CommonsenseQA and ARC, with the inner keys next to the outer ones."""
     inner = record.get("question")
     return {**{k: v for k, v in record.items() if k != "question"}, **inner} if isinstance(inner, dict) else record
 
 
 def first_number(given: Sequence[Any], examples: Sequence[Choice]) -> int:
-    """1 if the labels are numbers of which none is 0 and some is the number of choices; else 0."""
+    """1 if the labels are numbers above 0 and one of them equals the number of choices, otherwise 0."""
     numbers = [int(g) if re.fullmatch(r"\d+", g) else -1 for g in map(as_name, given)]
     last = any(n == len(e.choices) for n, e in zip(numbers, examples, strict=True))
     return int(last and min(numbers) > 0)

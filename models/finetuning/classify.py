@@ -50,7 +50,7 @@ class Example:
 
 
 class Classify(Task):
-    """One label, several or a number for a text or a pair."""
+    """One label, several labels or a number for a text or a pair."""
 
     name = "classify"
     kind = BertForSequenceClassification
@@ -75,7 +75,7 @@ class Classify(Task):
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:
-        """The rows; the columns that the first file was read by are those of all."""
+        """The rows of a file. The columns found in the first file are those of every other."""
         rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
         if not self.columns:
             self.columns = self.find_columns(rows)
@@ -97,7 +97,7 @@ class Classify(Task):
         return agreed
 
     def find_columns(self, rows: Rows) -> dict[str, str]:
-        """Which column is which."""
+        """The names of the columns of the text, the second text and the label."""
         usual = TEXT.split()
         asks = rows.usual(["question"]) is not None  # a question and a sentence that may answer it are a pair
         text = rows.column(self.s.text, ["question", *usual] if asks else usual, "text", "--text")
@@ -143,7 +143,7 @@ class Classify(Task):
         return examples
 
     def learn(self, examples: list[Example]) -> None:
-        """What kind of labels there are, which, and how often."""
+        """Find the kind of the labels, their names, and how often each occurs."""
         if self.targets == "auto":
             self.targets = kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
@@ -172,10 +172,8 @@ class Classify(Task):
                 f"{examples[0].where}: {next(iter(seen))!r} is the only label; make it a class of two, with and without"
             )
         self.labels = sorted(seen, key=natural)
-        self.set_class_weights([seen[label] for label in self.labels])
-        if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
-            ones = np.array([seen[label] for label in self.labels])
-            self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+        zeros_to_ones = (lambda ones: ((len(examples) - ones) / ones).clip(0.01, 100)) if self.targets == "several" else None
+        self.set_class_weights([seen[label] for label in self.labels], balanced=zeros_to_ones)
 
     def learn_scale(self, examples: list[Example]) -> None:
         """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
@@ -190,7 +188,7 @@ class Classify(Task):
             )
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
-        """A label that occurs too seldom, or that may be something else."""
+        """Refuse a label that occurs too seldom, or that may be a number or several labels."""
         if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
             raise BadInput(
                 f"{where}: what is the label {label!r}? Write decimals with a point; for several labels per example: "
@@ -205,7 +203,7 @@ class Classify(Task):
             )
 
     def refuse_twins(self, first: dict[str, str]) -> None:
-        """Labels that look alike, pos and Pos, 1 and 1.0, are hardly two."""
+        """Refuse labels that look alike, such as pos and Pos, 1 and 1.0: they are probably meant to be one."""
         known: dict[Any, str] = {}
         for label, where in first.items():
             other = known.setdefault(alike(label), label)
@@ -216,7 +214,7 @@ class Classify(Task):
                 )
 
     def check(self, examples: list[Example]) -> None:
-        """Labels that were never learnt cannot be predicted."""
+        """Refuse labels that no training example has: they cannot be predicted."""
         for e in examples:
             if self.targets == "numbers":
                 self.number(e)
@@ -225,6 +223,14 @@ class Classify(Task):
                 if label not in self.labels:
                     there = listing(self.labels, 8)
                     raise BadInput(f"{e.where}: the label {label!r} is not among those of the training examples: {there}")
+
+    @property
+    def least(self) -> int:  # type: ignore[override]
+        """--min-examples"""
+        return int(self.s.min_examples)
+
+    def kinds(self, example: Example) -> list[str]:
+        return [] if self.targets == "numbers" else self.names(example)
 
     def number(self, e: Example) -> float:
         """The target as a number."""
@@ -241,7 +247,7 @@ class Classify(Task):
         return value
 
     def refuse_empty(self, e: Example) -> None:
-        """Only of several labels may there be none."""
+        """Refuse an empty label. (A list of several labels may be empty.)"""
         if (isinstance(e.target, str) and not e.target.strip()) or e.target != e.target:  # of NaN, JSON's word for nothing
             raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
 
@@ -264,7 +270,7 @@ class Classify(Task):
         return list(dict.fromkeys(label for label in map(as_name, parts) if label))
 
     def listed(self, e: Example) -> list[Any]:
-        """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
+        """The labels in one cell: a list, a list in Python's or JSON's notation, or names with a separator between them."""
         if isinstance(e.target, list):
             return e.target
         if isinstance(e.target, dict):
@@ -293,7 +299,7 @@ class Classify(Task):
         return {**super().config(), "problem_type": kinds.get(self.targets, "single_label_classification")}
 
     def rescale(self, model: Any, forth: bool) -> None:
-        """The classifier is linear, so (y - mean) / scale and y differ in its weights alone."""
+        """The classifier is linear: its weights turn into those that predict y itself, not (y - mean) / scale, and back."""
         if self.targets == "numbers":
             weight, bias = model.classifier.weight, model.classifier.bias
             with minitorch.no_grad():
@@ -301,7 +307,7 @@ class Classify(Task):
                 bias.copy_(bias * self.scale + self.mean if forth else (bias - self.mean) / self.scale)
 
     def target(self, e: Example) -> Any:
-        """What the model learns to say."""
+        """The target that the model learns: a class number, a 0 or 1 per label, or a scaled number."""
         if self.targets == "numbers":
             return (self.number(e) - self.mean) / self.scale
         if self.targets == "several":
@@ -332,18 +338,18 @@ class Classify(Task):
         return super().weight(batch) if self.targets == "classes" else float(len(batch["labels"]))
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """Cross entropy, binary cross entropy or squared error."""
+        """Cross entropy, binary cross entropy (a label's weight is that of its 1s, also of smoothed ones) or squared error."""
         if self.targets == "classes" or (not self.s.label_smoothing and self.class_weight is None):
             return super().loss(model, batch)
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
-        targets = batch["labels"] * (1 - self.s.label_smoothing) + self.s.label_smoothing / 2
-        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(targets.device)
-        return F.binary_cross_entropy_with_logits(output.logits, targets, pos_weight=weight), output
+        ones, ε = batch["labels"], self.s.label_smoothing
+        weight = None if self.class_weight is None else 1 + ones * (minitorch.tensor(self.class_weight).to(ones.device) - 1)
+        return F.binary_cross_entropy_with_logits(output.logits, ones * (1 - ε) + ε / 2, weight), output
 
     # ---- answers
 
     def predictions(self, examples: list[Example], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
-        """A number; or for each label its probability."""
+        """A number, or one probability per label."""
         logits = np.stack(rows).astype(np.float64)
         if self.targets == "numbers":
             return (logits[:, 0] * self.scale + self.mean).tolist()

@@ -18,7 +18,7 @@ from ..text.labelled import Rows
 
 
 def kind_of(targets: list[Any], separator: str) -> str:
-    """Lists and what holds the separator are several labels, numbers with a fraction are numbers, all else is a class."""
+    """several for lists and texts with the separator, numbers if they have fractions, otherwise classes."""
     given = [t for t in targets if t != ""]
     texts = [t.strip() for t in given if isinstance(t, str)]
     if any(isinstance(t, list) for t in given) or (separator and any(separator in t for t in texts)):
@@ -34,13 +34,13 @@ def kind_of(targets: list[Any], separator: str) -> str:
 
 
 def are_positions(rows: list[list[Any]]) -> bool:
-    """Is it [0, 1, 1, 0], a 1 at the place of each label? All of one length, of 0 and 1 alone, and some repeat one."""
+    """Are they rows like [0, 1, 1, 0], a 1 for each label that applies? Equally long, only 0 and 1, some with a repetition."""
     alike = len({len(row) for row in rows}) == 1 and all(x in (0, 1) for row in rows for x in row)
     return alike and any(len(set(row)) < len(row) for row in rows)
 
 
 def is_one(rows: Rows, i: int, name: str) -> bool:
-    """A cell of 0 or 1."""
+    """Does the cell say 1 (or true)? Anything but 0 and 1 is an error."""
     cell = str(rows.records[i].get(name)).strip().casefold()
     if cell not in ("0", "1", "0.0", "1.0", "false", "true"):
         raise BadInput(f'{rows.where(i)}: "{name}" must be 0 or 1, as a label that an example has or has not, not {cell!r}')
@@ -48,7 +48,7 @@ def is_one(rows: Rows, i: int, name: str) -> bool:
 
 
 def alike(label: str) -> Any:
-    """What a label has in common with others that are meant to be the same: its number, or its letters in small."""
+    """A key that labels share if they are probably meant to be the same: their number, or their text in lower case."""
     try:
         return float(label)
     except ValueError:
@@ -62,7 +62,7 @@ def names_in(text: str) -> list[str]:
 
 
 def natural(label: str) -> tuple[int, float, str]:
-    """Numbers by their size, then words by the alphabet."""
+    """A key to sort by: numbers by size, then words alphabetically."""
     with contextlib.suppress(ValueError):
         if math.isfinite(value := float(label)):  # "nan" and "infinity" are words
             return (0, value, label)

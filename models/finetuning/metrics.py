@@ -74,13 +74,16 @@ def numbers(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]
 
 
 def table_of(gold: Any, predicted: Any, numbers: Sequence[int], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, f1, support of each label and of the averages, as plain numbers."""
+    """Precision, recall, f1, support of each label and of the averages, as plain numbers.
+
+    The averages are scikit-learn's own: of single labels, over those that are given or predicted at least once.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
-    def judge(average: Any) -> Any:
-        return precision_recall_fscore_support(gold, predicted, labels=numbers, average=average, zero_division=0)
+    def judge(average: Any, labels: Any = None) -> Any:
+        return precision_recall_fscore_support(gold, predicted, labels=labels, average=average, zero_division=0)
 
-    each = judge(None)
+    each = judge(None, numbers)
     rows = {row_name(label): [column[i] for column in each] for i, label in enumerate(labels)}
     rows |= {name: [*judge(name.split()[0])[:3], each[3].sum()] for name in AVERAGES}
     return {

@@ -94,6 +94,9 @@ class Answer(Task):
     def group(self, example: Question, index: int) -> Any:
         return example.context
 
+    def kinds(self, example: Question) -> list[str]:
+        return ["an answer" if example.answers else "no answer"]
+
     def facts(self) -> dict[str, Any]:
         return {"labels": self.labels, "may_be_none": self.may_be_none}
 
@@ -123,7 +126,7 @@ class Answer(Task):
                     f"{q.where}: the context cannot fit: the question takes {len(asked)} of --length {self.s.length} pieces, "
                     f"and [CLS] and [SEP] 3; raise --length or lower --query-length"
                 )
-            starts = window_starts(len(ids), room, min(self.s.stride, room))
+            starts = window_starts(len(ids), room, min(self.s.stride, (room + 1) // 2))
             owner = [best_window(t, starts, len(ids), room) for t in range(len(ids))]
             span = token_span(offsets, *q.answers[0]) if q.answers else None
             if q.answers and span is None:

@@ -6,6 +6,7 @@ Read before: run.py, models/classical/baselines.py.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from ..text.labelled import as_json
 from ..training.loop import clocks, progress
 from .metrics import AVERAGES
 from .run import Run
+from .tasks import Task
 from .trainer import Trainer, random_model
 
 HEADLINES = (
@@ -92,11 +94,9 @@ def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, in
 
 def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
     """The alternatives, trained on the same examples and scored by the same metrics."""
-    if run.s.compare == "none":
-        return []
     train, task = run.data.train, run.task
     rows = []
-    makers: dict[str, Callable[[], Any]] = dict(task.baselines())
+    makers: dict[str, Callable[[], Any]] = {} if run.s.compare == "none" else dict(task.baselines())
     if run.s.fuse:
         makers |= fused(run)
     with progress(len(makers), 0, "model") as bar:
@@ -119,12 +119,20 @@ def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> 
     """The predictions of an alternative, and its cost to train and per example, its parameters and its bytes."""
     with one_blas_thread(), warnings.catch_warnings():  # their tables are sparse: more threads only wait for each other
         warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        warm_up(make, train, examples)
         started = clocks()
         baseline = make().fit(train)
         fitted = clocks()
         predictions = baseline.predict(examples)
         done = clocks()
     return predictions, (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
+
+
+def warm_up(make: Callable[[], Any], train: list[Any], examples: list[Any], few: int = 30) -> None:
+    """Load what the alternative imports, and run it once on a few examples, so that the clock does not count that."""
+    spread = train[:: max(1, len(train) // few)]
+    with contextlib.suppress(ValueError):  # that these cannot be learnt from does not matter: all examples decide
+        make().fit(spread).predict(examples[:few])
 
 
 def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
@@ -277,18 +285,31 @@ def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     """Per model: score, training cost, size and speed; the best is marked."""
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
-    sign = -1 if metric in ("loss", "rmse", "mae") else 1
-    best = max(sign * row[metric] for row in rows)
     width = max(len(row["name"]) for row in rows) + 2
-    heads = ("trained in", "CPU", "parameters", "size", "per example", "CPU")
-    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
-    for row in rows:
+    heads = ("train time", "train CPU", "parameters", "size", "time/example", "CPU/example")
+    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>13}" for head in heads)]
+    for row, mark in zip(rows, marks(rows, metric, second), strict=True):
         quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)
-        cost = "".join(f"{row[key]:10.1f} s" for key in ("train_seconds", "train_processor_seconds"))
-        cost += f"{row['parameters']:12,}{size_text(row['bytes']):>12}"
-        cost += "".join(f"{row[key]:9.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
-        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if sign * row[metric] == best else ''}")
+        cost = "".join(f"{row[key]:11.1f} s" for key in ("train_seconds", "train_processor_seconds"))
+        cost += f"{row['parameters']:13,}{size_text(row['bytes']):>13}"
+        cost += "".join(f"{row[key]:10.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
+        lines.append(f"{row['name']:{width}}{quality}{cost}{mark}")
     return "\n".join(lines)
+
+
+def marks(rows: list[dict[str, Any]], metric: str, second: str | None) -> list[str]:
+    """ "<- best" for the row that alone has the best score, as printed; with the metric's name if the second one disagrees."""
+
+    def best(name: str) -> list[int]:
+        sign = -1 if name in Task.smaller_is_better else 1
+        values = [sign * round(row[name], 4) for row in rows]
+        return [i for i, value in enumerate(values) if value == max(values)]
+
+    first, found = best(metric), [""] * len(rows)
+    if len(rows) > 1 and len(first) == 1:
+        agreed = second is None or first[0] in best(second)
+        found[first[0]] = "  <- best" if agreed else f"  <- best {metric}"
+    return found
 
 
 def size_text(n: float) -> str:
@@ -317,7 +338,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     left.bar_label(bars, [f"{v:.3f}" for v in values], padding=3)
     left.invert_yaxis()
     left.margins(x=0.15)
-    left.set(xlabel=f"{metric} on {report['judged_on']}", title="Beside the alternatives")
+    left.set(xlabel=f"{metric} on {report['judged_on']}", title="Compared with the alternatives")
     draw_errors(right, scores)
     for axes in (left, right):
         axes.title.set_fontweight("bold")

@@ -34,14 +34,14 @@ IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I", "M": "I"}  # what IOBES, BILOU a
 
 
 def are_entities(tags: Iterable[str]) -> bool:
-    """Are they B-x, I-x and O, or a scheme with more letters? (Else a tag stands for itself, as parts of speech do.)"""
+    """Do the tags mark entities: B-x, I-x and O, or a scheme with more letters? (Parts of speech, for example, do not.)"""
     tags = set(tags)
     typed = any(len(tag) > 2 for tag in tags)
     return all(ENTITY.fullmatch(tag) for tag in tags) and (typed or (len(tags) > 1 and "O" in tags))
 
 
 class Tag(Task):
-    """A label a word."""
+    """One label per word."""
 
     name = "tag"
     usage = "'a text'"
@@ -54,7 +54,7 @@ class Tag(Task):
 
     @property
     def entities(self) -> bool:
-        """Is it about entities, not single words?"""
+        """Do the labels mark entities, which may have several words?"""
         return are_entities(self.labels)
 
     # ---- examples
@@ -66,7 +66,7 @@ class Tag(Task):
         return sentences
 
     def iob2(self, sentence: Sentence) -> list[str]:
-        """Every entity starts with B- and goes on with I-, from whatever scheme; one that goes on from nothing is an error,
+        """The tags in IOB2, where an entity starts with B- and continues with I-. An I- that continues nothing is an error,
         unless the files are IOB1."""
         tags: list[str] = []
         open_kind: str | None = None  # of the entity that may go on here
@@ -114,8 +114,11 @@ class Tag(Task):
             )
         self.set_class_weights([counts[label] for label in self.labels])
 
+    def kinds(self, example: Sentence) -> list[str]:
+        return list(example.tags)
+
     def refuse_mixture(self, examples: list[Sentence]) -> None:
-        """Among B-x, I-x and O another tag is a slip (b-x, B-), which would make all of them mere tags."""
+        """Refuse a slip (b-x, B-) among B-x, I-x and O, which would turn all of them into plain tags."""
         odd = {tag for tag in self.labels if not ENTITY.fullmatch(tag)}
         typed = any(len(tag) > 2 for tag in set(self.labels) - odd)
         if not odd or not typed or "O" not in self.labels:

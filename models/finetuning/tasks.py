@@ -10,7 +10,7 @@ Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class Settings(TrainingSettings):
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
-    metric: str = option("", "best checkpoint by this metric, or loss", "the task's own: accuracy, f1, micro_f1 or pearson")
+    metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
     patience: int = option(0, "stop after this many evaluations in a row without improvement; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
@@ -139,6 +139,7 @@ class Task:
     kind: Any  # the BERT class
     metric: str  # the usual one to choose the best checkpoint by
     labels: list[str]
+    least = 1  # training examples that a label needs
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
     usage = "--file FILE"  # what `minitorch predict` is given
 
@@ -171,6 +172,10 @@ class Task:
     def group(self, example: Any, index: int) -> Any:
         """Examples of one group are held out together."""
         return index
+
+    def kinds(self, example: Any) -> list[str]:
+        """Its labels, of which training and held-out examples get their shares."""
+        return []
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
@@ -222,10 +227,9 @@ class Task:
             output = model(**batch)
             return output.loss, output
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
-        logits = output.logits
-        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(logits.device)
-        flat, labels = logits.reshape(-1, logits.shape[-1]), batch["labels"].reshape(-1)
-        return F.cross_entropy(flat, labels, weight, label_smoothing=self.s.label_smoothing), output
+        labels = batch["labels"].reshape(-1)
+        logits = output.logits.reshape(len(labels), -1)
+        return weighted_smoothed(logits, labels, self.class_weight, self.s.label_smoothing), output
 
     def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """The part of the model's output that belongs to each feature."""
@@ -253,13 +257,16 @@ class Task:
         """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""
         return {}
 
-    def set_class_weights(self, counts: Sequence[int]) -> None:
-        """--class-weights: balanced is n / (classes · n_class), as scikit-learn has it."""
+    def set_class_weights(self, counts: Sequence[int], balanced: Callable[[Any], Any] | None = None) -> None:
+        """--class-weights, of labels that occur so often in training; ``balanced`` computes those of that name."""
         asked = self.s.class_weights
         if asked == "none":
             return
         if asked == "balanced":
-            self.class_weight = (sum(counts) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+            self.class_weight = (balanced or balanced_weights)(np.array(counts)).astype(np.float32)
+            order = [i for i in np.argsort(self.class_weight) if counts[i]]
+            low, high = (f"{self.class_weight[i]:.3g} ({self.labels[i]}, {counts[i]:,})" for i in (order[0], order[-1]))
+            self.notes.append(f"class weights (with how often the label occurs in training) run from {low} to {high}")
             return
         weights = dict.fromkeys(self.labels, 1.0)
         for part in names_in(asked):
@@ -268,12 +275,29 @@ class Task:
                 weights[label.strip()] = float(value)
             except ValueError:
                 raise BadInput(f"--class-weights: {part!r} is not label=number (or give none, balanced)") from None
-            if not 0 < weights[label.strip()] < math.inf:
-                raise BadInput(f"--class-weights: {part!r}: a weight must be a number above 0")
+            if not 1e-6 <= weights[label.strip()] <= 1e6:
+                raise BadInput(f"--class-weights: {part!r}: a weight must be a number from 1e-6 to 1e6")
         unknown = [label for label in weights if label not in self.labels]
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
         self.class_weight = np.array([weights[label] for label in self.labels], dtype=np.float32)
+
+
+def balanced_weights(counts: Any) -> Any:
+    """n / (classes · n_class), as scikit-learn has it, of the classes that occur; 1 for one that does not."""
+    return np.where(counts > 0, counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1)), 1.0)
+
+
+def weighted_smoothed(logits: Tensor, labels: Tensor, class_weight: Any, smoothing: float) -> Tensor:
+    """Σᵢ w(tᵢ) Hᵢ / Σᵢ w(tᵢ) of logits (N, C) and labels t (N,), with Hᵢ = -Σ_c q_c ln p_c and q = (1 - ε) onehot(tᵢ) + ε/C.
+
+    A weight multiplies whole examples. PyTorch's cross_entropy with weight and label_smoothing weighs each class's part of q
+    instead, -Σ_c w_c q_c ln p_c: with a weight of 100 a rare class becomes most of the smoothed target of every example.
+    """
+    if class_weight is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    weight = minitorch.tensor(class_weight).to(logits.device)[labels.clamp(min=0)] * (labels != IGNORED)
+    return (F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weight).sum() / weight.sum()
 
 
 class Batches:

@@ -233,13 +233,20 @@ class Trainer:
             scores["loss"] = loss
             value = scores[self.metric]
             line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
-            sign = -1 if self.metric in self.task.smaller_is_better else 1
-            better = self.best is None or sign * value > sign * self.best
+            better = self.is_better(value, loss)
             self.best = value if better else self.best
         self.stale = 0 if better else self.stale + 1
         self.metrics.append({**line, "best": better})
         if better:
             self.on_best()
+
+    def is_better(self, value: float, loss: float) -> bool:
+        """Better than the best evaluation so far: by the metric; where that ties, as is usual on few examples, by the loss."""
+        if self.best is None:
+            return True
+        sign = -1 if self.metric in self.task.smaller_is_better else 1
+        best_loss = next(line["dev_loss"] for line in reversed(self.metrics) if line["best"])
+        return (sign * value, -loss) > (sign * self.best, -best_loss)
 
     def check_metric(self) -> None:
         """Refuse a --metric that the task does not have, before an epoch is spent."""
@@ -251,6 +258,9 @@ class Trainer:
             names = [name for name, x in scores.items() if isinstance(x, float)]
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
+            if not math.isfinite(scores[self.metric]):
+                few_ones = count(len(self.dev), "dev example")
+                raise BadInput(f"--metric {self.metric} cannot be computed from {few_ones}; take another")
 
     def report_on(self, examples: list[Any], label: str = "") -> tuple[list[Any], dict[str, Any], Any]:
         """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""

@@ -22,7 +22,8 @@ from minitorch import Tensor
 
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
-from ..text.labelled import DELIMITERS
+from ..text.numbers import DECIMALS
+from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 from ..training.loop import available_cores
@@ -46,7 +47,8 @@ class Settings(TrainingSettings):
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
     label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
     columns: str = option("", "classify, choice: column names, joined by commas, if the first line does not name them")
-    delimiter: str = option("", "classify, choice: separator of columns: tab, comma, semicolon, space", "found")
+    delimiter: str = option("", "classify, choice: separator of columns: tab, comma, semicolon, bar, space, or a sign", "found")
+    decimal: str = option("", "classify: decimal mark of numbers to learn: point or comma", "found from all of them")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: separator between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
@@ -89,12 +91,12 @@ class Settings(TrainingSettings):
             "truncate": ("end", "middle"),
             "targets": ("auto", "classes", "several", "numbers"),
             "compare": ("all", "classical", "none"),
+            "decimal": ("", *DECIMALS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
-            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
+                raise BadInput(f"--{name} must be one of {', '.join(filter(None, allowed))}, not {getattr(self, name)!r}")
+        delimiter_of(self.delimiter)
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it does not apply to {self.task}")
         if 0 < self.length < 5:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, count, listing
-from .tables import Table, parse_table, read_text
+from .tables import FOUND, Table, delimiter_of, parse_table, read_text, separator_line
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
-DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " "}
 WORD_HEADS = ("word", "words", "token", "tokens", "form")  # a first line of these two is a header
 TAG_HEADS = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "pos", "upos")
 
@@ -29,6 +28,7 @@ class Rows:
     names: list[str]
     records: list[dict[str, Any]]
     lines: list[int]
+    delimiter: str = ""  # "" of JSON and of whole lines
 
     def where(self, i: int) -> str:
         """ "FILE:LINE", for messages."""
@@ -37,7 +37,7 @@ class Rows:
     def column(self, asked: str | None, usual: Sequence[str], meaning: str, flag: str) -> str:
         """The column that was asked for, or else the first of the usual names that is there, however it is written."""
         if asked:
-            Table(self.path, self.names, [], []).index(asked)  # an error that suggests the nearest name
+            Table(self.path, self.names, [], [], self.delimiter).index(asked)  # an error that suggests the nearest name
             return asked
         found = self.usual(usual)
         if found is None:
@@ -69,25 +69,29 @@ def plain_name(name: str) -> str:
     return re.sub(r"^(\d+)(.+)", r"\2\1", bare)
 
 
-def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: str = "") -> Rows:
+def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: str = "", optional: Sequence[str] = ()) -> Rows:
     """The rows of a .jsonl file (or a list in a .json file), or of a table: TSV, CSV, the delimiter is found if not given.
 
-    The first line of a table names the columns, unless ``columns`` does, with commas between the names.
+    The first line of a table names the columns, unless ``columns`` does, with commas between the names. Of these the
+    ``optional`` ones may be left out, from all lines. If one column is left, every line is a cell of it, commas and all.
     """
     text = read_text(Path(path), encoding)
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
     if path.lower().endswith(JSON) or re.match(r"\s*[\[{]+\s*\"", text):
         return read_json(path, text)
-    names = [name.strip() for name in columns.split(",")] if columns else None
-    between = DELIMITERS.get(delimiter, delimiter)
+    names = [name.strip() for name in columns.split(",")] if columns else []
+    said, text = separator_line(text)
+    between = delimiter_of(delimiter) or said
+    if len(names) == 1:
+        return whole_lines(path, text, names)
     if between == " ":
         return spaced_table(path, text, names)
-    rows = plain_table(path, text, names) if between in ("", "\t") else None
+    rows = plain_table(path, text, names, optional, between) if between in ("", "\t") else None
     if rows is None:
-        between = between or ("\t" if "\t" in text.split("\n", 1)[0] else "")
-        table = parse_table(path, text, between or None, names)
-        rows = Rows(path, table.names, [dict(zip(table.names, row, strict=True)) for row in table.rows], table.lines)
+        table = parse_table(path, text, between or None, names, optional if names else ())
+        records = [dict(zip(table.names, row, strict=True)) for row in table.rows]
+        rows = Rows(path, table.names, records, table.lines, table.delimiter)
     return rows
 
 
@@ -157,41 +161,61 @@ def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
         at = space.match(text, end).end()  # type: ignore[union-attr]
 
 
-def spaced_table(path: str, text: str, names: list[str] | None) -> Rows:
+def spaced_table(path: str, text: str, names: list[str]) -> Rows:
     """ "label the text", where the last column is the rest of the line; needs column names."""
     if not names:
         raise BadInput("--delimiter space needs --columns NAME,NAME: the last column is the rest of the line")
     records, lines = [], []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            cells = line.strip().split(None, len(names) - 1)
-            if len(cells) != len(names):
-                raise BadInput(
-                    f"{path}:{number}: {count(len(cells), 'field')}, but --columns names {count(len(names), 'column')}"
-                )
-            records.append(dict(zip(names, cells, strict=True)))
-            lines.append(number)
-    return Rows(path, names, records, lines)
+    for number, line in filled_lines(text):
+        cells = line.strip().split(None, len(names) - 1)
+        if len(cells) != len(names):
+            has = f"{count(len(cells), 'field')}, but --columns names {count(len(names), 'column')}"
+            raise BadInput(f"{path}:{number}: {has} (cut at spaces; --delimiter says otherwise)")
+        records.append(dict(zip(names, cells, strict=True)))
+        lines.append(number)
+    return Rows(path, names, records, lines, " ")
 
 
-def plain_table(path: str, text: str, names: list[str] | None = None) -> Rows | None:
+def plain_table(path: str, text: str, names: list[str], optional: Sequence[str] = (), between: str = "") -> Rows | None:
     """A TSV in which quotes mean nothing, as in GLUE: every line has as many tabs as the header. Otherwise None.
 
-    Or a header of one word and one text per line, commas and all.
-
-    A cell that is one well-formed quoted string loses its quotes, as in a CSV reader.
+    Or a header of one word and one text per line, commas and all. The optional columns may be absent where tabs are known to
+    be the delimiter. A cell that is one well-formed quoted string loses its quotes, as in a CSV reader.
     """
-    lines = [(i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-    heads = names or [unquoted(name.strip()) for name in lines[0][1].split("\t")]
-    lines = lines if names else lines[1:]
-    alone = len(heads) == 1 and not re.search(r'[,;|"]', heads[0]) and not re.search(r'^\s*"', text, re.MULTILINE)
-    if (len(heads) < 2 and not alone) or not lines or len(set(heads)) < len(heads) or not all(heads):
+    lines = list(filled_lines(text))
+    if not lines:
         return None
+    heads = names or [unquoted(name.strip()) for name in lines[0][1].split("\t")]
+    if len(heads) == 1 and not any(sign in lines[0][1] for sign in FOUND) and "\t" not in text and len(lines) > 1:
+        return whole_lines(path, "\n" * lines[0][0] + text.split("\n", lines[0][0])[-1], heads)
+    lines = lines if names else lines[1:]
     cells = [line.split("\t") for _, line in lines]
+    fewer = [name for name in heads if name not in optional]
+    if names and between and all(len(row) == len(fewer) for row in cells):
+        heads = fewer
+    elif len(heads) < 2 or not lines or len(set(heads)) < len(heads) or not all(heads):
+        return None
     if any(len(row) != len(heads) for row in cells):
         return None
+    if names and [cell.strip() for cell in cells[0]] == heads:  # a header that repeats them
+        lines, cells = lines[1:], cells[1:]
     records = [{name: unquoted(cell.strip()) for name, cell in zip(heads, row, strict=True)} for row in cells]
-    return Rows(path, heads, records, [i for i, _ in lines])
+    return Rows(path, heads, records, [i for i, _ in lines], "\t")
+
+
+def whole_lines(path: str, text: str, names: list[str]) -> Rows:
+    """One column: every line is a cell. Only where quotes stay open within a line, quoted cells may span lines, as in CSV."""
+    lines = [(i, unquoted(line.strip())) for i, line in filled_lines(text)]
+    if any(line.count('"') % 2 and line[0] == '"' for _, line in lines):
+        table = parse_table(path, text, "\x1f", names)  # a delimiter that stands in no text
+        lines = [(i, row[0]) for i, row in zip(table.lines, table.rows, strict=True)]
+    lines = lines[1:] if [lines[0][1]] == names else lines
+    return Rows(path, names, [{names[0]: cell} for _, cell in lines], [i for i, _ in lines])
+
+
+def filled_lines(text: str) -> Iterator[tuple[int, str]]:
+    """(number, line) of all lines that are not blank."""
+    return ((i, line.rstrip("\r")) for i, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
 def unquoted(cell: str) -> str:

@@ -22,6 +22,7 @@ from minitorch import Tensor
 
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
+from ..text.labelled import Rows, read_rows
 from ..text.numbers import DECIMALS
 from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
@@ -137,6 +138,7 @@ class Task:
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
+        self.delimiter = ""  # of the training file
         self.notes: list[str] = []  # findings in the files, shown to the user
         self.class_weight: Any = None  # (labels,), None: all alike
 
@@ -145,6 +147,13 @@ class Task:
     def read(self, path: str, labelled: bool = True) -> list[Any]:
         """The examples of a file."""
         raise NotImplementedError
+
+    def table(self, path: str, optional: Sequence[str] = ()) -> Rows:
+        """A file's rows. Without a header all files are cut as the training file is; ``optional`` columns may be left out."""
+        cut = self.s.delimiter or (self.delimiter if self.s.columns else "")
+        rows = read_rows(path, self.s.encoding, self.s.columns, cut, optional)
+        self.delimiter = self.delimiter or rows.delimiter
+        return rows
 
     def typed(self, text: str | Sequence[str]) -> Any:
         """Several texts as a user types them: with tabs between."""
@@ -166,11 +175,11 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels}
+        return {"labels": self.labels, "delimiter": self.delimiter}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
-        self.labels = facts["labels"]
+        self.labels, self.delimiter = facts["labels"], str(facts.get("delimiter", ""))
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise ValueError("its labels are no list of names")
 

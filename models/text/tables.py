@@ -145,7 +145,8 @@ def parse_table(
     for line, row in records:
         if len(row) != len(heads):
             has = f"{count(len(row), 'field')}, but {what} names {count(len(heads), 'column')}"
-            raise BadInput(f"{path}:{line}: {has} (cut at {_called(delimiter)}; --delimiter says otherwise)")
+            cure = f"; if the file holds no labels: --columns {','.join(fewer)}" if optional else ""
+            raise BadInput(f"{path}:{line}: {has} (cut at {_called(delimiter)}; --delimiter says otherwise){cure}")
     if not records:
         raise BadInput(f"{path}: the file has a header and no rows")
     rows = [[cell.strip() for cell in row] for _, row in records]
@@ -206,7 +207,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _called(delimiter: str) -> str:
-    return {"\t": "tabs", " ": "spaces"}.get(delimiter, f'"{delimiter}"')
+    return {"\t": "tabs", " ": "spaces", "\n": "line ends"}.get(delimiter, f'"{delimiter}"')
 
 
 def delimiter_of(option: str) -> str:

@@ -23,7 +23,7 @@ from ..bert.masked_rows import first_alone
 from ..bert.model import BertForMultipleChoice
 from ..classical import answering
 from ..errors import BadInput, count, listing
-from ..text.labelled import Rows, as_name, read_rows
+from ..text.labelled import Rows, as_name
 from ..text.tokenizer import Tokenizer
 from . import metrics
 from .tasks import Feature, Task
@@ -61,17 +61,21 @@ class Choose(Task):
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
+        self.text = self.label = ""  # columns of the training file
         self.first: int | None = None  # the number of the first choice, as the training file counts
 
     def read(self, path: str, labelled: bool = True) -> list[Choice]:
-        rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
+        rows = self.table(path, [self.label] if self.label and not labelled else ())
         rows = replace(rows, records=[unnested(record) for record in rows.records])
         rows = replace(rows, names=list(dict.fromkeys(name for record in rows.records for name in record)))
-        text = rows.column(self.s.text, TEXT, "text", "--text")
-        label = rows.column(self.s.label, LABEL, "label", "--label") if labelled else ""
+        if self.text:
+            rows.expect([self.text, *([self.label] if labelled else ())], not labelled)
+        self.text = text = self.text or rows.column(self.s.text, TEXT, "text", "--text")
+        if labelled:
+            self.label = self.label or rows.column(self.s.label, LABEL, "label", "--label")
         examples = [self.example(rows, i, text) for i in range(len(rows.records))]
         if labelled:
-            given = [record.get(label) for record in rows.records]
+            given = [record.get(self.label) for record in rows.records]
             if self.first is None:
                 self.first = first_number(given, examples)
             for e, value in zip(examples, given, strict=True):
@@ -126,6 +130,13 @@ class Choose(Task):
 
     def kinds(self, example: Choice) -> list[str]:
         return [str(example.target)]
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "text": self.text, "label": self.label}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        super().remember(facts)
+        self.text, self.label = str(facts.get("text", "")), str(facts.get("label", ""))
 
     def config(self) -> dict[str, Any]:
         return {}

@@ -7,6 +7,7 @@ Read before: tasks.py, labels.py. Read next: tag.py.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,11 +24,11 @@ from ..bert.masked_rows import first_alone
 from ..bert.model import BertForSequenceClassification
 from ..classical import baselines
 from ..errors import BadInput, listing
-from ..text.labelled import Rows, as_name, plain_name, read_rows
+from ..text.labelled import Rows, as_name, plain_name
 from ..text.marked import MARK
 from ..text.tokenizer import Tokenizer
 from . import metrics
-from .labels import alike, are_positions, is_one, kind_of, natural
+from .labels import alike, are_positions, expect_labels, is_one, kind_of, mark_of, natural, other_mark, quantity
 from .tasks import Feature, Task, cut
 
 TEXT = (
@@ -60,6 +61,7 @@ class Classify(Task):
         self.targets = settings.targets
         self.columns: dict[str, str] = {}
         self.positions = 0  # how many numbers there are, if several labels are written as [0, 1, 1, 0]
+        self.decimal = "."  # the mark in numeric targets
         self.mean, self.scale = 0.0, 1.0  # of numeric targets: the model learns (y - mean) / scale
 
     @property
@@ -75,15 +77,18 @@ class Classify(Task):
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:
-        """The rows of a file. The columns found in the first file are those of every other."""
-        rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
+        """The rows; the columns that the first file was read by are those of all."""
+        labels = self.label_columns(self.s.columns.split(",")) if self.columns else []
+        rows = self.table(path, labels if not labelled else ())
         if not self.columns:
             self.columns = self.find_columns(rows)
             pair = f' and "{self.columns["pair"]}"' if self.columns["pair"] else ""
             self.notes.append(f'reading the text from "{self.columns["text"]}"{pair}, the label from "{self.columns["label"]}"')
-        wanted = [self.columns["text"], self.columns["pair"], *(self.label_columns(rows) if labelled else ())]
-        for name in filter(None, wanted):
-            rows.column(name, (), "", "")
+        labels = self.label_columns(rows.names)
+        rows.expect([*filter(None, (self.columns["text"], self.columns["pair"])), *(labels if labelled else ())], not labelled)
+        if self.s.columns and not labelled:
+            is_label = lambda i: self.is_known(self.example(rows, i, True))  # noqa: E731
+            expect_labels(rows, labels, self.columns["text"], is_label, self.labels if self.targets == "classes" else ())
         examples = [self.example(rows, i, labelled) for i in range(len(rows.records))]
         if labelled and MARK.search(examples[0].text):
             self.notes.append(
@@ -107,24 +112,24 @@ class Classify(Task):
             taken = [plain_name(text), plain_name(self.s.label)]
             second = rows.usual([name for name in pairs if plain_name(name) not in taken]) or ""
         rows.column(second or text, (), "second text", "--pair")
-        if len(self.label_columns(rows)) > 1:
+        if len(self.label_columns(rows.names)) > 1:
             label = self.s.label
         else:
             labels = [name for name in LABEL.split() if plain_name(name) not in (plain_name(text), plain_name(second))]
             label = rows.column(self.s.label, labels, "label", "--label")
         return {"text": text, "pair": second, "label": label}
 
-    def label_columns(self, rows: Rows) -> list[str]:
+    def label_columns(self, names: Sequence[str]) -> list[str]:
         """The label's column; or those of a table with one column of 0 and 1 per label, given as --label NAME,NAME."""
         asked = self.columns.get("label") or self.s.label
-        return [asked] if asked in rows.names or "," not in asked else [name.strip() for name in asked.split(",")]
+        return [asked] if asked in names or "," not in asked else [name.strip() for name in asked.split(",")]
 
     def example(self, rows: Rows, i: int, labelled: bool) -> Example:
         """Row i."""
         pair = rows.text(i, self.columns["pair"]) if self.columns["pair"] else None
         target: Any = None
         if labelled:
-            record, names = rows.records[i], self.label_columns(rows)
+            record, names = rows.records[i], self.label_columns(rows.names)
             target = record.get(names[0]) if len(names) == 1 else [name for name in names if is_one(rows, i, name)]
             target = "" if target is None else target
         return Example(rows.text(i, self.columns["text"]), pair, target, rows.where(i))
@@ -145,7 +150,7 @@ class Classify(Task):
     def learn(self, examples: list[Example]) -> None:
         """Find the kind of the labels, their names, and how often each occurs."""
         if self.targets == "auto":
-            self.targets = kind_of([e.target for e in examples], self.s.separator)
+            self.targets = "numbers" if self.s.decimal else kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
             self.learn_scale(examples)
             self.labels = [self.columns["label"]]
@@ -177,6 +182,7 @@ class Classify(Task):
 
     def learn_scale(self, examples: list[Example]) -> None:
         """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
+        self.decimal = mark_of(examples, self.columns["label"], self.delimiter, self.s.decimal)
         values = np.array([self.number(e) for e in examples])
         self.mean, self.scale = float(values.mean()), float(values.std())
         if np.ptp(values) == 0:
@@ -189,10 +195,10 @@ class Classify(Task):
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
         """Refuse a label that occurs too seldom, or that may be a number or several labels."""
-        if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
+        if self.s.targets == "auto" and re.fullmatch(r"-?[\d.]*\d(,\d+)+", label):
             raise BadInput(
-                f"{where}: what is the label {label!r}? Write decimals with a point; for several labels per example: "
-                f"--targets several --separator ,; for a class of that name: --targets classes"
+                f"{where}: what is the label {label!r}? Write decimals with a point, or say --decimal comma; for several labels "
+                f"per example: --targets several --separator ,; for a class of that name: --targets classes"
             )
         if n < self.s.min_examples:
             times = "once" if n == 1 else f"{n} times"
@@ -232,14 +238,19 @@ class Classify(Task):
     def kinds(self, example: Example) -> list[str]:
         return [] if self.targets == "numbers" else self.names(example)
 
+    def is_known(self, e: Example) -> bool:
+        """Is its label one that was learnt?"""
+        with contextlib.suppress(BadInput):
+            self.check([e])
+            return True
+        return False
+
     def number(self, e: Example) -> float:
         """The target as a number."""
-        try:
-            value = float(e.target if "_" not in str(e.target) else "")  # float() takes 1_000, a programmer's number
-        except (TypeError, ValueError):
+        value = quantity(e.target, self.decimal)
+        if value is None:
             self.refuse_empty(e)
-            hint = "; write decimals with a point" if re.fullmatch(r"-?\d+,\d+", str(e.target)) else ""
-            raise BadInput(f"{e.where}: the target {e.target!r} is not a number{hint}") from None
+            raise BadInput(f"{e.where}: the target {e.target!r} is not a number{other_mark(e.target, self.decimal)}")
         if not np.isfinite(value):
             raise BadInput(f"{e.where}: the target {e.target!r} is not a finite number")
         if abs(value) > 1e30:
@@ -284,11 +295,11 @@ class Classify(Task):
             raise BadInput(f"{e.where}: the label {text[:40]!r} is not a list as Python or JSON write it") from None
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels, "targets": self.targets, "columns": self.columns}
+        return {**super().facts(), "targets": self.targets, "columns": self.columns, "decimal": self.decimal}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.targets, self.columns = facts["targets"], dict(facts["columns"])
+        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal", ".")
         if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
 

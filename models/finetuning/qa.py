@@ -24,6 +24,7 @@ from minitorch import Tensor
 from ..bert.model import BertForQuestionAnswering
 from ..classical import answering
 from ..errors import BadInput
+from ..text.kinds import refuse_kinds
 from ..text.labelled import line_items, refuse_halves
 from ..text.tables import read_text
 from ..text.tokenizer import Tokenizer
@@ -61,6 +62,7 @@ class Answer(Task):
         text = read_text(Path(path), self.s.encoding)
         if not text.strip():
             raise BadInput(f"{path}:1: the file is empty")
+        refuse_kinds(path, text, "classify", "tag", "choice")
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -68,7 +70,8 @@ class Answer(Task):
             if line > 1 and reason == "Extra data":
                 content = [record for _, record in line_items(path, text)]  # one object per line
             else:
-                raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
+                lines = f"; lines with a question, a tab and its context are read by: minitorch predict - < {path}"
+                raise BadInput(f"{path}:{line}: not JSON ({reason}){'' if labelled else lines}") from None
         questions = list(parse(path, text, content, labelled))
         if not questions:
             raise BadInput(f"{path}:1: the file holds no question")

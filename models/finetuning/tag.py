@@ -23,13 +23,15 @@ from minitorch import Tensor
 
 from ..bert.model import BertForTokenClassification
 from ..classical import tagging
-from ..errors import BadInput, listing
-from ..text.labelled import Sentence, read_conll
+from ..errors import BadInput, count, listing
+from ..text.labelled import Sentence, plain_sentences, read_conll
 from ..text.tokenizer import Tokenizer
+from ..text.words import split_words
 from . import metrics
 from .tasks import IGNORED, Feature, Task
 
 ENTITY = re.compile(r"O|[BIESLUM]([-_].+)?$")
+SUFFIXED = re.compile(r"O|(.+)([-_])([BIESLUM])")  # PER-B
 IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I", "M": "I"}  # what IOBES, BILOU and BMES add: single, unit; end, last; middle
 
 
@@ -40,12 +42,21 @@ def are_entities(tags: Iterable[str]) -> bool:
     return all(ENTITY.fullmatch(tag) for tag in tags) and (typed or (len(tags) > 1 and "O" in tags))
 
 
+def turned(tag: str) -> str:
+    """PER-B as B-PER."""
+    return SUFFIXED.sub(r"\3\2\1", tag) if tag != "O" else tag
+
+
 class Tag(Task):
     """One label per word."""
 
     name = "tag"
     usage = "'a text'"
     kind = BertForTokenClassification
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.width = 0  # columns of the training file
 
     @property
     def metric(self) -> str:  # type: ignore[override]
@@ -60,10 +71,35 @@ class Tag(Task):
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Sentence]:
-        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column, labelled)
-        if are_entities(tag for s in sentences for tag in s.tags):
+        columns = self.s.word_column, self.s.tag_column
+        sentences = read_conll(path, self.s.encoding, *columns, labelled, self.width)
+        self.width = self.width or sentences[0].width
+        if not labelled:
+            self.expect_tags(path, sentences)
+            return [Sentence(s.words, [""] * len(s.words), s.where) for s in sentences]
+        if len(sentences) == 1 and path == self.s.train and not self.s.dev and self.s.validation:
+            n = count(len(sentences[0].words), "word")
+            raise BadInput(f"{path}: no blank line ends a sentence: it is a single one, of {n}, and none can be held out for dev")
+        tags = {tag for s in sentences for tag in s.tags}
+        suffixed = all(SUFFIXED.fullmatch(tag) for tag in tags) and ("O" in tags or self.entities)
+        if suffixed and not are_entities(tags) and tags != {"O"}:
+            sentences = [Sentence(s.words, [turned(tag) for tag in s.tags], s.where) for s in sentences]
+            self.notes.append(f"{path}: tags such as {max(tags - {'O'})} are read as {turned(max(tags - {'O'}))}")
+        if suffixed or are_entities(tags):
             sentences = [Sentence(s.words, self.iob2(s), s.where) for s in sentences]
         return sentences
+
+    def expect_tags(self, path: str, sentences: list[Sentence]) -> None:
+        """Where a file to predict has a column of tags, they must be such; else it may be one of plain sentences."""
+        given = [(tag, where) for s in sentences for tag, where in zip(s.tags, s.where, strict=True) if tag]
+        strange = [(tag, where) for tag, where in given if not self.is_known(tag)]
+        if 2 * len(strange) > len(given):
+            raise BadInput(f"{strange[0][1]}: {strange[0][0]!r} is no tag that this model knows; {plain_sentences(path)}")
+
+    def is_known(self, tag: str) -> bool:
+        """Is it a tag of the training file, in whatever scheme?"""
+        kinds = [t[2:] for t in (tag, turned(tag)) if self.entities and ENTITY.fullmatch(t)]
+        return tag in self.labels or any(f"B-{kind}" in self.labels for kind in kinds)
 
     def iob2(self, sentence: Sentence) -> list[str]:
         """The tags in IOB2, where an entity starts with B- and continues with I-. An I- that continues nothing is an error,
@@ -85,8 +121,8 @@ class Tag(Task):
         return tags
 
     def typed(self, text: str | Sequence[str]) -> list[str]:
-        """The words: given one by one, or what spaces and punctuation leave of a text."""
-        return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text) if isinstance(text, str) else list(text)
+        """The words: given one by one, or those of a text, split as in CoNLL files."""
+        return split_words(text) if isinstance(text, str) else list(text)
 
     def from_text(self, texts: Sequence[Any]) -> list[Sentence]:
         """Of lists of words."""
@@ -112,6 +148,9 @@ class Tag(Task):
                 f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one? "
                 f"(CoNLL-U has words in column 2, parts of speech in column 4)"
             )
+        odd = [tag for tag in self.labels if not ENTITY.fullmatch(tag)]
+        if odd and any(ENTITY.fullmatch(tag.upper()) for tag in self.labels):
+            self.notes.append(f"tags are taken word by word, not as entities: {odd[0]!r} is not O, nor B- or I- and a type")
         self.set_class_weights([counts[label] for label in self.labels])
 
     def kinds(self, example: Sentence) -> list[str]:
@@ -133,6 +172,13 @@ class Tag(Task):
                 if tag not in known:
                     there = listing(self.labels, 8)
                     raise BadInput(f"{where}: the tag {tag!r} is not among those of the training file: {there}")
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "width": self.width}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        super().remember(facts)
+        self.width = int(facts.get("width", 0))
 
     # ---- the model
 

@@ -22,7 +22,9 @@ from minitorch import Tensor
 
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
-from ..text.labelled import DELIMITERS
+from ..text.labelled import Rows, read_rows
+from ..text.numbers import DECIMALS
+from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 from ..training.loop import available_cores
@@ -47,7 +49,8 @@ class Settings(TrainingSettings):
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
     label: str = option("", "classify, relation, choice: column of the label (A,B,C: several of 0 and 1)", "label, class, ...")
     columns: str = option("", "classify, relation, choice: column names, joined by commas, if the first line does not name them")
-    delimiter: str = option("", "classify, relation, choice: separator of columns: tab, comma, semicolon, space", "found")
+    delimiter: str = option("", "classify, relation, choice: separator: tab, comma, semicolon, bar, space, or a sign", "found")
+    decimal: str = option("", "classify: decimal mark of numbers to learn: point or comma", "found from all of them")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: separator between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
@@ -96,12 +99,12 @@ class Settings(TrainingSettings):
             "targets": ("auto", "classes", "several", "numbers"),
             "compare": ("all", "classical", "none"),
             "head": ("start", "cls"),
+            "decimal": ("", *DECIMALS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
-            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
+                raise BadInput(f"--{name} must be one of {', '.join(filter(None, allowed))}, not {getattr(self, name)!r}")
+        delimiter_of(self.delimiter)
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it does not apply to {self.task}")
         for name in ("e1", "e2", "head", "leave_out", "merge_directions") if self.task != "relation" else ():
@@ -146,6 +149,7 @@ class Task:
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
+        self.delimiter = ""  # of the training file
         self.notes: list[str] = []  # findings in the files, shown to the user
         self.class_weight: Any = None  # (labels,), None: all alike
 
@@ -154,6 +158,13 @@ class Task:
     def read(self, path: str, labelled: bool = True) -> list[Any]:
         """The examples of a file."""
         raise NotImplementedError
+
+    def table(self, path: str, optional: Sequence[str] = ()) -> Rows:
+        """A file's rows. Without a header all files are cut as the training file is; ``optional`` columns may be left out."""
+        cut = self.s.delimiter or (self.delimiter if self.s.columns else "")
+        rows = read_rows(path, self.s.encoding, self.s.columns, cut, optional)
+        self.delimiter = self.delimiter or rows.delimiter
+        return rows
 
     def typed(self, text: str | Sequence[str]) -> Any:
         """Several texts as a user types them: with tabs between."""
@@ -179,11 +190,11 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels}
+        return {"labels": self.labels, "delimiter": self.delimiter}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
-        self.labels = facts["labels"]
+        self.labels, self.delimiter = facts["labels"], str(facts.get("delimiter", ""))
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise ValueError("its labels are no list of names")
 

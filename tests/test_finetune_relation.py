@@ -16,6 +16,7 @@ from models.finetuning import metrics
 from models.finetuning.classify import Classify
 from models.finetuning.relation import MARKERS, BertForRelation, Relation, nearest, resize_token_embeddings
 from models.finetuning.run import Run
+from models.finetuning.tag import Tag
 from models.finetuning.tasks import Settings
 from models.text.marked import Marked, unmarked
 from tests import finetune_cases as cases
@@ -235,6 +236,29 @@ def test_named_columns_and_headerless_tables(tmp_path):
     assert read(tmp_path / "b.csv", content, text="s", e1="from,to", e2="x,y")[0][0] == TEXTS[0][0]
     content = "".join(f"{text}\t{label}\n" for text, label in TEXTS)
     assert read(tmp_path / "c.tsv", content, columns="text,label") == TEXTS
+
+
+def test_predict_without_a_header_reads_as_the_run_did(tmp_path):
+    """The label may be left out; a line of marked text with commas is one text."""
+    content = "".join(f"{text}\t{label}\n" for text, label in TEXTS)
+    job = task(columns="text,label")
+    (tmp_path / "a.tsv").write_text(content)
+    job.read(str(tmp_path / "a.tsv"))
+    for name, lines in (("b.tsv", content), ("c.txt", f"{TEXTS[0][0]}\nso, <e1>a</e1>, and <e2>b</e2>\n")):
+        (tmp_path / name).write_text(lines)
+        found = ["".join(e.parts) for e in job.read(str(tmp_path / name), labelled=False)]
+        assert found == [TEXTS[0][0], TEXTS[1][0] if name == "b.tsv" else "so, <e1>a</e1>, and <e2>b</e2>"]
+
+
+def test_the_file_of_another_task(tmp_path):
+    """Is named, there and here."""
+    (tmp_path / "a.txt").write_text(SEMEVAL)
+    for kind in (Classify, Tag):
+        with pytest.raises(BadInput, match=r"texts that mark two entities, .* which `minitorch finetune relation` reads"):
+            kind(Settings(task=kind.name)).read(str(tmp_path / "a.txt"))
+    (tmp_path / "b.conll").write_text("anna\tB-PER\nwent\tO\nto\tO\nrome\tB-LOC\n")
+    with pytest.raises(BadInput, match="which `minitorch finetune tag` reads"):
+        task().read(str(tmp_path / "b.conll"))
 
 
 def test_an_entity_that_occurs_more_than_once(tmp_path):

@@ -62,7 +62,7 @@ class Answer(Task):
         text = read_text(Path(path), self.s.encoding)
         if not text.strip():
             raise BadInput(f"{path}:1: the file is empty")
-        refuse_kinds(path, text, "classify", "tag", "choice")
+        refuse_kinds(path, text, "classify", "tag", "relation", "choice")
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -84,8 +84,8 @@ class Relation(Task):
 
     def read(self, path: str, labelled: bool = True) -> list[Marked]:
         asked = {name: getattr(self.s, name) for name in ("text", "label", "e1", "e2")}
-        table = (self.s.encoding, self.s.columns, self.s.delimiter)
-        examples = read_marked(path, self.columns, asked, self.notes, *table, labelled=labelled)
+        where = (self.table, self.s.encoding, bool(self.s.columns), labelled)
+        examples = read_marked(path, self.columns, asked, self.notes, *where)
         if not self.s.merge_directions:
             return examples
         return [dataclasses.replace(e, label=metrics.undirected(e.label)) for e in examples]
@@ -142,7 +142,7 @@ class Relation(Task):
         return [example.label]
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels, "columns": self.columns, "left_out": self.left_out}
+        return {**super().facts(), "columns": self.columns, "left_out": self.left_out}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)

@@ -15,6 +15,7 @@ TAG = r"O|[BIESLUM][-_]\S+|\S+[-_][BIESLU]"
 KINDS = {  # task: what its files are
     "classify": "a table of texts and labels",
     "tag": "CoNLL (a word and its tag per line, a blank line between sentences)",
+    "relation": "texts that mark two entities, <e1> and <e2>",
     "qa": "SQuAD (questions with a context and the places of their answers)",
     "choice": "questions with choices",
 }
@@ -33,6 +34,8 @@ def kind_of_file(text: str) -> str:
     lines = [line for line in start.split("\n") if line.strip()]
     if not lines:
         return ""
+    if re.match(r"\d+\s.*<e[12]>", lines[0], re.IGNORECASE) and lines[0].count("\t") < 2:  # SemEval's own layout
+        return "relation"
     last = [line.split()[-1] for line in lines if not line.startswith(("#", "-DOCSTART-"))]
     if "O" in last and sum(re.fullmatch(TAG, field) is not None for field in last) > 0.8 * len(last):
         return "tag"

@@ -96,7 +96,7 @@ def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: 
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
     if not columns and not delimiter:
-        refuse_kinds(path, text, "tag", "qa")
+        refuse_kinds(path, text, "tag", "relation", "qa")
     if path.lower().endswith(JSON) or re.match(r"\s*[\[{]+\s*\"", text):
         return read_json(path, text)
     names = [name.strip() for name in columns.split(",")] if columns else []
@@ -270,7 +270,7 @@ def read_conll(
     text = read_text(Path(path), encoding)
     if not text.strip():
         raise BadInput(f"{path}:1: the file is empty")
-    refuse_kinds(path, text, "classify", "qa", "choice")
+    refuse_kinds(path, text, "classify", "relation", "qa", "choice")
     if text.lstrip()[0] in "[{":
         raise BadInput(f"{path}:1: this is JSON; tag reads CoNLL: one word and its tag per line, a blank line between sentences")
     lines = list(conll_lines(path, text, tag_column, labelled))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput
-from .labelled import JSON, Rows, as_name, read_rows
+from .labelled import JSON, Rows, as_name
 from .tables import read_text
 
 MARK = re.compile(r"<(/?)e([12])>|\[(/?)e([12])\]", re.IGNORECASE)
@@ -86,16 +86,17 @@ def read_marked(
     columns: dict[str, str],
     asked: dict[str, str],
     notes: list[str],
+    read: Callable[[str, Sequence[str]], Rows],
     encoding: str = "utf-8",
-    names: str = "",
-    delimiter: str = "",
+    headless: bool = False,
     labelled: bool = True,
 ) -> list[Marked]:
-    """The examples of a file. ``columns`` is filled with the columns that are found in a table, by those asked for or their usual
-    names, unless it is full already; ``names`` are a table's columns if its first line does not name them."""
+    """The examples of a file. ``columns`` is filled with the columns that are found in a table, those asked for or of the usual
+    names, unless it is full already. ``read(path, optional columns)`` gives a table's rows; it is ``headless`` if its first line
+    does not name the columns."""
     text = read_text(Path(path), encoding)
     first = next((line for line in text.split("\n") if line.strip()), "")
-    if MARK.search(first) and not names and not path.lower().endswith(JSON) and not re.match(r"\s*[\[{]+\s*\"", text):
+    if MARK.search(first) and not headless and not path.lower().endswith(JSON) and not re.match(r"\s*[\[{]+\s*\"", text):
         if re.match(r"\s*\d+\s", first) and first.strip().count("\t") < 2:
             return list(numbered(path, text, labelled))
         if not labelled and "\t" not in first:
@@ -106,14 +107,13 @@ def read_marked(
                 f"{path}:1: a marked text, but no relation with it. As in SemEval, number the sentences and write each "
                 f"relation on the next line; or give a table, whose columns the first line or --columns names"
             )
-    rows = read_rows(path, encoding, names, delimiter)
+    rows = read(path, [columns["label"]] if columns and not labelled else [])
     if not columns:
         columns.update(find_columns(rows, asked, labelled))
         shown = [f'the text from "{columns["text"]}"', *(f'entity {n} from "{columns[f"e{n}"]}"' for n in "12" if columns["e1"])]
         notes.append(f"reading {', '.join(shown)}" + (f', the relation from "{columns["label"]}"' if labelled else ""))
-    for name in (columns["text"], columns["label"] if labelled else "", *(columns[e] for e in ("e1", "e2"))):
-        for part in filter(None, [name] if name in rows.names else name.split(",")):
-            rows.column(part, (), "", "")  # an error that suggests the nearest name
+    needed = (columns["text"], columns["label"] if labelled else "", columns["e1"], columns["e2"])
+    rows.expect([part for name in needed if name for part in ([name] if name in rows.names else name.split(","))], not labelled)
     return list(table(rows, columns, notes, labelled))
 
 

@@ -293,6 +293,17 @@ def test_early_stopping_and_the_best_checkpoint(tmp_path):
     assert [line["best"] for line in job.trainer.metrics] == [True, False, False]
 
 
+@pytest.mark.parametrize("option", [{}, {"warmup": 0.5}, {"batch_size": 1, "n": 120, "epochs": 3}])
+def test_early_stopping_waits_for_evidence(tmp_path, option):
+    """Evaluated at every step: an epoch, or 100 steps, after the best step and the warmup at the earliest."""
+    options = {"epochs": 9, "patience": 1, "eval_every": 1, "lr": 1e-12, "warmup": 0.0, **option}
+    job = cases.run("classify", tmp_path, **options)
+    job.train()
+    assert job.trainer.step < job.trainer.steps
+    best = job.trainer.last_best["step"]
+    assert job.trainer.step == max(job.trainer.warmup, best) + min(job.trainer.batches.count, 100)
+
+
 def test_among_equal_scores_the_lowest_loss_is_kept(tmp_path):
     """Few dev examples tie: the checkpoint with the best score and, of those, the lowest dev loss is in the folder."""
     (tmp_path / "few.tsv").write_text("text\tlabel\ngood film\tpos\nbad film\tneg\n")

@@ -88,7 +88,8 @@ class Trainer:
         self.steps = s.epochs * self.batches.count
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
+        self.warmup = int(s.warmup * self.steps)
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
         self.step = 0
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
@@ -155,8 +156,15 @@ class Trainer:
 
     @property
     def is_stale(self) -> bool:
-        """Has --patience run out?"""
-        return bool(self.s.patience) and self.stale >= self.s.patience
+        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the best step: that could be chance."""
+        if not self.s.patience or self.stale < self.s.patience:
+            return False
+        return bool(self.step - max(self.warmup, self.last_best["step"]) >= min(self.batches.count, 100))
+
+    @property
+    def last_best(self) -> dict[str, Any]:
+        """The line of the best evaluation so far."""
+        return next(line for line in reversed(self.metrics) if line["best"])
 
     def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
@@ -245,8 +253,7 @@ class Trainer:
         if self.best is None:
             return True
         sign = -1 if self.metric in self.task.smaller_is_better else 1
-        best_loss = next(line["dev_loss"] for line in reversed(self.metrics) if line["best"])
-        return (sign * value, -loss) > (sign * self.best, -best_loss)
+        return (sign * value, -loss) > (sign * self.best, -self.last_best["dev_loss"])
 
     def check_metric(self) -> None:
         """Refuse a --metric that the task does not have, before an epoch is spent."""

@@ -163,6 +163,8 @@ def test_one_tab_among_spaces(tmp_path):
         read_conll(put(tmp_path / "t.conll", good.replace("rejects ", "rejects\t")))
     with pytest.raises(BadInput, match=r"t.conll:1: 4 columns, most lines have 3"):
         read_conll(put(tmp_path / "t.conll", "x " + good))
+    with pytest.raises(BadInput, match=r"t.conll:2: 1 column, the lines before it have 3; it has spaces, most lines have tabs"):
+        read_conll(put(tmp_path / "t.conll", "EU\tNNP\tB-ORG\nrejects VBZ O\nPeter\tNNP\tB-PER\n"))
     tabs = "-DOCSTART- -X- O\n" + good.replace(" ", "\t")
     assert [s.words for s in read_conll(put(tmp_path / "t.conll", tabs))] == [["EU", "rejects"], ["Peter"]]
 

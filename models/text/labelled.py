@@ -367,6 +367,7 @@ def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterat
         if fields and len(fields) != width:
             so_far = so_far if any(rows[: number - 1]) else "most lines have"
             conll = "; tag reads CoNLL: one word and its tag per line" if 2 * alike <= len(words) else ""
+            conll = "; it has spaces, most lines have tabs" if len(fields) == 1 and " " in fields[0].strip() else conll
             cure = conll if labelled else f"; {plain_sentences(path)}"
             raise BadInput(f"{path}:{number}: {count(len(fields), 'column')}, {so_far} {width}{cure}")
         yield number, fields

@@ -84,7 +84,7 @@ def test_predict_says_how_files_are_read(trained, tmp_path, capsys):
     for argv, says in (
         (["--columns", "text", "a text"], "--columns says how a file is read: give --file FILE"),
         ([path], f"{path} is a file; its lines as texts: minitorch predict - < {path}"),
-        (["--file", path, "--columns", "words"], f'{path}:1: the first line, "words", names no column text'),
+        (["--file", path, "--columns", "words"], f"{path}: --columns words lacks text, which the model reads"),
     ):
         assert main(["predict", "--model", str(folder), *argv]) == 2
         assert says in capsys.readouterr().err
@@ -98,6 +98,7 @@ def test_pairs_without_labels(tmp_path):
     both = [("a", "b, c"), ("d", "e")]
     assert [(e.text, e.pair) for e in task.read(put(tmp_path / "x.csv", 'a,"b, c"\nd,e\n'), labelled=False)] == both
     assert [(e.text, e.pair) for e in task.read(put(tmp_path / "y.csv", '1,a,"b, c"\n0,d,e\n'), labelled=False)] == both
+    assert [(e.text, e.pair) for e in task.read(put(tmp_path / "y.csv", '-1,a,"b, c"\n-1,d,e\n'), labelled=False)] == both
     with pytest.raises(BadInput, match=r'z.csv:1: "x" stands in the place of the label'):
         task.read(put(tmp_path / "z.csv", "x,a,b\ny,d,e\n"), labelled=False)
     with pytest.raises(
@@ -140,7 +141,7 @@ def tagger(tmp_path):
 
 def test_what_may_be_left_out_of_conll(tagger, tmp_path):
     """The tags, or all but the words; a file of sentences is none of these."""
-    for task, rows in ((tagger(), ["a\nb\n", "a\tB-PER\nb\tI-PER\n", "a\tU-LOC\nb\tPER-B\n"]),
+    for task, rows in ((tagger(), ["a\nb\n", "a\tB-PER\nb\tI-PER\n", "a\tU-LOC\nb\tPER-B\n", "a\t_\nb\t_\n"]),
                        (tagger("{} x y {}\n"), ["a\nb\n", "a x y\nb x y\n", "a x y O\nb x y B-LOC\n"])):  # fmt: skip
         for content in rows:
             (sentence,) = task.read(put(tmp_path / "x.conll", content), labelled=False)
@@ -162,6 +163,8 @@ def test_one_tab_among_spaces(tmp_path):
         read_conll(put(tmp_path / "t.conll", good.replace("rejects ", "rejects\t")))
     with pytest.raises(BadInput, match=r"t.conll:1: 4 columns, most lines have 3"):
         read_conll(put(tmp_path / "t.conll", "x " + good))
+    with pytest.raises(BadInput, match=r"t.conll:2: 1 column, the lines before it have 3; it has spaces, most lines have tabs"):
+        read_conll(put(tmp_path / "t.conll", "EU\tNNP\tB-ORG\nrejects VBZ O\nPeter\tNNP\tB-PER\n"))
     tabs = "-DOCSTART- -X- O\n" + good.replace(" ", "\t")
     assert [s.words for s in read_conll(put(tmp_path / "t.conll", tabs))] == [["EU", "rejects"], ["Peter"]]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.classical.linear_regression import load_csv
 from models.errors import BadInput
 from models.text.numbers import number
 from models.text.tables import parse_table
@@ -159,6 +160,20 @@ def test_two_delimiters_that_fit_alike():
         parse_table("t.csv", text)
     assert parse_table("t.csv", text, ";").names == ["text, raw", "label"]
     assert columns("a  b\n1   2\n 3 4 \n", delimiter=" ") == {"a": [1, 3], "b": [2, 4]}
+
+
+def test_columns_that_are_not_there():
+    """The error says how the header was cut, and which columns of text could have been used."""
+    with pytest.raises(
+        BadInput, match=r'there is no column "y"; its columns are: x y \(cut at ","; --delimiter space cuts at spaces'
+    ):
+        parse_table("t.csv", "x y\n1 2\n").index("y")
+    with pytest.raises(BadInput, match=r'no column "z"; its columns are: x, y \(cut at ";"; --delimiter says otherwise\)'):
+        parse_table("t.csv", "x;y\n1;2\n").index("z")
+    with pytest.raises(
+        BadInput, match=r'nothing to predict it from; left out 1 text column: a \(write its "\(1,5\)" and the like'
+    ):
+        load_csv(parse_table("t.csv", "a;y\n(1,5);2\n(2,5);1\n5;3\n"), "y")
 
 
 def test_a_table_without_a_header():

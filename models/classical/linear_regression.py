@@ -216,7 +216,8 @@ def load_csv(table: Table, target: str, features: list[str] | None = None) -> Co
         remarks.append(f"left out {count(len(empty), 'column')} without a single value: {listing(empty)}")
     kept = [name for name in chosen if name not in text + empty]
     if not kept:
-        raise BadInput(f'{table.path}: no numeric column other than the target "{target}", so nothing to predict it from')
+        why = "".join(f"; {remark}" for remark in remarks)
+        raise BadInput(f'{table.path}: no numeric column other than the target "{target}", so nothing to predict it from{why}')
     X = np.stack([columns[name] for name in kept], axis=1)
     known = ~np.isnan(y)
     if not known.all():

@@ -69,7 +69,7 @@ class Choose(Task):
         rows = replace(rows, records=[unnested(record) for record in rows.records])
         rows = replace(rows, names=list(dict.fromkeys(name for record in rows.records for name in record)))
         if self.text:
-            rows.expect([self.text, *([self.label] if labelled else ())], not labelled)
+            rows.expect([self.text, *([self.label] if labelled else ())], not labelled, self.s.columns)
         self.text = text = self.text or rows.column(self.s.text, TEXT, "text", "--text")
         if labelled:
             self.label = self.label or rows.column(self.s.label, LABEL, "label", "--label")

@@ -85,7 +85,8 @@ class Classify(Task):
             pair = f' and "{self.columns["pair"]}"' if self.columns["pair"] else ""
             self.notes.append(f'reading the text from "{self.columns["text"]}"{pair}, the label from "{self.columns["label"]}"')
         labels = self.label_columns(rows.names)
-        rows.expect([*filter(None, (self.columns["text"], self.columns["pair"])), *(labels if labelled else ())], not labelled)
+        asked = [*filter(None, (self.columns["text"], self.columns["pair"])), *(labels if labelled else ())]
+        rows.expect(asked, not labelled, self.s.columns)
         if self.s.columns and not labelled:
             is_label = lambda i: self.is_known(self.example(rows, i, True))  # noqa: E731
             expect_labels(rows, labels, self.columns["text"], is_label, self.labels if self.targets == "classes" else ())

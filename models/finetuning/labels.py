@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput, listing
-from ..text.labelled import Rows
+from ..text.labelled import UNKNOWN, Rows
 from ..text.numbers import DECIMALS, decimal_mark, number
 from ..text.tables import DELIMITERS
 
@@ -80,7 +80,7 @@ def expect_labels(rows: Rows, names: list[str], text: str, is_label: Callable[[i
                 what = f"most lines have one of {listing(labels, 4)} at an end, after or before a {called}"
                 raise BadInput(f"{rows.where(0)}: {what}; if it is the separator of the columns: --delimiter {called}")
         return
-    filled = [i for i, record in enumerate(rows.records) if any(str(record[name]).strip() for name in names)]
+    filled = [i for i, record in enumerate(rows.records) if any(str(record[n]).strip().casefold() not in UNKNOWN for n in names)]
     strange = [i for i in filled if not is_label(i)]
     if 2 * len(strange) > len(filled):
         there = " ".join(str(rows.records[strange[0]][name]).strip() for name in names)[:40]

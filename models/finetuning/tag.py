@@ -24,7 +24,7 @@ from minitorch import Tensor
 from ..bert.model import BertForTokenClassification
 from ..classical import tagging
 from ..errors import BadInput, count, listing
-from ..text.labelled import Sentence, plain_sentences, read_conll
+from ..text.labelled import UNKNOWN, Sentence, plain_sentences, read_conll
 from ..text.tokenizer import Tokenizer
 from ..text.words import split_words
 from . import metrics
@@ -91,7 +91,7 @@ class Tag(Task):
 
     def expect_tags(self, path: str, sentences: list[Sentence]) -> None:
         """Where a file to predict has a column of tags, they must be such; else it may be one of plain sentences."""
-        given = [(tag, where) for s in sentences for tag, where in zip(s.tags, s.where, strict=True) if tag]
+        given = [(tag, where) for s in sentences for tag, where in zip(s.tags, s.where, strict=True) if tag not in UNKNOWN]
         strange = [(tag, where) for tag, where in given if not self.is_known(tag)]
         if 2 * len(strange) > len(given):
             raise BadInput(f"{strange[0][1]}: {strange[0][0]!r} is no tag that this model knows; {plain_sentences(path)}")

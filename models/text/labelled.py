@@ -17,9 +17,11 @@ from typing import Any
 
 from ..errors import BadInput, count, listing
 from .kinds import refuse_kinds
+from .numbers import MISSING
 from .tables import FOUND, Table, delimiter_of, parse_table, read_text, separator_line
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
+UNKNOWN = MISSING | {"_", "-", "-1"}  # what stands in the place of a label that is kept back
 WORD_HEADS = ("word", "words", "token", "tokens", "form")  # a first line of these two is a header
 TAG_HEADS = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "pos", "upos")
 
@@ -52,8 +54,12 @@ class Rows:
             raise BadInput(f"{self.path}:1: which column holds the {meaning}? Say so with {flag} NAME; {names}{line}")
         return found
 
-    def expect(self, names: Sequence[str], alone: bool = False) -> None:
+    def expect(self, names: Sequence[str], alone: bool = False, columns: str = "") -> None:
         """The training file's columns must be here; where none is, or the like, the first line is no header: texts ``alone``?"""
+        if columns and self.delimiter and not set(names) <= set(self.names):
+            raise BadInput(
+                f"{self.path}: --columns {columns} lacks {listing(set(names) - set(self.names))}, which the model reads"
+            )
         near = [difflib.get_close_matches(name.casefold(), [known.casefold() for known in self.names]) for name in names]
         if self.delimiter and not any(near):
             first = " | ".join(self.names)[:40]
@@ -361,6 +367,7 @@ def conll_lines(path: str, text: str, tag_column: int, labelled: bool) -> Iterat
         if fields and len(fields) != width:
             so_far = so_far if any(rows[: number - 1]) else "most lines have"
             conll = "; tag reads CoNLL: one word and its tag per line" if 2 * alike <= len(words) else ""
+            conll = "; it has spaces, most lines have tabs" if len(fields) == 1 and " " in fields[0].strip() else conll
             cure = conll if labelled else f"; {plain_sentences(path)}"
             raise BadInput(f"{path}:{number}: {count(len(fields), 'column')}, {so_far} {width}{cure}")
         yield number, fields

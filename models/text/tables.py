@@ -55,7 +55,10 @@ class Table:
         folded = {known.casefold(): known for known in reversed(self.names)}
         near = difflib.get_close_matches(name.casefold(), folded, n=1)
         hint = f', did you mean "{folded[near[0]]}"? Its' if near else "; its"
-        cut = "" if near or not self.delimiter else f" (cut at {_called(self.delimiter)}; --delimiter says otherwise)"
+        option = (
+            "--delimiter space cuts at spaces" if len(self.names) == 1 and " " in self.names[0] else "--delimiter says otherwise"
+        )
+        cut = "" if near or not self.delimiter else f" (cut at {_called(self.delimiter)}; {option})"
         columns = listing(_short(known) for known in self.names)
         raise BadInput(f'{self.path}: there is no column "{name}"{hint} columns are: {columns}{cut}')
 

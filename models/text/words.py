@@ -25,7 +25,7 @@ TOKEN = re.compile(
     | [\w.+-]+@[\w-]+(?:\.[\w-]+)+                                  # name@example.org
     | (?<!\w)[@\#]{LETTER}\w*                                       # @name, #tag
     | (?<!\S)[:;=8][-o^']?[()\[\]DPp/\\|](?!\S)                     # :-)
-    | (?<![\w.])['’](?:\d\ds?|em|til|tis|twas|cause|n)(?!\w)        # '90s, 'em
+    | (?<![\w.])['’](?:\d\ds?|em|til|tis|twas|cause|n['’]?)(?!\w)      # '90s, 'em
     | (?:(?<=[\w.])|(?<!\S))['’](?:s|m|d|ll|re|ve)(?!\w)            # 's after an abbreviation, or alone
     | (?<![\w)\]])[+-]?\.?\d+(?:[.,:/–-]?\w+)*                      # -5, .5, 1,000.50, 10:30, 1990–95, 3-2
     | (?:{LETTER}{{1,2}}\.)+{LETTER}{{1,2}}\.(?:-\w+)*              # U.N., Ph.D., U.S.-led

@@ -584,6 +584,18 @@ def test_the_command_its_report_and_its_resumption(tmp_path, capsys):
     assert [json.loads(line)["prediction"] for line in capsys.readouterr().out.splitlines()] == [r["prediction"] for r in lines]
 
 
+def test_a_damaged_record_is_one_line(tmp_path):
+    """Whatever stands in the place of columns and names."""
+    job = cases.run("relation", tmp_path, epochs=1)
+    job.train()
+    path = tmp_path / "out" / "finetune.json"
+    whole = json.loads(path.read_text())
+    for change in ({"left_out": [3]}, {"left_out": None}, {"columns": {"text": "x"}}, {"columns": [1]}, {"columns": {"text": 1}}):
+        path.write_text(json.dumps({**whole, "facts": {**whole["facts"], **change}}))
+        with pytest.raises(BadInput, match="not the record of a fine-tuning run"):
+            finetuning.load(tmp_path / "out")
+
+
 class Stop(Exception):
     """What ends a run in the middle."""
 

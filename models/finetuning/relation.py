@@ -147,6 +147,9 @@ class Relation(Task):
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
         self.columns, self.left_out = dict(facts["columns"]), list(facts["left_out"])
+        known = not self.columns or {"text", "label", "e1", "e2"} <= self.columns.keys()
+        if not known or not all(isinstance(name, str) for name in [*self.columns.values(), *self.left_out]):
+            raise ValueError("its columns or the relations that are left out are unknown")
 
     # ---- the model
 

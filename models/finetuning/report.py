@@ -248,7 +248,7 @@ def confusion_text(table: list[list[int]], labels: list[str]) -> str:
         return common_confusions(table, labels)
     numbers = max(len(f"{x:,}") for row in table for x in row)
     names, heads = column_heads(labels, max(numbers, 10 if len(labels) <= 6 else 4))
-    cell = max(6, numbers + 2, *(len(head) + 2 for head in heads))
+    cell = max(5, numbers + 2, *(len(head) + 2 for head in heads))
     width = max(len(name) for name in [*names, "right, given"])
     rows = [f"{name:{width}}" + "".join(f"{x:{cell},}" for x in row) for name, row in zip(names, table, strict=True)]
     return "\n".join([f"{'right, given':{width}}" + "".join(f"{head:>{cell}}" for head in heads), *rows])

@@ -22,13 +22,14 @@ from .trainer import Trainer
 class Predictor:
     """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record per text."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", **reading: str) -> None:
+        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
         folder = Path(folder)
         path = folder / FACTS
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
-            settings = Settings(**{**saved["settings"], **here})
+            settings = Settings(**{**saved["settings"], **here, **reading})
             check_types(path, settings)
             settings.check()
             self.task: Task = TASKS[saved["task"]](settings)

@@ -57,7 +57,7 @@ class AdaLoraConfig(PeftConfig):
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        for path in matching(model, self.target_modules or ["query", "value"]):
+        for path in self.without_saved(matching(model, self.target_modules or ["query", "value"])):
             kept = self.rank_pattern.get(f"{path}.lora_E")
             triplets = put(model, path, name, Triplets(layer_at(model, path), self.init_r if kept is None else sum(kept), self))
             found |= {f"{path}.{part}": getattr(triplets, part) for part in ("lora_A", "lora_B", "lora_E")}
@@ -97,6 +97,15 @@ class RankAllocator:
         self.triplets, self.config = triplets, config
         self.mean: dict[str, np.ndarray] = {}
         self.spread: dict[str, np.ndarray] = {}
+
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Ī and Ū, for a run that resumes."""
+        return {kind: {k: Tensor(v) for k, v in getattr(self, kind).items()} for kind in ("mean", "spread")}
+
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Put Ī and Ū back."""
+        for kind in ("mean", "spread"):
+            setattr(self, kind, {k: v.numpy() for k, v in state[kind].items()})
 
     def budget(self, step: int) -> int:
         """How many triplets stay at a step."""

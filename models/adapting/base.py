@@ -51,6 +51,10 @@ class PeftConfig:
         """Put the method into the model under a name; its parameters, by their names in a file."""
         raise NotImplementedError
 
+    def without_saved(self, found: Iterable[str]) -> list[str]:
+        """The layers that are not trained whole."""
+        return [path for path in found if path not in (self.modules_to_save or ())]
+
     def to_dict(self) -> dict[str, Any]:
         """The content of adapter_config.json."""
         return {"peft_type": self.peft_type, **dataclasses.asdict(self)}
@@ -89,6 +93,12 @@ class Adapted(nn.Module):
         self.adapters = nn.ModuleDict()
         self.active: tuple[str, ...] = ()
         self.groups: list[tuple[tuple[str, ...], Tensor]] | None = None
+
+    @property
+    def trained(self) -> nn.Module:
+        """The layer that answers: the active copy of it, if there is one, or else the base's."""
+        found = [m.copy for n in self.active if n in self.adapters and isinstance(m := self.adapters[n], Whole)]
+        return found[-1] if found else self.base_layer
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         if self.groups is None:
@@ -179,3 +189,14 @@ class Whole(nn.Module):
 
     def forward(self, layer: Any, *inputs: Any) -> Any:
         return self.copy(*inputs)
+
+
+@dataclass
+class HeadConfig(PeftConfig):
+    """Nothing but the head: what the pretrained states say by themselves."""
+
+    peft_type: ClassVar[str] = "HEAD"
+    rate: ClassVar[float] = 5e-3
+
+    def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
+        return {}

@@ -313,7 +313,8 @@ class Classify(Task):
     def rescale(self, model: Any, forth: bool) -> None:
         """The classifier is linear: its weights turn into those that predict y itself, not (y - mean) / scale, and back."""
         if self.targets == "numbers":
-            weight, bias = model.classifier.weight, model.classifier.bias
+            head = getattr(model.classifier, "trained", model.classifier)  # of an adapted model, the adapter's own
+            weight, bias = head.weight, head.bias
             with minitorch.no_grad():
                 weight.copy_(weight * self.scale if forth else weight / self.scale)
                 bias.copy_(bias * self.scale + self.mean if forth else (bias - self.mean) / self.scale)

@@ -90,7 +90,8 @@ def work(job: Run) -> None:
     except KeyboardInterrupt:
         print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
-    print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
+    kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
+    print(f"\n{job.folder}/: {kept}, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
+from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
+from ..bert.weights import locate
 from ..errors import BadInput, count, listing
 from ..text.labelled import refuse_halves
+from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
 from .run import FACTS, TASKS
 from .tasks import Settings, Task
@@ -42,7 +47,10 @@ class Predictor:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
-        self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
+        if (folder / CONFIG).is_file():
+            self.tokenizer, model = load_adapted(folder, self.task, saved["settings"]["model"], device)
+        else:
+            self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
             raise BadInput(f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together")
@@ -73,6 +81,17 @@ class Predictor:
             rows, _ = self.trainer.answer(features, workers)
         predictions = self.task.predictions(examples, features, rows)
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:
+    """The tokenizer of an adapter's folder, and the checkpoint that it belongs to with the adapter on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* weights of ")  # the head: the adapter brings its own
+        try:
+            model = task.kind.from_pretrained(locate(base), ignore_mismatched_sizes=True, **task.config())
+        except FileNotFoundError as error:
+            raise BadInput(f"{folder} is an adapter for the checkpoint {base}, which is needed too ({error})") from None
+    return Tokenizer.from_pretrained(folder), PeftModel.from_pretrained(model, folder, is_trainable=True).to(device)
 
 
 def check_types(path: Path, settings: Settings) -> None:

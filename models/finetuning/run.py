@@ -19,6 +19,8 @@ import numpy as np
 import minitorch
 from minitorch.files import write_text
 
+from ..adapting import PeftModel
+from ..adapting.files import CONFIG, WEIGHTS
 from ..bert.weights import MODEL_FILES
 from ..errors import BadInput, count, listing
 from ..text.labelled import as_json
@@ -33,7 +35,7 @@ from .tasks import Settings, Task
 from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
-KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
+KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten
 REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
@@ -123,7 +125,7 @@ def missing_kinds(train: list[Any], dev: list[Any], task: Task) -> list[str]:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote."""
-    return runs.read_state(path, REACHED, "fine-tuning")
+    return runs.read_state(path, (*REACHED, "allocators"), "fine-tuning")
 
 
 class Run:
@@ -167,7 +169,11 @@ class Run:
     def load_best(self) -> None:
         """The weights that save_best last wrote."""
         try:
-            self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+            if isinstance(self.model, PeftModel):
+                base = self.model.unload()
+                self.model = self.trainer.model = PeftModel.from_pretrained(base, self.folder)
+            else:
+                self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
         except (ValueError, OSError, RuntimeError) as error:
             raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
@@ -180,6 +186,7 @@ class Run:
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
+            "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
@@ -193,6 +200,8 @@ class Run:
             raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
         t = self.trainer
         runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        for name, allocator in state["allocators"].items():
+            self.model.allocators[name].load_state_dict(allocator)
         for name in REACHED:
             setattr(t, name, state[name])
 

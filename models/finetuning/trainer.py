@@ -20,6 +20,9 @@ from minitorch import Tensor, optim
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
+from ..adapting.base import head_names
+from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
 from ..bert.weights import locate
 from ..errors import BadInput, count
@@ -51,7 +54,10 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
         raise BadInput(f"{where}: {sizes}; they do not belong together")
     if fresh := [*fresh, *task.extend(tokenizer, model)]:
         say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
-    longest = model.config.max_position_embeddings
+    if s.adapt:
+        model = adapted(s, model, fresh)
+    virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
+    longest = model.config.max_position_embeddings - virtual
     if s.length > longest:
         raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
     s.length = s.length or min(longest, 384 if s.task == "qa" else 128)
@@ -59,18 +65,29 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     return tokenizer, model.to(s.device)
 
 
+def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
+    """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
+    config = config_for(s)
+    config.base_model_name_or_path = s.model
+    config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
+    return PeftModel(model, config)
+
+
 def random_model(s: Settings, like: Any) -> Any:
     """The same architecture with fresh weights, all trainable."""
     minitorch.manual_seed(s.seed + 1)
-    return type(like)(BertConfig.from_dict(like.config.to_dict())).to(s.device)
+    kind = type(getattr(like, "base_model", like))
+    return kind(BertConfig.from_dict(like.config.to_dict())).to(s.device)
 
 
 def freeze(model: Any, layers: int) -> None:
     """Embeddings and the first ``layers`` layers (-1: embeddings alone) do not learn."""
+    if layers == 0:
+        return
     stack = model.bert.encoder.layer
     if layers > len(stack):
         raise BadInput(f"--freeze {layers}: the model has {count(len(stack), 'layer')}")
-    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]] if layers else []:
+    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]]:
         for p in part.parameters():
             p.requires_grad_(False)
 
@@ -86,6 +103,8 @@ class Trainer:
         self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
         self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
         self.steps = s.epochs * self.batches.count
+        if isinstance(model, PeftModel):
+            model.plan(self.steps)
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.warmup = int(s.warmup * self.steps)
@@ -184,6 +203,8 @@ class Trainer:
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
         results = workers.backward(parameters, parts, seed=(s.seed, self.step))
         self.precision.update(self.optimizer, parameters, s.clip)
+        if isinstance(self.model, PeftModel):
+            self.model.update_and_allocate(self.step + 1)
         self.schedule.step()
         return [loss for _, loss in results]
 

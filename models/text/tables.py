@@ -140,7 +140,7 @@ def parse_table(
     fewer = [name for name in heads if name not in optional]
     if all(len(row) == len(fewer) for _, row in records):
         heads = fewer
-    if names and [cell.strip() for cell in records[0][1]] == heads:
+    if names and repeats(records[0][1], heads):
         records.pop(0)
     what = "the header" if header_line else "--columns"
     for line, row in records:
@@ -152,6 +152,11 @@ def parse_table(
         raise BadInput(f"{path}: the file has a header and no rows")
     rows = [[cell.strip() for cell in row] for _, row in records]
     return Table(str(path), heads, rows, [line for line, _ in records], delimiter, decimal)
+
+
+def repeats(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Is a row a header that repeats the names given, in whatever case of letters?"""
+    return [cell.strip().casefold() for cell in row] == [name.casefold() for name in names]
 
 
 def separator_line(text: str) -> tuple[str, str]:

@@ -283,7 +283,8 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
             if "unexpected end of data" in reason:
                 reason = "a quote is opened and never closed"
             elif "expected after" in reason:
-                reason = 'a field goes on after its closing quote; a quote inside a quoted field is written twice ("")'
+                twice = 'a quote inside a quoted field is written twice ("")'
+                reason = f"a field goes on after its closing quote; {twice}, or fields do not end at {_called(delimiter)} (--delimiter)"
             raise BadInput(f"{path}:{line}: {reason}") from None
         if len(record) > 1 or "".join(record).strip():
             yield line, record

@@ -284,7 +284,8 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
                 reason = "a quote is opened and never closed"
             elif "expected after" in reason:
                 twice = 'a quote inside a quoted field is written twice ("")'
-                reason = f"a field goes on after its closing quote; {twice}, or fields do not end at {_called(delimiter)} (--delimiter)"
+                cut = f"fields do not end at {_called(delimiter)} (--delimiter)"
+                reason = f"a field goes on after its closing quote; {twice}, or {cut}"
             raise BadInput(f"{path}:{line}: {reason}") from None
         if len(record) > 1 or "".join(record).strip():
             yield line, record

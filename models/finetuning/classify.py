@@ -300,9 +300,10 @@ class Classify(Task):
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal", ".")
+        self.targets, self.columns = facts["targets"], dict(facts["columns"])
         if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
+        self.decimal = "," if facts.get("decimal") == "," else "."
 
     # ---- the model
 

@@ -213,7 +213,7 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels, "delimiter": self.delimiter}
+        return {"labels": self.labels, "delimiter": self.delimiter if self.s.columns else ""}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""

@@ -86,7 +86,7 @@ class Settings(TrainingSettings):
     bottleneck: int = option(0, "adapt houlsby, pfeiffer: width of the adapter", "a 16th of the hidden size")
     virtual_tokens: int = option(10, "adapt prompt, ptuning, prefix, ptuning2: how many")
     metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
-    patience: int = option(0, "stop after this many evaluations (and an epoch, or 100 steps) without improvement; 0: never")
+    patience: int = option(0, "stop after this many evaluations (an epoch, or 100 steps, at least) without a gain; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
     compare: str = option("all", "alternatives to compare with: all, classical (no BERT from random weights) or none")

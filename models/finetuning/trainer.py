@@ -115,7 +115,7 @@ class Trainer:
         self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
-        self.stale = 0  # evaluations since the best one
+        self.stale = 0  # evaluations since the last one with a better score or a lower loss
         self.on_best: Callable[[], None] = self.keep_weights
         self.on_state: Callable[[], None] = lambda: None
         self.weights: dict[str, Tensor] = {}
@@ -175,10 +175,11 @@ class Trainer:
 
     @property
     def is_stale(self) -> bool:
-        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the best step: that could be chance."""
+        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the last gain: that could be chance."""
         if not self.s.patience or self.stale < self.s.patience:
             return False
-        return bool(self.step - max(self.warmup, self.last_best["step"]) >= min(self.batches.count, 100))
+        gained = self.metrics[-1 - self.stale]["step"]
+        return bool(self.step - max(self.warmup, gained) >= min(self.batches.count, 100))
 
     @property
     def last_best(self) -> dict[str, Any]:
@@ -253,7 +254,7 @@ class Trainer:
         line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
         line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
         self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
-        better = True
+        better = learning = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
             if not math.isfinite(loss):
@@ -263,8 +264,9 @@ class Trainer:
             value = scores[self.metric]
             line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
             better = self.is_better(value, loss)
+            learning = better or loss < min(line["dev_loss"] for line in self.metrics)  # maybe with the score on a plateau
             self.best = value if better else self.best
-        self.stale = 0 if better else self.stale + 1
+        self.stale = 0 if learning else self.stale + 1
         self.metrics.append({**line, "best": better})
         if better:
             self.on_best()

@@ -119,6 +119,7 @@ def embedding(
     """
     padding_idx = check.row_of_table(padding_idx, weight.shape[0])
     if max_norm is not None:
+        check.check_limit("embedding", "max_norm", max_norm)
         _shorten_rows(weight, raw(input), max_norm, norm_type)
     return ops.nn.embedding(input, weight, padding_idx, scale_grad_by_freq, sparse)
 
@@ -216,8 +217,7 @@ def _mean_over(w: Any, ignored: Any, loss: Any, reduction: str) -> Any:
     """Reduced; the mean divides by the weights of the positions that count."""
     if reduction != "mean" or (w is None and ignored is None):
         return reduced(loss, reduction)
-    total = (~ignored).sum() if w is None else w.sum()
-    return loss.sum() / Tensor(array_module(total).asarray(total, dtype=loss.dtype))
+    return check.ratio_of_sums(loss, Tensor(~ignored if w is None else w))
 
 
 # ---------------------------------------------------------------------------------------------------- attention

@@ -17,6 +17,7 @@ from ..ops import raw
 from ..ops import rms_norm as rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
+from ..ops._op import in_floats
 from ..ops.extra_activations import glu as glu
 from ..ops.extra_activations import log_sigmoid as logsigmoid
 from ..ops.extra_activations import mish as mish
@@ -29,6 +30,7 @@ from ._arguments import (
     in_place_if,
     loss_function,
     padding_pairs,
+    ratio_of_sums,
     reduced,
 )
 
@@ -93,18 +95,26 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         warnings.warn("kl_div: 'mean' divides by all elements; 'batchmean' is the mathematical KL divergence", stacklevel=4)
     loss = target.exp() * (target - input) if log_target else ops.xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+        return ratio_of_sums(loss, input.shape[0]) if input.ndim else loss.sum()
     return reduced(loss, reduction)
 
 
 @loss_function
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
     """1 - cos(x₁, x₂) where the target is 1, max(0, cos(x₁, x₂) - margin) where it is -1"""
-    a, b = input1, input2
-    norms = ((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12)
-    cosine = (a * b).sum(-1) / norms.sqrt()
+    cosine = _cosine_with_eps(input1, input2)
     loss = ops.where(target == 1, 1 - cosine, 0) + ops.where(target == -1, (cosine - margin).clamp(min=0), 0)
     return reduced(loss, reduction)
+
+
+@in_floats
+def _cosine_with_eps(a: Any, b: Any) -> Any:
+    """a·b / √((‖a‖² + ε²)(‖b‖² + ε²)) along the last dimension, ε = 1e-6: each vector is divided by its length with ε."""
+
+    def unit(x: Any) -> Any:
+        return x / ops.norm(ops.cat([x, x.new_full((*x.shape[:-1], 1), 1e-6)], -1), 2, -1, keepdim=True)
+
+    return (unit(a) * unit(b)).sum(-1)
 
 
 # --------------------------------------------------------------------------------------------------- similarity

@@ -45,13 +45,16 @@ def op(
     promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
     floats_only: refuse integers, as PyTorch does for operations that only make sense on floats.
     half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there: NumPy has no BLAS for them,
-                 and its sums of float16 stop growing at 2048. None leaves them unchanged.
+                 and its sums of float16 stop growing at 2048; "float32 with numbers" where they meet a number or a tensor
+                 of another dtype: 70,000 is infinite in float16, 1e-8 is 0. None leaves them unchanged.
     autocast:    the operation is in one of the lists of _autocast.py.
     """
     if formula is None:
         return functools.partial(op, linear=linear, promote=promote, floats_only=floats_only, half=half, autocast=autocast)
     call = graph.op(formula, linear=linear, promote=promote)
-    if floats_only or half:
+    if half == "float32 with numbers":
+        call = with_numbers(call)
+    elif floats_only or half:
         call = in_floats(call, floats_only=floats_only, half=half)
     return obey_autocast(call) if autocast else call
 
@@ -75,6 +78,25 @@ def in_floats(function: Any = None, *, floats_only: bool = True, half: str | Non
             return function(*inputs, **static)
         wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
         return astype(function(*wide, **static), dtype)
+
+    return call
+
+
+def with_numbers(function: Any) -> Callable[..., Any]:
+    """The step ``half="float32 with numbers"`` of op: the dtype of the result is the usual one."""
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **static: Any) -> Any:
+        for x in inputs:
+            if isinstance(x, graph.Tensor) and x.array.dtype.itemsize == 2:
+                break
+        else:  # the usual case
+            return function(*inputs, **static)
+        inputs, static = graph.by_position(function, inputs, static)
+        dtype = dtypes.result_type(*inputs)
+        if not is_half(dtype) or all(getattr(x, "dtype", None) == dtype for x in inputs):
+            return function(*inputs, **static)
+        return astype(function(*[astype(x, dtypes.float32) if hasattr(x, "dtype") else x for x in inputs], **static), dtype)
 
     return call
 

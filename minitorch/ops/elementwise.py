@@ -35,7 +35,7 @@ def _flat(g: Array) -> Any:
 # ------------------------------------------------------------------------------------------------- arithmetic
 
 
-@op(linear=True, promote=common)
+@op(linear=True, promote=common, half="float32 with numbers")
 def _add(a: Array, b: Array) -> Any:
     """a + b"""
     return a + b, (lambda g: g, lambda g: g)
@@ -52,7 +52,7 @@ def _differing(operands: Any) -> Any:
     return common(operands)
 
 
-@op(linear=True, promote=_differing)
+@op(linear=True, promote=_differing, half="float32 with numbers")
 def _sub(a: Array, b: Array) -> Any:
     """a - b"""
     return a - b, (lambda g: g, lambda g: -g)
@@ -73,13 +73,13 @@ def _scaled(other: Any, alpha: float, input: Any) -> Any:
     return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
 
 
-@op(promote=common)
+@op(promote=common, half="float32 with numbers")
 def mul(input: Array, other: Array) -> Any:
     """a · b, whose derivatives are b and a."""
     return input * other, (lambda g: g * other, lambda g: g * input)
 
 
-@op(promote=floating)
+@op(promote=floating, half="float32 with numbers")
 def true_divide(input: Array, other: Array) -> Any:
     """a / b, whose derivatives are 1/b and -a/b²."""
     y = input / other

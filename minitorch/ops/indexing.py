@@ -75,10 +75,10 @@ def _add_rows(y: Array, row: Array, values: Array) -> None:
     xp = array_module(y)
     if xp is not np and y.dtype == "int64":
         y, values = y.view("uint64"), values.view("uint64")  # CUDA has no atomic addition for int64; the bits are the same
-    if xp is not np and y.dtype.itemsize < 4:  # nor for bfloat16 and short integers; float16 would lose small values
-        wide = np.dtype("float32" if dtypes.is_floating(y.dtype) else "int32")
-        total = y.astype(wide)
-        xp.add.at(total, row, values.astype(wide))
+    floats = dtypes.is_floating(y.dtype)
+    if y.dtype.itemsize < 4 and (floats or xp is not np):  # a sum of float16 stops at 2048; short integers have no atomics
+        total = y.astype("float32" if floats else "int32")
+        _add_rows(total, row, values.astype(total.dtype))
         y[...] = total.astype(y.dtype)
         return
     if xp is not np or y.ndim == 1 or values.size < 1000:

@@ -116,14 +116,14 @@ def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
 # ----------------------------------------------------------------------------------------------- largest, smallest
 
 
-@op
+@op(half="float32")
 def _amax(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """The largest; ties divide the gradient evenly."""
     y = array_module(x).amax(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
 
-@op
+@op(half="float32")
 def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """The smallest; ties divide the gradient evenly."""
     y = array_module(x).amin(x, axis=axis, keepdims=keepdims)

@@ -34,6 +34,7 @@ def op(
     formula: Any = None,
     *,
     linear: bool = False,
+    idempotent: bool = False,
     promote: Callable[..., Sequence[Any]] | None = None,
     floats_only: bool = False,
     half: str | None = None,
@@ -41,7 +42,7 @@ def op(
 ) -> Callable[..., Any]:
     """Turn a formula, which returns its result and the pullback, into a differentiable operation.
 
-    linear:      the pullback needs no input's value (graph.op).
+    linear:      the pullback needs no input's value; idempotent: it needs only the result (graph.op).
     promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
     floats_only: refuse integers, as PyTorch does for operations that only make sense on floats.
     half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there: NumPy has no BLAS for them,
@@ -50,8 +51,9 @@ def op(
     autocast:    the operation is in one of the lists of _autocast.py.
     """
     if formula is None:
-        return functools.partial(op, linear=linear, promote=promote, floats_only=floats_only, half=half, autocast=autocast)
-    call = graph.op(formula, linear=linear, promote=promote)
+        options: Any = {"promote": promote, "floats_only": floats_only, "half": half, "autocast": autocast}
+        return functools.partial(op, linear=linear, idempotent=idempotent, **options)
+    call = graph.op(formula, linear=linear, idempotent=idempotent, promote=promote)
     if half == "float32 with numbers":
         call = with_numbers(call)
     elif floats_only or half:

@@ -145,11 +145,10 @@ def _integer_power(a: Array, b: Array) -> Any:
 def _pow_number(a: Array, *, exponent: float) -> Any:
     """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
     n = exponent
+    y = a * a if n == 2 else a * a * a if n == 3 else a**n
     if n == 0:
-        return a**n, _flat
-    if n == 2:
-        return a * a, lambda g: g * (2 * a)
-    return (a * a * a if n == 3 else a**n), lambda g: g * (n * a ** (n - 1))
+        return y, lambda g: _flat(g) * y  # y = 1, but a function of a: derivatives of every order are 0, not missing
+    return y, lambda g: g * (n * a ** (n - 1))
 
 
 @autocast

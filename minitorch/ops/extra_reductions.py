@@ -101,6 +101,7 @@ def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
 
     def pullback(g: Array) -> Any:
         others = _before(x, axis) * flip(_before(flip(x, axis), axis), axis)
+        others = others * x**0 if isinstance(x, graph.Tensor) else others  # where it is constant: 0 is its derivative
         return g.reshape(_with_ones(x.shape, (axis,))) * others
 
     return y, pullback

@@ -222,6 +222,7 @@ def backward(
     for root, g in zip(roots, gradients, strict=True):
         accumulate(pending, owned, root, g, fresh=False)
     found: dict[Node, Any] = {}
+    walked: dict[Node, Any] = {}
     with enable_grad() if create_graph else no_grad(), no_autocast(), np.errstate(all="ignore"):
         while order:
             node = order.pop()
@@ -246,7 +247,8 @@ def backward(
                     accumulate(pending, owned, parent, contribution, fresh=contribution is not g)
             if not retain_graph:  # free the activations during the walk
                 node.pullback = node.inputs = node.static = None
-                node.parents = ()
+                walked[node], node.parents = node.parents, ()
+    mode.walked = walked
     return found
 
 

@@ -265,4 +265,4 @@ def _repeat_heads(name: str, x: Any, query: Any) -> Any:
     if wanted % heads:
         raise RuntimeError(f"enable_gqa: the {wanted} heads of the query must be a multiple of the {heads} of the {name}")
     xp = array_module(raw(x))
-    return x if heads == wanted else ops.index_select(x, -3, xp.repeat(xp.arange(heads), wanted // heads))
+    return x if heads == wanted else ops.index_select(x, -3, xp.repeat(xp.arange(heads, dtype=np.int64), wanted // heads))

@@ -166,7 +166,7 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
     left = size + min(before, 0) + min(after, 0)  # after cutting
     if most > 0 and ((mode == "reflect" and most >= size) or (mode == "circular" and (most > size or left <= 0))):
         raise RuntimeError(f'pad: "{mode}" cannot take {most} elements from dimension {dim} of shape {tuple(input.shape)}')
-    positions, kept = np.arange(size), slice(max(-before, 0), size - max(-after, 0))
+    positions, kept = np.arange(size, dtype=np.int64), slice(max(-before, 0), size - max(-after, 0))
     around: Any = (max(before, 0), max(after, 0))
     if mode == "circular":  # repeats what is left after cutting; the other modes see the whole
         positions = np.pad(positions[kept], around, mode="wrap")

@@ -248,7 +248,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """input where condition is True, else other (tensors or numbers); alone, the indices where condition is not 0."""
     mask = raw(condition)
     if input is None and other is None:
-        return tuple(graph.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
+        return tuple(graph.Tensor(i.astype(np.int64)) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
     mask = checks.condition(mask)
     if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # of two numbers one must have a dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))

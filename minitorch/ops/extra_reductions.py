@@ -304,10 +304,9 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     if x.ndim == 0:
         return xp.zeros((), np.int64)
     x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
-    if not descending:
-        return xp.argsort(x, axis=axis, kind="stable")
+    order = xp.argsort(xp.flip(x, axis=axis) if descending else x, axis=axis, kind="stable").astype(np.int64, copy=False)
     # ascending from the back and read backwards: descending, with equal elements in their first order
-    return x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
+    return x.shape[axis] - 1 - xp.flip(order, axis=axis) if descending else order
 
 
 @numpy_names

@@ -30,7 +30,7 @@ def _getitem(x: Array, *, index: tuple[Any, ...]) -> Any:
     """x[index]; the gradient is added at the places that were read."""
     shape = x.shape
     if len(index) and hasattr(index[-1], "shape") and not any(hasattr(i, "shape") for i in index[:-1]):
-        y = x.take(index[-1], axis=len(index) - 1)  # one array alone: NumPy's take is faster than its indexing
+        y = x.take(index[-1].astype(np.intp, copy=False), axis=len(index) - 1)  # one array alone: faster than x[index]
     else:
         y = x[index]
     return y, lambda g: _scatter(g, index=index, shape=shape)
@@ -231,7 +231,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """Where the elements are not zero: one row of indices each, or a tuple with one index tensor per dimension."""
     x = raw(input)
-    places = x.reshape(x.shape or 1).nonzero()
+    places = [i.astype(np.int64) for i in x.reshape(x.shape or 1).nonzero()]
     if as_tuple:
         return tuple(map(graph.Tensor, places))
     return graph.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])

@@ -132,7 +132,8 @@ def embedding(
     if padding_idx is not None:
         factor = (index != padding_idx)[..., None]
     if scale_grad_by_freq:
-        often = array_module(index).bincount(index.reshape(-1), minlength=weight.shape[0])[index][..., None]
+        xp = array_module(index)
+        often = xp.bincount(index.reshape(-1).astype(xp.intp), minlength=weight.shape[0])[index][..., None]
         factor = ((1 if factor is None else factor) / often).astype(dtypes.promote_types(weight.dtype, dtypes.float32))
     return _rows_at(weight, index=index, factor=factor)
 

@@ -16,7 +16,6 @@ import numpy as np
 
 import minitorch
 from minitorch import Tensor, nn, optim
-from minitorch.parallel import one_blas_thread
 
 from ..text.python_docs import python_documentation
 from ..text.tokenizer import Tokenizer
@@ -73,5 +72,4 @@ def train(steps: int = 300, sentences: int = 60, every: int = 50) -> tuple[float
 
 
 if __name__ == "__main__":
-    with one_blas_thread():  # products this small gain nothing from a second thread
-        train()
+    train()

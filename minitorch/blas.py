@@ -12,7 +12,6 @@ Read before: nothing. Read next: threads.py, kernels/dispatch.py.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib
 import math
@@ -56,6 +55,10 @@ def get_num_threads() -> int:
 @functools.cache
 def functions() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
     """BLAS's functions that set and read the number; None if there is a BLAS that has none, as Apple's."""
+    try:
+        import ctypes
+    except ImportError:  # a Python without it has no threads either
+        return None
     package = Path(np.__file__).parent
     umath = importlib.import_module("numpy._core._multiarray_umath").__file__  # finds what it is linked with, but on Windows
     for path in (umath, *sorted(package.with_name("numpy.libs").glob("*openblas*"))):

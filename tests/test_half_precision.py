@@ -122,6 +122,20 @@ def test_a_number_need_not_be_one_of_half_precision():
     assert relative(half(np.full(N, 0.5), "float16").sum() / mask.sum(), 0.5) < 1e-3
 
 
+def test_the_steps_between_have_float32s_range():
+    x, y = half([1000.0, 2000.0], "float16", grad=False), half([700.0, -100.0], "float16", grad=False)
+    ones = half(np.full((2, 2), 100.0), "float16", grad=False)
+    assert relative(minitorch.addcmul(x, x, y, value=1e-6), [1000.7, 1999.8]) < 1e-3  # x·y overflows
+    assert relative(minitorch.addcdiv(x, x, y * 1e-4, value=1e-4), [1001.43, 1980.0]) < 1e-3
+    assert relative(minitorch.lerp(x, y * 90, 0.5), [32_000, -3_500]) < 1e-3
+    assert relative(minitorch.addmm(ones, x[None].expand(2, 2), ones, alpha=1e-3), np.full((2, 2), 400)) < 1e-3
+    assert relative(F.smooth_l1_loss(x / 1e3, x * 0, beta=1e-8), 1.5) < 1e-3
+    assert F.normalize(x * 0, dim=0).tolist() == [0, 0]  # eps = 1e-12 is 0 in float16
+    assert F.cosine_similarity(x * 0, y, 0).item() == 0
+    assert not F.dropout(x, 0.99999).isnan().any()
+    assert minitorch.addcmul(x, x.float(), y, value=1e-6).dtype == minitorch.float32
+
+
 SUMS = {
     "embedding": lambda w, i: F.embedding(i, w),
     "index": lambda w, i: w[i],

@@ -8,7 +8,6 @@ Read before: ops/nn.py, layers.py. Read next: optim/optimizer.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from .functional_extra import *  # noqa: F403  its __all__ is part of the one be
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "dropout_add_layer_norm", "embedding", "gelu", "layer_norm",
-    "linear", "linear_gelu", "log_softmax", "mse_loss", "nll_loss", "normalize", "one_hot", "relu",
+    "linear", "linear_gelu", "log_softmax", "mse_loss", "nll_loss", "one_hot", "relu",
     "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "tanh", *functional_extra.__all__,
 ]  # fmt: skip
 
@@ -66,11 +65,6 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """ln softmax(x), accurate where softmax underflows"""
     return ops.log_softmax(input, check.implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
-
-
-def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Any:
-    """x / max(‖x‖ₚ, eps) along ``dim``"""
-    return input / ops.norm(input, p, dim, keepdim=True).clamp(min=eps)
 
 
 # ---------------------------------------------------------------------------------------- dropout and embedding

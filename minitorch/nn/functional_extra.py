@@ -1,4 +1,4 @@
-"""Functions of torch.nn.functional that neither models nor lessons use: here for completeness, exported by functional.py.
+"""Functions of torch.nn.functional that no training here needs: here for completeness, exported by functional.py.
 
 Read before: functional.py.
 """
@@ -13,11 +13,12 @@ import numpy as np
 
 from .. import dtypes, ops
 from ..devices import array_module
+from ..grad_mode import mode
 from ..ops import raw
 from ..ops import rms_norm as rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
-from ..ops._op import in_floats
+from ..ops._op import in_float32, in_floats
 from ..ops.extra_activations import glu as glu
 from ..ops.extra_activations import log_sigmoid as logsigmoid
 from ..ops.extra_activations import mish as mish
@@ -36,7 +37,7 @@ from ._arguments import (
 
 __all__ = [
     "binary_cross_entropy", "cosine_embedding_loss", "cosine_similarity", "elu", "glu", "huber_loss", "kl_div", "l1_loss",
-    "leaky_relu", "logsigmoid", "mish", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
+    "leaky_relu", "logsigmoid", "mish", "normalize", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -67,7 +68,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = difference("smooth_l1_loss", input, target)
-    return reduced(d.abs() if beta == 0 else ops.extra_losses.huber(d, delta=beta) / beta, reduction)
+    return reduced(d.abs() if beta == 0 else in_float32(lambda d: ops.extra_losses.huber(d, delta=beta) / beta, d), reduction)
 
 
 @loss_function
@@ -127,7 +128,16 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     if not dtypes.is_floating(dtype):
         raise RuntimeError(f"cosine_similarity: the operands must be floating, their common dtype is {dtype}")
     x1, x2 = ops.broadcast_tensors(x1.to(dtype), x2.to(dtype))
-    return ((x1 / _length(x1, dim, eps)) * (x2 / _length(x2, dim, eps))).sum(dim)
+    return in_float32(lambda a, b: ((a / _length(a, dim, eps)) * (b / _length(b, dim, eps))).sum(dim), x1, x2)
+
+
+def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Any:
+    """x / max(‖x‖ₚ, eps) along ``dim``"""
+
+    def unit(x: Any) -> Any:
+        return x / ops.norm(x, p, dim, keepdim=True).clamp(min=eps)
+
+    return unit(input) if mode.autocast else in_float32(unit, input)  # eps is 0 in float16; autocast's norm is float32
 
 
 def _length(x: Any, dim: int, eps: float) -> Any:

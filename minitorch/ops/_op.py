@@ -94,13 +94,21 @@ def with_numbers(function: Any) -> Callable[..., Any]:
                 break
         else:  # the usual case
             return function(*inputs, **static)
-        inputs, static = graph.by_position(function, inputs, static)
+        inputs, _ = graph.by_position(function, inputs, static)
         dtype = dtypes.result_type(*inputs)
         if not is_half(dtype) or all(getattr(x, "dtype", None) == dtype for x in inputs):
-            return function(*inputs, **static)
-        return astype(function(*[astype(x, dtypes.float32) if hasattr(x, "dtype") else x for x in inputs], **static), dtype)
+            return function(*inputs)
+        return in_float32(function, *inputs)
 
     return call
+
+
+def in_float32(function: Callable[..., Any], *operands: Any) -> Any:
+    """function(*operands), whose result has their common dtype; half precision is left for its intermediate results."""
+    dtype = dtypes.result_type(*operands)
+    if not is_half(dtype):
+        return function(*operands)
+    return astype(function(*[astype(x, dtypes.float32) if hasattr(x, "dtype") else x for x in operands]), dtype)
 
 
 def is_half(dtype: Any) -> bool:

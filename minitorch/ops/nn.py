@@ -73,7 +73,7 @@ def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any
     return stream.random(shape, dtype="float32") >= p
 
 
-@op(linear=True)
+@op(linear=True, half="float32 on CPU")
 def drop(x: Array, *, keep: Array, p: float) -> Any:
     """x where the mask ``keep`` is True, divided by 1 - p so that the expectation stays x; 0 elsewhere.
 

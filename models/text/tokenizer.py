@@ -241,7 +241,7 @@ def shorten(a: Sequence[int], b: Sequence[int], room: int) -> tuple[Sequence[int
 def _lowercase_in_config(folder: Path) -> bool:
     """What the folder's tokenizer_config.json says of case; uncased if it says nothing."""
     path = folder / "tokenizer_config.json"
-    lowercase = read_json(path, "a tokenizer's configuration").get("do_lower_case") if path.is_file() else None
+    lowercase = read_json(path, "a tokenizer's configuration").get("do_lower_case") if path.exists() else None
     if lowercase is not None and not isinstance(lowercase, bool):
         raise ValueError(f"{path}: do_lower_case must be true or false, not {quoted(lowercase)}")
     return lowercase is not False

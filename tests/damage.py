@@ -10,11 +10,13 @@ import copy
 import io
 import json
 import re
+import resource
 import shutil
 import signal
 import struct
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -272,8 +274,12 @@ def main() -> None:
         base = Path(room)
         folders = make_folders(base)
         for seed in range(first, first + count):
+            started = time.perf_counter()
             for fault in try_one(folders, base, seed):
                 print(fault, "\n", flush=True)
+            if (seconds := time.perf_counter() - started) > 10:
+                print(f"seed {seed} took {seconds:.0f} s\n", flush=True)
+        print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB of memory")
 
 
 if __name__ == "__main__":

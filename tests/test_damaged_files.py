@@ -326,6 +326,8 @@ def change_state(path, at, value):
         (("optimizer", "state", 0, "exp_avg"), minitorch.zeros(3), "exp_avg of parameter 0 has shape (3,) in the state"),
         (("optimizer", "state", 0, "exp_avg"), 1.0, "exp_avg of parameter 0 is a float in the state, not a tensor"),
         (("optimizer", "state", 0, "step"), "x", "step of parameter 0 is 'x' in the state; it must be a count of steps"),
+        (("optimizer", "state", 0, "exp_avg"), lambda m: m + 1.1, "though gradients are clipped to 1.0"),
+        (("optimizer", "state", 0, "exp_avg_sq"), lambda v: v - 0.01, "though gradients are clipped to 1.0"),
         (("optimizer", "state", 0), {"step": 1}, "the state of parameter 0 has no exp_avg, exp_avg_sq"),
         (("optimizer", "state"), [], "'state' must be a dict"),
         (("optimizer", "param_groups", 0, "betas"), (2.0, 0.5), "betas is (2.0, 0.5), the run's settings make it"),

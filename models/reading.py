@@ -24,6 +24,7 @@ from minitorch.dtypes import is_floating
 from .errors import BadInput, count, short
 
 LARGEST = 8 << 20  # bytes of a configuration: room for a hundred thousand labels, and Python needs thirty times as much
+BEYOND = 1e18  # the square of a larger number, as in a variance, is near the end of float32
 DEEP_KEY = re.compile(r"(?:[\w\"'-]{1,64}\s{0,4}\.\s{0,4}){100}")  # a.b.c. and so on
 
 
@@ -120,14 +121,17 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def read_tensors(path: str | Path) -> Any:
-    """What minitorch.save, or another safetensors library, wrote; a NaN or an infinity in it is refused."""
+    """What minitorch.save, or another safetensors library, wrote; numbers that no training leaves are refused."""
     content = minitorch.load(path)
     for name, tensor in named_tensors(content):
-        bad = 0 if not is_floating(tensor.dtype) else tensor.array.size - np.count_nonzero(np.isfinite(tensor.array))
-        if bad:
+        if not is_floating(tensor.dtype):
+            continue
+        x = tensor.array.astype(np.promote_types(np.float32, tensor.dtype), copy=False)  # float16 cannot hold BEYOND
+        if bad := x.size - np.count_nonzero(np.abs(x) <= BEYOND):
+            kind = f"numbers beyond {BEYOND:g}" if np.isfinite(x).all() else "NaN or infinity"
             raise BadInput(
-                f"{path}: {short(name)} holds NaN or infinity ({bad:,} of {count(tensor.array.size, 'number')}): the file is "
-                "damaged, or its training went astray; take another copy or an earlier state"
+                f"{path}: {short(name)} holds {kind} ({bad:,} of {count(x.size, 'number')}): the file is damaged, or its "
+                "training went astray; take another copy or an earlier state"
             )
     return content
 

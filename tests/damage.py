@@ -40,7 +40,7 @@ VALUES = [
     [], [0], {}, {"x": 1}, [[]], ["x"] * 3, "../../etc/passwd", "/dev/zero",
 ]  # fmt: skip
 SPLICED = ["NaN", "-Infinity", "1e999", NESTED, DIGITS, "nul", '"', "{", ",", '{"a":1,"a":2}']
-NO_NUMBER = re.compile(r"(?<![\w#])-?(nan|NaN|inf|Infinity)(?!\w)")
+NO_NUMBER = re.compile(r"(?<!\w)(nan|inf)%|[\[:,] ?-?(NaN|Infinity)\b|(nan|inf) nats|loss (nan|inf)")  # not in a word
 WEIGHTS = ("model.safetensors", "training.safetensors")
 
 

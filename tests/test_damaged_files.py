@@ -236,7 +236,14 @@ def test_weights_that_are_not_finite_are_named(value, half, copy, base):
 def test_finite_weights_whose_products_are_not(copy, base):
     folder = copy("bert")
     weights = minitorch.load(folder / "model.safetensors")
-    weights["bert.encoder.layer.0.output.dense.weight"].array[:] = 3e38
+    dense = weights["bert.encoder.layer.0.output.dense.weight"].array
+    dense[0, 0] = 3e38
+    minitorch.save(weights, folder / "model.safetensors")
+    refused(folder, base, "layer.0.output.dense.weight holds numbers beyond 1e+18 (1 of 384 numbers)")
+    dense[0, 0] = 0
+    for name in ("embeddings.word_embeddings", "encoder.layer.0.attention.self.query", "encoder.layer.0.attention.self.key"):
+        weights[f"bert.{name}.weight"].array[:] *= 1e18
+    weights["bert.embeddings.LayerNorm.weight"].array[:] *= 1e18
     minitorch.save(weights, folder / "model.safetensors")
     refused(folder, base, "damaged")
 

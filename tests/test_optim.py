@@ -559,6 +559,9 @@ def test_schedule_errors():
     with pytest.raises(ValueError, match="Ending multiplicative factor"):
         lr_scheduler.LinearLR(optimizer, end_factor=1.5)
     schedule = lr_scheduler.StepLR(optimizer, 3)
+    for wrong in ({"base_lrs": 5, "last_epoch": 1}, {"base_lrs": [0.1], "last_epoch": "1"}):
+        with pytest.raises(TypeError, match="base_lrs must be a list and last_epoch a number"):
+            schedule.load_state_dict(wrong)
     with pytest.raises(ValueError, match="saved for 2 parameter groups, this optimiser has 1"):
         schedule.load_state_dict({**schedule.state_dict(), "base_lrs": [1.0, 2.0]})
     with pytest.warns(UserWarning, match="call optimizer.step.. first"):

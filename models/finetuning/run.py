@@ -97,8 +97,9 @@ def read_state(path: Path) -> dict[str, Any]:
         states.check_like(path, f"metrics.{i}", known, LINE)
         if not all(isinstance(value, float | int) for value in line.values()):
             raise BadInput(f"{path}: metrics.{i} holds more than numbers")
-    for name, value in [("best", best)] * (best is not None) + [("recent", loss) for loss in state["recent"]]:
-        states.check_like(path, name, value, 0.0)
+    states.check_lines(path, state, "recent", 0.0)
+    if best is not None:
+        states.check_like(path, "best", best, 0.0)
     if best is not None and "dev_metric" not in (lines or [{}])[-1]:
         raise BadInput(f"{path}: best is {best}, but no evaluation says so")
     return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}

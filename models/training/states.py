@@ -14,6 +14,7 @@ import numpy as np
 
 import minitorch
 from minitorch import Tensor
+from minitorch.dtypes import is_floating
 
 from ..errors import BadInput, count, listing, quoted, short
 from ..reading import read_tensors
@@ -23,7 +24,10 @@ MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False}  # sett
 
 
 def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """All state that a step changes and the next step needs."""
+    """All state that a step changes and the next step needs; BadInput if it is none to go on from, and must not be saved."""
+    for name, value in model.state_dict().items():
+        if is_floating(value.dtype) and not minitorch.isfinite(value).all().item():
+            raise BadInput(f"{name} became NaN or infinite: the learning rate is too high here; the last saved state stays")
     return {
         "model": dict(model.state_dict()),
         "optimizer": optimizer.state_dict(),
@@ -99,6 +103,12 @@ def check_equal(path: Path, saved: dict[str, Any], own: dict[str, Any], names: S
     for name in names:
         if saved[name] != own[name]:
             raise BadInput(f"{path}: {name} is {quoted(saved[name])}, the run's settings make it {quoted(own[name])}")
+
+
+def check_lines(path: Path, state: dict[str, Any], name: str, like: Any) -> None:
+    """BadInput unless each item of the list in ``state`` is of the kind of ``like``."""
+    for i, line in enumerate(state[name]):
+        check_like(path, f"{name}.{i}", line, like)
 
 
 def check_like(path: Path, name: str, saved: Any, like: Any) -> None:

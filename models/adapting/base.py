@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
-from ..errors import BadInput, listing
+from ..errors import BadInput, listing, short
 
 PEFT_TYPES: dict[str, type[PeftConfig]] = {}  # filled by the methods' own files
 
@@ -70,7 +70,19 @@ class PeftConfig:
         odd = [k for k, v in values.items() if k not in known | IGNORED and v not in neutral]
         if odd:
             raise BadInput(f"{kind.peft_type} has no support for {listing(f'{k} = {values[k]!r}' for k in odd)}")
+        for f in dataclasses.fields(kind):
+            check_type(f.name, values.get(f.name, f.default), str(f.type))
         return kind(**{**kind.unsaid, **{k: v for k, v in values.items() if k in known}})
+
+
+def check_type(name: str, value: Any, kind: str) -> None:
+    """BadInput for a value of a file that is not of the field's type, such as text for a number."""
+    names = {"int": int, "float": int | float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None)}
+    allowed = [names[part.partition("[")[0]] for part in kind.split(" | ")]
+    if value is dataclasses.MISSING:
+        return
+    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
+        raise BadInput(f"{name} must be of type {kind}, not {short(value)}")
 
 
 # What PEFT writes and what changes nothing here: its version, how the base was loaded, and settings at their usual values.

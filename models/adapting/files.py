@@ -22,6 +22,7 @@ from minitorch import Tensor
 from minitorch.files import write_text
 
 from ..errors import BadInput, listing
+from ..reading import read_json, read_tensors
 from .base import Adapted, PeftConfig, paths
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -100,15 +101,15 @@ def read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise BadInput(f"{folder}: no {name} here, so this is not a saved adapter, or saving it was not finished")
+    values = read_json(folder / CONFIG, "the settings of an adapter")
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise TypeError("it is no object")
-        return PeftConfig.of(values), minitorch.load(folder / WEIGHTS)
+        config = PeftConfig.of(values)
     except BadInput as error:
         raise BadInput(f"{folder / CONFIG}: {error}") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BadInput(f"{folder / CONFIG}: not the settings of an adapter ({error})") from None
+    weights = read_tensors(folder / WEIGHTS)
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise BadInput(f"{folder / WEIGHTS}: not the weights of an adapter, but something else that minitorch saved")
+    return config, weights
 
 
 def fill(model: Any, folder: Path, name: str, weights: dict[str, Tensor]) -> None:

@@ -6,7 +6,6 @@ Read before: predictor.py, models/adapting/peft_model.py.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from minitorch.files import write_text
@@ -14,6 +13,7 @@ from minitorch.files import write_text
 from ..adapting.choosing import OPTIONS
 from ..adapting.files import CONFIG
 from ..errors import BadInput
+from ..reading import read_json
 from ..text.labelled import as_json
 from ..training.runs import refuse_overwriting
 from .predictor import Predictor
@@ -40,9 +40,8 @@ def run(args: argparse.Namespace) -> int:
         predictor.tokenizer.save_pretrained(args.output)
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
-    facts = json.loads((args.folder / FACTS).read_text(encoding="utf-8"))
+    facts = read_json(args.folder / FACTS)
     plain = {name: getattr(Settings, name) for name in ("adapt", *OPTIONS)}
     write_text(args.output / FACTS, as_json({**facts, "settings": {**facts["settings"], **plain}}, 2) + "\n")
     print(f"{args.output}: {merged.num_parameters():,} parameters; use it: minitorch predict --model {args.output}")
     return 0
-

@@ -24,6 +24,7 @@ from minitorch import Tensor
 from ..bert.model import BertForQuestionAnswering
 from ..classical import answering
 from ..errors import BadInput
+from ..reading import whole
 from ..text.kinds import refuse_kinds
 from ..text.labelled import line_items, refuse_halves
 from ..text.tables import read_text
@@ -64,7 +65,7 @@ class Answer(Task):
             raise BadInput(f"{path}:1: the file is empty")
         refuse_kinds(path, text, "classify", "tag", "relation", "choice")
         try:
-            content = json.loads(text)
+            content = json.loads(text, parse_int=whole)
         except (ValueError, RecursionError) as error:
             line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
             if line > 1 and reason == "Extra data":
@@ -105,7 +106,9 @@ class Answer(Task):
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.may_be_none = bool(facts["may_be_none"])
+        self.may_be_none = facts["may_be_none"]
+        if not isinstance(self.may_be_none, bool):
+            raise ValueError("may_be_none must be true or false")
 
     # ---- the model
 

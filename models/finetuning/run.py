@@ -21,10 +21,10 @@ from minitorch.files import write_text
 
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
-from ..bert.weights import MODEL_FILES
+from ..bert.weights import MODEL_FILES, read_weights
 from ..errors import BadInput, count, listing
 from ..text.labelled import as_json
-from ..training import runs
+from ..training import states
 from ..training.runs import STATE
 from .choice import Choose
 from .classify import Classify
@@ -36,7 +36,9 @@ from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten
-REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
+COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
+REACHED = (*COUNTED, "best")  # where a trainer is
+LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
 
@@ -75,7 +77,7 @@ def read_data(s: Settings, task: Task) -> Data:
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):
         if path := getattr(s, name):
-            content = Path(path).read_bytes()
+            content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
             first = seen.setdefault(content, name)
             if first != name:
@@ -125,7 +127,19 @@ def missing_kinds(train: list[Any], dev: list[Any], task: Task) -> list[str]:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote."""
-    return runs.read_state(path, (*REACHED, "allocators"), "fine-tuning")
+    state = states.read_state(path, COUNTED, "fine-tuning", Settings)
+    best, lines = state.get("best"), state["metrics"]
+    for i, line in enumerate(lines):
+        known = {name: line.get(name) for name in LINE} if isinstance(line, dict) else line
+        states.check_like(path, f"metrics.{i}", known, LINE)
+        if not all(isinstance(value, float | int) for value in line.values()):
+            raise BadInput(f"{path}: metrics.{i} holds more than numbers")
+    states.check_lines(path, state, "recent", 0.0)
+    if best is not None:
+        states.check_like(path, "best", best, 0.0)
+    if best is not None and "dev_metric" not in (lines or [{}])[-1]:
+        raise BadInput(f"{path}: best is {best}, but no evaluation says so")
+    return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}
 
 
 class Run:
@@ -173,7 +187,7 @@ class Run:
                 base = self.model.unload()
                 self.model = self.trainer.model = PeftModel.from_pretrained(base, self.folder)
             else:
-                self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+                self.model.load_state_dict(read_weights(self.folder))
         except (ValueError, OSError, RuntimeError) as error:
             raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
@@ -187,7 +201,7 @@ class Run:
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
-            **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
+            **states.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
@@ -199,11 +213,14 @@ class Run:
         if state["sha256"] != self.data.sha256:
             raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
         t = self.trainer
-        runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
-        for name, allocator in state["allocators"].items():
-            self.model.allocators[name].load_state_dict(allocator)
+        if state["step"] > t.steps:
+            raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(t.steps, 'step')}")
+        states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        for name, allocator in getattr(self.model, "allocators", {}).items():
+            allocator.load_state_dict(state.get("allocators", {}).get(name))
         for name in REACHED:
             setattr(t, name, state[name])
+        t.begun, t.source = t.step, str(path)
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""

@@ -24,7 +24,7 @@ from ..adapting import PeftModel
 from ..adapting.base import head_names
 from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import locate
+from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
 from ..training.loop import Glance, between_steps, clocks, decay_groups, progress, to_device
@@ -38,6 +38,8 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
     tokenizer = Tokenizer.from_pretrained(where)
+    config = config_file(where)
+    check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():
@@ -109,7 +111,8 @@ class Trainer:
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.warmup = int(s.warmup * self.steps)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
-        self.step = 0
+        self.step = self.begun = 0
+        self.source = s.model  # of the weights with which it began
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
@@ -221,6 +224,8 @@ class Trainer:
     def refuse_loss(self, loss: float, step: int) -> None:
         """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
         lr = self.s.lr
+        if step == self.begun:
+            raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation

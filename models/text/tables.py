@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput, count, listing
+from ..reading import read_bytes
 from .numbers import DECIMALS, MISSING, are_numbers, decimal_mark, number, without_unit
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}  # their names as options
@@ -227,14 +228,7 @@ def delimiter_of(option: str) -> str:
 
 def read_text(path: Path, encoding: str) -> str:
     """A file's whole text; BadInput, with the line, where it is not in the encoding."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path}: this is a folder; give a file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    data = read_bytes(path, largest=None)
     for start, kind in NO_TEXT.items():
         if data.startswith(start):
             raise BadInput(f"{path}: {kind}")

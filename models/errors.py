@@ -1,4 +1,4 @@
-"""BadInput, the error for a user's mistake, and two phrases that its messages share. Imports nothing but the standard library."""
+"""BadInput, the error for a user's mistake, and phrases that its messages share. Imports nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def listing(names: Iterable[str], most: int = 12) -> str:
 def count(n: int, thing: str) -> str:
     """ "1 row", "2,000 rows" """
     return f"{n:,} {thing}" + ("" if n == 1 else "s")
+
+
+def short(text: object, most: int = 80) -> str:
+    """A text of the user's for a message: on one line, and not too long."""
+    line = " ".join(str(text)[: 10 * most].split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """A value of the user's as Python writes it, not too long."""
+    try:
+        return short(repr(value), most)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number with thousands of digits"

@@ -14,17 +14,16 @@ from .use import fill_mask
 def filled_masks(model: Any, text: Any, count: int = 5) -> list[str]:
     """Sentences of the held-out text with one word masked, and the model's three best guesses."""
     tokenizer, corpus = text.tokenizer, text.valid
-    prefix, mask = tokenizer.prefix, tokenizer.names["mask_token"]
     lines: dict[str, None] = {}  # each once, in order
     for i, ids in suitable(corpus):
         tokens = [tokenizer.tokens[t] for t in ids]
         # Whole words: no piece of one, and none follows. Long ones first: they say more than "the".
-        words = [k for k, token in enumerate(tokens) if token.isalnum() and not "".join(tokens[k + 1 : k + 2]).startswith(prefix)]
+        words = [k for k, token in enumerate(tokens) if token.isalnum() and not "".join(tokens[k + 1 : k + 2]).startswith("##")]
         words = [k for k in words if len(tokens[k]) > 3] or words
         if not words:
             continue
         place = words[i % len(words)]
-        masked = f"{tokenizer.decode(ids[:place])} {mask} {tokenizer.decode(ids[place + 1 :])}".strip()
+        masked = f"{tokenizer.decode(ids[:place])} [MASK] {tokenizer.decode(ids[place + 1 :])}".strip()
         guesses = ", ".join(f"{token} {p:.0%}" for token, p in fill_mask(model, tokenizer, masked, 3)[0])
         lines[f"  {masked}\n      {guesses}   (the text has: {tokens[place]})"] = None
         if len(lines) == count:

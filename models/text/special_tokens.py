@@ -68,15 +68,8 @@ class TokensByName(Tokenizer):
 
         new_tokens: a text, a tokenizers.AddedToken, or a list of them. special_tokens: decoding may skip them.
         """
-        tokens = list(new_tokens) if isinstance(new_tokens, list | tuple) else [new_tokens] if new_tokens else []
-        if tokens and len(self.vocabulary) < len(self.tokens):
-            raise ValueError(
-                f"{len(self.tokens) - len(self.vocabulary)} ids have no token (blank lines of vocab.txt?), and Hugging Face's "
-                "library would give a new token one that is taken; write a name of its own into each blank line"
-            )
-        count = (self.backend.add_special_tokens if special_tokens else self.backend.add_tokens)(tokens)
-        self.number()
-        return int(count)
+        tokens = new_tokens if isinstance(new_tokens, list | tuple) else [new_tokens] if new_tokens else []
+        return self.add(tokens, special_tokens)
 
     def add_special_tokens(self, special_tokens_dict: dict[str, Any], replace_extra_special_tokens: bool = True) -> int:
         """Add special tokens by name: {"additional_special_tokens": ["<e1>", "</e1>"]}; how many were new."""

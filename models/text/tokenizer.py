@@ -21,6 +21,8 @@ import minitorch
 from minitorch import Tensor
 from minitorch.files import write_text
 
+from ..errors import short
+
 try:
     import tokenizers
     from tokenizers import models, normalizers, pre_tokenizers, trainers
@@ -160,9 +162,26 @@ class Tokenizer:
         try:
             self.build(content, settings)
         except ValueError as error:
-            text = f"not a WordPiece tokenizer ({error})" if path.suffix == ".json" else error
+            text = f"not a WordPiece tokenizer ({short(error, 300)})" if path.suffix == ".json" else short(error, 300)
             raise ValueError(f"{path}: {text}") from error
         return self
+
+    def extend(self, tokens: Sequence[str]) -> list[str]:
+        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
+        new = [token for token in dict.fromkeys(tokens) if token not in self.vocabulary]
+        self.add(new, special=True)
+        return new
+
+    def add(self, tokens: Sequence[Any], special: bool) -> int:
+        """Add tokens that are never split, with the next ids; how many were new. special: decoding may skip them."""
+        if tokens and len(self.vocabulary) < len(self.tokens):
+            raise ValueError(
+                f"{len(self.tokens) - len(self.vocabulary)} ids have no token (blank lines of vocab.txt?), and Hugging Face's "
+                "library would give a new token one that is taken; write a name of its own into each blank line"
+            )
+        count = (self.backend.add_special_tokens if special else self.backend.add_tokens)(list(tokens))
+        self.number()
+        return int(count)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write tokenizer.json, vocab.txt (without added tokens) and tokenizer_config.json."""

@@ -16,6 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..errors import quoted
+from ..reading import parse_json, read_bytes, read_text
+
+LARGEST = 32 << 20  # bytes of a vocabulary's file: half a million tokens
 PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NAMES = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
 # The order in which Hugging Face numbers those special tokens that the vocabulary lacks.
@@ -66,19 +70,12 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
     return content, {**settings, **changes}
 
 
-def read_text(path: Path) -> str:
-    """A text in UTF-8, its line ends as they are."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start})") from error
-
-
 def read_object(path: Path, kind: str = "an object of names and values") -> dict[str, Any]:
     """The JSON object of a file."""
+    text = read_text(path, LARGEST)
     try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise ValueError(f"{path}: not {kind} (no JSON: {error})") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: not {kind} (it holds {type(content).__name__})")
@@ -91,11 +88,15 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     A blank line counts, so that the ids after it stay right; it is the token "", which no text holds.
     """
     vocabulary: dict[str, int] = {}
-    for i, line in enumerate(read_text(path).removesuffix("\n").split("\n")):
+    try:
+        text = read_bytes(path, LARGEST).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start})") from error
+    for i, line in enumerate(text.removesuffix("\n").split("\n")):
         token = line.rstrip()
         if token and token in vocabulary:
             raise ValueError(
-                f"{path}:{i + 1}: {token!r} stands already in line {vocabulary[token] + 1}; "
+                f"{path}:{i + 1}: {quoted(token)} stands already in line {vocabulary[token] + 1}; "
                 "a token's line is its id, so each must be there once"
             )
         vocabulary[token] = i

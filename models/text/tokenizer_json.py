@@ -35,6 +35,7 @@ def build(content: dict[str, Any], settings: dict[str, Any]) -> tokenizers.Token
     if len(set(ids.values())) < len(ids):
         raise ValueError(f"two of its {len(ids)} tokens have one id")
     check_normalizer(backend, joined["normalizer"], settings)
+    check_apart(backend, joined["added_tokens"])
     frame(backend, settings, *(ids[names[name]] for name in ("unk_token", "mask_token", "cls_token", "sep_token")))
     backend.encode_special_tokens = settings.get("split_special_tokens", False)
     return backend
@@ -151,6 +152,17 @@ def check_normalizer(backend: tokenizers.Tokenizer, found: Any, settings: dict[s
             raise ValueError(
                 f"its normalizer {found['type']} and {CONFIG} disagree: {name} is {json.dumps(settings[name])} there; "
                 "remove one of them"
+            )
+
+
+def check_apart(backend: tokenizers.Tokenizer, tokens: list[dict[str, Any]]) -> None:
+    """Refuse two added tokens that the normaliser makes one: the library would take either, from run to run another."""
+    seen: dict[str, str] = {}
+    for text in (token["content"] for token in tokens if token["normalized"] and backend.normalizer is not None):
+        same = seen.setdefault(backend.normalizer.normalize_str(text), text)
+        if same != text:
+            raise ValueError(
+                f"the added tokens {same!r} and {text!r} are one after the normalizer; normalized: false keeps them apart"
             )
 
 

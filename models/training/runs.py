@@ -1,6 +1,6 @@
-"""A run's folder: its protection (one run at a time, no overwriting), and the state from which a run resumes.
+"""A run's folder and its protection: one run at a time, no overwriting.
 
-Read before: settings.py. Read next: loop.py.
+Read before: settings.py. Read next: states.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import minitorch
 
 from ..errors import BadInput
 
@@ -58,33 +56,3 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-# ------------------------------------------------------------------------------------------------------- the state
-
-
-def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """All state that a step changes and the next step needs."""
-    return {
-        "model": dict(model.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "scaler": scaler.state_dict(),
-        "rng": minitorch.get_rng_state(),
-    }
-
-
-def restore(state: dict[str, Any], model: Any, optimizer: Any, schedule: Any, scaler: Any) -> None:
-    """Put the moving parts of a state back where they came from."""
-    for name, part in (("model", model), ("optimizer", optimizer), ("schedule", schedule), ("scaler", scaler)):
-        part.load_state_dict(state[name])
-    minitorch.set_rng_state(state["rng"])
-
-
-def read_state(path: Path, names: Iterable[str], kind: str) -> dict[str, Any]:
-    """Load a state and check its keys: ``names``, the moving parts, settings and the data's sha256."""
-    state = minitorch.load(path)
-    wanted = {*names, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
-    if not isinstance(state, dict) or wanted - state.keys():
-        raise BadInput(f"{path}: not the state of a {kind} run")
-    return state

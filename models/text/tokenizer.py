@@ -62,8 +62,8 @@ class Tokenizer:
         self.backend, self.settings = tokenizer_json.build(content, settings), settings
         self.names = tokenizer_json.names_of(settings, self.backend.model.unk_token)
         padding, truncation = content.get("padding") or {}, content.get("truncation") or {}  # their sides alone count
-        self.padding_side = settings.get("padding_side", padding.get("direction", "right").lower())
-        self.truncation_side = settings.get("truncation_side", truncation.get("direction", "right").lower())
+        self.padding_side = settings.get("padding_side", str(padding.get("direction", "right")).lower())
+        self.truncation_side = settings.get("truncation_side", str(truncation.get("direction", "right")).lower())
         self.model_max_length = files.longest(settings)
         self.prefix = self.backend.model.continuing_subword_prefix  # of pieces inside of a word
         self.number()

@@ -75,6 +75,8 @@ def read_object(path: Path, kind: str = "an object of names and values") -> dict
     text = read_text(path, LARGEST)
     try:
         content = parse_json(text)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode()  # half of a character pair is no text
     except ValueError as error:
         raise ValueError(f"{path}: not {kind} (no JSON: {error})") from error
     if not isinstance(content, dict):
@@ -141,7 +143,8 @@ def check(settings: dict[str, Any]) -> None:
         if settings.get(name, "") is None:
             raise ValueError(f"{name} is null, but BERT needs one")
     special_tokens(settings, {})  # each is a token
-    for i, token in (settings.get("added_tokens_decoder") or {}).items():
+    listed = settings.get("added_tokens_decoder") or {}
+    for i, token in listed.items() if isinstance(listed, dict) else [("?", listed)]:
         if not str(i).isdecimal() or not isinstance(token, dict):
             raise ValueError(f"added_tokens_decoder is an object of ids and tokens, this has {i!r}: {json.dumps(token)}")
         added_token(token, False)

@@ -7,6 +7,7 @@ Read before: tokenizer_files.py. Read next: tokenizer.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -46,13 +47,12 @@ def load(joined: dict[str, Any]) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_str(json.dumps(joined))
     except Exception as error:
+        reason = f"the tokenizers library cannot read it ({error})"
         for name in PARTS:
-            try:
-                tokenizers.Tokenizer.from_str(json.dumps({**joined, **{other: None for other in PARTS if other != name}}))
-            except Exception:
-                if joined[name] is not None:
-                    raise ValueError(f"the tokenizers library does not know its {name} {json.dumps(joined[name])}") from error
-        raise ValueError(f"the tokenizers library cannot read it ({error})") from error
+            with contextlib.suppress(Exception):
+                tokenizers.Tokenizer.from_str(json.dumps({**joined, name: None}))  # without this part it can
+                reason = f"the tokenizers library does not know its {name} {json.dumps(joined[name])}"
+        raise ValueError(reason) from error
 
 
 def complete(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +63,16 @@ def complete(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any
     unknown = set(content) - {"version", "truncation", "padding", "added_tokens", "model", *PARTS}
     if unknown:
         raise ValueError(f"{min(unknown)!r} is no part of a tokenizer.json")
+    for name in (*PARTS, "padding", "truncation"):
+        part = content.get(name)
+        if part is not None and not (isinstance(part, dict) and isinstance(part.get("type", ""), str)):
+            raise ValueError(f"its {name} is {json.dumps(part)}, not an object")
+        if str((part or {}).get("direction", "right")).lower() not in ("right", "left"):
+            raise ValueError(f"the direction of its {name} is {json.dumps(part['direction'])}; there are Left and Right")
     if not isinstance(content.get("model"), dict):
         raise ValueError("it has no model")
+    if not isinstance(content.get("added_tokens") or [], list):
+        raise ValueError("its added_tokens are no list")
     usual = {"type": "WordPiece", "unk_token": files.UNK, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
     model = {**usual, **content["model"]}
     if model["type"] != "WordPiece":
@@ -111,11 +119,11 @@ def normalizer(found: Any, settings: dict[str, Any]) -> Any:
 
 def claims(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, int]:
     """Added token -> the id that the files give it."""
-    tokens = [(token.get("id"), token) for token in content.get("added_tokens") or ()]
-    tokens += [(int(i), token) for i, token in (settings.get("added_tokens_decoder") or {}).items()]
+    objects = [token if isinstance(token, dict) else {} for token in content.get("added_tokens") or ()]
+    tokens = [(added_token(token, False)["content"], token.get("id")) for token in objects]
+    tokens += [(token["content"], int(i)) for i, token in (settings.get("added_tokens_decoder") or {}).items()]
     found: dict[str, int] = {}
-    for i, token in tokens:
-        text = token["content"]
+    for text, i in tokens:
         if not isinstance(i, int):
             raise ValueError(f"the added token {text!r} has no id")
         if found.setdefault(text, i) != i:
@@ -128,9 +136,9 @@ def added_tokens(content: dict[str, Any], settings: dict[str, Any], model: dict[
 
     The library looks an id up in the vocabulary or numbers on; `build` compares. tokenizer_config.json wins where flags differ.
     """
+    ids = claims(content, settings)
     listed = [*(content.get("added_tokens") or ()), *(settings.get("added_tokens_decoder") or {}).values()]
     found = {token["content"]: added_token(token, False) for token in listed}
-    ids = claims(content, settings)
     found = {text: found[text] for text in sorted(found, key=lambda text: ids[text])}
     for name, token in special_tokens(settings, {**NAMES, "unk_token": model["unk_token"]}):
         text = token["content"]
@@ -142,7 +150,7 @@ def added_tokens(content: dict[str, Any], settings: dict[str, Any], model: dict[
 
 def check_normalizer(backend: tokenizers.Tokenizer, found: Any, settings: dict[str, Any]) -> None:
     """Refuse a normaliser of another kind than BERT's that does not do what the settings say."""
-    if found is None or found["type"] == "BertNormalizer":
+    if found is None or found.get("type") == "BertNormalizer":
         return
     does = backend.normalizer.normalize_str
     facts = {"do_lower_case": "a" in does("A"), "strip_accents": "é" not in does("é")}

@@ -10,13 +10,12 @@ Read next: tokenizer_json.py, which joins them.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import quoted
+from ..errors import nearest, quoted
 from ..reading import parse_json, read_bytes, read_text
 
 LARGEST = 32 << 20  # bytes of a vocabulary's file: half a million tokens
@@ -162,8 +161,7 @@ def check_names(changes: dict[str, Any], hub: Iterable[str] = ()) -> None:
     known = [*VALUES, *OTHERS, *ORDER, *MORE, *hub]
     for name in changes:
         if name not in known:
-            nearest = max(known, key=lambda k: difflib.SequenceMatcher(None, name, k).ratio())
-            raise TypeError(f"a tokenizer has no setting {name!r}; the nearest is {nearest!r}")
+            raise TypeError(f"a tokenizer has no setting {name!r}; the nearest is {nearest(name, known)!r}")
 
 
 def listing(values: Iterable[Any]) -> str:

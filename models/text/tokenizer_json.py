@@ -26,7 +26,8 @@ def build(content: dict[str, Any], settings: dict[str, Any]) -> tokenizers.Token
     names = names_of(settings, joined["model"]["unk_token"])
     missing = [names[name] for name in NAMES if names[name] not in ids]
     if missing or names["unk_token"] not in joined["model"]["vocab"]:
-        raise ValueError(f"the vocabulary lacks {', '.join(missing) or names['unk_token']}, which BERT needs")
+        lacks = ", ".join(missing) or names["unk_token"]
+        raise ValueError(f'the vocabulary lacks {lacks}, which BERT needs; {CONFIG} may name others ("mask_token": "<mask>")')
     for token, claimed in claims(content, settings).items():
         if ids[token] != claimed:
             raise ValueError(
@@ -77,6 +78,8 @@ def complete(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any
     model = {**usual, **content["model"]}
     if model["type"] != "WordPiece":
         raise ValueError(f"its model is {model['type']}, not WordPiece")
+    if not isinstance(model["unk_token"], str):
+        raise ValueError(f"its unk_token is {json.dumps(model['unk_token'])}, not a text")
     if not model["continuing_subword_prefix"]:
         raise ValueError("its continuing_subword_prefix is empty: pieces inside of words could not be told from words")
     check_vocabulary(model.get("vocab"))

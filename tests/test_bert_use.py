@@ -110,6 +110,33 @@ def test_keywords_of_from_pretrained(folder):
     assert bert.BertModel.from_pretrained(folder, add_pooling_layer=False).pooler is None
 
 
+def test_a_model_grows_with_its_tokenizer(folder, tmp_path):
+    tokenizer, model = bert.load(folder)
+    before = bert.embed(model, tokenizer, ["the cat"])
+    n = len(tokenizer)
+    tokenizer.add(["<e1>", "<e2>"], special=True)
+    table = model.resize_token_embeddings(len(tokenizer))
+    assert table.weight.shape == model.cls.predictions.decoder.weight.shape == (n + 2, 16)
+    assert model.cls.predictions.decoder.weight is table.weight
+    assert model.cls.predictions.bias is model.cls.predictions.decoder.bias
+    assert 0 < np.abs(table.weight.detach().numpy()[n:]).max() < 0.2
+    np.testing.assert_array_equal(bert.embed(model, tokenizer, ["the cat"]), before)
+    model.save_pretrained(tmp_path / "grown")
+    tokenizer.save_pretrained(tmp_path / "grown")
+    again, back = bert.load(tmp_path / "grown")
+    assert back.config.vocab_size == len(again) == n + 2
+    vectors = [bert.embed(m, t, ["the <e1> cat"]) for m, t in ((model, tokenizer), (back, again))]
+    np.testing.assert_array_equal(*vectors)
+    ids = again.tensors("<e2>")["input_ids"]
+    loss = back(ids, labels=ids).loss  # new rows learn
+    loss.backward()
+    assert back.bert.embeddings.word_embeddings.weight.grad.numpy()[n + 1].any()
+    model.resize_token_embeddings(n)
+    np.testing.assert_array_equal(bert.embed(model, tokenizer, ["the cat"]), before)
+    with pytest.raises(ValueError, match="vocab_size must be a whole number of at least 1, not 0"):
+        model.resize_token_embeddings(0)
+
+
 def test_question_answering_has_two_labels(folder):
     with pytest.raises(ValueError, match="BertForQuestionAnswering always has 2 labels, not num_labels=3"):
         bert.BertForQuestionAnswering.from_pretrained(folder, num_labels=3)

@@ -102,6 +102,28 @@ class SavedModel(nn.Module):
         """Make one tensor of those that share their values."""
         raise NotImplementedError
 
+    def resize_token_embeddings(self, new_num_tokens: int) -> nn.Module:
+        """Word embeddings, and the vocabulary's projection, for as many tokens: ``len(tokenizer)`` after add_tokens.
+
+        New rows are N(0, initializer_range), as BERT's first ones were; new biases are 0. Make the optimiser after this.
+        """
+        table, old = getattr(self, "bert", self).embeddings.word_embeddings, self.config.vocab_size
+        head = getattr(getattr(self, "cls", None), "predictions", None)
+        self.config = BertConfig.from_dict({**self.config.to_dict(), "vocab_size": new_num_tokens})  # or an error
+        getattr(self, "bert", self).config = self.config
+
+        def resized(rows: Tensor, std: float) -> nn.Parameter:
+            new = std * minitorch.randn(max(0, new_num_tokens - old), *rows.shape[1:], device=rows.device, dtype=rows.dtype)
+            with minitorch.no_grad():
+                return nn.Parameter(minitorch.cat([rows[:new_num_tokens], new]))
+
+        table.weight, table.num_embeddings = resized(table.weight, self.config.initializer_range), new_num_tokens
+        if head is not None:
+            head.decoder.weight = resized(head.decoder.weight, self.config.initializer_range)
+            head.bias = head.decoder.bias = resized(head.bias, 0.0)
+        self.tie_weights()
+        return table
+
     # ---------------------------------------------------------------------------------------------------- saving
 
     def save_pretrained(self, folder: str | Path, max_shard_size: int | None = None) -> None:

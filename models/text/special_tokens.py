@@ -64,8 +64,9 @@ class TokensByName(Tokenizer):
         return {added[i].content: i for i in sorted(added)}
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Add tokens that are never split, with the next ids; how many were new. The model's embedding has to grow with them.
+        """Add tokens that are never split, with the next ids; how many were new.
 
+        After it: model.resize_token_embeddings(len(tokenizer)).
         new_tokens: a text, a tokenizers.AddedToken, or a list of them. special_tokens: decoding may skip them.
         """
         tokens = new_tokens if isinstance(new_tokens, list | tuple) else [new_tokens] if new_tokens else []

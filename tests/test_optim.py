@@ -387,6 +387,31 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing():
         ),
         (broken(lambda s: s["state"].update({7: {}})), ValueError, "the state of parameter 7 belongs to no parameter"),
         (make("sgd_momentum").state_dict(), ValueError, "has no betas, eps, amsgrad: it was saved by a different kind"),
+        ([], KeyError, "has no 'state'"),
+        (broken(lambda s: s.update(param_groups=5)), TypeError, "'param_groups' must be a list of dicts, each with a list"),
+        (broken(lambda s: s["param_groups"][0].update(params=None)), TypeError, "'param_groups' must be a list of dicts"),
+        (broken(lambda s: s.update(state=[])), TypeError, "'state' must be a dict with a dict for each parameter's number"),
+        (broken(lambda s: s["param_groups"][0].update(lr="1")), TypeError, "lr of group 0 is '1' in the state, "),
+        (
+            broken(lambda s: s["param_groups"][0].update(betas=0.9)),
+            TypeError,
+            r"betas of group 0 is 0.9 in the state, \(0.9, 0.99",
+        ),
+        (broken(lambda s: s["param_groups"][0].update(amsgrad=0)), TypeError, "amsgrad of group 0 is 0 in the state"),
+        (
+            broken(lambda s: s["state"][0].update(step=-1)),
+            ValueError,
+            "step of parameter 0 is -1 in the state; it must be a count",
+        ),
+        (broken(lambda s: s["state"][0].update(step=1.5)), ValueError, "step of parameter 0 is 1.5"),
+        (broken(lambda s: s["state"][0].update(step="1")), ValueError, "step of parameter 0 is '1'"),
+        (broken(lambda s: s["state"][0].update(exp_avg=[1.0])), TypeError, "exp_avg of parameter 0 is a list in the state"),
+        (
+            broken(lambda s: s["state"][0].update(exp_avg=minitorch.zeros(12))),
+            ValueError,
+            r"exp_avg of parameter 0 has shape \(12,\)",
+        ),
+        (broken(lambda s: s["state"][0].pop("exp_avg_sq")), ValueError, "the state of parameter 0 has no exp_avg_sq"),
     ]
     for state, error, text in cases:
         with pytest.raises(error, match=text):

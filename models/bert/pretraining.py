@@ -245,7 +245,7 @@ class Run:
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
-        self.step = 0
+        self.step, self.begun = 0, -1  # begun: where it resumed
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
         self.unread = 0  # how many recent losses are not yet read back from the GPU
@@ -288,6 +288,8 @@ class Run:
         for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
             if not math.isfinite(score.loss):
                 lr = self.settings.lr
+                if step == self.begun:
+                    raise BadInput(f"{self.folder / STATE}: the loss is {score.loss} after it: the weights there are damaged")
                 raise BadInput(
                     f"the loss became {score.loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
                 )
@@ -375,6 +377,7 @@ class Run:
             raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
         states.restore(path, state, self.model, self.optimizer, self.schedule, self.precision.scaler)
         self.step, self.metrics = state["step"], state["metrics"]
+        self.begun = self.step
         self.recent = [Score(*sums) for sums in state["recent"]]
 
     def finish(self) -> None:

@@ -23,6 +23,8 @@ def filled_masks(model: Any, text: Any, count: int = 5) -> list[str]:
         if not words:
             continue
         place = words[i % len(words)]
+        if len(tokenizer.encode_lines([tokenizer.decode(ids)])[0]) > model.config.max_position_embeddings - 2:
+            continue
         masked = f"{tokenizer.decode(ids[:place])} [MASK] {tokenizer.decode(ids[place + 1 :])}".strip()
         guesses = ", ".join(f"{token} {p:.0%}" for token, p in fill_mask(model, tokenizer, masked, 3)[0])
         lines[f"  {masked}\n      {guesses}   (the text has: {tokens[place]})"] = None

@@ -47,11 +47,8 @@ class Predictor:
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
             raise BadInput(f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together")
-        if not 5 <= settings.length <= model.config.max_position_embeddings:
-            longest = model.config.max_position_embeddings
-            raise BadInput(
-                f"{path}: its texts have up to {settings.length} pieces, the model reads at least 5, at most {longest}"
-            )
+        if not 5 <= (length := settings.length) <= (longest := model.config.max_position_embeddings):
+            raise BadInput(f"{path}: its texts have up to {length} pieces; the model reads from 5 to {longest}")
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
     def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -78,7 +75,7 @@ class Predictor:
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)
         if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
-            raise BadInput(f"{self.trainer.s.model}: the model answers NaN or infinity: its weights are damaged")
+            raise BadInput(f"{self.trainer.s.model}: its answers are NaN or infinite, so its weights are damaged")
         predictions = self.task.predictions(examples, features, rows)
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
 

@@ -66,7 +66,7 @@ def read_data(s: Settings, task: Task) -> Data:
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):
         if path := getattr(s, name):
-            content = Path(path).read_bytes()
+            content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
             first = seen.setdefault(content, name)
             if first != name:
@@ -175,6 +175,7 @@ class Run:
         states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
         for name in REACHED:
             setattr(t, name, state[name])
+        t.begun, t.source = t.step, str(path)
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""

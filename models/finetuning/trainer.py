@@ -89,7 +89,8 @@ class Trainer:
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
-        self.step = 0
+        self.step = self.begun = 0
+        self.source = s.model  # of the weights with which it began
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.metrics: list[dict[str, Any]] = []
@@ -185,6 +186,8 @@ class Trainer:
     def refuse_loss(self, loss: float, step: int) -> None:
         """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
         lr = self.s.lr
+        if step == self.begun:
+            raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation

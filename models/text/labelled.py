@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, count, listing
+from ..reading import whole
 from .tables import Table, parse_table, read_text
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
@@ -134,7 +135,7 @@ def line_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line, parse_int=whole)
             except (ValueError, RecursionError) as error:
                 reason = getattr(error, "msg", str(error))
                 raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object per line") from None
@@ -144,7 +145,7 @@ def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
     """(line on which it begins, value) of every item of a JSON list."""
     decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
     try:
-        json.loads(text)  # commas and brackets are right, or it says where not
+        json.loads(text, parse_int=whole)  # commas and brackets are right, or it says where not
     except (ValueError, RecursionError) as error:
         line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
         raise BadInput(f"{path}:{line}: not JSON ({reason})") from None

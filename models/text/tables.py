@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput, count, listing
+from ..reading import read_bytes
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = ",;\t|"
@@ -113,14 +114,7 @@ def parse_table(path: str | Path, text: str, delimiter: str | None = None, names
 
 def read_text(path: Path, encoding: str) -> str:
     """A file's whole text; BadInput, with the line, where it is not in the encoding."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path}: this is a folder; give a file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    data = read_bytes(path, largest=None)
     for start, kind in NO_TEXT.items():
         if data.startswith(start):
             raise BadInput(f"{path}: {kind}")

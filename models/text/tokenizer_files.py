@@ -108,7 +108,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """tokenizer_config.json and, where that has no added_tokens_decoder, the two older files."""
 
     def checked(name: str) -> dict[str, Any]:
-        found = read_object(folder / name) if (folder / name).is_file() else {}
+        found = read_object(folder / name) if (folder / name).exists() else {}
         try:
             check(found)
             return found
@@ -122,7 +122,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     more = {name: [*as_list(settings.get(name)), *as_list(special.get(name))] for name in MORE}
     settings = {**settings, **special, **more}
     named = {token["content"] for _, token in special_tokens(settings, {})}
-    added = read_object(folder / ADDED) if (folder / ADDED).is_file() else {}
+    added = read_object(folder / ADDED) if (folder / ADDED).exists() else {}
     wrong = [token for token, i in added.items() if not isinstance(i, int) or isinstance(i, bool) or i < 0]
     if wrong:
         raise ValueError(f"{folder / ADDED}: the id of {wrong[0]!r} is a whole number from 0, not {added[wrong[0]]!r}")

@@ -77,10 +77,21 @@ def restore(path: Path, state: dict[str, Any], model: Any, optimizer: Any, sched
         minitorch.set_rng_state(state["rng"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise BadInput(f"{path}: {short(error, 200)}") from error
+    check_moments(path, state["optimizer"]["state"], state["settings"]["clip"])
     due = schedule.get_lr()
     for rates in (schedule.get_last_lr(), [group["lr"] for group in optimizer.param_groups]):
         if not np.allclose(rates, due, rtol=1e-9, atol=0):
             raise BadInput(f"{path}: its learning rates {rates} are not those of step {state['step']}, {due}")
+
+
+def check_moments(path: Path, memories: dict[int, dict[str, Any]], clip: float) -> None:
+    """Adam's means of g and g² lie within [-clip, clip] and [0, clip²], because no gradient's norm exceeds clip."""
+    for i, memory in memories.items():
+        for name, least, most in (("exp_avg", -clip, clip), ("exp_avg_sq", 0, clip**2)):
+            values = memory[name].array if name in memory else np.zeros(1)
+            if values.size and not 1.01 * least <= values.min() <= values.max() <= 1.01 * most:
+                bounds = f"from {values.min():g} to {values.max():g}"
+                raise BadInput(f"{path}: {name} of parameter {i} has values {bounds}, though gradients are clipped to {clip}")
 
 
 def check_equal(path: Path, saved: dict[str, Any], own: dict[str, Any], names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import nearest, quoted
+from ..errors import nearest, quoted, short
 from ..reading import parse_json, read_bytes, read_text
 
 LARGEST = 32 << 20  # bytes of a vocabulary's file: half a million tokens
@@ -113,7 +113,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
             check(found)
             return found
         except ValueError as error:
-            raise ValueError(f"{folder / name}: {error}") from error
+            raise ValueError(f"{folder / name}: {short(error, 300)}") from error
 
     settings = checked(CONFIG)
     if "added_tokens_decoder" in settings:
@@ -125,7 +125,9 @@ def read_settings(folder: Path) -> dict[str, Any]:
     added = read_object(folder / ADDED) if (folder / ADDED).exists() else {}
     wrong = [token for token, i in added.items() if not isinstance(i, int) or isinstance(i, bool) or i < 0]
     if wrong:
-        raise ValueError(f"{folder / ADDED}: the id of {wrong[0]!r} is a whole number from 0, not {added[wrong[0]]!r}")
+        raise ValueError(
+            f"{folder / ADDED}: the id of {quoted(wrong[0])} is a whole number from 0, not {quoted(added[wrong[0]])}"
+        )
     settings["added_tokens_decoder"] = {i: added_token(token, token in named) for token, i in added.items()}
     if len(settings["added_tokens_decoder"]) < len(added):
         raise ValueError(f"{folder / ADDED}: two of its tokens have one id")
@@ -231,5 +233,5 @@ def bert(vocabulary: dict[str, int]) -> dict[str, Any]:
 def agree(name: str, settings: dict[str, Any], value: Any) -> None:
     """Refuse a setting that Hugging Face does not read and that says something else than is so."""
     if settings.get(name) not in (None, value):
-        is_so, said = json.dumps(value), json.dumps(settings[name], default=str)
+        is_so, said = json.dumps(value), short(json.dumps(settings[name], default=str))
         raise ValueError(f"{CONFIG} says {name}: {said}, where it is {is_so}; Hugging Face does not read this setting")

@@ -166,12 +166,6 @@ class Tokenizer:
             raise ValueError(f"{path}: {text}") from error
         return self
 
-    def extend(self, tokens: Sequence[str]) -> list[str]:
-        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
-        new = [token for token in dict.fromkeys(tokens) if token not in self.vocabulary]
-        self.add(new, special=True)
-        return new
-
     def add(self, tokens: Sequence[Any], special: bool) -> int:
         """Add tokens that are never split, with the next ids; how many were new. special: decoding may skip them."""
         if tokens and len(self.vocabulary) < len(self.tokens):
@@ -182,6 +176,12 @@ class Tokenizer:
         count = (self.backend.add_special_tokens if special else self.backend.add_tokens)(list(tokens))
         self.number()
         return int(count)
+
+    def extend(self, tokens: Sequence[str]) -> list[str]:
+        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
+        new = [token for token in dict.fromkeys(tokens) if token not in self.vocabulary]
+        self.add(new, special=True)
+        return new
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write tokenizer.json, vocab.txt (without added tokens) and tokenizer_config.json."""

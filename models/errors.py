@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -33,3 +34,8 @@ def quoted(value: object, most: int = 80) -> str:
         return short(repr(value), most)
     except ValueError:  # Python writes no number of more than 4,300 digits
         return "a number with thousands of digits"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is spelt most like this one."""
+    return max(known, key=lambda other: difflib.SequenceMatcher(None, name, other).ratio())

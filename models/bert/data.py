@@ -76,7 +76,7 @@ def choose_words(chosen: Any, maskable: Any, continues: Any, wanted: int, rng: n
 
 def continuation(tokenizer: Tokenizer) -> Any:
     """For every id: is it a piece that continues a word (##...)?"""
-    return np.array([token.startswith("##") for token in tokenizer.tokens])
+    return np.array([token.startswith(tokenizer.prefix) for token in tokenizer.tokens])
 
 
 # ------------------------------------------------------------------------------------------------------ examples

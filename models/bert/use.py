@@ -21,7 +21,7 @@ import numpy as np
 import minitorch
 import minitorch.nn.functional as F
 
-from ..text.tokenizer import MASK, Tokenizer
+from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
 from .weights import locate
 
@@ -43,7 +43,8 @@ def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> li
     batch = tokenizer.tensors(text, max_length=None)
     places = (batch["input_ids"].numpy()[0] == tokenizer.mask_id).nonzero()[0]
     if not len(places):
-        raise ValueError(f"the text holds no {MASK}: write {MASK} where a word is to be guessed")
+        mask = tokenizer.names["mask_token"]
+        raise ValueError(f"the text holds no {mask}: write {mask} where a word is to be guessed")
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     with minitorch.no_grad():

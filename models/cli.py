@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import startup
+from .errors import BadInput, visible
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ² shows ? instead of a traceback
+            # A terminal without ² shows ? instead of a traceback; what is printed into a pipe or a log file is there at once.
+            stream.reconfigure(errors="replace", line_buffering=True)
     name = f"minitorch {argv[0]}" if argv and argv[0] in JOBS else "minitorch"
     try:
         status = _run(argv)
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error.name} is not installed: pip install -e '.[models]'", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {reason(error)}", file=sys.stderr)
         return 2
 
 
@@ -97,16 +99,33 @@ def _run(argv: list[str]) -> int:
     module = importlib.import_module(JOBS[argv[0]][0])
     if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.tools.doctor
         return int(module.main(argv[1:], prog="minitorch doctor"))
-    from .errors import BadInput
-
     parser.job = parsers[argv[0]]
     module.add_arguments(parser.job)
     args = parser.parse_args(argv)
     try:
         return int(module.run(args) or 0)
     except BadInput as error:
-        print(f"minitorch {argv[0]}: error: {error}", file=sys.stderr)
+        print(f"minitorch {argv[0]}: error: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def one_line(error: Exception) -> str:
+    """The error's text, for whatever names and texts from files it quotes."""
+    return visible(str(error), 2000)
+
+
+def reason(error: OSError) -> str:
+    """An OSError on one line: its own text, or the file that it names; without either it may be of the standard output."""
+    if error.strerror is None:
+        return one_line(error)
+    if error.filename is not None:
+        return visible(f"{error.filename}: {error.strerror}", 2000)
+    try:
+        print(flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more at its end
+        return f"cannot print: {error.strerror}"
+    return error.strerror
 
 
 if __name__ == "__main__":

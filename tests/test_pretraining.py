@@ -331,14 +331,45 @@ def test_a_finished_run_is_not_overwritten_by_mistake(corpus, tmp_path, capsys):
     assert all((after[name] != before[name]).any() for name in before)
 
 
-def test_what_overwrites_a_run_removes_its_state(corpus, tmp_path, monkeypatch, capsys):
-    assert pretrain(corpus, tmp_path / "run") == 0
-    with monkeypatch.context() as patched:
-        crash_at(3, patched)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(corpus, tmp_path / "run", overwrite=True, lr=0.02)
-    assert resume(tmp_path / "run") == 2
-    assert "nothing to resume" in capsys.readouterr().err
+def test_a_run_that_overwrites_takes_its_place_only_when_complete(corpus, tmp_path, monkeypatch, capsys):
+    """The old run stays usable until then, and the new one resumes like any other."""
+    run = tmp_path / "run"
+    assert pretrain(corpus, run) == 0
+    (run / "notes.txt").write_text("mine")
+    (run / "added_tokens.json").write_text('{"<old>": 50}')  # would be read with the new vocabulary
+    old = everything(run)
+    for step, where in ((3, "no state yet"), (17, "a state at step 10")):
+        with monkeypatch.context() as patched:
+            crash_at(step, patched)
+            with pytest.raises(RuntimeError, match="power cut"):
+                pretrain(corpus, run, overwrite=True, seed=1)
+        assert f"the run in {run} stays as it is until this one, in {run / '.new'}, is complete" in capsys.readouterr().out
+        assert {name: content for name, content in everything(run).items() if not name.startswith(".new")} == old
+        assert (run / ".new" / STATE).exists() == (where == "a state at step 10")
+    assert resume(run) == 0
+    assert "continuing at step 10 of 30" in capsys.readouterr().out
+    assert pretrain(corpus, tmp_path / "whole", seed=1) == 0
+    same_runs(tmp_path / "whole", run)
+    assert set(everything(run)) == {"notes.txt", *everything(tmp_path / "whole")}  # and nothing of the old one
+    assert resume(run) == 0
+    same_runs(tmp_path / "whole", run)
+
+
+def test_what_killed_runs_leave_is_removed(corpus, tmp_path):
+    """Half files, and an overwriting run without a state, as SIGKILL leaves them."""
+    run = tmp_path / "run"
+    assert pretrain(corpus, run) == 0
+    kept = set(everything(run))
+    for folder in (run, run / "data", run / ".new", run / ".new" / "data"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".minitorch-0123abcd.safetensors").write_bytes(b"half")
+    assert resume(run) == 0
+    assert set(everything(run)) == kept
+    assert not (run / ".new").exists()
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_text_that_changed_is_prepared_anew(corpus, tmp_path):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 
-from minitorch.files import replacing
+from minitorch.files import write_bytes
 
 from ..errors import BadInput
 from ..text.corpus import read_lines
@@ -30,14 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the texts' cosine similarities (for many texts each one's nearest), or print or save the vectors."""
     try:
-        texts = [*args.text, *((line for line in read_lines(Path(args.file)) if line) if args.file else ())]
+        texts = [*args.text, *((line for line in read_lines(Path(args.file), longest=-1) if line) if args.file else ())]
         if not texts:
             raise BadInput("no text: give some, or --file FILE with one per line")
         tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
         vectors = embed(model, tokenizer, texts)
         if args.output:
-            with replacing(args.output) as temporary, open(temporary, "wb") as file:
-                np.save(file, vectors, allow_pickle=False)
+            content = io.BytesIO()  # into an open file, np.save would lose the error of a full disk
+            np.save(content, vectors, allow_pickle=False)
+            write_bytes(args.output, content.getvalue())
     except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:

@@ -209,12 +209,14 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A pretraining run: its text, model, optimiser and batches, and the step it has reached."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False, folder: Path | None = None
+    ) -> None:
         settings.check()
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.settings, self.say = settings, say
-        self.folder = Path(settings.output)
-        self.text = prepare(settings, say, resuming)
+        self.folder = folder or Path(settings.output)
+        self.text = prepare(settings, say, resuming, self.folder)
         self.model = build(settings, len(self.text.tokenizer))
         self.optimizer = optim.AdamW(
             decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-6
@@ -367,3 +369,8 @@ class Run:
         self.text.tokenizer.save_pretrained(self.folder)
         record = {**dataclasses.asdict(self.settings), "sha256": self.text.found["sha256"], "minitorch": minitorch.__version__}
         write_text(self.folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+    def take_place(self) -> None:
+        """The complete run takes the place of the one that it overwrites, if there is one."""
+        runs.complete(self.folder, Path(self.settings.output))
+        self.folder = Path(self.settings.output)

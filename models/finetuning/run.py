@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +165,11 @@ class Run:
         self.trainer.train(self.task.name)
         self.load_best()
 
+    def take_place(self) -> None:
+        """The complete run takes the place of the one that it overwrites, if there is one."""
+        runs.complete(self.folder, Path(self.s.output))
+        self.folder = Path(self.s.output)
+
     @property
     def judged(self) -> tuple[str, list[Any]]:
         """The examples to report on: test if given, otherwise dev."""
@@ -190,15 +194,10 @@ def too_little(s: Settings, steps: int, spread: float) -> str:
 
 
 def make_folder(folder: Path, model: str) -> None:
-    """The run's folder, checked before training: BadInput if it cannot be written to."""
+    """The run's folder, checked before training: BadInput if it cannot be written to or is the model's own."""
     if folder.resolve() == Path(model).resolve():
         raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+    runs.make_folder(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- using it

@@ -47,20 +47,20 @@ class Text:
         return self.valid.unigram_entropy(self.train, len(self.tokenizer))
 
 
-def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False) -> Text:
+def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False, output: Path | None = None) -> Text:
     """Read the corpus, learn the vocabulary, hold out documents and write the ids, or reuse an earlier result.
 
     settings: corpus, tokenizer, vocab_size, validation, seed, output. A prepared text is used again while the files are the
-    same; a resumed run always keeps its own.
+    same; a resumed run always keeps its own. ``output``: a run's folder other than settings.output.
     """
-    folder = Path(settings.output) / "data"
-    done = folder / "text.json"
+    folder = (output or Path(settings.output)) / "data"
     wanted = {name: getattr(settings, name) for name in ("corpus", "vocab_size", "tokenizer", "validation", "seed")}
     files = stamps(settings)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(done.read_text(encoding="utf-8"))
-        if found["settings"] == wanted and (resuming or found["files"] == files):
-            return Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
+    for place in dict.fromkeys((folder, Path(settings.output) / "data")):  # the second: of the run that this one overwrites
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found = json.loads((place / "text.json").read_text(encoding="utf-8"))
+            if found["settings"] == wanted and (resuming or found["files"] == files):
+                return Text(Tokenizer.from_pretrained(place), Corpus.open(place / "train"), Corpus.open(place / "valid"), found)
     where = ", ".join(settings.corpus) or "this Python installation"
     documents = source(settings)
     sizes: list[int] = []
@@ -75,6 +75,7 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     else:
         order = np.random.default_rng([settings.seed, 3]).permutation(len(sizes))
         held_out = set(order[: min(len(sizes) - 1, max(1, round(settings.validation * len(sizes))))].tolist())
+    done = folder / "text.json"
     done.unlink(missing_ok=True)  # until it is written again, the folder is incomplete
     parts = []
     for name, is_held_out in (("train", False), ("valid", True)):

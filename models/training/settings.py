@@ -90,6 +90,8 @@ def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] 
 
 def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
     """The settings in the TOML file, then those on the command line."""
+    if args.resume and args.overwrite:
+        raise BadInput("--resume continues the run in --output and --overwrite replaces it: give one of them")
     values: dict[str, Any] = {}
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if args.config:

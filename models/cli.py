@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -39,6 +40,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if self.job is not None:  # argparse would show the usage of the whole command
             self.job.error(message)
+        jobs = next((action for action in self._actions if isinstance(action, argparse._SubParsersAction)), None)
+        if jobs is not None and message == f"the following arguments are required: {jobs.metavar}":
+            self.exit(2, f"{self.format_help()}\n{self.prog}: error: say which {jobs.metavar} you want\n")
         known = [*self._option_string_actions, *(str(word) for action in self._actions for word in action.choices or ())]
         for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
             if near := difflib.get_close_matches(word, known, 1):
@@ -88,6 +92,7 @@ def _run(argv: list[str]) -> int:
     parser = Parser(prog="minitorch", description=about, allow_abbrev=False)
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text, allow_abbrev=False) for name, (_, text) in JOBS.items()}
+    parser.epilog = "minitorch JOB --help says more. To begin with: minitorch pretrain, which takes three minutes."
     parser.add_argument("--version", action="store_true", help="say which version this is, and from which folder")
     if argv[:1] == ["--version"]:  # before the parser, because only this needs the engine
         import minitorch
@@ -101,12 +106,24 @@ def _run(argv: list[str]) -> int:
         return int(module.main(argv[1:], prog="minitorch doctor"))
     parser.job = parsers[argv[0]]
     module.add_arguments(parser.job)
+    refuse_empty(parser.job, argv)
     args = parser.parse_args(argv)
     try:
         return int(module.run(args) or 0)
     except BadInput as error:
         print(f"minitorch {argv[0]}: error: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def refuse_empty(job: argparse.ArgumentParser, argv: list[str]) -> None:
+    """An empty value of an option is an unset variable in somebody's script; as a path it would mean the current folder."""
+    for before, word in itertools.pairwise(argv):
+        option, equals, value = word.partition("=")
+        takes_value = [a for name, a in job._option_string_actions.items() if name == (before if word == "" else option)]
+        if (word == "" or (equals and not value)) and any(a.nargs != 0 for a in takes_value):
+            job.error(f"{before if word == '' else option} is empty: give it a value, or leave it out")
+        if word == "" and argv[0] == "course":
+            job.error("an argument is empty; give a name or a folder")
 
 
 def one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import cli
+from models.errors import BadInput, quoted, visible
 
 ROOT = Path(__file__).parents[1]
 MINITORCH = [sys.executable, "-m", "models.cli"]
@@ -89,6 +90,94 @@ def test_a_mistyped_word_gets_a_suggestion(arguments, hint, capsys):
     if arguments[0] in cli.JOBS:  # the job's own options, and not the list of jobs
         assert usage[0].startswith(f"usage: minitorch {arguments[0]}")
         assert error.startswith(f"minitorch {arguments[0]}: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        ("", [f"    {job} " for job in cli.JOBS if len(job) < 14]),
+        ("course", ["    list ", "    start ", "    check ", "    grade "]),
+    ],
+)
+def test_a_command_without_a_job_lists_the_jobs(arguments, lines, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments.split())
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert [line for line in lines if line not in error] == []
+    assert error.endswith(
+        f"minitorch{' ' * bool(arguments)}{arguments}: error: say which {'COMMAND' if arguments else 'JOB'} you want\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pretrain", "--output", ""],
+        ["pretrain", "--output="],
+        ["finetune", "classify", "--train", ""],
+        ["embed", "a", "--output", ""],
+        ["predict", "a", "--model="],
+        ["linear-regression", "--output", ""],
+        ["course", "grade", "a", "--output", ""],
+        ["course", "start", "scalar", ""],
+        ["course", "release", ""],
+    ],
+)
+def test_an_empty_path_does_not_mean_the_current_folder(arguments, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert " is empty; give" in capsys.readouterr().err.replace(": give", "; give")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("job", ["pretrain", "finetune"])
+def test_resume_and_overwrite_together_are_refused(job, capsys):
+    assert cli.main([job, "--resume", "--overwrite"]) == 2
+    assert "--resume continues the run in --output and --overwrite replaces it: give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("job", ["pretrain", "fill-mask a", "embed a", "predict a", "linear-regression", "finetune classify"])
+def test_without_cupy_the_device_cuda_says_what_to_install(job, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what makes its import fail
+    monkeypatch.chdir(tmp_path)
+    train = ["--train", str(ROOT / "README.md")] if job.startswith("finetune") else []
+    assert cli.main([*job.split(), *train, "--device", "cuda"]) == 2
+    assert '--device cuda:0: device "cuda" needs CuPy, which is not installed: pip install "cupy-' in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_whatever_it_quotes(capsys, monkeypatch):
+    """Line ends, marks that turn the direction of writing, and a label of 100,000 characters."""
+    from models.classical import regression_command
+
+    name = "a\nb\u202ec\x1b[31m"
+
+    def fail(args):
+        raise BadInput(f"{name}: the label '{'x' * 100_000}' is unknown; there are yes and no")
+
+    monkeypatch.setattr(regression_command, "run", fail)
+    assert cli.main(["linear-regression"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minitorch linear-regression: error: a\\nb\\u202ec\\x1b[31m: the label 'xxx")
+    assert error.endswith("xxx' is unknown; there are yes and no\n")
+    assert (error.count("\n"), len(error) < 2200) == (1, True)
+
+
+def test_texts_from_files_are_quoted_short_and_visible():
+    assert quoted("a\nb") == "'a\\nb'"
+    assert quoted("it's") == '"it\'s"'
+    assert quoted("x" * 100_000) == f"'{'x' * 40} ... {'x' * 15}'"
+    assert quoted([1, "a"]) == "[1, 'a']"
+    assert len(quoted(list(range(100_000)))) == 60
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert quoted(deep) == "a list"
+    assert visible("\u202ea\tb\u2028") == "\\u202ea\\tb\\u2028"
+    assert visible("的人é") == "的人é"
+    assert len(visible("x" * 61)) == 60
 
 
 def test_the_version_and_where_it_comes_from(capsys):

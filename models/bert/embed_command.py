@@ -13,6 +13,7 @@ from minitorch.files import write_bytes
 
 from ..errors import BadInput
 from ..text.corpus import read_lines
+from ..training.settings import usable_device
 from .model import BertModel
 from .use import embed, load
 from .weights import PRETRAINED
@@ -32,9 +33,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the texts' cosine similarities (for many texts each one's nearest), or print or save the vectors."""
     try:
         texts = [*args.text, *((line for line in read_lines(Path(args.file), longest=-1) if line) if args.file else ())]
+        device = usable_device(args.device)
         if not texts:
             raise BadInput("no text: give some, or --file FILE with one per line")
-        tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
+        tokenizer, model = load(args.model, BertModel, device, add_pooling_layer=False)
         vectors = embed(model, tokenizer, texts)
         if args.output:
             content = io.BytesIO()  # into an open file, np.save would lose the error of a full disk

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-import minitorch
-from minitorch.devices import Array, canonical, move
+from minitorch.devices import Array, move
 from minitorch.files import replacing
 
 from ..errors import BadInput, count, listing
 from ..text.tables import read_table
+from ..training.settings import usable_device
 from .linear_regression import (
     LinearModel,
     Problem,
@@ -97,12 +97,7 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput(f"--epochs must be at least 1, not {args.epochs}")
     if not 0 <= args.seed < 2**32:
         raise BadInput(f"--seed must lie between 0 and 2³² - 1, not {args.seed}")
-    try:
-        args.device = canonical(args.device)
-    except RuntimeError as error:
-        raise BadInput(f"--device: {error}") from None
-    if args.device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {args.device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
+    args.device = usable_device(args.device)
 
 
 def _problem(args: argparse.Namespace) -> Problem:

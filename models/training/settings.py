@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import minitorch
-from minitorch.devices import canonical
+from minitorch.devices import canonical, cupy_with_a_gpu
 
 from ..errors import BadInput
 from .precision import HELP, check_precision
@@ -60,6 +60,8 @@ class TrainingSettings:
             "dropout": (0, 0.999),
         }
         check_limits(self, {**shared, **limits})
+        if not getattr(self, "output", "a folder"):
+            raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
 
@@ -139,9 +141,13 @@ def usable_device(device: str) -> str:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
-    if device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
-    return device
+    if device == "cpu" or minitorch.cuda_is_available():
+        return device
+    try:
+        cupy_with_a_gpu()
+    except RuntimeError as error:
+        raise BadInput(f"--device {device}: {error}") from None
+    raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
 
 
 def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> None:

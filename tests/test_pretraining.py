@@ -5,6 +5,8 @@ import errno
 import itertools
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from models import bert, cli
 from models.bert import pretrain_command, pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
 from models.errors import BadInput
-from models.text import python_docs
+from models.text import prepared, python_docs
 from models.text.corpus import Corpus
 from models.text.tokenizer import SPECIAL
 from models.training.runs import STATE, alone_in
@@ -100,12 +102,60 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
     assert last["valid_loss"] < last["unigram_baseline"] - 1
     assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
     assert "nats below the unigram baseline" in out
-    assert out.count("[MASK]") == 5
+    first = metrics(tmp_path / "run")[0]
+    assert (first["step"], first["lr"]) == (0, 0)  # the curve begins at uniform guessing
+    assert first["valid_loss"] == pytest.approx(first["uniform_baseline"], abs=0.3)
+    assert first["loss"] == pytest.approx(first["uniform_baseline"], abs=0.6)
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
         assert name in out
         assert (tmp_path / "run" / name).stat().st_size > 0
     tokenizer, model = bert.load(tmp_path / "run")
     assert bert.fill_mask(model, tokenizer, "ap bp cp [MASK] ep", top_k=1)[0][0][0].endswith("p")
+    sentences = [line.strip() for line in out.splitlines() if line.startswith("  ") and "[MASK]" in line]
+    guesses = [line.split()[0] for line in out.splitlines() if line.startswith("      ")]
+    assert len(sentences) == len(guesses) == len(set(guesses)) == 5
+    for sentence, guess in zip(sentences, guesses, strict=True):
+        assert sentence.replace("[MASK]", guess) in corpus.read_text().splitlines()  # it can complete those that it shows
+    command = next(line for line in out.splitlines() if line.startswith("fill in a word:"))
+    assert cli.main(shlex.split(command.partition(":")[2])[1:]) == 0
+    assert capsys.readouterr().out.split()[1] == guesses[0]
+
+
+def test_a_model_that_completes_nothing_shows_nothing(corpus, tmp_path, capsys):
+    assert pretrain(corpus, tmp_path / "run", steps=1, lr=1e-6) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\nit finds the hidden word in 0 of \d+ held-out sentences\n\nfill in a word:  minitorch fill-mask ", out)
+
+
+def test_it_says_what_it_does_from_the_start(corpus, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(python_docs, "fingerprint", lambda documents: said.append("it reads") or str(len(list(documents))))
+    prepared.prepare(settings(corpus, tmp_path / "run"), said.append)
+    assert said[:2] == [f"reading {corpus} ...", "it reads"]
+    assert said[3:] == ["learning a vocabulary of 50 pieces ...", "writing the text as numbers of pieces ..."]
+
+
+@pytest.mark.parametrize("way", ["new", "overwrite", "resume"])
+def test_ctrl_c_before_the_first_step(way, corpus, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    if way != "new":
+        assert pretrain(corpus, run) == 0
+    before = everything(run)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pretraining, "prepare", stop)
+        assert (resume(run) if way == "resume" else pretrain(corpus, run, overwrite=way == "overwrite" or None, seed=1)) == 130
+    assert "stopped before the first step: nothing is saved, nothing lost" in capsys.readouterr().out
+    assert everything(run) == before
+    if way == "new":
+        assert not run.exists()
+        assert resume(run) == 2
+        one_line(
+            capsys, "nothing to resume; once it trains, a run writes it every --save-every steps and at Ctrl-C. Start one without"
+        )
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from ..training.pictures import save_curve
 from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .pretraining import KEPT, Run, Settings, read_state
-from .report import filled_masks
+from .report import showing, trials
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,10 +84,9 @@ def work(job: Run) -> int:
         f"{where} the unigram baseline{advice}; "
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )
-    for line in filled_masks(job.model, text):
-        print(line)
     print(
         f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, training.safetensors, "
-        "metrics.jsonl, curve.png"
+        "metrics.jsonl, curve.png\n"
     )
+    print(showing(trials(job.model, text), job.folder))
     return 0

@@ -183,10 +183,10 @@ def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     return [{name: value[i * n : (i + 1) * n] for name, value in batch.items()} for i in range(parts)]
 
 
-def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision) -> Score:
-    """Loss and accuracy on the held-out text: every block once (at most 40 batches), always with the same masks."""
+def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision, most: int = 40) -> Score:
+    """Loss and accuracy: every block once (at most ``most`` batches), on the held-out text always with the same masks."""
     model.eval()
-    batches = max(1, min(40, math.ceil(data.count / data.batch_size)))
+    batches = max(1, min(most, math.ceil(data.count / data.batch_size)))
 
     def one(step: int) -> Score:
         batch = ready(data.batch(step), model, device)
@@ -242,6 +242,8 @@ class Run:
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+            if not self.step:
+                self.note_beginning(workers)
             while self.step < s.steps:
                 self.recent = [*self.recent[-49:], self.one_step(workers)]
                 self.step += 1
@@ -265,6 +267,12 @@ class Run:
                     started, tokens = time.perf_counter(), 0
                 if interrupt.is_set():
                     raise KeyboardInterrupt
+
+    def note_beginning(self, workers: Workers) -> None:
+        """The losses before the first step, where the curve begins: of the first batch, and on the held-out text."""
+        before = [(self.train_data, 1), (self.valid_data, 40)]
+        scores = [evaluate(self.model, data, workers, self.settings.device, self.precision, most) for data, most in before]
+        self.note(*scores, speed=0.0)
 
     def read(self) -> Score:
         """The sums of the last steps as numbers; an error if a loss is not finite."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..errors import BadInput
+from ..errors import BadInput, listing
 from . import python_docs
 from .corpus import Corpus, read_documents
 from .tokenizer import Tokenizer
@@ -61,7 +61,8 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
             found = json.loads((place / "text.json").read_text(encoding="utf-8"))
             if found["settings"] == wanted and (resuming or found["files"] == files):
                 return Text(Tokenizer.from_pretrained(place), Corpus.open(place / "train"), Corpus.open(place / "valid"), found)
-    where = ", ".join(settings.corpus) or "this Python installation"
+    where = listing(settings.corpus, 4) or "this Python installation"
+    say(f"reading {listing(settings.corpus, 4) or IN_PYTHON} ...")
     documents = source(settings)
     sizes: list[int] = []
     sha256 = python_docs.fingerprint(counted(documents(), sizes))
@@ -69,7 +70,10 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
         sentences = f"{sum(sizes)} sentence{'s' * (sum(sizes) != 1)} of text"
         raise BadInput(f"{where}: {sentences}; pretraining needs at least two, one of them to hold out")
     say(f"{len(sizes):,} documents, {sum(sizes):,} sentences; sha256 {sha256[:16]}")
+    if not settings.tokenizer:
+        say(f"learning a vocabulary of {settings.vocab_size:,} pieces ...")
     tokenizer = make_tokenizer(settings, documents, where)
+    say("writing the text as numbers of pieces ...")
     if len(sizes) == 1:
         documents, held_out = cut_in_two(documents), {1}
     else:

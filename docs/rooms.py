@@ -28,7 +28,7 @@ ROWS = [
     ["minitorch/autograd"],
     ["minitorch"],
     ["minitorch/tools/doctor"],
-    ["models/startup", "models/errors"],
+    ["models/startup", "models/errors", "models/reading"],
     ["models/text", "models/training"],
     ["models/bert"],
     ["models/classical"],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import startup
-from .errors import BadInput, visible
+from .errors import BadInput, short
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
@@ -128,7 +128,7 @@ def refuse_empty(job: argparse.ArgumentParser, argv: list[str]) -> None:
 
 def one_line(error: Exception) -> str:
     """The error's text, for whatever names and texts from files it quotes."""
-    return visible(str(error), 2000)
+    return short(str(error), 2000)
 
 
 def reason(error: OSError) -> str:
@@ -136,7 +136,7 @@ def reason(error: OSError) -> str:
     if error.strerror is None:
         return one_line(error)
     if error.filename is not None:
-        return visible(f"{error.filename}: {error.strerror}", 2000)
+        return short(f"{error.filename}: {error.strerror}", 2000)
     try:
         print(flush=True)
     except OSError:

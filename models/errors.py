@@ -1,9 +1,8 @@
-"""BadInput, the error for a user's mistake, and what its messages share. Imports nothing but the standard library."""
+"""BadInput, the error for a user's mistake, and phrases that its messages share. Imports nothing but the standard library."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 
 class BadInput(ValueError):
@@ -22,21 +21,22 @@ def count(n: int, thing: str) -> str:
     return f"{n:,} {thing}" + ("" if n == 1 else "s")
 
 
-def shortened(text: str, most: int) -> str:
-    """The beginning and the end of a text of more than ``most`` characters."""
-    return text if len(text) <= most else f"{text[: 2 * most // 3]} ... {text[len(text) - most // 3 + 5 :]}"
+def short(text: object, most: int = 80) -> str:
+    """A text from a file, for a message: on one line, not too long, and with nothing in it that a terminal would obey.
+
+    Line ends, control characters and marks that turn the direction of writing are escaped; of a long text the middle is left out.
+    """
+    line = str(text)
+    if len(line) > most:
+        line = f"{line[: 2 * most // 3]} ... {line[len(line) - most // 3 + 5 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
-def visible(text: str, most: int = 60) -> str:
-    """A text from a file on one line, shortened: line ends, control characters and marks that turn the writing are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shortened(text, most))
-
-
-def quoted(value: Any, most: int = 60) -> str:
-    """A value from a file as Python writes it, in quotes if it is a text, shortened: a label may have 100,000 characters."""
-    if isinstance(value, str):
-        return repr(shortened(value, most))
+def quoted(value: object, most: int = 80) -> str:
+    """A value from a file as Python writes it, in quotes if it is a text, not too long: a label may have 100,000 signs."""
     try:
-        return shortened(repr(value), most)
-    except (RecursionError, ValueError):  # nested too deeply; a whole number of more than 4,300 digits
+        return repr(value) if isinstance(value, str) and len(value) <= most else short(repr(value), most)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number with thousands of digits"
+    except RecursionError:
         return f"a {type(value).__name__}"

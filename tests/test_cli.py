@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models import cli
-from models.errors import BadInput, quoted, visible
+from models.errors import BadInput, quoted, short
 
 ROOT = Path(__file__).parents[1]
 MINITORCH = [sys.executable, "-m", "models.cli"]
@@ -168,16 +168,16 @@ def test_an_error_is_one_line_whatever_it_quotes(capsys, monkeypatch):
 def test_texts_from_files_are_quoted_short_and_visible():
     assert quoted("a\nb") == "'a\\nb'"
     assert quoted("it's") == '"it\'s"'
-    assert quoted("x" * 100_000) == f"'{'x' * 40} ... {'x' * 15}'"
+    assert quoted("x" * 100_000) == f"'{'x' * 52} ... {'x' * 20}'"
     assert quoted([1, "a"]) == "[1, 'a']"
-    assert len(quoted(list(range(100_000)))) == 60
+    assert len(quoted(list(range(100_000)))) == 79
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
     assert quoted(deep) == "a list"
-    assert visible("\u202ea\tb\u2028") == "\\u202ea\\tb\\u2028"
-    assert visible("的人é") == "的人é"
-    assert len(visible("x" * 61)) == 60
+    assert short("\u202ea\tb\u2028") == "\\u202ea\\tb\\u2028"
+    assert short("的人é") == "的人é"
+    assert len(short("x" * 81)) == 79
 
 
 def test_the_version_and_where_it_comes_from(capsys):

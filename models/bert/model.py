@@ -87,6 +87,7 @@ class PreTrained(SavedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        config.check_memory()
         self.config = config
 
     def initialize(self) -> None:

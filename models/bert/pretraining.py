@@ -28,10 +28,11 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ..errors import BadInput
+from ..errors import BadInput, count
+from ..reading import named_tensors
 from ..text.corpus import Corpus
 from ..text.prepared import IN_PYTHON, prepare
-from ..training import runs
+from ..training import states
 from ..training.loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
 from ..training.precision import Precision
 from ..training.runs import STATE
@@ -40,9 +41,11 @@ from .config import PRESETS, BertConfig
 from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
-from .weights import MODEL_FILES, PRETRAINED
+from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
 KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
+NUMBERS = ("loss", "accuracy", "valid_loss", "valid_accuracy", "unigram_baseline", "uniform_baseline", "lr")
+LINE = {"step": 0, **dict.fromkeys(NUMBERS, 0.0), "tokens_per_second": 0}  # of the metrics: see Run.note
 
 
 @dataclass
@@ -105,12 +108,12 @@ class Settings(TrainingSettings):
 # ------------------------------------------------------------------------------------------------------ the model
 
 
-def build(settings: Settings, vocab_size: int) -> Any:
-    """A fresh model of the size asked for."""
+def configuration(settings: Settings, vocab_size: int) -> BertConfig:
+    """The model's sizes, as the settings have them."""
     hidden, layers = settings.hidden, settings.layers
     heads = max(n for n in range(1, max(1, hidden // 64) + 1) if hidden % n == 0)
     other = {"hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden} if hidden else {}
-    config = BertConfig.preset(
+    return BertConfig.preset(
         settings.size,
         **other,
         **({"num_hidden_layers": layers} if layers else {}),
@@ -120,8 +123,12 @@ def build(settings: Settings, vocab_size: int) -> Any:
         attention_probs_dropout_prob=settings.dropout,
         initializer_range=settings.initializer_range,
     )
+
+
+def build(settings: Settings, vocab_size: int) -> Any:
+    """A fresh model of the size asked for."""
     minitorch.manual_seed(settings.seed)
-    model = (BertForPreTraining if settings.nsp else BertForMaskedLM)(config)
+    model = (BertForPreTraining if settings.nsp else BertForMaskedLM)(configuration(settings, vocab_size))
     return model.to(settings.device)
 
 
@@ -202,8 +209,18 @@ def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, pr
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The state that Run.save_state wrote."""
-    return runs.read_state(path, ("step", "metrics", "recent"), "pretraining")
+    """The state that Run.save_state wrote: a state of a run with these settings, as large, with a line for each evaluation."""
+    state = states.read_state(path, {"step": 0, "metrics": [], "recent": []}, "pretraining", Settings)
+    settings, step = Settings(**state["settings"]), state["step"]
+    for name, lines, like in (("metrics", state["metrics"], LINE), ("recent", state["recent"], dataclasses.astuple(Score()))):
+        for i, line in enumerate(lines):
+            states.check_like(path, f"{name}.{i}", line, like)
+    if step > settings.steps or (step == settings.steps and not state["metrics"]):
+        raise BadInput(f"{path}: step {step:,} of {settings.steps:,}, after {count(len(state['metrics']), 'evaluation')}")
+    shapes = {name: tuple(value.shape) for name, value in named_tensors(state["model"])}
+    config = configuration(settings, shapes.get("bert.embeddings.word_embeddings.weight", (1,))[0])
+    check_sizes(config, shapes, f"{path}: its settings say")
+    return state
 
 
 class Run:
@@ -356,7 +373,7 @@ class Run:
             "step": self.step,
             "metrics": self.metrics,
             "recent": [dataclasses.astuple(score) for score in self.recent],
-            **runs.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler),
+            **states.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
 
@@ -366,7 +383,7 @@ class Run:
         state = read_state(path)
         if state["sha256"] != self.text.found["sha256"]:
             raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
-        runs.restore(state, self.model, self.optimizer, self.schedule, self.precision.scaler)
+        states.restore(path, state, self.model, self.optimizer, self.schedule, self.precision.scaler)
         self.step, self.metrics = state["step"], state["metrics"]
         self.recent = [Score(*sums) for sums in state["recent"]]
 
@@ -377,8 +394,3 @@ class Run:
         self.text.tokenizer.save_pretrained(self.folder)
         record = {**dataclasses.asdict(self.settings), "sha256": self.text.found["sha256"], "minitorch": minitorch.__version__}
         write_text(self.folder / "run.json", json.dumps(record, indent=2) + "\n")
-
-    def take_place(self) -> None:
-        """The complete run takes the place of the one that it overwrites, if there is one."""
-        runs.complete(self.folder, Path(self.settings.output))
-        self.folder = Path(self.settings.output)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import warnings
 from pathlib import Path
@@ -16,8 +17,12 @@ from typing import Any
 
 import minitorch
 from minitorch import Tensor, nn
+from minitorch.dtypes import is_floating
 from minitorch.files import write_text
+from minitorch.serialization import read_shapes
 
+from ..errors import quoted, short
+from ..reading import parse_json, read_tensors, read_text
 from .config import BertConfig
 
 # A folder with one of these holds a model.
@@ -28,6 +33,13 @@ NOT_MISSED = re.compile(r"^(cls\.|(bert\.)?pooler\.)|position_ids$")
 TIED = {  # one tensor under two names, stored once
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+SIZES = {  # a configuration's size: the weights that have it, and the dimension
+    "vocab_size": ("embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", 0),
+    "hidden_size": ("embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", 1),
+    "max_position_embeddings": ("embeddings.position_embeddings.weight", "", 0),
+    "type_vocab_size": ("embeddings.token_type_embeddings.weight", "", 0),
+    "intermediate_size": ("encoder.layer.0.intermediate.dense.weight", "", 0),
 }
 
 
@@ -94,6 +106,10 @@ class SavedModel(nn.Module):
         options = {name: changes.pop(name) for name in ("add_pooling_layer",) if name in changes}
         config = BertConfig.from_json_file(config_file(folder))
         config = BertConfig.from_dict({**config.to_dict(), **named_labels(changes)})
+        if not ignore_mismatched_sizes:
+            check_sizes(
+                config, read_all_shapes(folder), f"{folder}: {config_file(folder).name} says", f"{folder}: asked for", changes
+            )
         try:
             model = cls(config, **options)
         except ValueError as error:
@@ -223,27 +239,63 @@ def write_weights(state: dict[str, Tensor], folder: Path, max_shard_size: int | 
     whole.unlink(missing_ok=True)  # an older one would be read in their place
 
 
+def check_sizes(config: BertConfig, shapes: dict[str, tuple[int, ...]], said: str, asked: str = "", changes: Any = ()) -> None:
+    """Compare a configuration with the shapes of the weights, before memory is taken.
+
+    said: how an error begins ("config.json says"); asked: the same of the fields in ``changes``, which are the caller's.
+    """
+    there = {name.removeprefix("bert."): shape for name, shape in shapes.items()}
+
+    def refuse(field: str, thing: str, found: int, detail: str) -> None:
+        who = asked if field in changes else said
+        raise ValueError(f"{who} {getattr(config, field)} {thing}, the weights have {found}: {detail}")
+
+    layers = {name.split(".")[2] for name in there if re.match(r"encoder\.layer\.\d+\.", name)}
+    if not any(name.startswith(("embeddings.", "encoder.")) for name in there):
+        return  # read_weights or load_weights says what this is
+    if config.num_hidden_layers > len(layers):
+        each = [name.split(".", 3)[3] for name in there if name.startswith("encoder.layer.0.")] or ["attention"]
+        lacking = len(each) * (config.num_hidden_layers - len(layers))
+        detail = f"{lacking} weights of the encoder are missing, such as encoder.layer.{len(layers)}.{each[0]}"
+        refuse("num_hidden_layers", "layers", len(layers), detail)
+    for field, (name, twin, dim) in SIZES.items():
+        if field == "intermediate_size" and not config.num_hidden_layers:
+            continue
+        shape = there.get(name) or there.get(twin)
+        if shape is None or len(shape) != 2:
+            refuse(field, f"for {field}", 0, f"{name} is missing or no table; is the file complete?")
+        wanted = tuple(getattr(config, field) if i == dim else n for i, n in enumerate(shape))
+        if wanted != shape:
+            detail = f"{name} is {shape} in the file, {wanted} here; is config.json that of this file?"
+            refuse(field, f"for {field}", shape[dim], detail)
+
+
+def read_all_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a checkpoint's files."""
+    return {name: shape for path in weight_files(folder) for name, shape in read_shapes(path).items()}
+
+
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of model.safetensors, or of the files that its index names."""
-
-    def tensors(path: Path) -> dict[str, Tensor]:
-        weights = minitorch.load(path)
-        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+    """All tensors of a checkpoint's files; an error names one that is no table of finite floating-point numbers."""
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        part = read_tensors(path)
+        if not isinstance(part, dict) or not all(isinstance(value, Tensor) for value in part.values()):
             raise ValueError(f"{path}: not the weights of a model by name, but something else that minitorch saved")
-        return weights
+        for name, value in part.items():
+            if not is_floating(value.dtype) and not NOT_MISSED.search(name):
+                raise ValueError(f"{path}: {short(name)} is of type {value.dtype}; weights are floating-point numbers")
+        weights.update(part)
+    return weights
 
+
+def weight_files(folder: Path) -> list[Path]:
+    """model.safetensors, or the files that its index names."""
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
-        return tensors(folder / "model.safetensors")
+        return [folder / "model.safetensors"]
     if index.is_file():
-        try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"{index}: not an index of weights ({error})") from error
-        absent = [name for name in files if not (folder / name).is_file()]
-        if absent:
-            raise FileNotFoundError(f"{index}: names {absent[0]}, which is not here ({len(absent)} of {len(files)} are missing)")
-        return {name: value for file in files for name, value in tensors(folder / file).items()}
+        return indexed_files(index)
     if (folder / "pytorch_model.bin").is_file():
         raise ValueError(
             f"{folder}/pytorch_model.bin: a pickle, which can run any code and is never read here; convert it where PyTorch is: "
@@ -251,3 +303,28 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\""
         )
     raise FileNotFoundError(f"{folder}: no model.safetensors here")
+
+
+def indexed_files(index: Path) -> list[Path]:
+    """The files of an index ({"weight_map": {tensor: file}}): they lie in its folder, and hold what it says."""
+    try:
+        weight_map = parse_json(read_text(index))["weight_map"]
+        if not weight_map:
+            raise ValueError("it names no weights")
+        for name, file in weight_map.items():
+            if not isinstance(file, str) or not file or "\0" in file:
+                raise ValueError(f"{short(name)} must be in a file, not in {quoted(file)}")
+            if re.match(r"[/\\]|\w:", file) or ".." in re.split(r"[/\\]", file):
+                raise ValueError(f"{short(file)} is not a name inside the folder")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{index}: not an index of weights ({short(error, 200)})") from error
+    files = sorted(set(weight_map.values()))
+    absent = [name for name in files if not os.path.isfile(index.parent / name)]
+    if absent:
+        missing = f"({len(absent)} of {len(files)} are missing)"
+        raise FileNotFoundError(f"{index}: names {short(absent[0])}, which is not here {missing}")
+    shapes = {file: read_shapes(index.parent / file) for file in files}
+    for name, file in weight_map.items():
+        if name not in shapes[file]:
+            raise ValueError(f"{index}: says that {short(name)} is in {file}, which holds no tensor of that name")
+    return [index.parent / file for file in files]

@@ -278,7 +278,9 @@ class Classify(Task):
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
         self.targets, self.columns = facts["targets"], dict(facts["columns"])
-        if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
+        names = all(isinstance(self.columns.get(key), str) for key in ("text", "label"))
+        pair = isinstance(self.columns.get("pair", 0), str | None)
+        if not names or not pair or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
 
     # ---- the model

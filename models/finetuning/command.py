@@ -15,7 +15,7 @@ from typing import Any
 
 from ..bert.weights import locate
 from ..errors import BadInput, count
-from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, new_folder, refuse_overwriting, unfinished
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
@@ -90,7 +90,7 @@ def work(job: Run) -> None:
     except KeyboardInterrupt:
         print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
-    job.take_place()
+    job.folder = complete(job.folder, Path(job.s.output))
     print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
 
@@ -105,7 +105,7 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
         run.folder = new_folder(run.folder, KEPT, overwrite, until_the_end, say, cure=cure)
         run.train()
         finish(run)
-        run.take_place()
+        run.folder = complete(run.folder, Path(s.output))
     return run
 
 

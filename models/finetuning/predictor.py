@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minitorch.parallel import Workers
 
 from ..bert.use import load as load_checkpoint
-from ..errors import BadInput, count, listing
+from ..errors import BadInput, count, listing, short
+from ..reading import parse_json, read_text
 from ..text.labelled import refuse_halves
 from ..training.settings import typed
 from .run import FACTS, TASKS
@@ -25,26 +27,31 @@ class Predictor:
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         folder = Path(folder)
         path = folder / FACTS
+        if not path.exists():
+            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
+            which = listing(within) if within else "a folder that `minitorch finetune` wrote"
+            raise BadInput(f"{folder}: no {FACTS} here; give {which}")
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
+            saved = parse_json(read_text(path))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
             settings = Settings(**{**saved["settings"], **here})
             check_types(path, settings)
             settings.check()
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
-        except FileNotFoundError:
-            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
-            which = listing(within) if within else "a folder that `minitorch finetune` wrote"
-            raise BadInput(f"{folder}: no {FACTS} here; give {which}") from None
-        except BadInput:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
+            if str(error).startswith(f"{path}: "):
+                raise
+            raise BadInput(f"{path}: not the record of a fine-tuning run ({short(error, 200)})") from error
         self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
             raise BadInput(f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together")
+        if not 5 <= settings.length <= model.config.max_position_embeddings:
+            longest = model.config.max_position_embeddings
+            raise BadInput(
+                f"{path}: its texts have up to {settings.length} pieces, the model reads at least 5, at most {longest}"
+            )
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
     def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -70,6 +77,8 @@ class Predictor:
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)
+        if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
+            raise BadInput(f"{self.trainer.s.model}: the model answers NaN or infinity: its weights are damaged")
         predictions = self.task.predictions(examples, features, rows)
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
 

@@ -99,7 +99,9 @@ class Answer(Task):
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.may_be_none = bool(facts["may_be_none"])
+        self.may_be_none = facts["may_be_none"]
+        if not isinstance(self.may_be_none, bool):
+            raise ValueError("may_be_none must be true or false")
 
     # ---- the model
 

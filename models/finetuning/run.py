@@ -17,11 +17,12 @@ import numpy as np
 import minitorch
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES
+from ..bert.weights import MODEL_FILES, read_weights
 from ..errors import BadInput, count
 from ..text.labelled import as_json
-from ..training import runs
+from ..training import states
 from ..training.runs import STATE
+from ..training.runs import make_folder as make_run_folder
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -31,7 +32,9 @@ from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
-REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
+COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
+REACHED = (*COUNTED, "best")  # where a trainer is
+LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
 
 
@@ -87,7 +90,18 @@ def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], l
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote."""
-    return runs.read_state(path, REACHED, "fine-tuning")
+    state = states.read_state(path, COUNTED, "fine-tuning", Settings)
+    best, lines = state.get("best"), state["metrics"]
+    for i, line in enumerate(lines):
+        known = {name: line.get(name) for name in LINE} if isinstance(line, dict) else line
+        states.check_like(path, f"metrics.{i}", known, LINE)
+        if not all(isinstance(value, float | int) for value in line.values()):
+            raise BadInput(f"{path}: metrics.{i} holds more than numbers")
+    for name, value in [("best", best)] * (best is not None) + [("recent", loss) for loss in state["recent"]]:
+        states.check_like(path, name, value, 0.0)
+    if best is not None and "dev_metric" not in (lines or [{}])[-1]:
+        raise BadInput(f"{path}: best is {best}, but no evaluation says so")
+    return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}
 
 
 class Run:
@@ -131,7 +145,7 @@ class Run:
     def load_best(self) -> None:
         """The weights that save_best last wrote."""
         try:
-            self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+            self.model.load_state_dict(read_weights(self.folder))
         except (ValueError, OSError, RuntimeError) as error:
             raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
@@ -144,7 +158,7 @@ class Run:
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
-            **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
+            **states.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
@@ -156,7 +170,9 @@ class Run:
         if state["sha256"] != self.data.sha256:
             raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
         t = self.trainer
-        runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        if state["step"] > t.steps:
+            raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(t.steps, 'step')}")
+        states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
         for name in REACHED:
             setattr(t, name, state[name])
 
@@ -164,11 +180,6 @@ class Run:
         """Train to the end, and put the best weights into the model."""
         self.trainer.train(self.task.name)
         self.load_best()
-
-    def take_place(self) -> None:
-        """The complete run takes the place of the one that it overwrites, if there is one."""
-        runs.complete(self.folder, Path(self.s.output))
-        self.folder = Path(self.s.output)
 
     @property
     def judged(self) -> tuple[str, list[Any]]:
@@ -197,7 +208,7 @@ def make_folder(folder: Path, model: str) -> None:
     """The run's folder, checked before training: BadInput if it cannot be written to or is the model's own."""
     if folder.resolve() == Path(model).resolve():
         raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
-    runs.make_folder(folder)
+    make_run_folder(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- using it

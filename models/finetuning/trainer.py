@@ -21,7 +21,7 @@ from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
 from ..bert.config import BertConfig
-from ..bert.weights import locate
+from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
 from ..training.loop import Glance, between_steps, clocks, decay_groups, progress, to_device
@@ -33,6 +33,8 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
     tokenizer = Tokenizer.from_pretrained(where)
+    config = config_file(where)
+    check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():

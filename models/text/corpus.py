@@ -19,6 +19,7 @@ import numpy as np
 
 from minitorch.files import replacing
 
+from ..errors import BadInput, short
 from .tokenizer import Tokenizer
 
 LONGEST_LINE = 1 << 16  # bytes; a longer line is cut, at a space if it has one, so that memory stays bounded
@@ -85,6 +86,10 @@ def place_to_cut(line: bytes) -> int:
     return len(text[:spaced].encode("utf-8", "surrogateescape")) or end
 
 
+class Incomplete(BadInput):
+    """A prepared text whose writing was interrupted."""
+
+
 @dataclass
 class Corpus:
     """A text as ids: one flat array (mapped from disk), and where its sentences and documents start."""
@@ -123,15 +128,28 @@ class Corpus:
         """Map a corpus that ``write`` left."""
         index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
         try:
-            with np.load(index, allow_pickle=False) as stored:
-                sentences, documents = stored["sentences"], stored["documents"]
+            sentences, documents = read_index(index)
             size = file.stat().st_size
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it again") from error
-        if size != 4 * sentences[-1] or documents[-1] != len(sentences) - 1:
+        except FileNotFoundError as error:
+            raise Incomplete(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it again") from error
+        except Exception as error:  # of a zip archive that is damaged somewhere, of its compression, of NumPy's headers
+            reason = short(error) or type(error).__name__
+            raise BadInput(f"{index}: no index of a prepared text ({reason}); delete its folder to prepare it again") from error
+        if size != 4 * sentences[-1]:
             holds = f"holds {size // 4} ids, its index says {sentences[-1]}"
-            raise ValueError(f"{file}: {holds}; delete its folder to prepare it again")
+            raise Incomplete(f"{file}: {holds}; delete its folder to prepare it again")
         return cls(np.memmap(file, dtype=np.int32, mode="r") if size else np.zeros(0, np.int32), sentences, documents)
+
+    def check_ids(self, path: Path, vocab_size: int) -> None:
+        """Refuse ids that the vocabulary does not have."""
+        for i in range(0, len(self.ids), 1 << 20):
+            part = self.ids[i : i + (1 << 20)]
+            for bad in (part.min(), part.max()):
+                if not 0 <= bad < vocab_size:
+                    raise BadInput(
+                        f"{path.with_suffix('.ids')}: holds the id {bad}, the vocabulary has 0 to {vocab_size - 1}; "
+                        "delete its folder to prepare it again"
+                    )
 
     def __len__(self) -> int:
         return len(self.documents) - 1
@@ -152,6 +170,21 @@ class Corpus:
         q = model / model.sum()
         used = p > 0
         return float(-(p[used] * np.log(q[used])).sum())
+
+
+def read_index(path: Path) -> tuple[Any, Any]:
+    """Where sentences and documents start. Both begin with 0 and rise; the last document ends where the sentences end."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its arrays are larger than the file")
+    with np.load(path, allow_pickle=False) as stored:
+        sentences, documents = stored["sentences"], stored["documents"]
+    for starts in (sentences, documents):
+        if starts.dtype != np.int64 or starts.ndim != 1 or not len(starts) or starts[0] != 0 or (np.diff(starts) <= 0).any():
+            raise ValueError("its numbers do not rise from 0")
+    if documents[-1] != len(sentences) - 1:
+        raise ValueError(f"its documents have {documents[-1]} sentences, its sentences are {len(sentences) - 1}")
+    return sentences, documents
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -18,8 +18,9 @@ import numpy as np
 from minitorch.files import write_text
 
 from ..errors import BadInput, listing
+from ..reading import read_json
 from . import python_docs
-from .corpus import Corpus, read_documents
+from .corpus import Corpus, Incomplete, read_documents
 from .tokenizer import Tokenizer
 
 IN_PYTHON = "the documentation in this Python installation"
@@ -57,10 +58,10 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     wanted = {name: getattr(settings, name) for name in ("corpus", "vocab_size", "tokenizer", "validation", "seed")}
     files = stamps(settings)
     for place in dict.fromkeys((folder, Path(settings.output) / "data")):  # the second: of the run that this one overwrites
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads((place / "text.json").read_text(encoding="utf-8"))
-            if found["settings"] == wanted and (resuming or found["files"] == files):
-                return Text(Tokenizer.from_pretrained(place), Corpus.open(place / "train"), Corpus.open(place / "valid"), found)
+        with contextlib.suppress(*((Incomplete, FileNotFoundError) if resuming else (ValueError, OSError))):
+            done = place / "text.json"
+            if done.exists() and (text := reopened(done, wanted, None if resuming else files)):
+                return text
     where = listing(settings.corpus, 4) or "this Python installation"
     say(f"reading {listing(settings.corpus, 4) or IN_PYTHON} ...")
     documents = source(settings)
@@ -91,6 +92,20 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     found = {"settings": wanted, "files": files, "sha256": sha256}
     write_text(done, json.dumps(found, indent=2))
     return Text(tokenizer, *parts, found)
+
+
+def reopened(done: Path, wanted: dict[str, Any], files: Any) -> Text | None:
+    """The text that is there already, if it is of these settings and (unless None) of these files; BadInput if it is damaged."""
+    found, folder = read_json(done, "the record of a prepared text"), done.parent
+    for name, kind in (("settings", dict), ("files", list), ("sha256", str)):
+        if not isinstance(found.get(name), kind):
+            raise BadInput(f"{done}: not the record of a prepared text, it lacks {name}; delete its folder to prepare it again")
+    if found["settings"] != wanted or files not in (None, found["files"]):
+        return None
+    text = Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
+    for name, part in (("train", text.train), ("valid", text.valid)):
+        part.check_ids(folder / name, len(text.tokenizer))
+    return text
 
 
 def stamps(settings: Any) -> list[list[Any]]:

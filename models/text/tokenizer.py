@@ -19,6 +19,9 @@ import minitorch
 from minitorch import Tensor
 from minitorch.files import write_text
 
+from ..errors import quoted, short
+from ..reading import parse_json, read_json, read_text
+
 try:
     import tokenizers
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -27,6 +30,7 @@ except ImportError as error:  # pragma: no cover
     raise ModuleNotFoundError(hint, name="tokenizers") from error
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LARGEST = 32 << 20  # bytes of a vocabulary's file: half a million tokens
 CHARACTERS = 1000  # how many different characters a trained vocabulary keeps at most; rarer ones become [UNK]
 
 
@@ -113,17 +117,14 @@ class Tokenizer:
     def from_file(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
         """From a tokenizer.json, or a vocab.txt with one token per line."""
         path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start})") from error
+        text = read_text(path, LARGEST)
         if path.suffix == ".json":
             return cls._from_json(path, text, lowercase)
         vocabulary: dict[str, int] = {}
         for i, token in enumerate(text.removesuffix("\n").split("\n")):  # not splitlines(): other line ends may be tokens
             if token in vocabulary:
                 raise ValueError(
-                    f"{path}:{i + 1}: {token!r} stands already in line {vocabulary[token] + 1}; "
+                    f"{path}:{i + 1}: {quoted(token)} stands already in line {vocabulary[token] + 1}; "
                     "a token's line is its id, so each must be there once"
                 )
             vocabulary[token] = i
@@ -138,7 +139,7 @@ class Tokenizer:
     def _from_json(cls, path: Path, text: str, lowercase: bool | None) -> Tokenizer:
         """Only vocabulary and case are read: padding and truncation that some files bake in would spoil every text."""
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             if content["model"].get("type", "WordPiece") != "WordPiece":
                 raise ValueError(f"its model is {content['model']['type']}, not WordPiece")
             vocabulary = dict(content["model"]["vocab"])
@@ -146,10 +147,12 @@ class Tokenizer:
             added = {token: i for token, i in added.items() if token not in SPECIAL}
             normalizer = content.get("normalizer") or {}
             if lowercase is None:
-                lowercase = bool(normalizer.get("lowercase", True))
+                lowercase = normalizer.get("lowercase", True)
+            if not isinstance(lowercase, bool):
+                raise ValueError(f"lowercase must be true or false, not {lowercase!r}")
             return cls({**vocabulary, **added}, lowercase, normalizer.get("strip_accents"), list(added))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not a WordPiece tokenizer ({error})") from error
+            raise ValueError(f"{path}: not a WordPiece tokenizer ({short(error, 200)})") from error
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
@@ -237,7 +240,8 @@ def shorten(a: Sequence[int], b: Sequence[int], room: int) -> tuple[Sequence[int
 
 def _lowercase_in_config(folder: Path) -> bool:
     """What the folder's tokenizer_config.json says of case; uncased if it says nothing."""
-    try:
-        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("do_lower_case", True))
-    except (OSError, ValueError):
-        return True
+    path = folder / "tokenizer_config.json"
+    lowercase = read_json(path, "a tokenizer's configuration").get("do_lower_case") if path.is_file() else None
+    if lowercase is not None and not isinstance(lowercase, bool):
+        raise ValueError(f"{path}: do_lower_case must be true or false, not {quoted(lowercase)}")
+    return lowercase is not False

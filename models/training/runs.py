@@ -1,8 +1,8 @@
-"""A run's folder: its protection (one run at a time, no overwriting), and the state from which a run resumes.
+"""A run's folder and its protection: one run at a time, no overwriting.
 
 A run that overwrites another writes to the folder NEW inside that run's folder, and takes its place when it is complete. Until
 then the old run stays as it was, whatever happens to the new one (a full disk, Ctrl-C, a power cut).
-Read before: settings.py. Read next: loop.py.
+Read before: settings.py. Read next: states.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import minitorch
 from minitorch.files import sweep
 
 from ..errors import BadInput
@@ -73,10 +72,10 @@ def unfinished(folder: Path) -> Path:
     return folder / NEW if (folder / NEW / STATE).is_file() else folder
 
 
-def complete(new: Path, folder: Path) -> None:
+def complete(new: Path, folder: Path) -> Path:
     """Give a complete run its place: by renaming, which needs no space; the state last, so that --resume repeats a half move."""
     if new == folder:
-        return
+        return folder
     files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
     for path in sorted(files, key=lambda path: path.name == STATE):
         if path.name == STATE:
@@ -85,6 +84,7 @@ def complete(new: Path, folder: Path) -> None:
         (folder / path).parent.mkdir(exist_ok=True)
         os.replace(new / path, folder / path)
     shutil.rmtree(new)
+    return folder
 
 
 @contextlib.contextmanager
@@ -124,33 +124,3 @@ def clean(folder: Path) -> None:
         shutil.rmtree(folder / NEW, ignore_errors=True)
     for part in (folder, folder / "data", folder / NEW, folder / NEW / "data"):
         sweep(part)
-
-
-# ------------------------------------------------------------------------------------------------------- the state
-
-
-def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """All state that a step changes and the next step needs."""
-    return {
-        "model": dict(model.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "scaler": scaler.state_dict(),
-        "rng": minitorch.get_rng_state(),
-    }
-
-
-def restore(state: dict[str, Any], model: Any, optimizer: Any, schedule: Any, scaler: Any) -> None:
-    """Put the moving parts of a state back where they came from."""
-    for name, part in (("model", model), ("optimizer", optimizer), ("schedule", schedule), ("scaler", scaler)):
-        part.load_state_dict(state[name])
-    minitorch.set_rng_state(state["rng"])
-
-
-def read_state(path: Path, names: Iterable[str], kind: str) -> dict[str, Any]:
-    """Load a state and check its keys: ``names``, the moving parts, settings and the data's sha256."""
-    state = minitorch.load(path)
-    wanted = {*names, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
-    if not isinstance(state, dict) or wanted - state.keys():
-        raise BadInput(f"{path}: not the state of a {kind} run")
-    return state

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import startup
-from .errors import BadInput, short
+from .errors import LONGEST, BadInput, short
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
@@ -111,7 +111,7 @@ def _run(argv: list[str]) -> int:
     try:
         return int(module.run(args) or 0)
     except BadInput as error:
-        print(f"minitorch {argv[0]}: error: {one_line(error)}", file=sys.stderr)
+        print(f"minitorch {argv[0]}: error: {error}", file=sys.stderr)
         return 2
 
 
@@ -126,17 +126,12 @@ def refuse_empty(job: argparse.ArgumentParser, argv: list[str]) -> None:
             job.error("an argument is empty; give a name or a folder")
 
 
-def one_line(error: Exception) -> str:
-    """The error's text, for whatever names and texts from files it quotes."""
-    return short(str(error), 2000)
-
-
 def reason(error: OSError) -> str:
     """An OSError on one line: its own text, or the file that it names; without either it may be of the standard output."""
     if error.strerror is None:
-        return one_line(error)
+        return short(error, LONGEST)
     if error.filename is not None:
-        return short(f"{error.filename}: {error.strerror}", 2000)
+        return short(f"{error.filename}: {error.strerror}", LONGEST)
     try:
         print(flush=True)
     except OSError:

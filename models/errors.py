@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+LONGEST = 1000  # characters of a message
 
 
 class BadInput(ValueError):
-    """The user's input cannot be used. The command prints the text, which is written for the user, and exits with status 2."""
+    """The user's input cannot be used. The command prints the text, which is written for the user, and exits with status 2.
+
+    The text is one line and not too long, whatever label, name or line of a file stands in it (``short``).
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(short(re.sub(r"\S{300,}", lambda word: short(word[0]), text), LONGEST))
 
 
 def listing(names: Iterable[str], most: int = 12) -> str:
     """ "a, b, c and 5 more" """
     names = list(names)
     tail = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + tail
+    return ", ".join(short(name) for name in names[:most]) + tail
 
 
 def count(n: int, thing: str) -> str:

@@ -134,6 +134,19 @@ def test_it_says_what_it_does_from_the_start(corpus, tmp_path, monkeypatch):
     assert said[3:] == ["learning a vocabulary of 50 pieces ...", "writing the text as numbers of pieces ..."]
 
 
+def test_ctrl_c_just_before_the_first_step_promises_nothing(corpus, tmp_path, monkeypatch, capsys):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "train", stop)
+        assert pretrain(corpus, tmp_path / "run") == 130
+    assert "stopped at step 0; nothing is saved yet, so the same command starts again" in capsys.readouterr().out
+    assert resume(tmp_path / "run") == 2
+    one_line(capsys, "nothing to resume")
+    assert pretrain(corpus, tmp_path / "run") == 0
+
+
 @pytest.mark.parametrize("way", ["new", "overwrite", "resume"])
 def test_ctrl_c_before_the_first_step(way, corpus, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"

@@ -11,7 +11,7 @@ import numpy as np
 
 from minitorch.files import write_bytes
 
-from ..errors import BadInput
+from ..errors import BadInput, short
 from ..text.corpus import read_lines
 from ..training.settings import usable_device
 from .model import BertModel
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
         print(" ".join(f"{x:.6f}" for x in vectors[0]))
     elif len(texts) <= 12:
         for text, row in zip(texts, vectors @ vectors.T, strict=True):
-            print(" ".join(f"{x:6.3f}" for x in row), " ", text)
+            print(" ".join(f"{x:6.3f}" for x in row), " ", short(text, 200))
     else:  # a table of all pairs would be too wide
         for i, text in enumerate(texts):
             cosines = vectors @ vectors[i]
             cosines[i] = -2
-            print(f"{cosines.max():6.3f}  {text}  |  {texts[int(cosines.argmax())]}")
+            print(f"{cosines.max():6.3f}  {short(text)}  |  {short(texts[int(cosines.argmax())])}")
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInput, count
 from ..training.pictures import save_curve
-from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, new_folder, refuse_overwriting, unfinished
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .pretraining import KEPT, Run, Settings, read_state
 from .report import showing, trials
@@ -68,13 +68,13 @@ def work(job: Run) -> int:
     started = time.perf_counter()
     try:
         job.train()
+        job.save_state()
+        job.finish()
+        save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
+        job.folder = complete(job.folder, Path(s.output))
     except KeyboardInterrupt:
-        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} continues from there")
+        print(f"\nstopped at step {job.step:,}; {how_to_go_on('pretrain', job.folder, s.output)}")
         raise
-    job.save_state()
-    job.finish()
-    save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
-    job.folder = complete(job.folder, Path(s.output))
     last = job.metrics[-1]
     under = text.unigram - last["valid_loss"]
     where = f"{under:.2f} nats below" if under > 0 else f"{-under:.2f} nats above"

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..bert.weights import locate
 from ..errors import BadInput, count
-from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, new_folder, refuse_overwriting, unfinished
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
@@ -82,7 +82,7 @@ def work(job: Run) -> None:
     try:
         job.train()
     except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} continues from there")
+        print(f"\nstopped at step {t.step:,}; {how_to_go_on('finetune', job.folder, job.s.output)}")
         raise
     print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
     try:

@@ -18,7 +18,7 @@ import minitorch
 from minitorch.files import write_text
 
 from ..bert.weights import MODEL_FILES, read_weights
-from ..errors import BadInput, count
+from ..errors import LONGEST, BadInput, count, short
 from ..text.labelled import as_json
 from ..training import states
 from ..training.runs import STATE
@@ -117,7 +117,7 @@ class Run:
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
         for note in self.task.notes:
-            say(note)
+            say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state

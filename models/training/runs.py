@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,6 +71,13 @@ def new_folder(
 def unfinished(folder: Path) -> Path:
     """The folder of the run to resume: NEW if a run that overwrites this one has saved a state."""
     return folder / NEW if (folder / NEW / STATE).is_file() else folder
+
+
+def how_to_go_on(job: str, folder: Path, output: str) -> str:
+    """What to do after Ctrl-C, which saves a state unless it comes before the first step."""
+    if (folder / STATE).is_file():
+        return f"minitorch {job} --resume --output {shlex.quote(output)} continues from there"
+    return "nothing is saved yet, so the same command starts again"
 
 
 def complete(new: Path, folder: Path) -> Path:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             content = io.BytesIO()  # into an open file, np.save would lose the error of a full disk
             np.save(content, vectors, allow_pickle=False)
             write_bytes(args.output, content.getvalue())
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:
         print(json.dumps([[round(float(x), 7) for x in vector] for vector in vectors]))

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         tokenizer, model = load(args.model, device=usable_device(args.device))
         guesses = fill_mask(model, tokenizer, args.text, args.top_k)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:
         print(json.dumps(guesses))

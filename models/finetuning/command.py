@@ -64,7 +64,7 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, chosen, until_the_end)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
         work(job)
 

@@ -18,11 +18,11 @@ class BadInput(ValueError):
         super().__init__(short(re.sub(r"\S{300,}", lambda word: short(word[0]), text), LONGEST))
 
 
-def listing(names: Iterable[str], most: int = 12) -> str:
-    """ "a, b, c and 5 more" """
+def listing(names: Iterable[str], most: int = 12, longest: int = 80) -> str:
+    """ "a, b, c and 5 more", each name of at most ``longest`` characters"""
     names = list(names)
     tail = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(short(name) for name in names[:most]) + tail
+    return ", ".join(short(name, longest) for name in names[:most]) + tail
 
 
 def count(n: int, thing: str) -> str:

@@ -62,8 +62,9 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
             done = place / "text.json"
             if done.exists() and (text := reopened(done, wanted, None if resuming else files)):
                 return text
-    where = listing(settings.corpus, 4) or "this Python installation"
-    say(f"reading {listing(settings.corpus, 4) or IN_PYTHON} ...")
+    corpus = listing(settings.corpus, 4, 250)
+    where = corpus or "this Python installation"
+    say(f"reading {corpus or IN_PYTHON} ...")
     documents = source(settings)
     sizes: list[int] = []
     sha256 = python_docs.fingerprint(counted(documents(), sizes))

@@ -41,6 +41,7 @@ from .config import PRESETS, BertConfig
 from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
+from .score import Score
 from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
 KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
@@ -130,37 +131,6 @@ def build(settings: Settings, vocab_size: int) -> Any:
     minitorch.manual_seed(settings.seed)
     model = (BertForPreTraining if settings.nsp else BertForMaskedLM)(configuration(settings, vocab_size))
     return model.to(settings.device)
-
-
-@dataclass
-class Score:
-    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
-
-    loss and right are 0-d arrays until they are read: a GPU may still be computing them.
-    """
-
-    loss: Any = 0.0
-    masked: int = 0
-    right: Any = 0
-    tokens: int = 0
-
-    def read(self) -> Score:
-        """As plain numbers."""
-        return Score(float(self.loss), self.masked, int(self.right), self.tokens)
-
-    def add(self, other: Score) -> Score:
-        """Both together."""
-        return Score(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-    @property
-    def mean_loss(self) -> float:
-        """Nats per masked word."""
-        return self.loss / max(1, self.masked)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of masked words guessed right."""
-        return self.right / max(1, self.masked)
 
 
 def ready(batch: dict[str, Any], model: Any, device: str) -> dict[str, Any]:

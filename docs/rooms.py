@@ -31,6 +31,7 @@ ROWS = [
     ["models/startup", "models/errors", "models/reading"],
     ["models/text", "models/training"],
     ["models/bert"],
+    ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],
     ["models/course"],

@@ -56,7 +56,10 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
         (["--epochs", "0"], "--epochs must be at least 1, not 0"),
         (["--seed", "-1"], "--seed must lie between 0 and 2³² - 1, not -1"),
         (["--device", "tpu"], '--device: unknown device "tpu": use "cpu", "cuda" or "cuda:N"'),
-        (["--csv", "README.md", "--target", "y", "--delimiter", "ab"], '--delimiter must be one character (or "tab"), not "ab"'),
+        (
+            ["--csv", "README.md", "--target", "y", "--delimiter", "ab"],
+            "--delimiter must be one sign, or one of comma, semicolon",
+        ),
         (["--output", "README.md"], "--output README.md: cannot make this folder: File exists"),
         (["--lr", "100"], "gradient descent diverged at step"),
     ],

@@ -294,16 +294,15 @@ def test_what_cannot_be_predicted(tmp_path, capsys, model):
 @pytest.mark.parametrize(
     ("task", "train", "dev"),
     [
-        ("classify", "text\tlabel\ngood\tpos\nbad\tneg\n", None),
         ("classify", "text\tlabel\n...\tpos\n!\tneg\n,\tpos\n?\tneg\n", "text\tlabel\n...\tpos\n"),
         ("classify", "text\tlabels\na\tx|y\nb\tx\nc\tx|y\n", "text\tlabels\na\tx\n"),
         ("classify", "text\tlabel\na\t日本\nb\t語\na\t日本\nb\t語\n", None),
-        ("tag", "anna\tB-PER\nbert\tI-PER\n\nwent\tO\n", None),
+        ("tag", "anna\tB-PER\n\nbert\tB-PER\n", None),
         ("choice", '{"question": ".", "choices": ["!", "?"], "label": 0}\n' * 4, None),
     ],
 )
 def test_an_alternative_that_cannot_be_trained_is_left_out(tmp_path, capsys, model, task, train, dev):
-    """The held-out examples took a class away, or there is no word to count: the report is written all the same."""
+    """All examples are of one class, or there is no word to count: the report is written all the same."""
     out = tmp_path / "out"
     argv = ["finetune", task, "--model", model, "--train", put(tmp_path / "train.txt", train), "--output", out, "--length", 32]
     argv += ["--dev", put(tmp_path / "dev.txt", dev)] if dev else []

@@ -625,5 +625,11 @@ def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
 
 
 def test_settings_refuse_before_anything_is_read():
-    with pytest.raises(BadInput, match="--warmup must be at least 0, not -1"):
-        Settings(warmup=-1).check()
+    for wrong, says in (
+        ({"warmup": -1}, "--warmup must be at least 0, not -1"),
+        ({"long_length": 0, "long_every": 0}, "--long-length must be at least 4, not 0"),
+        ({"long_length": 4, "nsp": True}, "--long-length must be at least 5, not 4"),
+        ({"long_every": -1}, "--long-every must be at least 0, not -1"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            Settings(**wrong).check()

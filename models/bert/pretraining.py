@@ -83,11 +83,11 @@ class Settings(TrainingSettings):
         """Raise BadInput for settings that cannot work, before anything is computed."""
         self.check_values(
             **dict.fromkeys(("vocab_size", "steps", "eval_every"), (1, math.inf)),
-            **dict.fromkeys(("layers", "hidden", "warmup"), (0, math.inf)),
+            **dict.fromkeys(("layers", "hidden", "warmup", "long_every"), (0, math.inf)),
             **dict.fromkeys(("mask_probability", "validation"), (1e-12, 0.999)),
             **dict.fromkeys(("beta2", "dropout"), (0, 0.999999)),
             initializer_range=(1e-12, 1e12),
-            length=(5 if self.nsp else 4, math.inf),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
+            **dict.fromkeys(("length", "long_length"), (5 if self.nsp else 4, math.inf)),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
         )
         if self.size not in PRESETS:
             raise BadInput(f"--size must be one of {', '.join(PRESETS)}, not {self.size!r}")

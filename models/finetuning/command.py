@@ -111,7 +111,7 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
 
 def listed(task: Task) -> str:
     """The files' labels, if they are few enough to print."""
-    if task.name not in ("classify", "tag"):
+    if task.name not in ("classify", "tag", "relation"):
         return ""
     names = ", ".join(task.labels)
     return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"

@@ -24,7 +24,8 @@ from .trainer import Trainer
 class Predictor:
     """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record per text."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", **reading: str) -> None:
+        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
         folder = Path(folder)
         path = folder / FACTS
         if not path.exists():
@@ -34,7 +35,7 @@ class Predictor:
         try:
             saved = parse_json(read_text(path))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
-            settings = Settings(**{**saved["settings"], **here})
+            settings = Settings(**{**saved["settings"], **here, **reading})
             check_types(path, settings)
             settings.check()
             self.task: Task = TASKS[saved["task"]](settings)

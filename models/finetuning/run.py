@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import minitorch
 from minitorch.files import write_text
 
 from ..bert.weights import MODEL_FILES, read_weights
-from ..errors import LONGEST, BadInput, count, short
+from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
 from ..training import states
 from ..training.runs import STATE
@@ -26,6 +27,7 @@ from ..training.runs import make_folder as make_run_folder
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
+from .relation import Relation
 from .tag import Tag
 from .tasks import Settings, Task
 from .trainer import Trainer, make_model
@@ -35,7 +37,7 @@ KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwr
 COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
 REACHED = (*COUNTED, "best")  # where a trainer is
 LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
-TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
+TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
 
 @dataclasses.dataclass
@@ -53,6 +55,7 @@ def read_data(s: Settings, task: Task) -> Data:
     if not s.train:
         raise BadInput("--train FILE is missing: the examples to learn from")
     everything = task.read(s.train)
+    notes = list(task.notes)
     task.learn(everything)
     dev, test = (task.read(path) if path else [] for path in (s.dev, s.test))
     for examples in (everything, dev, test):
@@ -60,8 +63,14 @@ def read_data(s: Settings, task: Task) -> Data:
     train = everything
     if not s.dev and s.validation:
         train, dev = hold_out(everything, task, s)
+        task.notes = notes
+        task.learn(train)
+        task.notes += missing_kinds(train, dev, task)
     if not dev and not test:
         raise BadInput("there is nothing to report on: give --dev or --test, or a --validation share above 0")
+    for name in ("patience", "metric"):
+        if getattr(s, name) and not dev:
+            raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):
@@ -75,17 +84,43 @@ def read_data(s: Settings, task: Task) -> Data:
 
 
 def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], list[Any]]:
-    """Hold out examples at random; those of one group (questions on one text) stay together."""
-    groups = [task.group(example, i) for i, example in enumerate(examples)]
-    names = list(dict.fromkeys(groups))
-    if len(names) < 2:
-        raise BadInput(f"{s.train}: too few examples to hold some out; give --dev")
-    order = np.random.default_rng([s.seed, 3]).permutation(len(names))
-    away = {names[i] for i in order[: min(len(names) - 1, max(1, round(s.validation * len(names))))]}
-    parts: tuple[list[Any], list[Any]] = ([], [])
-    for example, group in zip(examples, groups, strict=True):
-        parts[group in away].append(example)
-    return parts
+    """(those that stay, those held out): of every label its share; examples of one group (questions on one text) stay together.
+
+    Systematic sampling: with the groups in random order, then sorted by their rarest labels, evenly spaced ones are taken; but
+    none with a label of which training would keep fewer than it needs.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, example in enumerate(examples):
+        groups.setdefault(task.group(example, i), []).append(i)
+    kinds = {name: {kind for i in members for kind in task.kinds(examples[i])} for name, members in groups.items()}
+    left = Counter(kind for found in kinds.values() for kind in found)  # groups with a label that training keeps
+    rng = np.random.default_rng([s.seed, 3])
+    names = list(groups)
+    names = [names[i] for i in rng.permutation(len(names))]
+    rarest_first = {name: sorted((left[kind], kind) for kind in found) for name, found in kinds.items()}
+    spare = sorted((n for n in names if all(left[kind] > task.least for kind in kinds[n])), key=rarest_first.__getitem__)
+    wanted = min(len(spare), len(names) - 1, max(1, round(s.validation * len(names))))
+    if not wanted:
+        raise BadInput(f"{s.train}: too few examples to hold some out (training keeps {task.least} of each label); give --dev")
+    places = ((np.arange(wanted) + rng.random()) * (len(spare) / wanted)).astype(int)
+    others = rng.permutation(np.setdiff1d(np.arange(len(spare)), places))  # step in for those that training comes to need
+    away: set[int] = set()
+    for name in (spare[i] for i in [*places.tolist(), *others.tolist()]):
+        if wanted and all(left[kind] > task.least for kind in kinds[name]):
+            wanted -= 1
+            left.subtract(kinds[name])
+            away.update(groups[name])
+    return [e for i, e in enumerate(examples) if i not in away], [examples[i] for i in sorted(away)]
+
+
+def missing_kinds(train: list[Any], dev: list[Any], task: Task) -> list[str]:
+    """A note on the labels that no held-out example has; none if there is no such label."""
+    held = {kind for e in dev for kind in task.kinds(e)}
+    counts = Counter(kind for e in train for kind in set(task.kinds(e)) - held)
+    if not counts:
+        return []
+    names = listing([f"{kind} ({count(n, 'example')})" for kind, n in sorted(counts.items(), key=lambda item: item[1])], 8)
+    return [f"no held-out example has {names}: the dev scores do not cover them; a larger --validation or --dev FILE may"]
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from ..training.loop import Glance, between_steps, clocks, decay_groups, progres
 from ..training.precision import Precision
 from .tasks import Batches, Feature, Settings, Task
 
+RUNNING = 50  # steps of the mean loss on the progress bar
+
 
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
@@ -46,11 +48,11 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     foreign = [name for name in fresh if not re.match(r"classifier|qa_outputs|bert\.pooler", name)]
     if foreign:
         raise BadInput(f"{where}: the weight {foreign[0]} is missing or of another shape than config.json says")
-    if fresh:
-        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
+    if fresh := [*fresh, *task.extend(tokenizer, model)]:
+        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     longest = model.config.max_position_embeddings
     if s.length > longest:
         raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
@@ -88,10 +90,12 @@ class Trainer:
         self.steps = s.epochs * self.batches.count
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
+        self.warmup = int(s.warmup * self.steps)
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
         self.step = 0
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
+        self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
         self.stale = 0  # evaluations since the best one
@@ -133,7 +137,7 @@ class Trainer:
                     self.evaluate(workers)
                 self.count_cost(clocks() - started)
                 if looked:
-                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    shown = f"loss {self.running_loss:.3f}"
                     best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
                     bar.set_postfix_str(shown + best, refresh=False)
                 bar.update()
@@ -148,9 +152,21 @@ class Trainer:
         self.processor_seconds += float(spent[1])
 
     @property
+    def running_loss(self) -> float:
+        """The mean loss of the last RUNNING steps, whether an evaluation lies between them or not."""
+        return float(np.mean([*self.before, *self.recent][-RUNNING:]))
+
+    @property
     def is_stale(self) -> bool:
-        """Has --patience run out?"""
-        return bool(self.s.patience) and self.stale >= self.s.patience
+        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the best step: that could be chance."""
+        if not self.s.patience or self.stale < self.s.patience:
+            return False
+        return bool(self.step - max(self.warmup, self.last_best["step"]) >= min(self.batches.count, 100))
+
+    @property
+    def last_best(self) -> dict[str, Any]:
+        """The line of the best evaluation so far."""
+        return next(line for line in reversed(self.metrics) if line["best"])
 
     def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
@@ -189,8 +205,8 @@ class Trainer:
 
     # ---- evaluation
 
-    def answer(self, features: Sequence[Feature], workers: Workers | None = None) -> tuple[list[Any], float]:
-        """The rows of all features in their order, and the mean loss (nan without labels)."""
+    def answer(self, features: Sequence[Feature], workers: Workers | None = None, bar: Any = None) -> tuple[list[Any], float]:
+        """The rows of all features in their order, and the mean loss (nan without labels). The bar counts features."""
         self.model.eval()
         rows: list[Any] = [None] * len(features)
         batches = Batches(features, self.s.batch_size, 0, groups_of(features)).epoch(0)
@@ -204,6 +220,8 @@ class Trainer:
                 loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
                 rows[i] = row
+            if bar is not None:
+                bar.update(len(some))
             weight = self.task.weight(batch) if loss is not None else 0.0
             return loss.item() * weight if loss is not None else 0.0, weight
 
@@ -215,7 +233,7 @@ class Trainer:
         """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
         line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
         line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
-        self.recent = []
+        self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
         better = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
@@ -225,13 +243,19 @@ class Trainer:
             scores["loss"] = loss
             value = scores[self.metric]
             line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
-            sign = -1 if self.metric in self.task.smaller_is_better else 1
-            better = self.best is None or sign * value > sign * self.best
+            better = self.is_better(value, loss)
             self.best = value if better else self.best
         self.stale = 0 if better else self.stale + 1
         self.metrics.append({**line, "best": better})
         if better:
             self.on_best()
+
+    def is_better(self, value: float, loss: float) -> bool:
+        """Better than the best evaluation so far: by the metric; where that ties, as is usual on few examples, by the loss."""
+        if self.best is None:
+            return True
+        sign = -1 if self.metric in self.task.smaller_is_better else 1
+        return (sign * value, -loss) > (sign * self.best, -self.last_best["dev_loss"])
 
     def check_metric(self) -> None:
         """Refuse a --metric that the task does not have, before an epoch is spent."""
@@ -243,13 +267,17 @@ class Trainer:
             names = [name for name, x in scores.items() if isinstance(x, float)]
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
+            if not math.isfinite(scores[self.metric]):
+                few_ones = count(len(self.dev), "dev example")
+                raise BadInput(f"--metric {self.metric} cannot be computed from {few_ones}; take another")
 
-    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+    def report_on(self, examples: list[Any], label: str = "") -> tuple[list[Any], dict[str, Any], Any]:
         """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""
         started = clocks()
         features = self.task.features(examples, self.tokenizer)
-        with Workers(self.s.workers) as workers:
-            rows, loss = self.answer(features, workers)
+        with Workers(self.s.workers) as workers, progress(len(features), 0, "text") as bar:
+            bar.set_description_str(label)
+            rows, loss = self.answer(features, workers, bar)
         predictions = self.task.predictions(examples, features, rows)
         spent = clocks() - started
         return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent

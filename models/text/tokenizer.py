@@ -154,6 +154,14 @@ class Tokenizer:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}: not a WordPiece tokenizer ({short(error, 200)})") from error
 
+    def extend(self, tokens: Sequence[str]) -> list[str]:
+        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
+        new = [token for token in tokens if token not in self.vocabulary]
+        self.backend.add_special_tokens(new)
+        self.vocabulary = {**self.vocabulary, **{token: len(self.tokens) + i for i, token in enumerate(new)}}
+        self.tokens = [*self.tokens, *new]
+        return new
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
         folder = Path(folder)

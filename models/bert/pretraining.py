@@ -41,6 +41,7 @@ from .config import PRESETS, BertConfig
 from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
+from .score import Score
 from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
 KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
@@ -132,37 +133,6 @@ def build(settings: Settings, vocab_size: int) -> Any:
     return model.to(settings.device)
 
 
-@dataclass
-class Score:
-    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
-
-    loss and right are 0-d arrays until they are read: a GPU may still be computing them.
-    """
-
-    loss: Any = 0.0
-    masked: int = 0
-    right: Any = 0
-    tokens: int = 0
-
-    def read(self) -> Score:
-        """As plain numbers."""
-        return Score(float(self.loss), self.masked, int(self.right), self.tokens)
-
-    def add(self, other: Score) -> Score:
-        """Both together."""
-        return Score(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-    @property
-    def mean_loss(self) -> float:
-        """Nats per masked word."""
-        return self.loss / max(1, self.masked)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of masked words guessed right."""
-        return self.right / max(1, self.masked)
-
-
 def ready(batch: dict[str, Any], model: Any, device: str) -> dict[str, Any]:
     """A batch for ``forward``, on the model's device; masked words are looked up before the copy."""
     pooled = isinstance(model, BertForPreTraining)
@@ -190,10 +160,10 @@ def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     return [{name: value[i * n : (i + 1) * n] for name, value in batch.items()} for i in range(parts)]
 
 
-def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision) -> Score:
-    """Loss and accuracy on the held-out text: every block once (at most 40 batches), always with the same masks."""
+def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision, most: int = 40) -> Score:
+    """Loss and accuracy: every block once (at most ``most`` batches), on the held-out text always with the same masks."""
     model.eval()
-    batches = max(1, min(40, math.ceil(data.count / data.batch_size)))
+    batches = max(1, min(most, math.ceil(data.count / data.batch_size)))
 
     def one(step: int) -> Score:
         batch = ready(data.batch(step), model, device)
@@ -225,12 +195,14 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A pretraining run: its text, model, optimiser and batches, and the step it has reached."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False, folder: Path | None = None
+    ) -> None:
         settings.check()
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.settings, self.say = settings, say
-        self.folder = Path(settings.output)
-        self.text = prepare(settings, say, resuming)
+        self.folder = folder or Path(settings.output)
+        self.text = prepare(settings, say, resuming, self.folder)
         self.model = build(settings, len(self.text.tokenizer))
         self.optimizer = optim.AdamW(
             decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-6
@@ -256,6 +228,8 @@ class Run:
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+            if not self.step:
+                self.note_beginning(workers)
             while self.step < s.steps:
                 self.recent = [*self.recent[-49:], self.one_step(workers)]
                 self.step += 1
@@ -279,6 +253,12 @@ class Run:
                     started, tokens = time.perf_counter(), 0
                 if interrupt.is_set():
                     raise KeyboardInterrupt
+
+    def note_beginning(self, workers: Workers) -> None:
+        """The losses before the first step, where the curve begins: of the first batch, and on the held-out text."""
+        before = [(self.train_data, 1), (self.valid_data, 40)]
+        scores = [evaluate(self.model, data, workers, self.settings.device, self.precision, most) for data, most in before]
+        self.note(*scores, speed=0.0)
 
     def read(self) -> Score:
         """The sums of the last steps as numbers; an error if a loss is not finite."""

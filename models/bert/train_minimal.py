@@ -1,6 +1,6 @@
 """BERT's training at its smallest: data, model, loop, loss.
 
-    python -m models.bert.train_minimal
+    python -m models.bert.train_minimal [--steps 300]
 
 The text is sixty sentences of Python's own documentation, few enough to be learnt by heart in seconds. A loss below the second
 baseline shows that the model uses the words around a mask: counting words alone cannot get there.
@@ -9,6 +9,7 @@ Read before: model.py. Read next: data.py, pretraining.py.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import math
 
@@ -66,10 +67,15 @@ def train(steps: int = 300, sentences: int = 60, every: int = 50) -> tuple[float
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if step % every == 0:
+        if step % every == 0 or step == steps:
             print(f"step {step:5}  loss {np.mean(losses[-every:]):.3f}")
     return float(np.mean(losses[-every:])), float(frequencies)
 
 
 if __name__ == "__main__":
-    train()
+    parser = argparse.ArgumentParser(prog="python -m models.bert.train_minimal", description="BERT's training at its smallest.")
+    parser.add_argument("--steps", type=int, default=300, help="training steps (default: %(default)s)")
+    steps = parser.parse_args().steps
+    if steps < 1:
+        parser.error(f"--steps must be at least 1, not {steps}")
+    train(steps)

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-import minitorch
-from minitorch.devices import Array, canonical, move
+from minitorch.devices import Array, move
 from minitorch.files import replacing
 
-from ..errors import BadInput, count, listing
+from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.numbers import DECIMALS
 from ..text.tables import delimiter_of, read_table
+from ..training.settings import usable_device
 from .linear_regression import (
     LinearModel,
     Problem,
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--output {output}: cannot make this folder: {error.strerror}") from None
     X, y = problem.train
     rows = f"{count(len(y), 'training row')}, {count(len(problem.test[1]), 'test row')}"
-    print(f'{problem.name}: "{problem.target}" from {count(len(problem.features), "feature")}')
+    print(f'{short(problem.name)}: "{short(problem.target)}" from {count(len(problem.features), "feature")}')
     for remark in [*problem.remarks, f"{rows}; features standardised; λ = {args.ridge:g}"]:
-        print(f"  {remark}")
+        print(f"  {short(remark, LONGEST)}")
     print(flush=True)
     models, seconds = {}, {}
     for name, fit in _contestants(args).items():
@@ -102,12 +102,7 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput(f"--epochs must be at least 1, not {args.epochs}")
     if not 0 <= args.seed < 2**32:
         raise BadInput(f"--seed must lie between 0 and 2³² - 1, not {args.seed}")
-    try:
-        args.device = canonical(args.device)
-    except RuntimeError as error:
-        raise BadInput(f"--device: {error}") from None
-    if args.device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {args.device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
+    args.device = usable_device(args.device)
 
 
 def _problem(args: argparse.Namespace) -> Problem:
@@ -174,10 +169,11 @@ def _r_squared(x: float, digits: int = 4) -> str:
 def _print_weights(problem: Problem, model: LinearModel, most: int = 10) -> None:
     """The largest weights: per standard deviation of the feature, then per unit of the file."""
     order = np.argsort(-np.abs(model.weight))
-    width = max(20, *(len(problem.features[i]) for i in order[:most])) + 2
+    names = [short(name, 40) for name in problem.features]
+    width = max(20, *(len(names[i]) for i in order[:most])) + 2
     print(f"\n{'weight of':{width}}{'per deviation':>14}{'per unit':>14}")
     for i in order[:most]:
-        print(f"{problem.features[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
+        print(f"{names[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
     if len(order) > most:
         print(f"and {len(order) - most} smaller ones")
     zero = model.bias - np.sum(model.weight * problem.mean / problem.deviation)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..bert.weights import locate
 from ..errors import BadInput, count
-from ..training.runs import STATE, alone_in, new_run, refuse_overwriting
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
@@ -64,7 +64,7 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, chosen, until_the_end)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
         work(job)
 
@@ -82,7 +82,7 @@ def work(job: Run) -> None:
     try:
         job.train()
     except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} continues from there")
+        print(f"\nstopped at step {t.step:,}; {how_to_go_on('finetune', job.folder, job.s.output)}")
         raise
     print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
     try:
@@ -90,6 +90,7 @@ def work(job: Run) -> None:
     except KeyboardInterrupt:
         print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
+    job.folder = complete(job.folder, Path(job.s.output))
     kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
     print(f"\n{job.folder}/: {kept}, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
@@ -100,9 +101,12 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
     s = Settings(task=task, train=str(train), **settings)
     cure = "give another output, or overwrite=True"
     with contextlib.ExitStack() as until_the_end:
-        run: Run = new_run(lambda: Run(s, say), s.output, KEPT, overwrite, until_the_end, cure=cure)
+        refuse_overwriting(s.output, KEPT, overwrite, cure)  # before the data is read, which takes time
+        run = Run(s, say)
+        run.folder = new_folder(run.folder, KEPT, overwrite, until_the_end, say, cure=cure)
         run.train()
         finish(run)
+        run.folder = complete(run.folder, Path(s.output))
     return run
 
 
@@ -116,17 +120,21 @@ def listed(task: Task) -> str:
 
 def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> Run:
     """A new run, or a resumed one."""
-    output = chosen.get("output", Settings.output)
-    state = Path(output) / STATE
+    output = Path(chosen.get("output", Settings.output))
     if not args.resume:
-        new: Run = new_run(lambda: Run(Settings(**chosen)), output, KEPT, args.overwrite, until_the_end)
+        refuse_overwriting(output, KEPT, args.overwrite)
+        new = Run(Settings(**chosen))
+        new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
         return new
-    if not state.is_file():
-        raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")
-    until_the_end.enter_context(alone_in(Path(output)))
+    if not (unfinished(output) / STATE).is_file():
+        raise BadInput(f"{output / STATE}: {NOTHING_TO_RESUME.format('at every evaluation')}")
+    until_the_end.enter_context(alone_in(output))
+    folder = unfinished(output)
+    state = folder / STATE
     saved = read_state(state)["settings"]
     same_settings(state, saved, chosen, Settings, FREE)
-    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": output}))
+    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": str(output)}))
+    job.folder = folder
     job.load_state()
     print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
     return job

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,10 +21,11 @@ from minitorch.files import write_text
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
 from ..bert.weights import MODEL_FILES, read_weights
-from ..errors import BadInput, count, listing
+from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
 from ..training import states
 from ..training.runs import STATE
+from ..training.runs import make_folder as make_run_folder
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -155,7 +155,7 @@ class Run:
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
         for note in self.task.notes:
-            say(note)
+            say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
@@ -251,15 +251,10 @@ def too_little(s: Settings, steps: int, spread: float) -> str:
 
 
 def make_folder(folder: Path, model: str) -> None:
-    """The run's folder, checked before training: BadInput if it cannot be written to."""
+    """The run's folder, checked before training: BadInput if it cannot be written to or is the model's own."""
     if folder.resolve() == Path(model).resolve():
         raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+    make_run_folder(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- using it

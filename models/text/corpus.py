@@ -22,7 +22,7 @@ from minitorch.files import replacing
 from ..errors import BadInput, short
 from .tokenizer import Tokenizer
 
-LONGEST_LINE = 1 << 16  # bytes; a longer line is cut at a space, so that memory stays bounded
+LONGEST_LINE = 1 << 16  # bytes; a longer line is cut, at a space if it has one, so that memory stays bounded
 LONGEST_DOCUMENT = 1 << 17  # characters; a longer document is cut between two lines
 
 
@@ -42,8 +42,8 @@ def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
             yield document
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """The stripped lines of a UTF-8 text file, one at a time."""
+def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """The stripped lines of a UTF-8 text file, one at a time; a line of more than ``longest`` bytes comes in several parts."""
     if path.is_dir():
         raise ValueError(f"{path}: a folder, not a text file")
     if not path.exists():
@@ -51,24 +51,39 @@ def read_lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise ValueError(f"{path}: not an ordinary file; it is read several times, so save the text to one first")
     with open(path, "rb") as file:
-        number, first = 1, True
-        while line := file.readline(LONGEST_LINE):
+        number, before = 1, 0  # before: how many bytes of this line earlier parts had
+        while line := file.readline(longest):
             ended = line.endswith(b"\n")
-            if not ended and len(line) == LONGEST_LINE and (cut := line.rfind(b" ") + 1):
+            if not ended and len(line) == longest:
+                cut = place_to_cut(line)
                 file.seek(cut - len(line), os.SEEK_CUR)
                 line = line[:cut]
             if b"\0" in line:
                 raise ValueError(f"{path}:{number}: holds a zero byte, so this is a binary file (or UTF-16), not UTF-8 text")
             try:
-                text = line.decode("utf-8-sig" if first else "utf-8").strip()
+                text = line.decode("utf-8-sig" if (number, before) == (1, 0) else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise ValueError(
-                    f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start} of the line); "
+                    f"{path}:{number}: not UTF-8 ({error.reason} at byte {before + error.start} of the line); "
                     f"if it is a text, convert it: iconv -f LATIN1 -t UTF-8 {path.name}"
                 ) from error
             if text or ended:
                 yield text
-            number, first = number + ended, False
+            number, before = (number + 1, 0) if ended else (number, before + len(line))
+
+
+def place_to_cut(line: bytes) -> int:
+    """How many bytes of a long line's part to keep: up to its last space, of any script, else up to its last whole character."""
+    end = len(line)
+    for back in range(1, 4):
+        byte = line[-back]
+        if byte >= 0xC0:  # the first byte of a character of two, three or four
+            end -= back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+        if byte < 0x80 or byte >= 0xC0:
+            break
+    text = line[:end].decode("utf-8", "surrogateescape")
+    spaced = next((i for i in range(len(text), 0, -1) if text[i - 1].isspace()), 0)
+    return len(text[:spaced].encode("utf-8", "surrogateescape")) or end
 
 
 class Incomplete(BadInput):
@@ -100,7 +115,7 @@ class Corpus:
                     encoded = [ids for ids in tokenizer.encode_lines(rows, special=False) if ids]
                     lengths.extend(map(len, encoded))
                     for ids in encoded:
-                        np.asarray(ids, dtype=np.int32).tofile(out)
+                        out.write(np.asarray(ids, dtype=np.int32).tobytes())
                 if len(lengths) > starts[-1]:
                     starts.append(len(lengths))
         sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

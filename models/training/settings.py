@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import minitorch
-from minitorch.devices import canonical
+from minitorch.devices import canonical, cupy_with_a_gpu
 
 from ..errors import BadInput, quoted
 from ..reading import read_toml
@@ -60,6 +60,8 @@ class TrainingSettings:
             "dropout": (0, 0.999),
         }
         check_limits(self, {**shared, **limits})
+        if not getattr(self, "output", "a folder"):
+            raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
 
@@ -90,6 +92,8 @@ def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] 
 
 def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
     """The settings in the TOML file, then those on the command line."""
+    if args.resume and args.overwrite:
+        raise BadInput("--resume continues the run in --output and --overwrite replaces it: give one of them")
     values: dict[str, Any] = {}
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if args.config:
@@ -130,9 +134,13 @@ def usable_device(device: str) -> str:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
-    if device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
-    return device
+    if device == "cpu" or minitorch.cuda_is_available():
+        return device
+    try:
+        cupy_with_a_gpu()
+    except RuntimeError as error:
+        raise BadInput(f"--device {device}: {error}") from None
+    raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
 
 
 def checked(file: str | Path, saved: Any, kind: Any) -> dict[str, Any]:

@@ -263,10 +263,10 @@ def test_odd_folders_and_names_are_named(tmp_path, capsys):
     status, out, err = course(capsys, "grade", tmp_path / "in", "--assignment", "mlm", "--output", tmp_path / "out")
     assert status == 0
     assert not [c for c in out + err if not c.isprintable() and c != "\n"]
-    assert "ev?il??[31m" in out
+    assert r"ev\u202eil\n\x1b[31m" in out
     for name in (".hidden", "__MACOSX", "link"):
         assert f"{name} is left out" in err
-    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["ada", "ev?il??[31m"]
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["ada", r"ev\u202eil\n\x1b[31m"]
 
 
 def test_no_symbolic_link_in_the_output_is_followed(tmp_path, capsys):

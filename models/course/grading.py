@@ -18,11 +18,10 @@ from typing import Any
 
 from minitorch.files import write_text
 
-from ..errors import BadInput, count, listing
+from ..errors import BadInput, count, listing, short
 from . import reports
 from .assignments import Assignment, all_assignments, find
 from .grader import Grade, Verdict, grade, read_source
-from .reports import printable
 
 UNFINISHED = "unfinished.jsonl"
 Rows = list[tuple[str, dict[str, Grade]]]
@@ -42,7 +41,7 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
             if name or path.exists() or path.is_symlink():
                 grades[a.name] = earlier.find(learner.name, a, path) or earlier.keep(learner.name, graded(learner, a, path))
         if not grades:
-            note(f"{printable(learner.name)}: none of {listing(a.file for a in chosen)} is there")
+            note(f"{short(learner.name)}: none of {listing(a.file for a in chosen)} is there")
         rows.append((learner.name, grades))
         write_reports(rows, output)
     used = [a for a in chosen if any(a.name in grades for _, grades in rows)]
@@ -50,8 +49,8 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     for learner_name, grades in rows:
         for result in grades.values():
             if result.notes:
-                who = f"{printable(learner_name)}, {result.assignment.file}"
-                print(f"{who}: a solution hardly needs {listing(map(printable, result.notes))}; read it")
+                who = f"{short(learner_name)}, {result.assignment.file}"
+                print(f"{who}: a solution hardly needs {listing(result.notes)}; read it")
     print(f"\nWrote grades.csv, feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json to {output}")
     print(reports.protection(result for _, grades in rows for result in grades.values()))
     earlier.path.unlink(missing_ok=True)
@@ -65,7 +64,7 @@ def note(text: str) -> None:
 
 def graded(learner: Path, assignment: Assignment, path: Path) -> Grade:
     """Grade one file, and say so first."""
-    note(f"grading {printable(learner.name)}: {assignment.file}")
+    note(f"grading {short(learner.name)}: {assignment.file}")
     return grade(assignment, path)
 
 
@@ -76,9 +75,9 @@ def learners_in(folder: Path) -> list[Path]:
     learners = []
     for path in sorted(p for p in folder.iterdir() if p.is_dir()):
         if path.is_symlink():
-            note(f"{printable(path.name)} is left out: it is a symbolic link, not a folder")
+            note(f"{short(path.name)} is left out: it is a symbolic link, not a folder")
         elif path.name.startswith(".") or path.name == "__MACOSX":
-            note(f"{printable(path.name)} is left out: systems make folders of such names; rename it if it is a learner's")
+            note(f"{short(path.name)} is left out: systems make folders of such names; rename it if it is a learner's")
         else:
             learners.append(path)
     if not learners:
@@ -90,8 +89,8 @@ def find_file(learner: Path, name: str) -> Path:
     """The file in the learner's folder, or in its only subfolder that has one."""
     deeper = sorted(p for p in learner.glob(f"*/{name}") if not p.parent.is_symlink() and p.parent.name != "__MACOSX")
     if len(deeper) > 1 and not (learner / name).exists():
-        where = listing(printable(path.parent.name) for path in deeper)
-        note(f"{printable(learner.name)}: {name} is in several folders ({where}); keep only one")
+        where = listing(short(path.parent.name) for path in deeper)
+        note(f"{short(learner.name)}: {name} is in several folders ({where}); keep only one")
     return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
 
 

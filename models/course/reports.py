@@ -12,16 +12,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import listing
+from ..errors import listing, short
 from .assignments import Assignment
 from .grader import Grade, Verdict
 
 NO_SANDBOX = "The grader limits time, memory and processes, but it is no security sandbox: grade strangers' code in a container."
-
-
-def printable(text: str) -> str:
-    """A text as one line that any terminal can show: marks that turn or hide text become question marks."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def protection(grades: Iterable[Grade]) -> str:
@@ -100,10 +95,10 @@ def feedback(learner: str, grade: Grade) -> str:
     lines = [
         f"# Assignment {a.number}: {a.title}",
         "",
-        f"{printable(learner)}: **{number(grade.points)} of {number(grade.possible)} points**",
+        f"{short(learner)}: **{number(grade.points)} of {number(grade.possible)} points**",
         "",
     ]
-    lines += [f"Graded file: `{printable(grade.path)}`" + (f" (SHA-256 {grade.digest}…)" if grade.digest else ""), ""]
+    lines += [f"Graded file: `{short(grade.path)}`" + (f" (SHA-256 {grade.digest}…)" if grade.digest else ""), ""]
     lines += ["| task | points |", "| --- | --- |"]
     for task in a.tasks:
         verdicts = grade.of_task(task.number)
@@ -135,7 +130,7 @@ def feedback(learner: str, grade: Grade) -> str:
 
 def table(rows: Sequence[tuple[str, dict[str, Grade]]], assignments: Sequence[Assignment]) -> str:
     """Learners down, assignments across."""
-    rows = [(printable(name), grades) for name, grades in rows]
+    rows = [(short(name), grades) for name, grades in rows]
     width = max([len("learner"), *(len(name) for name, _ in rows)]) + 2
     lines = ["learner".ljust(width) + "".join(f"{a.name:>14}" for a in assignments) + f"{'total':>14}"]
     for name, grades in rows:

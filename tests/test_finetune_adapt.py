@@ -147,3 +147,28 @@ def test_an_adapter_without_its_checkpoint_says_which(base, tmp_path, capsys):
     assert cli.main(["predict", "--model", str(tmp_path / "run"), "a film"]) == 2
     assert "is an adapter for the checkpoint runs/gone" in capsys.readouterr().err
     assert minitorch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_all_ways_are_compared_in_one_table_and_picture(base, tmp_path, capsys):
+    """Each way has a run that predict can use; a second call with --resume trains nothing again."""
+    file, dev = write_classify(tmp_path / "t.tsv", 40), write_classify(tmp_path / "d.tsv", 10, 1)
+    command = ["finetune", "classify", "--model", base, "--train", file, "--dev", dev, "--epochs", "1", "--adapt", "all"]
+    command += ["--output", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    rows = json.loads((tmp_path / "out" / "ways.json").read_text())["ways"]
+    assert [row["name"] for row in rows] == ["full", "frozen", *METHODS]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["head"]["trained"] < by_name["lora"]["trained"] < by_name["frozen"]["trained"] < by_name["full"]["trained"]
+    assert (tmp_path / "out" / "ways.png").read_bytes().startswith(b"\x89PNG")
+    assert "TF-IDF" in (tmp_path / "out" / "ways.txt").read_text()
+    capsys.readouterr()
+    assert cli.main([*command, "--resume"]) == 0
+    assert capsys.readouterr().out.count("finished before") == len(rows)
+    assert cli.main(["predict", "--model", str(tmp_path / "out" / "pfeiffer"), "a good film"]) == 0
+    assert cli.main(command) == 2  # the runs are there
+
+
+def test_comparing_all_ways_needs_one_task_with_files(base, capsys):
+    assert cli.main(["finetune", "--model", base, "--adapt", "all"]) == 2
+    assert "compares on one task with files" in capsys.readouterr().err

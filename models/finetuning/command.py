@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..bert.weights import locate
+from ..bert.config import BertConfig
+from ..bert.weights import config_file, locate
 from ..errors import BadInput, count
 from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
+from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
 from .run import KEPT, TASKS, Run, read_state
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """``minitorch finetune``"""
     chosen = given(args, Settings)
     train = chosen.get("train", "")
+    if chosen.get("adapt") == "all":
+        return every_way(args, chosen)
     if train or args.resume:
         one(args, chosen)
         return 0
@@ -59,7 +63,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
+def every_way(args: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """--adapt all"""
+    comparing.check(chosen)
+    chosen = {"output": Settings.output, **chosen}
+    try:
+        folder = locate(chosen.get("model", Settings.model))
+        layers = BertConfig.from_json_file(config_file(folder)).num_hidden_layers
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from error
+
+    def train(own: dict[str, Any]) -> Run:
+        begun = args.resume and (unfinished(Path(own["output"])) / STATE).is_file()
+        return one(argparse.Namespace(**{**vars(args), "resume": begun}), own)
+
+    if not args.resume:
+        for way in comparing.WAYS:
+            refuse_overwriting(Path(chosen["output"]) / way, KEPT, args.overwrite)
+    comparing.compare_ways(chosen, layers, train, args.resume)
+    return 0
+
+
+def one(args: argparse.Namespace, chosen: dict[str, Any]) -> Run:
     """Prepare, train, report."""
     with contextlib.ExitStack() as until_the_end:
         try:
@@ -67,6 +92,7 @@ def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
         except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
         work(job)
+    return job
 
 
 def work(job: Run) -> None:

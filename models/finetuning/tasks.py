@@ -79,7 +79,7 @@ class Settings(TrainingSettings):
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
-    adapt: str = option("", f"train few parameters instead of all: {', '.join(METHODS)}", "all are trained")
+    adapt: str = option("", f"train few parameters: {', '.join(METHODS)}; all: compare these", "all are trained")
     rank: int = option(8, "adapt lora, rslora, dora, adalora: rank of the change")
     alpha: float = option(16.0, "the same: the change is scaled by alpha / rank")
     adapt_layers: str = option("", "the same: names of layers, joined by commas, or all-linear", "query,value")

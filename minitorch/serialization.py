@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str], map_location: str | None = None, *, weigh
             file.seek(start + entry["data_offsets"][0])
             try:
                 array = _read_array(file, entry)
-            except (ValueError, MemoryError) as error:
+            except (ValueError, MemoryError, OSError) as error:
                 raise ValueError(f"load: {path}: tensor {_cut(name)!r} cannot be read: {error}") from None
             if _KEY in metadata and entry["dtype"] == "BF16":
                 array = array.astype(dtypes.bfloat16)
@@ -226,16 +226,21 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError(f"load: {path} is a pipe or a device, not an ordinary file")
     size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        begin = file.read(9)
-        length = int.from_bytes(begin[:8], "little")
-        _check_beginning(path, begin, size)
-        if 8 + length > size:
-            raise ValueError(f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"load: {path} has a damaged header: {length:,} bytes, the format allows {_LONGEST_HEADER:,}")
-        file.seek(8)
-        text = file.read(length)
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(9)
+            length = int.from_bytes(begin[:8], "little")
+            _check_beginning(path, begin, size)
+            if 8 + length > size:
+                raise ValueError(
+                    f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again"
+                )
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"load: {path} has a damaged header: {length:,} bytes, the format allows {_LONGEST_HEADER:,}")
+            file.seek(8)
+            text = file.read(length)
+    except OSError as error:
+        raise OSError(f"load: {path} cannot be read: {error.strerror}") from error
     header, needed = _parse_header(path, text, size)
     if needed > size:
         raise ValueError(f"load: {path} is truncated: its header announces {needed} bytes, the file has {size}; copy it again")

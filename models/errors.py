@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 
@@ -49,3 +50,8 @@ def quoted(value: object, most: int = 80) -> str:
         return "a number with thousands of digits"
     except RecursionError:
         return f"a {type(value).__name__}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is spelt most like this one."""
+    return max(known, key=lambda other: difflib.SequenceMatcher(None, name, other).ratio())

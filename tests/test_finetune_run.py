@@ -304,6 +304,36 @@ def test_early_stopping_waits_for_evidence(tmp_path, option):
     assert job.trainer.step == max(job.trainer.warmup, best) + min(job.trainer.batches.count, 100)
 
 
+def test_early_stopping_goes_on_while_the_loss_falls(tmp_path, monkeypatch):
+    """A score often rests on a plateau while the model learns: only when the dev loss stops falling, too, is it over."""
+    job = cases.run("classify", tmp_path, epochs=9, patience=2, lr=1e-12)
+    losses = iter([0.9, 0.8, 0.7, 0.75, 0.71, 0.6, 0.5, 0.4, 0.3])
+    answer = job.trainer.answer
+    monkeypatch.setattr(job.trainer, "answer", lambda *args: (answer(*args)[0], next(losses)))
+    monkeypatch.setattr(job.task, "score", lambda examples, predictions: {"accuracy": 0.5})
+    job.trainer.train()
+    assert [line["dev_loss"] for line in job.trainer.metrics] == [0.9, 0.8, 0.7, 0.75, 0.71]
+    assert [line["best"] for line in job.trainer.metrics] == [True, True, True, False, False]
+
+
+def test_a_higher_score_is_kept_though_its_loss_is_higher(tmp_path, monkeypatch):
+    """The loss decides between equal scores alone; a lower loss with a lower score only lets training go on."""
+    job = cases.run("classify", tmp_path, epochs=6, patience=1, lr=1e-12)
+    seen = iter([(0.9, 0.5), (0.8, 0.4), (0.7, 0.3), (0.9, 0.45), (0.9, 0.5), (1.0, 0.1)])
+    now = [(0.0, 0.0)]
+
+    def answer(features, workers=None):
+        now[0] = next(seen)
+        return original(features, workers)[0], now[0][1]
+
+    original = job.trainer.answer
+    monkeypatch.setattr(job.trainer, "answer", answer)
+    monkeypatch.setattr(job.task, "score", lambda examples, predictions: {"accuracy": now[0][0]})
+    job.trainer.train()
+    assert [line["best"] for line in job.trainer.metrics] == [True, False, False, True, False]
+    assert job.trainer.best == 0.9
+
+
 def test_among_equal_scores_the_lowest_loss_is_kept(tmp_path):
     """Few dev examples tie: the checkpoint with the best score and, of those, the lowest dev loss is in the folder."""
     (tmp_path / "few.tsv").write_text("text\tlabel\ngood film\tpos\nbad film\tneg\n")

@@ -618,6 +618,14 @@ def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, mo
     same_runs(tmp_path / "whole", tmp_path / "run")
 
 
+def test_sentences_longer_than_the_model_reads_are_not_shown(corpus, tmp_path, capsys):
+    """The held-out ones have five words."""
+    assert pretrain(corpus, tmp_path / "run", length=6, long_length=6, steps=2) == 0
+    assert "[MASK]" not in capsys.readouterr().out
+    assert pretrain(corpus, tmp_path / "long", length=8, long_length=24, steps=2) == 0
+    assert "[MASK]" in capsys.readouterr().out
+
+
 def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
     (tmp_path / "run").write_text("")
     assert pretrain(corpus, tmp_path / "run") == 2

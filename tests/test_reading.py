@@ -67,7 +67,7 @@ def test_labels_may_be_left_out(trained, tmp_path):
         return
     assert texts(folder, put(tmp_path / "a", "a b\nc d\n")) == ["a b", "c d"]
     assert texts(folder, put(tmp_path / "b", f"a b{cut}pos\nc d{cut}neg\n")) == ["a b", "c d"]
-    assert texts(folder, put(tmp_path / "c", f"text{cut}label\na b{cut}pos\nc d{cut}\n")) == ["a b", "c d"]
+    assert texts(folder, put(tmp_path / "c", f"Text{cut}label\na b{cut}pos\nc d{cut}\n")) == ["a b", "c d"]
     other, called = (",", "comma") if cut == "\t" else ("\t", "tab")
     path = put(tmp_path / "d", f"a b{other}pos\nc d{other}neg\ne{other}neg\n")
     with pytest.raises(BadInput, match=f"most lines have one of neg, pos at an end, after or before a {called}; .*--delimiter"):
@@ -105,6 +105,17 @@ def test_pairs_without_labels(tmp_path):
         BadInput, match=r':2: 2 fields, but --columns names 3 columns \(cut at ","; --delimiter says otherwise\); if'
     ):
         task.read(put(tmp_path / "z.csv", "1,a,b\nd,e\n"), labelled=False)
+
+
+def test_the_delimiter_of_a_table_with_a_header_binds_no_other(tmp_path):
+    """Train on a TSV, predict a CSV, with a header or with --columns."""
+    job = cases.run("classify", tmp_path, n=16, epochs=1)
+    job.train()
+    assert texts(tmp_path / "out", put(tmp_path / "a.csv", "label,text\npos,a b\nneg,c d\n")) == ["a b", "c d"]
+    assert texts(tmp_path / "out", put(tmp_path / "b.csv", "pos,a b\nneg,c d\n"), columns="label,text") == ["a b", "c d"]
+    for columns in ("text,label", "text", ""):
+        with pytest.raises(BadInput, match=r"c.csv: the file has a header and no rows"):
+            texts(tmp_path / "out", put(tmp_path / "c.csv", "text\n"), columns=columns)
 
 
 def test_a_file_without_the_header_that_others_have(tmp_path):
@@ -264,6 +275,7 @@ def test_decimal_marks_of_targets(tmp_path):
     assert numbers(path, "text;score\na;2.500\nb;5.000\n", decimal="comma") == [2500, 5000]
     for content, says in (
         ("text;score\na;2.500\nb;5.000\n", r't.csv:2: "score": "2.500" may be 2.5 or 2500, .* --decimal comma'),
+        ("text;score\na;2.5\nb;3.5\nc;1.5\nd;2.5\ne;2.5\nf;5 %\n", r"t.csv:7: the target '5 %' is not a number"),
         ("text;score\na;2,5\nb;5,5\n", r"t.csv:2: what is the label '2,5'\? .* or say --decimal comma"),
         (
             "text;score\na;2.5\nb;3,5\nc;1.5\nd;2.5\ne;2.5\nf;2.5\n",

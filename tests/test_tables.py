@@ -162,6 +162,16 @@ def test_two_delimiters_that_fit_alike():
     assert columns("a  b\n1   2\n 3 4 \n", delimiter=" ") == {"a": [1, 3], "b": [2, 4]}
 
 
+def test_quotes_and_another_delimiter():
+    """Of R's tables, cut at spaces; the error doubts the comma."""
+    text = '"a" "b"\n"1" 5\n'
+    with pytest.raises(
+        BadInput, match=r't.csv:1: a field goes on after its closing quote; .*, or fields do not end at "," \(--del'
+    ):
+        parse_table("t.csv", text)
+    assert columns(text, delimiter=" ") == {"a": [1], "b": [5]}
+
+
 def test_columns_that_are_not_there():
     """The error says how the header was cut, and which columns of text could have been used."""
     with pytest.raises(

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from minitorch.parallel import one_blas_thread
 from models.bert import train_minimal
 
 
 def test_the_smallest_training_falls_below_word_frequencies(capsys):
-    with one_blas_thread():
-        loss, frequencies = train_minimal.train(steps=150)
+    loss, frequencies = train_minimal.train(steps=150)
     assert loss < frequencies - 0.15
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("baselines: uniform 6.24, word frequencies ")

@@ -26,6 +26,8 @@ from minitorch import Tensor, nn
 from ..errors import BadInput
 from .base import PeftConfig, layer_at, matching, put
 
+PARTS = ("lora_A", "lora_B", "lora_E")
+
 
 @dataclass
 class AdaLoraConfig(PeftConfig):
@@ -57,10 +59,10 @@ class AdaLoraConfig(PeftConfig):
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        for path in matching(model, self.target_modules or ["query", "value"]):
+        for path in self.without_saved(matching(model, self.target_modules or ["query", "value"])):
             kept = self.rank_pattern.get(f"{path}.lora_E")
             triplets = put(model, path, name, Triplets(layer_at(model, path), self.init_r if kept is None else sum(kept), self))
-            found |= {f"{path}.{part}": getattr(triplets, part) for part in ("lora_A", "lora_B", "lora_E")}
+            found |= {f"{path}.{part}": getattr(triplets, part) for part in PARTS}
         return found
 
 
@@ -98,6 +100,21 @@ class RankAllocator:
         self.mean: dict[str, np.ndarray] = {}
         self.spread: dict[str, np.ndarray] = {}
 
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Ī and Ū, for a run that resumes."""
+        return {kind: {k: Tensor(v) for k, v in getattr(self, kind).items()} for kind in ("mean", "spread")}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Put Ī and Ū back; BadInput if they are not those of these layers."""
+        like = {f"{path}.{part}": getattr(m, part) for path, m in self.triplets.items() for part in PARTS}
+        for kind in ("mean", "spread"):
+            found = state.get(kind) if isinstance(state, dict) else None
+            values = {k: v.numpy() for k, v in found.items()} if isinstance(found, dict) else None
+            shapes = {k: v.shape for k, v in values.items()} if values is not None else None
+            if shapes not in ({}, {k: p.shape for k, p in like.items()}):
+                raise BadInput("the state of AdaLoRA's budget is not that of this model")
+            setattr(self, kind, values)
+
     def budget(self, step: int) -> int:
         """How many triplets stay at a step."""
         c = self.config
@@ -123,7 +140,7 @@ class RankAllocator:
         """Ī ← β₁Ī + (1-β₁)I, Ū ← β₂Ū + (1-β₂)|I - Ī|."""
         b1, b2 = self.config.beta1, self.config.beta2
         for path, module in self.triplets.items():
-            for part in ("lora_A", "lora_B", "lora_E"):
+            for part in PARTS:
                 w, key = getattr(module, part), f"{path}.{part}"
                 if w.grad is None:
                     raise BadInput("AdaLoRA: update_and_allocate needs gradients; call it after backward and before zero_grad")
@@ -133,7 +150,7 @@ class RankAllocator:
 
     def importance(self, path: str) -> np.ndarray:
         """s(E) + mean s(A's row) + mean s(B's column), for each triplet of a layer."""
-        s = {part: self.mean[f"{path}.{part}"] * self.spread[f"{path}.{part}"] for part in ("lora_A", "lora_B", "lora_E")}
+        s = {part: self.mean[f"{path}.{part}"] * self.spread[f"{path}.{part}"] for part in PARTS}
         return s["lora_E"][:, 0] + s["lora_A"].mean(1) + s["lora_B"].mean(0)
 
     def mask(self, budget: int) -> None:

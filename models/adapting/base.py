@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
-from ..errors import BadInput, listing
+from ..errors import BadInput, listing, short
 
 PEFT_TYPES: dict[str, type[PeftConfig]] = {}  # filled by the methods' own files
 
@@ -51,6 +51,10 @@ class PeftConfig:
         """Put the method into the model under a name; its parameters, by their names in a file."""
         raise NotImplementedError
 
+    def without_saved(self, found: Iterable[str]) -> list[str]:
+        """The layers that are not trained whole."""
+        return [path for path in found if path not in (self.modules_to_save or ())]
+
     def to_dict(self) -> dict[str, Any]:
         """The content of adapter_config.json."""
         return {"peft_type": self.peft_type, **dataclasses.asdict(self)}
@@ -66,7 +70,19 @@ class PeftConfig:
         odd = [k for k, v in values.items() if k not in known | IGNORED and v not in neutral]
         if odd:
             raise BadInput(f"{kind.peft_type} has no support for {listing(f'{k} = {values[k]!r}' for k in odd)}")
+        for f in dataclasses.fields(kind):
+            check_type(f.name, values.get(f.name, f.default), str(f.type))
         return kind(**{**kind.unsaid, **{k: v for k, v in values.items() if k in known}})
+
+
+def check_type(name: str, value: Any, kind: str) -> None:
+    """BadInput for a value of a file that is not of the field's type, such as text for a number."""
+    names = {"int": int, "float": int | float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None)}
+    allowed = [names[part.partition("[")[0]] for part in kind.split(" | ")]
+    if value is dataclasses.MISSING:
+        return
+    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
+        raise BadInput(f"{name} must be of type {kind}, not {short(value)}")
 
 
 # What PEFT writes and what changes nothing here: its version, how the base was loaded, and settings at their usual values.
@@ -89,6 +105,12 @@ class Adapted(nn.Module):
         self.adapters = nn.ModuleDict()
         self.active: tuple[str, ...] = ()
         self.groups: list[tuple[tuple[str, ...], Tensor]] | None = None
+
+    @property
+    def trained(self) -> nn.Module:
+        """The layer that answers: the active copy of it, if there is one, or else the base's."""
+        found = [m.copy for n in self.active if n in self.adapters and isinstance(m := self.adapters[n], Whole)]
+        return found[-1] if found else self.base_layer
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         if self.groups is None:
@@ -179,3 +201,14 @@ class Whole(nn.Module):
 
     def forward(self, layer: Any, *inputs: Any) -> Any:
         return self.copy(*inputs)
+
+
+@dataclass
+class HeadConfig(PeftConfig):
+    """Nothing but the head: what the pretrained states say by themselves."""
+
+    peft_type: ClassVar[str] = "HEAD"
+    rate: ClassVar[float] = 5e-3
+
+    def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
+        return {}

@@ -25,7 +25,8 @@ class BitFitConfig(PeftConfig):
     rate: ClassVar[float] = 2e-3
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-        return {f"{path}.bias": nn.Parameter(layer.bias.detach().clone()) for path, layer in biased(model).items()}
+        layers = biased(model)
+        return {f"{path}.bias": nn.Parameter(layers[path].bias.detach().clone()) for path in self.without_saved(layers)}
 
 
 def biased(model: nn.Module) -> dict[str, nn.Module]:

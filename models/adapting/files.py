@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import minitorch
-from minitorch import Tensor, nn
+from minitorch import Tensor
 from minitorch.files import write_text
 
 from ..errors import BadInput, listing
-from .base import Adapted, PeftConfig, head_names, paths
+from ..reading import read_json, read_tensors
+from .base import Adapted, PeftConfig, paths
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FINGERPRINT = "base_model_sha256"
@@ -36,14 +37,15 @@ TASKS = {
 }
 
 
-def fingerprint(model: nn.Module) -> str:
-    """A digest of the base's weights, without the head, which each task makes anew."""
-    digest, heads = hashlib.sha256(), tuple(f"{name}." for name in head_names(model))
-    for path, layer in sorted(paths(model).items()):
-        if not f"{path}.".startswith(heads):
-            for name, parameter in sorted(layer.named_parameters(recurse=False)):
-                digest.update(f"{path}.{name}{parameter.shape}".removeprefix("bert.").encode())
-                digest.update(parameter.detach().numpy().tobytes())
+def fingerprint(model: Any, name: str) -> str:
+    """A digest of the base's weights, without the layers that the adapter brings along (the head)."""
+    digest, own = hashlib.sha256(), {key.rpartition(".")[0] for key in model.heads[name]}
+    with model.disable_adapter():
+        for path, layer in sorted(paths(model.base_model).items()):
+            if path not in own:
+                for key, parameter in sorted(layer.named_parameters(recurse=False)):
+                    digest.update(f"{path}.{key}{parameter.shape}".encode())
+                    digest.update(parameter.detach().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -53,7 +55,7 @@ def save(model: Any, folder: Path, name: str) -> None:
     if config.task_type is None:
         config.task_type = TASKS.get(type(model.base_model).__name__)
     if config.modules_to_save is None and model.heads[name]:
-        config.modules_to_save = sorted({key.partition(".")[0] for key in model.heads[name]})
+        config.modules_to_save = sorted({key.rpartition(".")[0] for key in model.heads[name]})
     folder.mkdir(parents=True, exist_ok=True)
     start = {True: "base_model.", False: "base_model.model."}[config.peft_type in VIRTUAL]
     weights: dict[str, Tensor] = {f"{start}{key}": p.detach() for key, p in model.heads[name].items()}
@@ -71,7 +73,7 @@ def save(model: Any, folder: Path, name: str) -> None:
             "num_attention_heads": bert.num_attention_heads,
         }  # fmt: skip
     (folder / CONFIG).unlink(missing_ok=True)
-    minitorch.save(weights, folder / WEIGHTS, {FINGERPRINT: model.fingerprint})
+    minitorch.save(weights, folder / WEIGHTS, {FINGERPRINT: fingerprint(model, name)})
     write_text(folder / CONFIG, json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
@@ -99,15 +101,15 @@ def read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise BadInput(f"{folder}: no {name} here, so this is not a saved adapter, or saving it was not finished")
+    values = read_json(folder / CONFIG, "the settings of an adapter")
     try:
-        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise TypeError("it is no object")
-        return PeftConfig.of(values), minitorch.load(folder / WEIGHTS)
+        config = PeftConfig.of(values)
     except BadInput as error:
         raise BadInput(f"{folder / CONFIG}: {error}") from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BadInput(f"{folder / CONFIG}: not the settings of an adapter ({error})") from None
+    weights = read_tensors(folder / WEIGHTS)
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise BadInput(f"{folder / WEIGHTS}: not the weights of an adapter, but something else that minitorch saved")
+    return config, weights
 
 
 def fill(model: Any, folder: Path, name: str, weights: dict[str, Tensor]) -> None:
@@ -131,6 +133,6 @@ def fill(model: Any, folder: Path, name: str, weights: dict[str, Tensor]) -> Non
         with minitorch.no_grad():
             parameter.copy_(found[key].astype(parameter.dtype))
     base = minitorch.serialization.read_metadata(path).get(FINGERPRINT)
-    if base is not None and base != model.fingerprint:
+    if base is not None and base != fingerprint(model, name):
         where = f" ({config.base_model_name_or_path})" if config.base_model_name_or_path else ""
         warnings.warn(f"{folder}: this adapter was trained on another base{where}: expect nonsense", stacklevel=3)

@@ -40,7 +40,7 @@ class IA3Config(PeftConfig):
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
         inputs = set(matching(model, self.feedforward_modules or ["output.dense"]))
-        for path in matching(model, self.target_modules or ["key", "value", "output.dense"]):
+        for path in self.without_saved(matching(model, self.target_modules or ["key", "value", "output.dense"])):
             factors = put(model, path, name, Factors(layer_at(model, path), path in inputs))
             found[f"{path}.ia3_l"] = factors.ia3_l
         return found

@@ -60,7 +60,7 @@ class LoraConfig(PeftConfig):
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         layers = [self.layers_to_transform] if isinstance(self.layers_to_transform, int) else self.layers_to_transform
         found = {}
-        for path in matching(model, self.target_modules or ["query", "value"], layers=layers):
+        for path in self.without_saved(matching(model, self.target_modules or ["query", "value"], layers=layers)):
             linear = layer_at(model, path)
             pair = put(model, path, name, Lora(linear, *self._size(path, linear), self))
             found |= {f"{path}.lora_A.weight": pair.lora_A, f"{path}.lora_B.weight": pair.lora_B}

@@ -44,7 +44,6 @@ class PeftModel(nn.Module):
         self.allocators: dict[str, RankAllocator] = {}
         for parameter in base_model.parameters():
             parameter.requires_grad_(False)
-        self.fingerprint = files.fingerprint(base_model)
         self.add_adapter(adapter_name, config)
         self.set_adapter(adapter_name)
 
@@ -52,11 +51,17 @@ class PeftModel(nn.Module):
         """The base model's own arguments. adapter_names: for each row of the batch the adapter that it uses."""
         with self._rows(adapter_names):
             output = self.base_model(*inputs, **options)
-        config = self.peft_config[self.active_adapter]
-        if self.training and isinstance(config, AdaLoraConfig) and getattr(output, "loss", None) is not None:
-            terms = [t for triplets in self.allocators[self.active_adapter].triplets.values() for t in triplets.off_orthogonal()]
-            output.set_loss(output.loss + config.orth_reg_weight * minitorch.stack(terms).mean())
+        if self.training and self.active_adapter in self.allocators and getattr(output, "loss", None) is not None:
+            output.set_loss(output.loss + self.regularization())
         return output
+
+    def regularization(self) -> Tensor | float:
+        """What the method adds to the loss: AdaLoRA's distance from orthogonal rows; 0 for others."""
+        if self.active_adapter not in self.allocators:
+            return 0.0
+        allocator = self.allocators[self.active_adapter]
+        terms = [term for triplets in allocator.triplets.values() for term in triplets.off_orthogonal()]
+        return minitorch.stack(terms).mean() * allocator.config.orth_reg_weight
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -118,11 +123,12 @@ class PeftModel(nn.Module):
     @contextlib.contextmanager
     def disable_adapter(self) -> Iterator[None]:
         """Within the block the model is the base."""
+        active = (self.active_adapter,) if hasattr(self, "_active") else ()
         self._activate(())
         try:
             yield
         finally:
-            self._activate((self.active_adapter,))
+            self._activate(active)
 
     def delete_adapter(self, name: str) -> None:
         """Take an adapter off; the active one stays."""
@@ -190,6 +196,12 @@ class PeftModel(nn.Module):
         """How many parameters are trained, and how many there are."""
         every = list(self.parameters())
         return sum(p.numel() for p in every if p.requires_grad), sum(p.numel() for p in every)
+
+    def plan(self, total_step: int) -> None:
+        """Tell AdaLoRA the length of the training; the first tenth keeps the whole budget, the last fifth the final one."""
+        config = self.peft_config[self.active_adapter]
+        if isinstance(config, AdaLoraConfig) and config.total_step is None:
+            config.total_step, config.tinit, config.tfinal = total_step, total_step // 10, total_step // 5
 
     def update_and_allocate(self, step: int) -> None:
         """AdaLoRA's budget of a step (from 1); after backward, before zero_grad. Other methods need nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,13 @@ class BertConfig:
 
     def __init__(self, *, num_labels: int | None = None, **values: Any) -> None:
         self.extra = {}
+        labels = agreed_labels(values.pop("id2label", None), values.pop("label2id", None))
         for f in dataclasses.fields(self):
             if f.name != "extra":
                 default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
                 given = values.pop(f.name, default)
                 setattr(self, f.name, default if given is None else given)  # null in a file: as if it were not there
-        self.id2label = checked_labels(self.id2label)
+        self.id2label = self.id2label if labels is None else labels
         self.label2id = {label: i for i, label in self.id2label.items()}
         self.extra = {**values.pop("extra", {}), **values}
         if num_labels is not None:
@@ -117,6 +119,14 @@ class BertConfig:
             self.id2label = {i: f"LABEL_{i}" for i in range(n)}
             self.label2id = {label: i for i, label in self.id2label.items()}
 
+    def with_labels(self, n: int) -> BertConfig:
+        """This configuration, or where it has not n labels a copy with n of no name."""
+        if self.num_labels == n:
+            return self
+        copy = BertConfig.from_dict(self.to_dict())
+        copy.num_labels = n
+        return copy
+
     def check_memory(self) -> None:
         """Refuse sizes that cannot be meant, before memory is taken: weights in float32 that this machine cannot hold."""
         L, H, I = self.num_hidden_layers, self.hidden_size, self.intermediate_size
@@ -148,6 +158,7 @@ class BertConfig:
         """The content of a config.json."""
         values = dataclasses.asdict(self)
         extra = values.pop("extra")
+        values["label2id"] = {label: i for i, label in self.id2label.items()}
         return {"model_type": "bert", **extra, **values}
 
     @classmethod
@@ -170,6 +181,25 @@ def checked_labels(names: Any) -> dict[int, str]:
     labels = {int(i): str(name) for i, name in names.items()}
     if len(labels) > MOST_LABELS or sorted(labels) != list(range(len(labels))):
         raise ValueError(f"id2label must name the labels 0, 1, 2, ... (at most {MOST_LABELS:,}), each once")
+    return labels
+
+
+def agreed_labels(names: Any, numbers: Any) -> dict[int, str] | None:
+    """id2label; of label2id if that alone is given. Both have to agree, but LABEL_0, ... that older files keep beside names."""
+    if numbers is not None and not (isinstance(numbers, dict) and all(str(i).isdecimal() for i in numbers.values())):
+        raise ValueError(f"label2id must map the names of labels to their numbers, not be {quoted(numbers)}")
+    numbers = {str(label): int(i) for label, i in (numbers or {}).items()}
+    if names is None:
+        return checked_labels({i: label for label, i in numbers.items()}) if numbers else None
+    labels = checked_labels(names)
+    if all(re.fullmatch(r"LABEL_\d+", label) for label in numbers):
+        return labels
+    for label in {**numbers, **{label: i for i, label in labels.items()}}:
+        if labels.get(numbers.get(label, -1)) != label:
+            says = f"{numbers[label]}" if label in numbers else "nothing"
+            raise ValueError(
+                f"id2label and label2id disagree: of {quoted(label)} label2id says {says}, id2label is {quoted(labels)}"
+            )
     return labels
 
 

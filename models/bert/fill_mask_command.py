@@ -6,7 +6,7 @@ import argparse
 import json
 
 from ..errors import BadInput
-from ..text.tokenizer import MASK
+from ..text.tokenizer_files import MASK
 from ..training.settings import usable_device
 from .use import fill_mask, load
 from .weights import PRETRAINED

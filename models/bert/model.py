@@ -598,11 +598,12 @@ class BertForTokenClassification(PreTrained):
 class BertForQuestionAnswering(PreTrained):
     """Where in the context the answer starts, and where it ends."""
 
+    labels = 2
+
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config)
-        config.num_labels = 2
+        super().__init__(config.with_labels(2))  # the user's own configuration keeps its labels
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(config.hidden_size, self.labels)
         self.initialize()
 
     def forward(

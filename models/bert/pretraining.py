@@ -182,9 +182,8 @@ def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote: a state of a run with these settings, as large, with a line for each evaluation."""
     state = states.read_state(path, {"step": 0, "metrics": [], "recent": []}, "pretraining", Settings)
     settings, step = Settings(**state["settings"]), state["step"]
-    for name, lines, like in (("metrics", state["metrics"], LINE), ("recent", state["recent"], dataclasses.astuple(Score()))):
-        for i, line in enumerate(lines):
-            states.check_like(path, f"{name}.{i}", line, like)
+    states.check_lines(path, state, "metrics", LINE)
+    states.check_lines(path, state, "recent", dataclasses.astuple(Score()))
     if step > settings.steps or (step == settings.steps and not state["metrics"]):
         raise BadInput(f"{path}: step {step:,} of {settings.steps:,}, after {count(len(state['metrics']), 'evaluation')}")
     shapes = {name: tuple(value.shape) for name, value in named_tensors(state["model"])}
@@ -217,7 +216,7 @@ class Run:
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
-        self.step = 0
+        self.step, self.begun = 0, -1  # begun: where it resumed
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
         self.unread = 0  # how many recent losses are not yet read back from the GPU
@@ -266,13 +265,17 @@ class Run:
         self.recent = [score.read() for score in self.recent]
         first = self.step - min(self.unread, len(self.recent))
         for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
-            if not math.isfinite(score.loss):
-                lr = self.settings.lr
-                raise BadInput(
-                    f"the loss became {score.loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
-                )
+            self.check_loss(score.loss, step)
         self.unread = 0
         return functools.reduce(Score.add, self.recent)
+
+    def check_loss(self, loss: float, step: int) -> None:
+        """Stop where the loss is not finite: such weights cannot learn, and must not be saved."""
+        if not math.isfinite(loss) and step == self.begun:
+            raise BadInput(f"{self.folder / STATE}: the loss is {loss} after it: the weights there are damaged")
+        if not math.isfinite(loss):
+            lr = self.settings.lr
+            raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     def data(self, text: Corpus, length: int, batch_size: int, seed: int, dynamic: bool = True) -> Blocks | Pairs:
         """Batches of a text, as the settings want them."""
@@ -318,6 +321,7 @@ class Run:
 
     def note(self, train: Score, valid: Score, speed: float) -> None:
         """One line of metrics.jsonl."""
+        self.check_loss(valid.loss, self.step)
         self.metrics.append(
             {
                 "step": self.step,
@@ -354,8 +358,8 @@ class Run:
         if state["sha256"] != self.text.found["sha256"]:
             raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
         states.restore(path, state, self.model, self.optimizer, self.schedule, self.precision.scaler)
-        self.step, self.metrics = state["step"], state["metrics"]
-        self.recent = [Score(*sums) for sums in state["recent"]]
+        self.step = self.begun = state["step"]
+        self.metrics, self.recent = state["metrics"], [Score(*sums) for sums in state["recent"]]
 
     def finish(self) -> None:
         """The checkpoint in Hugging Face's layout with its tokenizer, and the settings and text of the run."""

@@ -39,6 +39,8 @@ def trials(model: Any, text: Any, most: int = 120) -> list[Trial]:
         if not words or tokenizer.unk_id in ids:
             continue
         place = words[i % len(words)]
+        if len(tokenizer.encode_lines([tokenizer.decode(ids)])[0]) > model.config.max_position_embeddings - 2:
+            continue
         masked = f"{tokenizer.decode(ids[:place])} [MASK] {tokenizer.decode(ids[place + 1 :])}".strip()
         if masked not in found:
             found[masked] = Trial(masked, tokens[place], fill_mask(model, tokenizer, masked, 3)[0])

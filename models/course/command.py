@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import tomllib
 from pathlib import Path
 
 from ..errors import BadInput, count, listing
+from ..reading import read_toml
 from . import reports
 from .assignments import Assignment, all_assignments, find
 from .grader import grade
@@ -116,11 +116,8 @@ def assignment_in(folder: Path) -> Assignment:
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder; minitorch course start NAME {folder} makes one")
     known = all_assignments()
-    try:
-        with open(folder / "assignment.toml", "rb") as file:
-            names = [str(tomllib.load(file).get("file"))]
-    except (OSError, ValueError, RecursionError):
-        names = [a.file for a in known if (folder / a.file).is_file()]
+    toml = folder / "assignment.toml"
+    names = [str(read_toml(toml).get("file"))] if toml.is_file() else [a.file for a in known if (folder / a.file).is_file()]
     found = [a for a in known if a.file in names]
     if len(found) != 1:
         what = "no assignment's file" if not found else f"the files of several ({listing(a.file for a in found)})"

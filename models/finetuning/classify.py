@@ -300,10 +300,10 @@ class Classify(Task):
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal", ".")
+        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal") or "."
         names = all(isinstance(self.columns.get(key), str) for key in ("text", "label"))
         pair = isinstance(self.columns.get("pair", 0), str | None)
-        if not names or not pair or self.targets not in ("classes", "several", "numbers"):
+        if not names or not pair or self.decimal not in (".", ",") or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
 
     # ---- the model
@@ -315,7 +315,8 @@ class Classify(Task):
     def rescale(self, model: Any, forth: bool) -> None:
         """The classifier is linear: its weights turn into those that predict y itself, not (y - mean) / scale, and back."""
         if self.targets == "numbers":
-            weight, bias = model.classifier.weight, model.classifier.bias
+            head = getattr(model.classifier, "trained", model.classifier)  # of an adapted model, the adapter's own
+            weight, bias = head.weight, head.bias
             with minitorch.no_grad():
                 weight.copy_(weight * self.scale if forth else weight / self.scale)
                 bias.copy_(bias * self.scale + self.mean if forth else (bias - self.mean) / self.scale)

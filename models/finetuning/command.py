@@ -91,7 +91,8 @@ def work(job: Run) -> None:
         print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
     job.folder = complete(job.folder, Path(job.s.output))
-    print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
+    kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
+    print(f"\n{job.folder}/: {kept}, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
 
 

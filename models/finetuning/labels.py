@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import BadInput, listing
 from ..text.labelled import UNKNOWN, Rows
-from ..text.numbers import DECIMALS, decimal_mark, number
+from ..text.numbers import DECIMALS, decimal_mark, number, without_unit
 from ..text.tables import DELIMITERS
 
 
@@ -34,8 +34,10 @@ def kind_of(targets: list[Any], separator: str) -> str:
 
 
 def quantity(target: Any, decimal: str) -> float | None:
-    """A label as a number, if it is one; JSON's true is none."""
+    """A label as a number, if it is one; JSON's true is none, nor is 5 %, next to which a .05 might stand."""
     if isinstance(target, bool) or not isinstance(target, str | int | float):
+        return None
+    if isinstance(target, str) and without_unit(target)[1]:
         return None
     value = number(target.strip(), decimal) if isinstance(target, str) else float(target)
     return None if value != value else value

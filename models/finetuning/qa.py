@@ -24,6 +24,7 @@ from minitorch import Tensor
 from ..bert.model import BertForQuestionAnswering
 from ..classical import answering
 from ..errors import BadInput
+from ..reading import whole
 from ..text.kinds import refuse_kinds
 from ..text.labelled import line_items, refuse_halves
 from ..text.tables import read_text
@@ -64,7 +65,7 @@ class Answer(Task):
             raise BadInput(f"{path}:1: the file is empty")
         refuse_kinds(path, text, "classify", "tag", "relation", "choice")
         try:
-            content = json.loads(text)
+            content = json.loads(text, parse_int=whole)
         except (ValueError, RecursionError) as error:
             line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
             if line > 1 and reason == "Extra data":

@@ -156,7 +156,8 @@ class Relation(Task):
     def extend(self, tokenizer: Tokenizer, model: Any) -> list[str]:
         """The four markers become tokens, with embeddings that start at random."""
         new = tokenizer.extend(list(MARKERS.values()))
-        resize_token_embeddings(model, max(len(tokenizer), model.config.vocab_size))
+        if len(tokenizer) > model.config.vocab_size:
+            model.resize_token_embeddings(len(tokenizer))
         if not new:
             return []
         return [f"the embeddings of {', '.join(new)}" + (" (which --freeze keeps so)" if self.s.freeze else "")]
@@ -222,13 +223,3 @@ def nearest(n: int, marks: Sequence[int], room: int) -> list[int]:
     if n <= room:
         return list(range(n))
     return sorted(sorted(range(n), key=lambda i: min(abs(i - mark) for mark in marks))[:room])
-
-
-def resize_token_embeddings(model: Any, n: int) -> None:
-    """Word embeddings for n tokens; the new ones are N(0, initializer_range), as BERT's first ones were."""
-    table, config = model.bert.embeddings.word_embeddings, model.config
-    if n > config.vocab_size:
-        with minitorch.no_grad():
-            new = config.initializer_range * minitorch.randn(n - config.vocab_size, config.hidden_size)
-            table.weight = nn.Parameter(minitorch.cat([table.weight, new]))
-        table.num_embeddings = config.vocab_size = n

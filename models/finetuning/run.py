@@ -18,6 +18,8 @@ import numpy as np
 import minitorch
 from minitorch.files import write_text
 
+from ..adapting import PeftModel
+from ..adapting.files import CONFIG, WEIGHTS
 from ..bert.weights import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
@@ -33,7 +35,7 @@ from .tasks import Settings, Task
 from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
-KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
+KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten
 COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
 REACHED = (*COUNTED, "best")  # where a trainer is
 LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
@@ -75,7 +77,7 @@ def read_data(s: Settings, task: Task) -> Data:
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):
         if path := getattr(s, name):
-            content = Path(path).read_bytes()
+            content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
             first = seen.setdefault(content, name)
             if first != name:
@@ -132,8 +134,9 @@ def read_state(path: Path) -> dict[str, Any]:
         states.check_like(path, f"metrics.{i}", known, LINE)
         if not all(isinstance(value, float | int) for value in line.values()):
             raise BadInput(f"{path}: metrics.{i} holds more than numbers")
-    for name, value in [("best", best)] * (best is not None) + [("recent", loss) for loss in state["recent"]]:
-        states.check_like(path, name, value, 0.0)
+    states.check_lines(path, state, "recent", 0.0)
+    if best is not None:
+        states.check_like(path, "best", best, 0.0)
     if best is not None and "dev_metric" not in (lines or [{}])[-1]:
         raise BadInput(f"{path}: best is {best}, but no evaluation says so")
     return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}
@@ -180,7 +183,11 @@ class Run:
     def load_best(self) -> None:
         """The weights that save_best last wrote."""
         try:
-            self.model.load_state_dict(read_weights(self.folder))
+            if isinstance(self.model, PeftModel):
+                base = self.model.unload()
+                self.model = self.trainer.model = PeftModel.from_pretrained(base, self.folder)
+            else:
+                self.model.load_state_dict(read_weights(self.folder))
         except (ValueError, OSError, RuntimeError) as error:
             raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
@@ -193,6 +200,7 @@ class Run:
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
+            "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **states.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
@@ -208,8 +216,11 @@ class Run:
         if state["step"] > t.steps:
             raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(t.steps, 'step')}")
         states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        for name, allocator in getattr(self.model, "allocators", {}).items():
+            allocator.load_state_dict(state.get("allocators", {}).get(name))
         for name in REACHED:
             setattr(t, name, state[name])
+        t.begun, t.source = t.step, str(path)
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""

@@ -20,6 +20,7 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
+from ..adapting.choosing import METHODS, OPTIONS, config_for
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
@@ -73,13 +74,19 @@ class Settings(TrainingSettings):
     null_threshold: float = option(0.0, "qa: answer 'no answer' if it scores higher by more than this")
     # training
     epochs: int = option(3, "times through the training examples")
-    lr: float = option(5e-5, "highest learning rate")
+    lr: float = option(None, "highest learning rate", "5e-5; with --adapt one that suits the method")
     warmup: float = option(0.1, "share of the steps to reach the highest rate, which then falls linearly to 0")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
+    adapt: str = option("", f"train few parameters instead of all: {', '.join(METHODS)}", "all are trained")
+    rank: int = option(8, "adapt lora, rslora, dora, adalora: rank of the change")
+    alpha: float = option(16.0, "the same: the change is scaled by alpha / rank")
+    adapt_layers: str = option("", "the same: names of layers, joined by commas, or all-linear", "query,value")
+    bottleneck: int = option(0, "adapt houlsby, pfeiffer: width of the adapter", "a 16th of the hidden size")
+    virtual_tokens: int = option(10, "adapt prompt, ptuning, prefix, ptuning2: how many")
     metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
-    patience: int = option(0, "stop after this many evaluations (and an epoch, or 100 steps) without improvement; 0: never")
+    patience: int = option(0, "stop after this many evaluations (an epoch, or 100 steps, at least) without a gain; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
     compare: str = option("all", "alternatives to compare with: all, classical (no BERT from random weights) or none")
@@ -87,6 +94,7 @@ class Settings(TrainingSettings):
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
+        self.check_adapt()
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(
             **dict.fromkeys(small, (1, math.inf)),
@@ -112,6 +120,21 @@ class Settings(TrainingSettings):
                 raise BadInput(f"{flag(name)} is for the task relation; it does not apply to {self.task or 'others'}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
+
+    def check_adapt(self) -> None:
+        """Settings of --adapt, and the rate that goes with it if none is given."""
+        rate = 5e-5
+        if self.adapt:
+            rate = config_for(self).rate
+            if self.freeze:
+                raise BadInput("--adapt freezes the whole model: leave out --freeze")
+            if self.task == "relation":
+                raise BadInput("--adapt does not apply to relation, whose markers are new words of the model: train it whole")
+        else:
+            for name in OPTIONS:
+                if getattr(self, name) != getattr(Settings, name):
+                    raise BadInput(f"{flag(name)} is a setting of --adapt METHOD, which is not given")
+        self.lr = rate if self.lr is None else self.lr
 
     @property
     def workers(self) -> int:
@@ -190,7 +213,7 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels, "delimiter": self.delimiter}
+        return {"labels": self.labels, "delimiter": self.delimiter if self.s.columns else ""}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
@@ -240,7 +263,8 @@ class Task:
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
         labels = batch["labels"].reshape(-1)
         logits = output.logits.reshape(len(labels), -1)
-        return weighted_smoothed(logits, labels, self.class_weight, self.s.label_smoothing), output
+        loss = weighted_smoothed(logits, labels, self.class_weight, self.s.label_smoothing)
+        return loss + model.regularization() if self.s.adapt and model.training else loss, output
 
     def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """The part of the model's output that belongs to each feature."""

@@ -20,6 +20,9 @@ from minitorch import Tensor, optim
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
+from ..adapting.base import head_names
+from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
 from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
@@ -53,7 +56,10 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
         raise BadInput(f"{where}: {sizes}; they do not belong together")
     if fresh := [*fresh, *task.extend(tokenizer, model)]:
         say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
-    longest = model.config.max_position_embeddings
+    if s.adapt:
+        model = adapted(s, model, fresh)
+    virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
+    longest = model.config.max_position_embeddings - virtual
     if s.length > longest:
         raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
     s.length = s.length or min(longest, 384 if s.task == "qa" else 128)
@@ -61,18 +67,29 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     return tokenizer, model.to(s.device)
 
 
+def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
+    """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
+    config = config_for(s)
+    config.base_model_name_or_path = s.model
+    config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
+    return PeftModel(model, config)
+
+
 def random_model(s: Settings, like: Any) -> Any:
     """The same architecture with fresh weights, all trainable."""
     minitorch.manual_seed(s.seed + 1)
-    return type(like)(BertConfig.from_dict(like.config.to_dict())).to(s.device)
+    kind = type(getattr(like, "base_model", like))
+    return kind(BertConfig.from_dict(like.config.to_dict())).to(s.device)
 
 
 def freeze(model: Any, layers: int) -> None:
     """Embeddings and the first ``layers`` layers (-1: embeddings alone) do not learn."""
+    if layers == 0:
+        return
     stack = model.bert.encoder.layer
     if layers > len(stack):
         raise BadInput(f"--freeze {layers}: the model has {count(len(stack), 'layer')}")
-    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]] if layers else []:
+    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]]:
         for p in part.parameters():
             p.requires_grad_(False)
 
@@ -88,17 +105,20 @@ class Trainer:
         self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
         self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
         self.steps = s.epochs * self.batches.count
+        if isinstance(model, PeftModel):
+            model.plan(self.steps)
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
         self.warmup = int(s.warmup * self.steps)
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
-        self.step = 0
+        self.step = self.begun = 0
+        self.source = s.model  # of the weights with which it began
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
-        self.stale = 0  # evaluations since the best one
+        self.stale = 0  # evaluations since the last one with a better score or a lower loss
         self.on_best: Callable[[], None] = self.keep_weights
         self.on_state: Callable[[], None] = lambda: None
         self.weights: dict[str, Tensor] = {}
@@ -158,10 +178,11 @@ class Trainer:
 
     @property
     def is_stale(self) -> bool:
-        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the best step: that could be chance."""
+        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the last gain: that could be chance."""
         if not self.s.patience or self.stale < self.s.patience:
             return False
-        return bool(self.step - max(self.warmup, self.last_best["step"]) >= min(self.batches.count, 100))
+        gained = self.metrics[-1 - self.stale]["step"]
+        return bool(self.step - max(self.warmup, gained) >= min(self.batches.count, 100))
 
     @property
     def last_best(self) -> dict[str, Any]:
@@ -186,6 +207,8 @@ class Trainer:
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
         results = workers.backward(parameters, parts, seed=(s.seed, self.step))
         self.precision.update(self.optimizer, parameters, s.clip)
+        if isinstance(self.model, PeftModel):
+            self.model.update_and_allocate(self.step + 1)
         self.schedule.step()
         return [loss for _, loss in results]
 
@@ -201,6 +224,8 @@ class Trainer:
     def refuse_loss(self, loss: float, step: int) -> None:
         """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
         lr = self.s.lr
+        if step == self.begun:
+            raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation
@@ -234,7 +259,7 @@ class Trainer:
         line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
         line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
         self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
-        better = True
+        better = learning = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
             if not math.isfinite(loss):
@@ -244,8 +269,9 @@ class Trainer:
             value = scores[self.metric]
             line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
             better = self.is_better(value, loss)
+            learning = better or loss < min(line["dev_loss"] for line in self.metrics)  # maybe with the score on a plateau
             self.best = value if better else self.best
-        self.stale = 0 if better else self.stale + 1
+        self.stale = 0 if learning else self.stale + 1
         self.metrics.append({**line, "best": better})
         if better:
             self.on_best()

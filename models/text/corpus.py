@@ -120,7 +120,7 @@ class Corpus:
                     starts.append(len(lengths))
         sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         with replacing(index) as temporary:
-            np.savez(temporary, sentences=sentences, documents=np.asarray(starts))
+            np.savez(temporary, sentences=sentences, documents=np.asarray(starts, np.int64))
         return cls.open(path)
 
     @classmethod

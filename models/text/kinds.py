@@ -26,7 +26,7 @@ def kind_of_file(text: str) -> str:
     start = text.lstrip()[:100_000]
     if start[:1] in ("[", "{"):
         keys = set(re.findall(r'"(\w+)"\s*:', start))
-        if keys & {"paragraphs", "answer_start"}:
+        if "answer_start" in keys or {"data", "paragraphs"} <= keys:
             return "qa"
         if any(re.fullmatch(r"choices|endings|options|(choice|ending|option|sol)_?[01A]", key) for key in keys):
             return "choice"

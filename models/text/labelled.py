@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, count, listing
+from ..reading import whole
 from .kinds import refuse_kinds
 from .numbers import MISSING
-from .tables import FOUND, Table, delimiter_of, parse_table, read_text, separator_line
+from .tables import FOUND, Table, delimiter_of, parse_table, read_text, repeats, separator_line
 
 JSON = (".jsonl", ".json", ".ndjson")  # names that end so hold JSON
 UNKNOWN = MISSING | {"_", "-", "-1"}  # what stands in the place of a label that is kept back
@@ -108,15 +109,19 @@ def read_rows(path: str, encoding: str = "utf-8", columns: str = "", delimiter: 
     names = [name.strip() for name in columns.split(",")] if columns else []
     said, text = separator_line(text)
     between = delimiter_of(delimiter) or said
+    rows: Rows | None = None
     if len(names) == 1:
-        return whole_lines(path, text, names)
-    if between == " ":
-        return spaced_table(path, text, names)
-    rows = plain_table(path, text, names, optional, between) if between in ("", "\t") else None
+        rows = whole_lines(path, text, names)
+    elif between == " ":
+        rows = spaced_table(path, text, names)
+    elif between in ("", "\t"):
+        rows = plain_table(path, text, names, optional, between)
     if rows is None:
         table = parse_table(path, text, between or None, names, optional if names else ())
         records = [dict(zip(table.names, row, strict=True)) for row in table.rows]
         rows = Rows(path, table.names, records, table.lines, table.delimiter)
+    if not rows.records:
+        raise BadInput(f"{path}: the file has a header and no rows")
     return rows
 
 
@@ -163,7 +168,7 @@ def line_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, json.loads(line, parse_int=whole)
             except (ValueError, RecursionError) as error:
                 reason = getattr(error, "msg", str(error))
                 raise BadInput(f"{path}:{number}: not a JSON value ({reason}); a .jsonl file holds one object per line") from None
@@ -173,7 +178,7 @@ def list_items(path: str, text: str) -> Iterator[tuple[int, Any]]:
     """(line on which it begins, value) of every item of a JSON list."""
     decoder, space = json.JSONDecoder(), re.compile(r"[\s,]*")
     try:
-        json.loads(text)  # commas and brackets are right, or it says where not
+        json.loads(text, parse_int=whole)  # commas and brackets are right, or it says where not
     except (ValueError, RecursionError) as error:
         line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
         raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
@@ -222,7 +227,7 @@ def plain_table(path: str, text: str, names: list[str], optional: Sequence[str] 
         return None
     if any(len(row) != len(heads) for row in cells):
         return None
-    if names and [cell.strip() for cell in cells[0]] == heads:  # a header that repeats them
+    if names and repeats(cells[0], heads):
         lines, cells = lines[1:], cells[1:]
     records = [{name: unquoted(cell.strip()) for name, cell in zip(heads, row, strict=True)} for row in cells]
     return Rows(path, heads, records, [i for i, _ in lines], "\t")
@@ -234,7 +239,7 @@ def whole_lines(path: str, text: str, names: list[str]) -> Rows:
     if any(line.count('"') % 2 and line[0] == '"' for _, line in lines):
         table = parse_table(path, text, "\x1f", names)  # a delimiter that stands in no text
         lines = [(i, row[0]) for i, row in zip(table.lines, table.rows, strict=True)]
-    lines = lines[1:] if [lines[0][1]] == names else lines
+    lines = lines[1:] if repeats([lines[0][1]], names) else lines
     return Rows(path, names, [{names[0]: cell} for _, cell in lines], [i for i, _ in lines], "\n")
 
 

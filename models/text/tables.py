@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BadInput, count, listing
+from ..reading import read_bytes
 from .numbers import DECIMALS, MISSING, are_numbers, decimal_mark, number, without_unit
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "space": " "}  # their names as options
@@ -55,10 +56,8 @@ class Table:
         folded = {known.casefold(): known for known in reversed(self.names)}
         near = difflib.get_close_matches(name.casefold(), folded, n=1)
         hint = f', did you mean "{folded[near[0]]}"? Its' if near else "; its"
-        option = (
-            "--delimiter space cuts at spaces" if len(self.names) == 1 and " " in self.names[0] else "--delimiter says otherwise"
-        )
-        cut = "" if near or not self.delimiter else f" (cut at {_called(self.delimiter)}; {option})"
+        way = "space cuts at spaces" if len(self.names) == 1 and " " in self.names[0] else "says otherwise"
+        cut = "" if near or not self.delimiter else f" (cut at {_called(self.delimiter)}; --delimiter {way})"
         columns = listing(_short(known) for known in self.names)
         raise BadInput(f'{self.path}: there is no column "{name}"{hint} columns are: {columns}{cut}')
 
@@ -78,9 +77,9 @@ class Table:
         A unit ($, €, %, ...) stands in all cells or in none: 5 % next to .05, or $5 next to 5 €, are not to be compared.
         """
         cells = self.cells(name)
-        if not are_numbers(cells, self.decimal_mark):
-            return None
         values = [number(cell, self.decimal_mark) for cell in cells]
+        if not are_numbers(cells, values):
+            return None
         given = [i for i, cell in enumerate(cells) if cell.casefold() not in MISSING]
         for i in given:
             if values[i] is None:
@@ -142,7 +141,7 @@ def parse_table(
     fewer = [name for name in heads if name not in optional]
     if all(len(row) == len(fewer) for _, row in records):
         heads = fewer
-    if names and [cell.strip() for cell in records[0][1]] == heads:
+    if names and repeats(records[0][1], heads):
         records.pop(0)
     what = "the header" if header_line else "--columns"
     for line, row in records:
@@ -154,6 +153,11 @@ def parse_table(
         raise BadInput(f"{path}: the file has a header and no rows")
     rows = [[cell.strip() for cell in row] for _, row in records]
     return Table(str(path), heads, rows, [line for line, _ in records], delimiter, decimal)
+
+
+def repeats(row: Sequence[str], names: Sequence[str]) -> bool:
+    """Is a row a header that repeats the names given, in whatever case of letters?"""
+    return [cell.strip().casefold() for cell in row] == [name.casefold() for name in names]
 
 
 def separator_line(text: str) -> tuple[str, str]:
@@ -170,17 +174,17 @@ def find_delimiter(path: str | Path, text: str, names: Sequence[str] = (), optio
     often: in "height, cm;price" over "1,5;2" a semicolon leaves 1,5 and 2, a comma 1 and 5;2. Equally good ones are an error.
     If none does, the file is broken or has one column: then it is the one that cuts most lines so, for the error to come.
     """
-    cuts = {delimiter: _cut(text, delimiter) for delimiter in FOUND}
-    widths = {delimiter: len(names) or len(rows[0] if rows else ()) for delimiter, rows in cuts.items()}
-    if optional and not any(len(row) == len(names) for rows in cuts.values() for row in rows):
+    fields = {delimiter: _fields(text, delimiter) for delimiter in FOUND}
+    widths = {delimiter: len(names) or (counts or [0])[0] for delimiter, counts in fields.items()}
+    if optional and not any(len(names) in counts for counts in fields.values()):
         widths = dict.fromkeys(FOUND, len(names) - len(optional))
-    share = {d: sum(len(row) == widths[d] for row in cuts[d]) / max(len(cuts[d]), 1) if widths[d] > 1 else 0.0 for d in FOUND}
+    share = {d: fields[d].count(widths[d]) / max(len(fields[d]), 1) if widths[d] > 1 else 0.0 for d in FOUND}
     fits = [delimiter for delimiter in FOUND if share[delimiter] == 1]
     if not fits:
-        return max(FOUND, key=lambda delimiter: (share[delimiter], max(map(len, cuts[delimiter]), default=0)))
-    if "\t" in fits:
-        return "\t"
-    numbers = {delimiter: _share_of_numbers(cuts[delimiter][0 if names else 1 :]) for delimiter in fits}
+        return max(FOUND, key=lambda delimiter: (share[delimiter], max(fields[delimiter], default=0)))
+    if "\t" in fits or len(fits) == 1:
+        return "\t" if "\t" in fits else fits[0]
+    numbers = {delimiter: _share_of_numbers(text, delimiter, 0 if names else 1) for delimiter in fits}
     best = max(fits, key=lambda delimiter: numbers[delimiter])
     if list(numbers.values()).count(numbers[best]) > 1:
         ways = " and at ".join(_called(delimiter) for delimiter in fits)
@@ -188,19 +192,20 @@ def find_delimiter(path: str | Path, text: str, names: Sequence[str] = (), optio
     return best
 
 
-def _cut(text: str, delimiter: str) -> list[list[str]]:
-    """The records, as far as they can be read; a broken one is a record without fields."""
-    rows = []
+def _fields(text: str, delimiter: str) -> list[int]:
+    """How many fields each record has, as far as they can be read; a broken one has none."""
+    counts: list[int] = []
     try:
-        for _, row in _records("", text, delimiter):
-            rows.append(row)
+        counts.extend(len(row) for _, row in _records("", text, delimiter))
     except BadInput:
-        rows.append([])
-    return rows
+        counts.append(0)
+    return counts
 
 
-def _share_of_numbers(rows: list[list[str]]) -> float:
-    cells = [cell for row in rows for cell in row if cell.strip().casefold() not in MISSING]
+def _share_of_numbers(text: str, delimiter: str, heads: int) -> float:
+    """Of all fields below the header that hold something."""
+    rows = list(_records("", text, delimiter))[heads:]
+    cells = [cell for _, row in rows for cell in row if cell.strip().casefold() not in MISSING]
     return sum(map(_is_number, cells)) / max(len(cells), 1)
 
 
@@ -223,14 +228,7 @@ def delimiter_of(option: str) -> str:
 
 def read_text(path: Path, encoding: str) -> str:
     """A file's whole text; BadInput, with the line, where it is not in the encoding."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise BadInput(f"{path}: this is a folder; give a file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise BadInput(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    data = read_bytes(path, largest=None)
     for start, kind in NO_TEXT.items():
         if data.startswith(start):
             raise BadInput(f"{path}: {kind}")
@@ -279,7 +277,9 @@ def _records(path: str, text: str, delimiter: str) -> Iterator[tuple[int, list[s
             if "unexpected end of data" in reason:
                 reason = "a quote is opened and never closed"
             elif "expected after" in reason:
-                reason = 'a field goes on after its closing quote; a quote inside a quoted field is written twice ("")'
+                twice = 'a quote inside a quoted field is written twice ("")'
+                cut = f"fields do not end at {_called(delimiter)} (--delimiter)"
+                reason = f"a field goes on after its closing quote; {twice}, or {cut}"
             raise BadInput(f"{path}:{line}: {reason}") from None
         if len(record) > 1 or "".join(record).strip():
             yield line, record

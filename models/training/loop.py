@@ -31,10 +31,13 @@ def clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
+VECTORS = (".ia3_l", ".magnitude", ".lora_E")  # of adapters: decay would pull them to 0, which is not their neutral value
+
+
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: biases and LayerNorm do not decay, everything else does. Frozen weights are in neither."""
+    """Two groups: biases, LayerNorm and an adapter's vectors do not decay, all else does. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    exempt = {name for name in named if name.endswith(".bias") or "LayerNorm" in name}
+    exempt = {name for name in named if name.endswith((".bias", *VECTORS)) or "LayerNorm" in name}
     return [
         {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
         {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},

@@ -25,6 +25,7 @@ NOTHING_TO_RESUME = "nothing to resume; once it trains, a run writes it {} and a
 NEW = ".new"  # in a run's folder: the unfinished run that will replace it
 # Files of an old run that would be taken for the new one's where that has none of the name.
 LEFT = (
+    "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json",
     "model.safetensors.index.json", "added_tokens.json", "special_tokens_map.json", "finetune.json", "run.json", "metrics.jsonl",
     "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
 )  # fmt: skip

@@ -14,6 +14,7 @@ import numpy as np
 
 import minitorch
 from minitorch import Tensor
+from minitorch.dtypes import is_floating
 
 from ..errors import BadInput, count, listing, quoted, short
 from ..reading import read_tensors
@@ -23,7 +24,10 @@ MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False}  # sett
 
 
 def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """All state that a step changes and the next step needs."""
+    """All state that a step changes and the next step needs; BadInput if it is none to go on from, and must not be saved."""
+    for name, value in model.state_dict().items():
+        if is_floating(value.dtype) and not minitorch.isfinite(value).all().item():
+            raise BadInput(f"{name} became NaN or infinite: the learning rate is too high here; the last saved state stays")
     return {
         "model": dict(model.state_dict()),
         "optimizer": optimizer.state_dict(),
@@ -77,10 +81,21 @@ def restore(path: Path, state: dict[str, Any], model: Any, optimizer: Any, sched
         minitorch.set_rng_state(state["rng"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RuntimeError) as error:
         raise BadInput(f"{path}: {short(error, 200)}") from error
+    check_moments(path, state["optimizer"]["state"], state["settings"]["clip"])
     due = schedule.get_lr()
     for rates in (schedule.get_last_lr(), [group["lr"] for group in optimizer.param_groups]):
         if not np.allclose(rates, due, rtol=1e-9, atol=0):
             raise BadInput(f"{path}: its learning rates {rates} are not those of step {state['step']}, {due}")
+
+
+def check_moments(path: Path, memories: dict[int, dict[str, Any]], clip: float) -> None:
+    """Adam's means of g and g² lie within [-clip, clip] and [0, clip²], because no gradient's norm exceeds clip."""
+    for i, memory in memories.items():
+        for name, least, most in (("exp_avg", -clip, clip), ("exp_avg_sq", 0, clip**2)):
+            values = memory[name].array if name in memory else np.zeros(1)
+            if values.size and not 1.01 * least <= values.min() <= values.max() <= 1.01 * most:
+                bounds = f"from {values.min():g} to {values.max():g}"
+                raise BadInput(f"{path}: {name} of parameter {i} has values {bounds}, though gradients are clipped to {clip}")
 
 
 def check_equal(path: Path, saved: dict[str, Any], own: dict[str, Any], names: Sequence[str]) -> None:
@@ -88,6 +103,12 @@ def check_equal(path: Path, saved: dict[str, Any], own: dict[str, Any], names: S
     for name in names:
         if saved[name] != own[name]:
             raise BadInput(f"{path}: {name} is {quoted(saved[name])}, the run's settings make it {quoted(own[name])}")
+
+
+def check_lines(path: Path, state: dict[str, Any], name: str, like: Any) -> None:
+    """BadInput unless each item of the list in ``state`` is of the kind of ``like``."""
+    for i, line in enumerate(state[name]):
+        check_like(path, f"{name}.{i}", line, like)
 
 
 def check_like(path: Path, name: str, saved: Any, like: Any) -> None:

@@ -300,12 +300,11 @@ class Classify(Task):
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.targets, self.columns = facts["targets"], dict(facts["columns"])
+        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal") or "."
         names = all(isinstance(self.columns.get(key), str) for key in ("text", "label"))
         pair = isinstance(self.columns.get("pair", 0), str | None)
-        if not names or not pair or self.targets not in ("classes", "several", "numbers"):
+        if not names or not pair or self.decimal not in (".", ",") or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
-        self.decimal = "," if facts.get("decimal") == "," else "."
 
     # ---- the model
 

@@ -402,7 +402,7 @@ def test_broken_folders_are_named(tmp_path):
         ({"target_modules": ["query", "key"]}, "has no .*key.lora_A"),
         ({"target_modules": ["query"]}, "which this model has no place for"),
         ({"r": 3}, "this model needs"),
-        ({"r": "many"}, "whole number"),
+        ({"r": "many"}, "r must be of type int, not many"),
     ):
         with pytest.raises(BadInput, match=says):
             with_config(**changes)

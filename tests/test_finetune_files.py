@@ -129,7 +129,8 @@ QA = [
     (squad("anna went", {**FINE, "is_impossible": True}), "question fine: is marked is_impossible and has an answer, 'anna'"),
     (squad("anna went", {**FINE, "is_impossible": "no"}), "question fine: is_impossible must be true or false, not 'no'"),
     (squad("anna went", {**FINE, "question": "\ud83d who"}), "question fine: \\ud83d is half of a surrogate pair"),
-    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**400}]}), "answer_start must be the number of"),
+    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**200}]}), "answer_start must be the number of"),
+    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**400}]}), "a number with hundreds of digits"),
     (squad("anna went", {**FINE, "answers": {"text": ["anna", "x"], "answer_start": [0]}}), "a list of texts and one of as many"),
     ("", ":1: the file is empty"),
     ("{\n oops", ":2: not JSON"),
@@ -343,7 +344,7 @@ def test_a_model_that_gives_no_loss_is_never_the_best(tmp_path):
     job = cases.run("classify", tmp_path, n=16, metric="loss")
     with minitorch.no_grad():
         job.model.classifier.weight.fill_(float("nan"))
-    job.trainer.recent = [0.5]
-    with pytest.raises(BadInput, match=r"the loss became nan at step 0: the rate 0.002 is too high"):
+    job.trainer.recent, job.trainer.step = [0.5], 1
+    with pytest.raises(BadInput, match=r"the loss became nan at step 1: the rate 0.002 is too high"):
         job.trainer.evaluate()
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,7 +1,7 @@
 """Which implementation of a kernel runs: your own, a fast one that supports the arrays, or the definition.
 
 A kernel's definition is plain array code that also runs on Tensors. It is next to its gradient in ops/ (in-place kernels
-are in optim/adam.py and lists.py), under ``@kernel``. kernels/cpu.py and kernels/cuda/ have faster functions of the same
+are in optim/adam.py and lists.py), under ``@kernel``. kernels/loops/, cpu.py and cuda/ have faster functions of the same
 name. Such a function returns NotImplemented for arrays that it does not support, and then the definition runs.
 Read before: kernels/__init__.py. Read next: ops/activations.py, which defines the first kernels; cpu.py.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -46,9 +48,9 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
             result = NotImplemented if fast is None else fast(x, *arguments, **named)
             if result is not NotImplemented:
                 return result
-            if hand is not None and hand is not cpu:
+            if is_cupy(x):
                 return in_float32(definition, x, *arguments, **named)
-        return (own or definition)(x, *map(as_array, arguments), **named)
+        return (own or definition)(x, *[as_array(a, x) for a in arguments], **named)
 
     KERNELS[name] = call
     setattr(reference, name, definition)
@@ -61,10 +63,12 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def hand_for(x: Any) -> Any:
-    """The module of fast kernels for the array (or list) ``x``, or None: cpu is for float32, cuda for all arrays on a GPU."""
+    """The module of fast kernels for the array (or list) ``x``: for float32 on the CPU, or for any array on a GPU; else None."""
+    if type(x) is np.ndarray:
+        return (_cpu_hand or prepare()) if x.dtype == np.float32 else None
     arrays = x if type(x) is list else (x,)
     if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
-        return cpu
+        return _cpu_hand or prepare()
     if all(map(is_cupy, arrays)):
         from . import cuda
 
@@ -72,10 +76,44 @@ def hand_for(x: Any) -> Any:
     return None
 
 
+def prepare() -> Any:
+    """Choose the CPU's hand: loops/ where numba is installed and works, else cpu.py; MINITORCH_KERNELS=numpy asks for cpu.py.
+
+    The first kernel does so by itself. Call it earlier if that kernel is timed: it takes 0.5 s, and 5 s for the first time.
+    """
+    global _cpu_hand, why_numpy
+    with _choosing:
+        if _cpu_hand is None:
+            hand, why_numpy = _loops_or_why_not()
+            _cpu_hand = hand or cpu
+    return _cpu_hand
+
+
+_cpu_hand: Any = None
+_choosing = threading.Lock()
+why_numpy: str | None = None  # why loops/ does not run; for the doctor
+
+
+def _loops_or_why_not() -> tuple[Any, str | None]:
+    """The module, or None and the reason."""
+    wanted = os.environ.get("MINITORCH_KERNELS", "loops")
+    if wanted not in ("loops", "numpy"):
+        raise ValueError(f'MINITORCH_KERNELS is "loops" or "numpy", not {wanted!r}')
+    if wanted == "numpy":
+        return None, "MINITORCH_KERNELS=numpy"
+    try:
+        from . import loops
+    except ModuleNotFoundError as error:
+        return None, f"{error.name} is not installed"
+    except Exception as error:  # numba does not support this NumPy, or found no folder to write to, or no compiler: NumPy will do
+        return None, f"{type(error).__name__}: {error}"
+    return loops, None
+
+
 def in_float32(definition: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """The definition on the GPU: 16-bit floats are computed in float32, and the result (not the saved arrays) is cast back."""
     half = next((a.dtype for a in arguments if _is_half(a)), None)
-    wide = [a.astype(np.float32) if _is_half(a) else as_array(a) for a in arguments]
+    wide = [a.astype(np.float32) if _is_half(a) else as_array(a, arguments[0]) for a in arguments]
     result = definition(*wide, **named)
     if half is None or result is None:
         return result
@@ -86,13 +124,15 @@ def _is_half(a: Any) -> bool:
     return hasattr(a, "dtype") and a.dtype.name in ("float16", "bfloat16")
 
 
-def as_array(x: Any) -> Any:
-    """The array of bools for a dropout mask that is only a key (philox.py); anything else unchanged."""
-    if type(x) is not Key:
-        return x
+def as_array(a: Any, like: Any) -> Any:
+    """The array of bools for a dropout mask that is only a key (philox.py), on ``like``'s device; anything else unchanged."""
+    if type(a) is not Key:
+        return a
+    if not is_cupy(getattr(like, "array", like)):
+        return a.computed()
     from .cuda.launch import computed
 
-    return computed(x)
+    return computed(a)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ..kernels import kernel
+from ..kernels import as_array, kernel
 from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._op import op
@@ -69,8 +69,8 @@ def drop_kernel(x: Array, keep: Array, keep_prob: float) -> Any:
 
 @kernel
 def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
-    """True with probability 1 - p; ``stream`` is the random generator of ``like``'s library."""
-    return stream.random(shape, dtype="float32") >= p
+    """True with probability 1 - p: the next mask of ``stream``, on ``like``'s device (kernels/philox.py)."""
+    return as_array(stream.key(tuple(shape), p), like)
 
 
 @op(linear=True)

@@ -32,7 +32,16 @@ from ..errors import BadInput
 from ..text.corpus import Corpus
 from ..text.prepared import IN_PYTHON, prepare
 from ..training import runs
-from ..training.loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
+from ..training.loop import (
+    Glance,
+    GraphedStep,
+    available_cores,
+    between_steps,
+    decay_groups,
+    prepare_kernels,
+    progress,
+    to_device,
+)
 from ..training.precision import Precision
 from ..training.runs import STATE
 from ..training.settings import TrainingSettings, option
@@ -236,6 +245,7 @@ class Run:
     def train(self) -> None:
         """All remaining steps; Ctrl-C saves a checkpoint first."""
         s = self.settings
+        prepare_kernels(s.device)
         unigram, uniform = self.text.unigram, self.text.uniform
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0

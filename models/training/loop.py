@@ -31,6 +31,12 @@ def clocks() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
+def prepare_kernels(device: str) -> None:
+    """Load the CPU's compiled loops, and the first time compile them, before a clock runs or a bar is drawn."""
+    if device == "cpu":
+        minitorch.kernels.prepare()
+
+
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups: biases and LayerNorm do not decay, everything else does. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -71,8 +71,11 @@ def linear(x: Array, weight: Array, bias: Array) -> Any:
     Few rows (a sentence) run 2 times faster: packing W is then most of the work, and OpenBLAS's AVX-512 kernels want it first.
     """
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = np.ascontiguousarray((weight @ rows.T).T) if 1 < len(rows) <= 48 else rows @ weight.T
-    if bias is not None:
+    few = 1 < len(rows) <= 48
+    y = (weight @ rows.T).T if few else rows @ weight.T
+    if few and bias is not None:
+        y = np.add(y, bias, order="C")
+    elif bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], len(weight))
 

@@ -22,6 +22,7 @@ from ..devices import is_cupy
 from . import cpu
 from .philox import Key
 
+FLOAT32 = np.dtype(np.float32)  # a dtype equals it in a third of the time that it takes to equal np.float32
 KERNELS: dict[str, Callable[..., Any]] = {}  # every kernel by its name; the engine calls these
 reference = SimpleNamespace()  # every definition under its kernel's name: reference.gelu
 _own: dict[str, Callable[..., Any]] = {}  # the user's replacements
@@ -41,10 +42,9 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
 
     @functools.wraps(definition)
     def call(x: Any, *arguments: Any, **named: Any) -> Any:
-        own = _own.get(name)
-        if own is None and inside.isdisjoint(_own):
-            hand = hand_for(x)
-            fast = getattr(hand, name, None)
+        own = _own.get(name) if _own else None
+        if not _own or (own is None and inside.isdisjoint(_own)):
+            fast = getattr(hand_for(x), name, None)
             result = NotImplemented if fast is None else fast(x, *arguments, **named)
             if result is not NotImplemented:
                 return result
@@ -65,9 +65,9 @@ def name_of(function: Callable[..., Any]) -> str:
 def hand_for(x: Any) -> Any:
     """The module of fast kernels for the array (or list) ``x``: for float32 on the CPU, or for any array on a GPU; else None."""
     if type(x) is np.ndarray:
-        return (_cpu_hand or prepare()) if x.dtype == np.float32 else None
+        return (_cpu_hand or prepare()) if x.dtype == FLOAT32 else None
     arrays = x if type(x) is list else (x,)
-    if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
+    if all(type(a) is np.ndarray and a.dtype == FLOAT32 for a in arrays):
         return _cpu_hand or prepare()
     if all(map(is_cupy, arrays)):
         from . import cuda

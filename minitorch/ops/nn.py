@@ -53,7 +53,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if input.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
         kinds = ", ".join(str(x.dtype) for x in (input, weight, bias) if x is not None)
         raise RuntimeError(f"linear: input, weight and bias need the same dtype, got {kinds}; cast with .to(dtype)")
-    if input.dtype == bool and 0 not in (*input.shape, *weight.shape):
+    if input.dtype.kind == "b" and 0 not in (*input.shape, *weight.shape):
         raise NotImplementedError("linear: a product of bool matrices is not defined; cast them with .to(dtype)")
     return _linear(input, weight, bias)
 

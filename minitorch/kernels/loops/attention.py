@@ -22,14 +22,15 @@ def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float
     table = (*q.shape[:-1], k.shape[-2])
     if not _plain(q, k, v, mask) or (mask is not None and np.broadcast_shapes(mask.shape, table) != table):
         return NotImplemented
-    weights, y, (dropped,) = np.empty(table, f4), _like_heads(q, v.shape[-1]), _scratch(1, table)
+    weights, y, dropped = np.empty(table, f4), _like_heads(q, v.shape[-1]), None if keep is None else _scratch(table)
     (which, mask), random = _rows_of(mask, table), dropout(keep, keep_prob, table[-1])
     for at, first, end in _blocks(table):
         p = left = np.matmul(q[at], k[at].mT, out=weights[at])
-        _softmax(rows(p), f4(scale), mask, which[first:end], True, rows(p))
-        if keep is not None:
+        scores = rows(p)
+        _softmax(scores, f4(scale), mask, which[first:end], True, scores)
+        if dropped is not None:
             left = dropped[: len(p)]
-            _drop(rows(p), *random, first, rows(left))
+            _drop(scores, *random, first, rows(left))
         np.matmul(left, v[at], out=y[at])
     return y, weights
 
@@ -41,7 +42,7 @@ def attention_backward(
     if not _plain(q, k, v, g, weights) or weights.shape[:-2] != q.shape[:-2]:
         return NotImplemented
     dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
-    random, (scores, dropped) = dropout(keep, keep_prob, weights.shape[-1]), _scratch(2, weights.shape)
+    random, scores, dropped = dropout(keep, keep_prob, weights.shape[-1]), _scratch(weights.shape), _scratch(weights.shape)
     for at, first, _ in _blocks(weights.shape):
         p = left = weights[at]
         if keep is not None:
@@ -68,10 +69,10 @@ def _blocks(table: tuple[int, ...]) -> list[tuple[slice, int, int]]:
     return [(slice(i, i + n), i * rows, (i + n) * rows) for i in range(0, table[0], n)]
 
 
-def _scratch(count: int, table: tuple[int, ...]) -> Any:
-    """``count`` arrays, each as large as one block."""
+def _scratch(table: tuple[int, ...]) -> Any:
+    """Memory for one block."""
     n = max(1, BLOCK // math.prod(table[1:]))
-    return np.empty((count, min(n, table[0]), *table[1:]), f4)
+    return np.empty((min(n, table[0]), *table[1:]), f4)
 
 
 def _like_heads(x: Array, width: int) -> Any:

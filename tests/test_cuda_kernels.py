@@ -110,11 +110,12 @@ def numpy_philox(counter, key):
 def numpy_mask(key):
     """The mask that a Key stands for."""
     rows, n = key.rows
-    groups = np.arange(rows * -(-n // 4), dtype=np.uint64)
+    groups = np.arange(rows * -(-n // 8), dtype=np.uint64)
     counter = np.zeros((len(groups), 4), np.uint64)
     counter[:, 0], counter[:, 1], counter[:, 2] = groups & np.uint64(0xFFFFFFFF), groups >> np.uint64(32), key.words[2]
     counter[:, 3] = 0 if key.step is None else int(key.step)
-    bits = numpy_philox(counter, key.words[:2]).reshape(rows, -1)[:, :n]
+    words = numpy_philox(counter, key.words[:2])
+    bits = np.stack([words & 0xFFFF, words >> 16], -1).reshape(rows, -1)[:, :n]  # eight halves of a group's four words
     return (bits >= key.threshold).reshape(key.shape)
 
 

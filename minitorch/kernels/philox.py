@@ -39,14 +39,15 @@ class Stream:
 class Key:
     """A mask that is not stored: every kernel that needs it computes it.
 
-    The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to four neighbours of the last axis; q is the
-    number of this group of four, with ⌈n/4⌉ groups per row. An element is kept if its word is at least p · 2³².
+    The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to eight neighbours of the last axis, half a word
+    to each, the lower half first; q is the number of this group of eight, with ⌈n/8⌉ groups per row. An element is kept if its
+    half is at least p · 2¹⁶.
     """
 
     def __init__(self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None) -> None:
         self.shape, self.p, self.step = shape, p, step
         self.words = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, calls & 0xFFFFFFFF
-        self.threshold = min(round(p * 2**32), 2**32 - 1)
+        self.threshold = round(p * 2**16)
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -56,12 +57,12 @@ class Key:
     def computed(self) -> Any:
         """The mask as an array of bools, by NumPy."""
         rows, n = self.rows
-        groups = np.arange(rows * -(-n // 4), dtype=np.uint64)
+        groups = np.arange(rows * -(-n // 8), dtype=np.uint64)
         low, high = groups & np.uint64(0xFFFFFFFF), groups >> np.uint64(32)
         step = 0 if self.step is None else int(self.step)
         words = philox((low, high, np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
-        kept = np.stack([word >= self.threshold for word in words], -1)
-        return kept.reshape(rows, 4 * -(-n // 4))[:, :n].reshape(self.shape)
+        halves = np.stack(words, -1).astype("<u4").view("<u2")
+        return (halves >= self.threshold).reshape(rows, 8 * -(-n // 8))[:, :n].reshape(self.shape)
 
     def as_argument(self, keep_prob: float) -> Any:
         """The kernels' argument: struct Dropout of cuda/launch.py, passed by value."""

@@ -51,12 +51,12 @@ def largest(x: Any, i: Any) -> Any:
 
 @inlined
 def draw(words: Any, random: Any, mask: Any, row: Any) -> None:
-    """The random words of a row of dropout's mask: Philox4x32-10, as in philox.py. A mask that is an array gives 0 and 1."""
+    """The random halves of words for a row of dropout's mask: Philox4x32-10, as in philox.py. A mask of bools gives 0 and 1."""
     if len(mask):
         for c in range(mask.shape[1]):
             words[c] = mask[row, c]
         return
-    groups, low, half = len(words) // 4, u8(0xFFFFFFFF), u8(32)
+    pairs, groups, low, half = words.view(np.uint32), len(words) // 8, u8(0xFFFFFFFF), u8(32)
     for g in range(groups):
         counter, k0, k1 = u8(row) * u8(groups) + u8(g), u8(random[0]), u8(random[1])
         c0, c1, c2, c3 = counter & low, counter >> half, u8(random[2]), u8(random[3])
@@ -65,7 +65,7 @@ def draw(words: Any, random: Any, mask: Any, row: Any) -> None:
             c0, c1 = (second >> half) ^ c1 ^ k0, second & low
             c2, c3 = (first >> half) ^ c3 ^ k1, first & low
             k0, k1 = (k0 + u8(0x9E3779B9)) & low, (k1 + u8(0xBB67AE85)) & low
-        words[4 * g], words[4 * g + 1], words[4 * g + 2], words[4 * g + 3] = c0, c1, c2, c3
+        pairs[4 * g], pairs[4 * g + 1], pairs[4 * g + 2], pairs[4 * g + 3] = c0, c1, c2, c3
 
 
 NO_MASK = np.zeros((0, 0), bool)
@@ -261,7 +261,7 @@ def _add_norm(
     y: Table, unit: Table, rs: Row,
 ) -> None:  # fmt: skip
     """unit ← (z - mean)·r, z = residual + dropout(x);  y ← unit·weight + bias"""
-    words, threshold = np.zeros((x.shape[1] + 3) // 4 * 4, np.uint32), random[4]
+    words, threshold = np.zeros((x.shape[1] + 7) // 8 * 8, np.uint16), random[4]
     for i in range(x.shape[0]):
         if threshold:
             draw(words, random, mask, i)
@@ -280,7 +280,7 @@ def _norm_backward(
     dx: Table, dropped: Table, dw: Row, db: Row,
 ) -> None:  # fmt: skip
     """With x̂ = (x - mean)·scale and h = g w:  dx ← r (h - mean h - x̂ mean(h x̂)),  dropped ← dropout(dx)."""
-    n, words, threshold = f4(x.shape[1]), np.zeros((x.shape[1] + 3) // 4 * 4, np.uint32), random[4]
+    n, words, threshold = f4(x.shape[1]), np.zeros((x.shape[1] + 7) // 8 * 8, np.uint16), random[4]
     for i in range(x.shape[0]):
         mean, scale, r, total, along = means[i], scales[i], rs[i], ZERO, ZERO
         for c in range(x.shape[1]):
@@ -399,7 +399,7 @@ def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: A
 @loop
 def _drop(x: Table, random: Words, mask: Mask, factor: Number, first: Index, y: Table) -> None:
     """y ← dropout(x): row i of x has row first + i of the mask."""
-    words, threshold = np.zeros((x.shape[1] + 3) // 4 * 4, np.uint32), random[4]
+    words, threshold = np.zeros((x.shape[1] + 7) // 8 * 8, np.uint16), random[4]
     for i in range(x.shape[0]):
         draw(words, random, mask, first + i)
         for c in range(x.shape[1]):

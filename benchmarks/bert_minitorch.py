@@ -138,7 +138,7 @@ class Piece(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, x: Any, mask: Any, output_attentions: bool, rows: Any = None) -> tuple[Any, None]:
+    def forward(self, x: Any, mask: Any, output_attentions: bool, rows: Any = None, past: Any = None) -> tuple[Any, None]:
         """As a layer does it."""
         return checkpoint(self.run, x, mask, rows), None
 

@@ -21,7 +21,6 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import nn, optim
 from minitorch.data import DataLoader, TensorDataset
-from minitorch.parallel import one_blas_thread
 
 # %%
 digits = load_digits()
@@ -178,7 +177,6 @@ def share_right(model, X, y):
     return right, loss
 
 
-@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, epochs, lr=3e-3, rows=None):
     loader = DataLoader(TensorDataset(X_train[:rows], y_train[:rows]), batch_size=64, shuffle=True)
     optimizer = optim.AdamW(model.parameters(), lr=lr)

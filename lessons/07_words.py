@@ -24,7 +24,6 @@ from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import nn, optim
-from minitorch.parallel import one_blas_thread
 from models.text.python_docs import SENTENCE_END, prose, read_source
 from models.text.tokenizer import Tokenizer
 
@@ -296,14 +295,13 @@ model = Company(V, 32)
 optimizer = optim.Adam(model.parameters(), lr=0.02)
 losses = []
 begin = time.perf_counter()
-with one_blas_thread():  # a second thread does not speed up products this small, and on a busy machine it slows them down
-    for _ in range(300):
-        rows = random.integers(0, len(windows), 1024)
-        loss = F.cross_entropy(model(minitorch.tensor(contexts[rows])), minitorch.tensor(middles[rows]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+for _ in range(300):
+    rows = random.integers(0, len(windows), 1024)
+    loss = F.cross_entropy(model(minitorch.tensor(contexts[rows])), minitorch.tensor(middles[rows]))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
 seconds = time.perf_counter() - begin
 print(f"loss {losses[0]:.2f} -> {np.mean(losses[-20:]):.2f} in {seconds:.1f} s, {300 * 1024 / seconds:,.0f} windows per second")
 

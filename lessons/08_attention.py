@@ -17,7 +17,6 @@ from pictures import BLUE, GREY, ORANGE, RED, show
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import nn, optim
-from minitorch.parallel import one_blas_thread
 
 # %% [markdown]
 # ## Something goes wrong
@@ -48,7 +47,6 @@ class Average(nn.Module):
 
 
 # %%
-@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, steps, lr=3e-3, batch=128):
     random = np.random.default_rng(0)
     optimizer = optim.Adam(model.parameters(), lr=lr)

@@ -18,7 +18,6 @@ from pictures import BLUE, GREEN, GREY, ORANGE, RED, show
 
 import minitorch
 from minitorch import nn, optim
-from minitorch.parallel import one_blas_thread
 from models.bert import BertConfig, BertForMaskedLM, Tokenizer, fill_mask
 from models.bert.data import mask_tokens
 from models.text.corpus import Corpus
@@ -84,7 +83,6 @@ def masked_batch(texts, step, size=64):
     return {**batch, "input_ids": minitorch.tensor(masked), "labels": minitorch.tensor(labels)}
 
 
-@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def train(model, steps, lr, warmup):
     optimizer = optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98))
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, warmup, steps)

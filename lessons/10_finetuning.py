@@ -23,7 +23,6 @@ from sklearn.linear_model import LogisticRegression
 
 import minitorch
 from minitorch import nn, optim
-from minitorch.parallel import one_blas_thread
 from models.bert import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, Tokenizer, embed
 from models.bert.data import mask_tokens
 
@@ -118,7 +117,6 @@ def batches(texts, size, steps, seed=0):
 
 
 # %%
-@one_blas_thread()  # a second thread does not speed up products this small, and on a busy machine it slows them down
 def fit(model, stream, loss_of, lr, steps):
     optimizer = optim.AdamW(model.parameters(), lr=lr)
     schedule = optim.lr_scheduler.get_linear_schedule_with_warmup(optimizer, steps // 10, steps)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from minitorch.files import write_text
+
 HERE = Path(__file__).parent
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -46,7 +48,7 @@ def main() -> int:
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             stale.append(target.name)
             if "--check" not in sys.argv:
-                target.write_text(text, encoding="utf-8", newline="\n")
+                write_text(target, text)
     print(f"{len(sources())} lessons, {len(stale)} notebooks {'out of step' if '--check' in sys.argv else 'written'}: {stale}")
     return 1 if stale and "--check" in sys.argv else 0
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
+from minitorch.files import replacing
+
 plt.rcParams.update(
     {
         "figure.figsize": (9, 3.6),
@@ -38,7 +40,8 @@ def show(picture: Any, name: str) -> None:
         if drawing:
             picture.save(path)
         else:
-            picture.savefig(path, dpi=110)
+            with replacing(path) as temporary:
+                picture.savefig(temporary, dpi=110)
         print(f"picture: {path}")
     if not drawing:
         plt.close(picture)

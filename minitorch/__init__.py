@@ -16,6 +16,8 @@ from . import utils as utils
 from .amp import autocast as autocast
 from .amp import get_autocast_dtype as get_autocast_dtype
 from .amp import is_autocast_enabled as is_autocast_enabled
+from .blas import get_num_threads as get_num_threads
+from .blas import set_num_threads as set_num_threads
 from .creation import *
 from .devices import cuda_is_available as cuda_is_available
 from .devices import device as device

@@ -41,8 +41,8 @@ def _from_python(data: Any, dtype: Any) -> np.ndarray[Any, Any]:
     if dtype is not None and array.dtype != dtype:
         _check_fits(array, np.dtype(dtype))
         array = array.astype(dtype)
-    if dtype is None and array.dtype == dtypes.float64 and not _holds_float64(plain):
-        array = array.astype(dtypes.get_default_dtype())
+    if dtype is None and array.dtype.kind in "if" and not _has_dtype(plain):
+        array = array.astype(dtypes.int64 if array.dtype.kind == "i" else dtypes.get_default_dtype(), copy=False)
     return array
 
 
@@ -60,11 +60,11 @@ def _without_tensors(data: Any) -> Any:
     return [_without_tensors(x) for x in data] if isinstance(data, list | tuple) else data
 
 
-def _holds_float64(data: Any) -> bool:
-    """Did the user pass NumPy float64 values (which keep their dtype) rather than Python floats?"""
+def _has_dtype(data: Any) -> bool:
+    """Did the user pass NumPy's values, which keep their dtype, rather than Python's, which have the default one?"""
     while isinstance(data, list | tuple) and data:
         data = data[0]
-    return hasattr(data, "dtype") and bool(data.dtype == dtypes.float64)
+    return hasattr(data, "dtype")
 
 
 def check_kind(array: Any) -> None:

@@ -62,7 +62,7 @@ def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
     """Record the launches of the block into ``cuda_graph``, on its own stream and with its own memory pool."""
     if cuda_graph._graph is not None:
         raise RuntimeError("graph: this CUDAGraph holds a recording already; make another, or reset() it")
-    cupy = devices.cupy_with_a_card()
+    cupy = devices.cupy_with_a_gpu()
     stream, pool, step = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool(), cupy.zeros((), "uint32")
     stream.wait_event(cupy.cuda.get_current_stream().record())
     gc.collect()  # no garbage in GPU memory may be freed during the recording
@@ -95,4 +95,4 @@ def is_current_stream_capturing() -> bool:
 
 def synchronize() -> None:
     """Wait until the GPU has finished all its work."""
-    devices.cupy_with_a_card().cuda.get_current_stream().synchronize()
+    devices.cupy_with_a_gpu().cuda.get_current_stream().synchronize()

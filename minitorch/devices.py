@@ -21,7 +21,7 @@ _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
     'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
-    "12); `python -m minitorch.tools.doctor` says which"
+    "12), and an NVIDIA GPU with its driver; `python -m minitorch.tools.doctor` says what this machine has"
 )
 
 
@@ -62,11 +62,15 @@ def cupy() -> ModuleType:
     """The CuPy module, or an error that says how to get it."""
     try:
         return importlib.import_module("cupy")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise RuntimeError(CUPY_MISSING) from error
+    except ImportError as error:
+        raise RuntimeError(
+            f'device "cuda": CuPy does not import ({error}); `python -m minitorch.tools.doctor` says why'
+        ) from error
 
 
-def cupy_with_a_card() -> ModuleType:
+def cupy_with_a_gpu() -> ModuleType:
     """CuPy, if it finds a GPU."""
     library = cupy()
     try:
@@ -117,12 +121,12 @@ def device_of(array: Array) -> device:
 def module_for(device: str | None) -> ModuleType:
     """The array library that makes arrays on ``device`` (None means "cpu")."""
     target = canonical(device)
-    return np if target == "cpu" else _on_card(target)
+    return np if target == "cpu" else _on_gpu(target)
 
 
-def _on_card(device: str) -> ModuleType:
+def _on_gpu(device: str) -> ModuleType:
     """CuPy, with that GPU current in this thread: CuPy computes on the current GPU, wherever the operands are."""
-    library = cupy_with_a_card()
+    library = cupy_with_a_gpu()
     library.cuda.Device(int(device.partition(":")[2])).use()
     return library
 
@@ -146,4 +150,4 @@ def move(array: Array, device: str | None) -> Array:
         )
     if target == "cpu":
         return array.get()
-    return _on_card(target).array(array)
+    return _on_gpu(target).array(array)

@@ -20,6 +20,7 @@ class _Mode(threading.local):
 
     def __init__(self) -> None:
         self.casts: dict[Any, Any] = {}  # the weights' half copies, made once per block
+        self.walked: dict[Any, Any] = {}  # node -> parents of the last graph that backward freed, which draw_graph still draws
 
 
 mode = _Mode()

@@ -135,15 +135,16 @@ class Output(Node):
 # ------------------------------------------------------------------------------------------------- recording ops
 
 
-def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequence[Any]] | None = None) -> Callable[..., Any]:
+def op(formula: Any = None, *, linear: Any = False, idempotent: Any = False, promote: Any = None) -> Callable[..., Any]:
     """Turn a formula into a differentiable operation (see the head of this file).
 
     linear:  the pullback needs no input's value, so the inputs are not saved; it must itself work on Tensors.
+    idempotent: f(f(x)) = f(x), and the pullback needs only the result, which is saved in the input's place.
     promote: brings the operands to one dtype first (ops/elementwise.py).
     Called on arrays, the operation returns plain arrays, so formulas can call each other.
     """
     if formula is None:
-        return functools.partial(op, linear=linear, promote=promote)
+        return functools.partial(op, linear=linear, idempotent=idempotent, promote=promote)
     arity = formula.__code__.co_argcount
 
     def call(*inputs: Any, **static: Any) -> Any:
@@ -155,7 +156,7 @@ def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequ
         else:
             return formula(*inputs, **static)[0]
         if promote is not None:
-            inputs = promote(inputs)  # type: ignore[assignment]
+            inputs = promote(inputs)
         arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         try:
             if mode.observer is None:
@@ -172,7 +173,7 @@ def op(formula: Any = None, *, linear: bool = False, promote: Callable[..., Sequ
 
     functools.update_wrapper(call, formula)
     call.__name__ = formula.__name__.lstrip("_")
-    call.formula, call.linear = formula, linear  # type: ignore[attr-defined]
+    call.formula, call.linear, call.idempotent = formula, linear, idempotent  # type: ignore[attr-defined]
     return call
 
 
@@ -189,7 +190,7 @@ def by_position(formula: Any, inputs: Sequence[Any], static: dict[str, Any]) -> 
 
 def record(call: Any, inputs: Sequence[Any], parents: tuple[Any, ...], static: dict[str, Any], y: Any, pullback: Any) -> Any:
     """An op's result as a Tensor (or a tuple of them) with its node in the graph."""
-    saved = () if call.linear else inputs
+    saved = () if call.linear else (Tensor(y, parents[0]),) if call.idempotent else inputs
     if type(y) is tuple:
         node = Node(call, parents, pullback, saved, static, None, None)
         results: Any = tuple([Tensor(part, Output(node, i, part.shape, part.dtype)) for i, part in enumerate(y)])
@@ -219,6 +220,7 @@ def backward(
     for root, g in zip(roots, gradients, strict=True):
         accumulate(pending, owned, root, g, fresh=False)
     found: dict[Node, Any] = {}
+    walked: dict[Node, Any] = {}
     with enable_grad() if create_graph else no_grad(), no_autocast(), np.errstate(all="ignore"):
         while order:
             node = order.pop()
@@ -243,7 +245,8 @@ def backward(
                     accumulate(pending, owned, parent, contribution, fresh=contribution is not g)
             if not retain_graph:  # free the activations during the walk
                 node.pullback = node.inputs = node.static = None
-                node.parents = ()
+                walked[node], node.parents = node.parents, ()
+    mode.walked = walked
     return found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import graph
+from . import blas, graph
 from .changes import mark_changed
 from .grad_mode import mode
 from .kernels.lists import add_all
@@ -27,7 +27,7 @@ MicroBatch = Callable[[], tuple[Tensor, Any]]
 class Workers:
     """``threads`` workers for micro-batches; use it as a ``with`` block. One worker runs the parts one by one.
 
-    While it is open BLAS uses one thread per worker (needs threadpoolctl): two levels of threads would compete. Work on
+    While it is open BLAS uses one thread per worker: two levels of threads would compete. Work on
     all parameters at once (clipping, the optimiser's step) uses the same threads (threads.py).
     """
 
@@ -101,11 +101,19 @@ def _add(parameters: Sequence[Tensor], parts: Sequence[Sequence[Tensor | None]])
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread inside the block, if threadpoolctl is installed."""
+    """Limit BLAS to one thread inside the block: NumPy's and, if threadpoolctl is installed, SciPy's, which has its own."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        yield
+        before = blas.get_num_threads()
+        if before == 1:
+            yield
+            return
+        blas.widen(1)
+        try:
+            yield
+        finally:
+            blas.widen(before)
         return
     with threadpool_limits(limits=1, user_api="blas"):
         yield

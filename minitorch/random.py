@@ -277,7 +277,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
             raise RuntimeError(f"multinomial: cannot draw {num_samples} different indices, fewer have a positive weight")
         with np.errstate(divide="ignore"):
             race = -xp.log1p(-stream.random(p.shape)) / p
-        return Tensor(xp.argsort(race, axis=-1)[..., :num_samples])
+        return Tensor(xp.argsort(race, axis=-1)[..., :num_samples].astype(dtypes.int64))
     edges = xp.cumsum(p / p.sum(-1, keepdims=True), axis=-1)
     u = stream.random((*p.shape[:-1], num_samples))
     index = (u[..., None] >= edges[..., None, :]).sum(-1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _DTYPES = {
     "BOOL": "bool", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
     "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
+_LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 _DAMAGE = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)  # broken JSON may raise any of these
 
 
@@ -62,9 +64,12 @@ def load(path: str | os.PathLike[str], map_location: str | None = None, *, weigh
     with open(path, "rb") as file:
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             if entry["dtype"] not in _DTYPES:
-                raise ValueError(f"load: {path}: tensor {name!r} is stored as {entry['dtype']}, which NumPy does not have")
+                raise ValueError(f"load: {path}: tensor {_cut(name)!r} is stored as {entry['dtype']}, which NumPy does not have")
             file.seek(start + entry["data_offsets"][0])
-            array = _read_array(file, entry)
+            try:
+                array = _read_array(file, entry)
+            except (ValueError, MemoryError, OSError) as error:
+                raise ValueError(f"load: {path}: tensor {_cut(name)!r} cannot be read: {error}") from None
             if _KEY in metadata and entry["dtype"] == "BF16":
                 array = array.astype(dtypes.bfloat16)
             tensors[name] = Tensor(devices.move(array, map_location))
@@ -72,16 +77,22 @@ def load(path: str | os.PathLike[str], map_location: str | None = None, *, weigh
         return tensors
     try:
         described = json.loads(metadata[_KEY])
-        if described["version"] == _VERSION:
+        version = described["version"]
+        if version == _VERSION:
             return _rebuild(described["tree"], tensors)
     except _DAMAGE as error:
-        raise ValueError(f"load: {path}: the description of its nesting is damaged ({error!r})") from error
-    raise ValueError(f"load: {path} has minitorch's format {described['version']}, this one reads {_VERSION}: update minitorch")
+        raise ValueError(f"load: {path}: the description of its nesting is damaged ({_cut(repr(error))})") from error
+    raise ValueError(f"load: {path} has minitorch's format {_cut(version)}, this one reads {_VERSION}: update minitorch")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     """The strings stored with the tensors (save(..., metadata=...)), without loading the tensors."""
     return {name: value for name, value in _read_header(path)[1].items() if name != _KEY}
+
+
+def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the file's tensors, by their names in it, without loading the tensors."""
+    return {name: tuple(entry["shape"]) for name, entry in _read_header(path)[0].items()}
 
 
 # ------------------------------------------------------------------------------------------------ objects as trees
@@ -181,6 +192,11 @@ def _write(file: Any, tensors: dict[str, Any], metadata: dict[str, str]) -> None
         header[name] = {"dtype": kinds[tensors[name].dtype.name], "shape": tensors[name].shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
+    if len(text) > _LONGEST_HEADER:
+        raise ValueError(
+            f"save: names, numbers and strings take {len(text):,} bytes, the format allows {_LONGEST_HEADER:,}; "
+            "make tensors of long lists of numbers"
+        )
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
         file.write(tensors[name].tobytes())
@@ -194,7 +210,7 @@ def _read_array(file: Any, entry: dict[str, Any]) -> Any:
     begin, end = entry["data_offsets"]
     array = np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
     if file.readinto(array.reshape(-1).view(np.uint8)) != end - begin:
-        raise ValueError(f"load: {file.name} became shorter while it was read")
+        raise ValueError("the file became shorter meanwhile")
     if entry["dtype"] == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -202,32 +218,68 @@ def _read_array(file: Any, entry: dict[str, Any]) -> Any:
 
 def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str], int]:
     """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that names the fault."""
-    library = _safetensors()
+    _safetensors()
     if not os.path.exists(path):
         raise FileNotFoundError(f"load: there is no file {path}")
     if os.path.isdir(path):
         raise IsADirectoryError(f"load: {path} is a folder; give the name of the file in it")
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"load: {path} is a pipe or a device, not an ordinary file")
     size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        begin = file.read(9)
-        length = int.from_bytes(begin[:8], "little")
-        _check_beginning(path, begin, size)
-        if 8 + length > size:
-            raise ValueError(f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again")
-        file.seek(8)
-        text = file.read(length)
     try:
-        header = json.loads(text)
-        metadata = header.pop("__metadata__", None) or {}
-        needed = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-        if needed <= size:
-            with library.safe_open(path, framework="np"):
-                pass  # the library checks everything else: names, types, sizes, gaps and overlaps
-    except (*_DAMAGE, library.SafetensorError) as error:
-        raise ValueError(f"load: {path} has a damaged header ({error}); get a new copy of the file") from error
+        with open(path, "rb") as file:
+            begin = file.read(9)
+            length = int.from_bytes(begin[:8], "little")
+            _check_beginning(path, begin, size)
+            if 8 + length > size:
+                raise ValueError(
+                    f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again"
+                )
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"load: {path} has a damaged header: {length:,} bytes, the format allows {_LONGEST_HEADER:,}")
+            file.seek(8)
+            text = file.read(length)
+    except OSError as error:
+        raise OSError(f"load: {path} cannot be read: {error.strerror}") from error
+    header, needed = _parse_header(path, text, size)
     if needed > size:
         raise ValueError(f"load: {path} is truncated: its header announces {needed} bytes, the file has {size}; copy it again")
-    return header, metadata, 8 + length
+    return header, header.pop("__metadata__", None) or {}, 8 + length
+
+
+def _parse_header(path: Any, text: bytes, size: int) -> tuple[dict[str, Any], int]:
+    """The header, and how many bytes the file must have; all but that is checked."""
+    library = _safetensors()
+    incomplete = False
+    try:
+        try:
+            with library.safe_open(path, framework="np"):
+                pass  # the library checks names, types, sizes, gaps and overlaps, and needs less memory for nonsense than Python
+        except library.SafetensorError as error:
+            incomplete = "ncomplete" in str(error)
+            if not incomplete:
+                raise
+        header = json.loads(text, object_pairs_hook=_without_doubles)
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        needed = 8 + len(text) + max((entry["data_offsets"][1] for entry in entries), default=0)
+        if incomplete and needed <= size:
+            raise ValueError(f"its tensors have {needed} bytes, the file {size}")
+    except (*_DAMAGE, library.SafetensorError) as error:
+        raise ValueError(f"load: {path} has a damaged header ({_cut(error)}); get a new copy of the file") from error
+    return header, needed
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which each name stands once."""
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return entries
+
+
+def _cut(text: Any) -> str:
+    """A text from a file for a message: not longer than a line."""
+    return str(text) if len(str(text)) <= 200 else f"{str(text)[:200]}..."
 
 
 def _check_beginning(path: Any, begin: bytes, size: int) -> None:

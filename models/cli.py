@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import itertools
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import startup
+from .errors import LONGEST, BadInput, short
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
@@ -26,6 +28,7 @@ JOBS = {
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
+    "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
@@ -38,6 +41,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if self.job is not None:  # argparse would show the usage of the whole command
             self.job.error(message)
+        jobs = next((action for action in self._actions if isinstance(action, argparse._SubParsersAction)), None)
+        if jobs is not None and message == f"the following arguments are required: {jobs.metavar}":
+            self.exit(2, f"{self.format_help()}\n{self.prog}: error: say which {jobs.metavar} you want\n")
         known = [*self._option_string_actions, *(str(word) for action in self._actions for word in action.choices or ())]
         for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
             if near := difflib.get_close_matches(word, known, 1):
@@ -57,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ² shows ? instead of a traceback
+            # A terminal without ² shows ? instead of a traceback; what is printed into a pipe or a log file is there at once.
+            stream.reconfigure(errors="replace", line_buffering=True)
     name = f"minitorch {argv[0]}" if argv and argv[0] in JOBS else "minitorch"
     try:
         status = _run(argv)
@@ -76,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: error: {error.name} is not installed: pip install -e '.[models]'", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {reason(error)}", file=sys.stderr)
         return 2
 
 
@@ -86,6 +93,7 @@ def _run(argv: list[str]) -> int:
     parser = Parser(prog="minitorch", description=about, allow_abbrev=False)
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     parsers = {name: jobs.add_parser(name, help=text, description=text, allow_abbrev=False) for name, (_, text) in JOBS.items()}
+    parser.epilog = "minitorch JOB --help says more. To begin with: minitorch pretrain, which takes three minutes."
     parser.add_argument("--version", action="store_true", help="say which version this is, and from which folder")
     if argv[:1] == ["--version"]:  # before the parser, because only this needs the engine
         import minitorch
@@ -97,16 +105,40 @@ def _run(argv: list[str]) -> int:
     module = importlib.import_module(JOBS[argv[0]][0])
     if argv[0] == "doctor":  # the engine's own, which also runs as python -m minitorch.tools.doctor
         return int(module.main(argv[1:], prog="minitorch doctor"))
-    from .errors import BadInput
-
     parser.job = parsers[argv[0]]
     module.add_arguments(parser.job)
+    refuse_empty(parser.job, argv)
     args = parser.parse_args(argv)
     try:
         return int(module.run(args) or 0)
     except BadInput as error:
         print(f"minitorch {argv[0]}: error: {error}", file=sys.stderr)
         return 2
+
+
+def refuse_empty(job: argparse.ArgumentParser, argv: list[str]) -> None:
+    """An empty value of an option is an unset variable in somebody's script; as a path it would mean the current folder."""
+    for before, word in itertools.pairwise(argv):
+        option, equals, value = word.partition("=")
+        takes_value = [a for name, a in job._option_string_actions.items() if name == (before if word == "" else option)]
+        if (word == "" or (equals and not value)) and any(a.nargs != 0 for a in takes_value):
+            job.error(f"{before if word == '' else option} is empty: give it a value, or leave it out")
+        if word == "" and argv[0] == "course":
+            job.error("an argument is empty; give a name or a folder")
+
+
+def reason(error: OSError) -> str:
+    """An OSError on one line: its own text, or the file that it names; without either it may be of the standard output."""
+    if error.strerror is None:
+        return short(error, LONGEST)
+    if error.filename is not None:
+        return short(f"{error.filename}: {error.strerror}", LONGEST)
+    try:
+        print(flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more at its end
+        return f"cannot print: {error.strerror}"
+    return error.strerror
 
 
 if __name__ == "__main__":

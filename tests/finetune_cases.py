@@ -99,6 +99,25 @@ def write_choice(path, n, seed=0):
     return str(path)
 
 
+def write_relation(path, n, seed=0):
+    """SemEval-2010 Task 8's layout: who loves or hates whom; "very" says nothing."""
+    rng = np.random.default_rng(seed)
+    verbs = {"good": "Love", "bad": "Hate", "very": "Other"}
+    lines = []
+    for i in range(n):
+        (a, b), verb = rng.choice(NAMES, 2, replace=False), str(rng.choice(list(verbs)))
+        first, second = rng.permutation(["e1", "e2"])
+        before, after = (" ".join(rng.choice(OTHER, int(rng.integers(1, 4)))) for _ in range(2))
+        lines.append(f'{i + 1}\t"{before} <{first}>{a}</{first}> {verb} <{second}>{b}</{second}> {after}."')
+        lines += [
+            verbs[verb] + ("" if verb == "very" else f"({first},{second})"),
+            f"Comment: {'nobody knows' if i % 3 else ''}",
+            "",
+        ]
+    Path(path).write_text("\n".join(lines))
+    return str(path)
+
+
 WRITERS = {"classify": write_classify, "tag": write_tag, "qa": write_qa, "choice": write_choice}
 
 
@@ -106,10 +125,9 @@ def settings(task, folder, n=48, **changes):
     """Settings of a small run on files written for it."""
     folder = Path(folder)
     model = changes.pop("model", None) or checkpoint(folder / "start")
-    suffix = {"classify": "tsv", "tag": "conll", "qa": "json", "choice": "jsonl"}[task]
-    files = {
-        part: WRITERS[task](folder / f"{part}.{suffix}", m, seed=i) for i, (part, m) in enumerate((("train", n), ("dev", 16)))
-    }
+    suffix = {"classify": "tsv", "tag": "conll", "qa": "json", "choice": "jsonl", "relation": "txt"}[task]
+    write = {**WRITERS, "relation": write_relation}[task]  # WRITERS are of the tasks that Hugging Face has a class for
+    files = {part: write(folder / f"{part}.{suffix}", m, seed=i) for i, (part, m) in enumerate((("train", n), ("dev", 16)))}
     usual = {"length": 32, "stride": 8, "batch_size": 8, "epochs": 2, "lr": 2e-3, "dropout": 0.0, "threads": 1, "compare": "none"}
     return Settings(**{**usual, "task": task, "model": str(model), "output": str(folder / "out"), **files, **changes})
 

@@ -8,7 +8,7 @@ import pytest
 from models.bert import Tokenizer
 from models.bert.data import Blocks, Pairs, mask_tokens, sentence_pairs
 from models.text import corpus, python_docs
-from models.text.corpus import Corpus, read_documents
+from models.text.corpus import Corpus, read_documents, read_lines
 from models.text.tokenizer import SPECIAL
 
 WORDS = [f"w{i}" for i in range(40)]
@@ -26,6 +26,27 @@ def text(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize("unit", ["的人", "สวัสดีครับ", "的人是\u3000", "\U0001f600", "é", "a", "word\u2003\xa0", "ab "])
+@pytest.mark.parametrize("ahead", range(4))
+def test_a_long_line_is_cut_between_characters(unit, ahead, tmp_path):
+    """Wherever the 65,536th byte of the line falls; and at a space of any script if it has one."""
+    text = ("x" * ahead + unit * (110_000 // len(unit.encode()))).strip()
+    (tmp_path / "long.txt").write_text(f"first\n{text}\nlast", encoding="utf-8")
+    first, *parts, last = read_lines(tmp_path / "long.txt")
+    assert (first, last) == ("first", "last")
+    assert len(parts) == 2
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    if unit != unit.strip():
+        assert " ".join(parts).split() == text.split()
+    assert list(read_lines(tmp_path / "long.txt", longest=-1)) == ["first", text, "last"]
+
+
+def test_a_fault_in_a_long_line_has_its_place_in_the_line(tmp_path):
+    (tmp_path / "long.txt").write_bytes(b"first\n" + "的".encode() * 30_000 + b"\xe9 x\n")
+    with pytest.raises(ValueError, match=r"long.txt:2: not UTF-8 \(invalid continuation byte at byte 90000 of the line\)"):
+        list(read_lines(tmp_path / "long.txt"))
 
 
 def test_lines_are_sentences_and_blank_lines_end_documents(tmp_path):

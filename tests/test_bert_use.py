@@ -72,6 +72,82 @@ def test_labels_are_named_as_in_hugging_face(folder):
         kind.from_pretrained(folder, num_labels=2, id2label={0: "O", 1: "B", 2: "I"})
 
 
+def test_labels_that_disagree(folder):
+    kind = bert.BertForSequenceClassification
+    names = {"id2label": {0: "neg", 1: "pos"}}
+    assert kind.from_pretrained(folder, **names, label2id={"neg": 0, "pos": 1}).config.label2id == {"neg": 0, "pos": 1}
+    assert bert.BertConfig(**names, label2id={"LABEL_0": 0, "LABEL_1": 1}).label2id == {"neg": 0, "pos": 1}  # older files
+    assert bert.BertConfig(label2id={"pos": 1, "neg": 0}).id2label == {0: "neg", 1: "pos"}
+    for numbers in ({"neg": 1, "pos": 0}, {"neg": 0}, {"neg": 0, "pos": 1, "neutral": 2}, {"neg": 0, "Pos": 1}):
+        with pytest.raises(ValueError, match=r"id2label and label2id disagree: of '(neg|pos|neutral|Pos)' label2id says"):
+            kind.from_pretrained(folder, **names, label2id=numbers)
+    for wrong in (["neg"], {"neg": "x"}, {"neg": -1}):
+        with pytest.raises(ValueError, match="label2id must map the names of labels to their numbers"):
+            bert.BertConfig(label2id=wrong)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}))
+    with pytest.raises(ValueError, match=r"config\.json: id2label and label2id disagree"):
+        kind.from_pretrained(folder)
+
+
+def test_keywords_of_from_pretrained(folder):
+    kind = bert.BertForSequenceClassification
+    wrong = {
+        "num_lables": "num_labels",
+        "hidden_dropout": "hidden_dropout_prob",
+        "ignore_mismatched_size": "ignore_mismatched_sizes",
+    }
+    for name, nearest in wrong.items():
+        with pytest.raises(TypeError, match=f"has no keyword '{name}'; the nearest is '{nearest}'"):
+            kind.from_pretrained(folder, **{name: 3})
+    model = kind.from_pretrained(folder, local_files_only=True, use_cache=False, torch_dtype="float32", return_dict=True)
+    assert model.config.use_cache is False
+    for name, value in (("return_dict", False), ("torch_dtype", "float16"), ("dtype", "bfloat16")):
+        with pytest.raises(ValueError, match=f"{name}={value!r} is not supported by from_pretrained"):
+            kind.from_pretrained(folder, **{name: value})
+    with pytest.raises(TypeError, match="has no keyword 'add_pooling_layer'"):
+        kind.from_pretrained(folder, add_pooling_layer=False)
+    assert bert.BertModel.from_pretrained(folder, add_pooling_layer=False).pooler is None
+
+
+def test_a_model_grows_with_its_tokenizer(folder, tmp_path):
+    tokenizer, model = bert.load(folder)
+    before = bert.embed(model, tokenizer, ["the cat"])
+    n = len(tokenizer)
+    tokenizer.add(["<e1>", "<e2>"], special=True)
+    table = model.resize_token_embeddings(len(tokenizer))
+    assert table.weight.shape == model.cls.predictions.decoder.weight.shape == (n + 2, 16)
+    assert model.cls.predictions.decoder.weight is table.weight
+    assert model.cls.predictions.bias is model.cls.predictions.decoder.bias
+    assert 0 < np.abs(table.weight.detach().numpy()[n:]).max() < 0.2
+    np.testing.assert_array_equal(bert.embed(model, tokenizer, ["the cat"]), before)
+    model.save_pretrained(tmp_path / "grown")
+    tokenizer.save_pretrained(tmp_path / "grown")
+    again, back = bert.load(tmp_path / "grown")
+    assert back.config.vocab_size == len(again) == n + 2
+    vectors = [bert.embed(m, t, ["the <e1> cat"]) for m, t in ((model, tokenizer), (back, again))]
+    np.testing.assert_array_equal(*vectors)
+    ids = again.tensors("<e2>")["input_ids"]
+    loss = back(ids, labels=ids).loss  # new rows learn
+    loss.backward()
+    assert back.bert.embeddings.word_embeddings.weight.grad.numpy()[n + 1].any()
+    model.resize_token_embeddings(n)
+    np.testing.assert_array_equal(bert.embed(model, tokenizer, ["the cat"]), before)
+    with pytest.raises(ValueError, match="vocab_size must be a whole number of at least 1, not 0"):
+        model.resize_token_embeddings(0)
+
+
+def test_question_answering_has_two_labels(folder):
+    with pytest.raises(ValueError, match="BertForQuestionAnswering always has 2 labels, not num_labels=3"):
+        bert.BertForQuestionAnswering.from_pretrained(folder, num_labels=3)
+    config = bert.BertConfig.preset("tiny", vocab_size=20, num_hidden_layers=1, id2label={0: "a", 1: "b", 2: "c"})
+    model = bert.BertForQuestionAnswering(config)
+    assert (model.config.num_labels, model.qa_outputs.weight.shape[0]) == (2, 2)
+    assert config.id2label == {0: "a", 1: "b", 2: "c"}  # the user's own is left alone
+    model.save_pretrained(folder)
+    assert bert.BertForQuestionAnswering.from_pretrained(folder).config.num_labels == 2
+
+
 def test_embeddings_do_not_depend_on_the_company(folder):
     tokenizer, model = bert.load(folder)
     alone = bert.embed(model, tokenizer, ["the cat"])

@@ -1,5 +1,6 @@
 """models/cli.py: exit statuses, one-line errors, Ctrl-C, closed pipes, and what is imported when."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from models import cli
+from models.errors import BadInput, listing, quoted, short
 
 ROOT = Path(__file__).parents[1]
 MINITORCH = [sys.executable, "-m", "models.cli"]
 
 
 def run(*command: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
 
 
 def test_help_lists_the_jobs_and_imports_nothing_heavy():
@@ -54,7 +56,10 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
         (["--epochs", "0"], "--epochs must be at least 1, not 0"),
         (["--seed", "-1"], "--seed must lie between 0 and 2³² - 1, not -1"),
         (["--device", "tpu"], '--device: unknown device "tpu": use "cpu", "cuda" or "cuda:N"'),
-        (["--csv", "README.md", "--target", "y", "--delimiter", "ab"], '--delimiter must be one character (or "tab"), not "ab"'),
+        (
+            ["--csv", "README.md", "--target", "y", "--delimiter", "ab"],
+            "--delimiter must be one sign, or one of comma, semicolon",
+        ),
         (["--output", "README.md"], "--output README.md: cannot make this folder: File exists"),
         (["--lr", "100"], "gradient descent diverged at step"),
     ],
@@ -89,6 +94,98 @@ def test_a_mistyped_word_gets_a_suggestion(arguments, hint, capsys):
     if arguments[0] in cli.JOBS:  # the job's own options, and not the list of jobs
         assert usage[0].startswith(f"usage: minitorch {arguments[0]}")
         assert error.startswith(f"minitorch {arguments[0]}: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        ("", [f"    {job} " for job in cli.JOBS if len(job) < 14]),
+        ("course", ["    list ", "    start ", "    check ", "    grade "]),
+    ],
+)
+def test_a_command_without_a_job_lists_the_jobs(arguments, lines, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments.split())
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert [line for line in lines if line not in error] == []
+    assert error.endswith(
+        f"minitorch{' ' * bool(arguments)}{arguments}: error: say which {'COMMAND' if arguments else 'JOB'} you want\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pretrain", "--output", ""],
+        ["pretrain", "--output="],
+        ["finetune", "classify", "--train", ""],
+        ["embed", "a", "--output", ""],
+        ["predict", "a", "--model="],
+        ["linear-regression", "--output", ""],
+        ["course", "grade", "a", "--output", ""],
+        ["course", "start", "scalar", ""],
+        ["course", "release", ""],
+    ],
+)
+def test_an_empty_path_does_not_mean_the_current_folder(arguments, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert " is empty; give" in capsys.readouterr().err.replace(": give", "; give")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("job", ["pretrain", "finetune"])
+def test_resume_and_overwrite_together_are_refused(job, capsys):
+    assert cli.main([job, "--resume", "--overwrite"]) == 2
+    assert "--resume continues the run in --output and --overwrite replaces it: give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("job", ["pretrain", "fill-mask a", "embed a", "predict a", "linear-regression", "finetune classify"])
+def test_without_cupy_the_device_cuda_says_what_to_install(job, capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what makes its import fail
+    monkeypatch.chdir(tmp_path)
+    train = ["--train", str(ROOT / "README.md")] if job.startswith("finetune") else []
+    assert cli.main([*job.split(), *train, "--device", "cuda"]) == 2
+    assert '--device cuda:0: device "cuda" needs CuPy, which is not installed: pip install "cupy-' in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_whatever_it_quotes(capsys, monkeypatch):
+    """Line ends, marks that turn the direction of writing, and a label of 100,000 characters."""
+    from models.classical import regression_command
+
+    name = "a\nb\u202ec\x1b[31m"
+
+    def fail(args):
+        raise BadInput(f"{name}: the label '{'x' * 100_000}' is unknown; there are {listing(['yes', 'no', name])}")
+
+    monkeypatch.setattr(regression_command, "run", fail)
+    assert cli.main(["linear-regression"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minitorch linear-regression: error: a\\nb\\u202ec\\x1b[31m: the label 'xxx")
+    escaped = "a\\nb\\u202ec\\x1b[31m"
+    assert error.endswith(f"xxx' is unknown; there are yes, no, {escaped}\n")
+    assert (error.count("\n"), len(error) < 250) == (1, True)
+    name = "a long text " * 10_000
+    assert cli.main(["linear-regression"]) == 2
+    assert len(capsys.readouterr().err) < 1100
+
+
+def test_texts_from_files_are_quoted_short_and_visible():
+    assert quoted("a\nb") == "'a\\nb'"
+    assert quoted("it's") == '"it\'s"'
+    assert quoted("x" * 100_000) == f"'{'x' * 52} ... {'x' * 20}'"
+    assert quoted([1, "a"]) == "[1, 'a']"
+    assert len(quoted(list(range(100_000)))) == 79
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert quoted(deep) == "a list"
+    assert short("\u202ea\tb\u2028") == "\\u202ea\\tb\\u2028"
+    assert short("的人é") == "的人é"
+    assert len(short("x" * 81)) == 79
 
 
 def test_the_version_and_where_it_comes_from(capsys):
@@ -131,16 +228,33 @@ def test_a_missing_package_says_how_to_get_it(capsys, monkeypatch, tmp_path):
 
 
 def test_ctrl_c_is_one_line_and_status_130(tmp_path):
-    command = [*MINITORCH, "linear-regression", "--epochs", "100000000", "--lr", "1e-9", "--output", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    """However busy the machine: the signal is sent when the descent is under way, and no clock is asked.
+
+    A shell starts what it runs in the background (``pytest &``) with SIGINT ignored; that would be inherited.
+    """
+    command = [*MINITORCH, "linear-regression", "--epochs", "3000000", "--lr", "1e-9", "--output", str(tmp_path)]  # it would end
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed)
     seen = b""
-    while b"loss" not in seen:  # the descent is under way
-        seen += os.read(process.stderr.fileno(), 1000)
+    while b"loss" not in seen:
+        more = os.read(process.stderr.fileno(), 1000)
+        assert more, f"it ended before its first loss: {seen.decode()}"
+        seen += more
     process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[1].decode()
+    rest = process.communicate()[1].decode()
     assert process.returncode == 130
     assert rest.endswith("\nminitorch linear-regression: stopped\n")
     assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize("job", ["pretrain", "doctor"])
+def test_ctrl_c_while_a_job_is_imported(job, capsys, monkeypatch):
+    def stop(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", stop)
+    assert cli.main([job]) == 130
+    assert capsys.readouterr().err == f"\nminitorch {job}: stopped\n"
 
 
 def test_a_closed_pipe_is_no_trouble(tmp_path):

@@ -6,12 +6,10 @@ import csv
 import dataclasses
 import json
 import os
-import secrets
 import shlex
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import pytest
 pytest.importorskip("tokenizers", reason="the assignments train a BERT, whose package needs tokenizers")
 
 from models import cli
-from models.course import grader
+from models.course import grader, grading, reports
 from models.course.assignments import all_assignments, find, reference, regions
 from models.course.grader import grade, grade_source
 from models.course.nbgrader_export import notebook
@@ -56,212 +54,15 @@ def test_an_error_is_named_with_its_line():
     assert problem == f"NameError: name 'nonsense' is not defined (line {line} of scalar.py)"
 
 
-# ------------------------------------------------------------------------------------------------------- attacks
-
-YES = """
-class Yes:
-    __hash__ = object.__hash__
-    def __eq__(self, other): return True
-    def __ne__(self, other): return False
-    def __float__(self): return 1.0
-    def __len__(self): return 4
-    def __iter__(self): return iter([Yes(), Yes()])
-    def __getattr__(self, name): return Yes()
-    def __call__(self, *a, **k): return Yes()
-    def __array__(self, *a, **k):
-        import numpy
-        return numpy.array(6.0)
-central_difference = topological_order = Yes()
-"""
-PATCHED = """
-import numpy as np
-np.testing.assert_allclose = np.testing.assert_array_equal = lambda *a, **k: None
-np.allclose = np.isclose = np.array_equal = lambda *a, **k: True
-np.abs = np.subtract = lambda *a, **k: np.zeros(())
-"""
-TAKEOVER = """
-import sys
-import models.course.testing as t
-t.complaint = lambda *a, **k: None
-t.encode = lambda value: {"plain": True}
-for module in list(sys.modules.values()):
-    if hasattr(module, "outcome"):
-        module.outcome = lambda *a, **k: {"values": {}}
-"""
-FORGERY = """
-import json, os, sys
-frame = sys._getframe()
-while frame:
-    if "request" in frame.f_locals and "results" in frame.f_locals:
-        request = frame.f_locals["request"]
-        for name in request["names"]:
-            frame.f_locals["results"].write(json.dumps({"nonce": request["nonce"], "test": name, "values": {}}) + "\\n")
-        frame.f_locals["results"].flush()
-    frame = frame.f_back
-os._exit(0)
-"""
-ANSWERS = """
-from models.course.assignments import find, reference
-exec(reference(find("scalar").source), globals())
-"""
-LATE = """
-def answer(name):
-    import importlib
-    assignments, names = importlib.import_module("models.course.assignments"), {}
-    exec(assignments.reference(assignments.find("scalar").source), names)
-    return names[name]
-def central_difference(*a, **k): return answer("central_difference")(*a, **k)
-def topological_order(*a): return answer("topological_order")(*a)
-"""
-READ = f"""
-import os
-exec(open({str(SCALAR.folder / SCALAR.file)!r}).read(), globals())
-"""
-READ_BY_FOLDER = f"""
-import os
-folder = os.open({str(SCALAR.folder.parent)!r}, os.O_RDONLY)
-exec(os.read(os.open("scalar/scalar.py", os.O_RDONLY, dir_fd=folder), 1 << 20).decode(), globals())
-"""
-BARE_CHILDREN = """
-import _posixsubprocess, os
-r, w = os.pipe()
-rest = (-1, -1, -1, -1, -1, -1, r, w, True, True, 0, None, None, None, -1, None, False)
-_posixsubprocess.fork_exec([b"/bin/sleep", b"60"], [b"/bin/sleep"], True, (), None, [], *rest)
-"""
-DISARMED = """
-import os, sys
-main = sys.modules["__main__"]
-main.REFUSED = main.LOOKS = main.CHANGES = ()
-os.kill(os.getppid(), 9)
-"""
-MEMORY = """
-import gc
-found = [f for f in gc.get_objects() if getattr(f, "__module__", None) == "minitorch.graph"]
-"""
-TESTS = """
-import sys
-frame, found = sys._getframe(), []
-while frame:
-    found += frame.f_locals.get("tests", []) if isinstance(frame.f_locals.get("tests"), list) else []
-    frame = frame.f_back
-"""
-OTHER_RUNS = (
-    TESTS
-    + """
-for test in found:
-    test.run = lambda m: {"central_difference(x², 3)": 6.0, "central_difference(x², -1)": -2.0}
-"""
-)
-OTHER_NAMES = (
-    TESTS
-    + """
-for test in found:
-    test.run.__globals__["places"] = lambda order, nodes: [*range(len(nodes)), len(nodes)]
-"""
-)
-OTHER_CODE = (
-    TESTS
-    + """
-for test in found:
-    places = test.run.__globals__.get("places")
-    if places:
-        places.__code__ = (lambda order, nodes: [*range(len(nodes)), len(nodes)]).__code__
-"""
-)
-SOURCE = """
-import sys
-folder = next(p for p in sys.path if open(p + "/minitorch/graph.py").read())
-"""
-CLOCK = "import math, time\ntime.process_time = lambda: 0.0\nmath.exp = lambda x: 1.0\n"
-ATTACKS = {
-    "importing the answers": ANSWERS,
-    "importing the answers late": LATE + SCALAR.stub.replace("def central", "def _central").replace("def topol", "def _topol"),
-    "importing other right answers": "from tests.course_answers.scalar_reversed import *\n",
-    "importing the library": "from minitorch.autograd import backward\n",
-    "reading the answers": READ,
-    "reading the answers from an open folder": READ_BY_FOLDER,
-    "a disarmed guard": DISARMED + SCALAR.stub,
-    "the library out of memory": MEMORY + SCALAR.stub,
-    "tests that were replaced": OTHER_RUNS + SCALAR.stub,
-    "what tests use was replaced": OTHER_NAMES + "def topological_order(root): return []\n",
-    "what tests use has another code": OTHER_CODE + "def topological_order(root): return []\n",
-    "the library's source": SOURCE + SCALAR.stub,
-    "a patched clock": CLOCK + SCALAR.stub,
-    "children without a trace in their environment": BARE_CHILDREN,
-    "stopping the grader": "import ctypes, os\nctypes.CDLL(None).kill(os.getppid(), 19)\n",
-    "killing the grader": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n",
-    "closed files": "import os\nos.closerange(0, 256)\n" + SCALAR.stub,
-    "a flood": "while True:\n    print('x' * 1_000_000)\n",
-    "any attribute": "def __getattr__(name):\n    return lambda *a, **k: 6.0\n",
-    "os._exit": "import os\nprint('9 passed')\nos._exit(0)\n",
-    "sys.exit": "import sys\nsys.exit(0)\n",
-    "patched numpy": PATCHED + SCALAR.stub,
-    "a patched grader": TAKEOVER + SCALAR.stub,
-    "a forged report": FORGERY,
-    "an object equal to everything": SCALAR.stub + YES,
-    "a fork bomb": "import os\nwhile True:\n    os.fork()\n",
-    "child processes": "import subprocess\nsubprocess.Popen(['sleep', '100'])\n",
-    "10 GB": "x = bytearray(10 << 30)\n",
-    "an edited source": "import models.course.grader as g\ng.judge = None\nopen(g.__file__, 'a').write('x')\n",
-    "nothing": "",
-    "no Python": "def f(:\n",
-    "a NUL": "x = 1\0\n",
-    "a fatal signal": "import os, signal\nsignal.raise_signal(signal.SIGSEGV)\n",
-}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="limits and process groups are POSIX's")
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_earns_nothing(attack):
-    before = Path(grader.__file__).read_bytes()
-    tests = [t for t in SCALAR.tests if t.task in ("1.1", "1.3")]
-    result = grade_source(QUICK, ATTACKS[attack], "/nowhere/scalar.py", tests)
-    assert result.points == 0
-    assert len(result.verdicts) == len(tests)
-    assert all(v.problems for v in result.verdicts)
-    assert Path(grader.__file__).read_bytes() == before
-
-
 @pytest.mark.skipif(os.name != "posix", reason="limits and process groups are POSIX's")
 def test_an_endless_loop_costs_its_task_alone():
     source = REFERENCE.replace("    order, seen, stack = ", "    while True:\n        pass\n    order, seen, stack = ")
-    start = time.perf_counter()
     result = graded(source)
-    assert time.perf_counter() - start < 30
     assert {v.test.task for v in result.verdicts if v.passed} == {"1.1"}
     problems = [v.problems[0] for v in result.of_task("1.3")]
     assert "stopped" in problems[0]
     assert "during this test" in problems[0]
     assert "before this test" in problems[1]
-
-
-CHILDREN = """
-import os, resource, sys, time
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-for environment in ({}, dict(os.environ)):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            os.execve("/bin/sleep", ["sleep", "60"], environment)
-        os._exit(0)
-    os.wait()
-print("ready", flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs Linux's /proc")
-def test_processes_that_leave_the_group_are_ended():
-    """Grandchildren in a session of their own, with and without the environment that they were started with."""
-    tag = secrets.token_hex(16)
-    command = [sys.executable, "-c", CHILDREN, str(grader.file_size(tag))]
-    process = subprocess.Popen(command, env={"COURSE_RUN": tag}, start_new_session=True, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    found = grader.tagged(tag)
-    grader.end_all(process, tag)
-    process.stdout.close()
-    assert len(found) == 3
-    assert grader.tagged(tag) == []
 
 
 def test_files_beside_the_submission_are_not_looked_at(tmp_path):
@@ -289,16 +90,37 @@ def test_odd_files_are_refused(tmp_path):
     assert "not an ordinary file" in grade(SCALAR, path).verdicts[0].problems[0]
 
 
-def test_without_the_tests_that_need_it_there_is_no_library():
-    """Tests that name nothing of minitorch run where it is not; those that do are judged like the others."""
-    seen = TESTS + "print(*(name for test in found for name in test.run.__globals__))\n"
-    for tasks, library in ((["1.1", "1.2"], False), (["1.5"], True)):
-        asked = [t for t in SCALAR.tests if t.task in tasks and t.needs_library is library]
-        result = grade_source(QUICK, seen + REFERENCE, "/nowhere/scalar.py", asked)
-        assert result.points == result.possible > 0
-        assert ("losses_with_scalar_engine" in result.output) is library
-    whole = graded(REFERENCE, ["1.5"])
-    assert whole.points == whole.possible
+def test_the_learners_process_has_no_library_and_no_tests():
+    """Also where BERT trains on the learner's functions: it trains in the supervisor's process."""
+    seen = "import collections\nprint(sorted(n for n in collections._sys.modules if n.startswith(('minitorch', 'models'))))\n"
+    result = grade_source(QUICK, seen + REFERENCE, "/nowhere/scalar.py", [t for t in SCALAR.tests if t.task == "1.5"])
+    assert result.points == result.possible > 0
+    assert "models.course.remote" in result.output
+    assert not [name for name in ("minitorch", "tiny_bert", "testing", "grader", "supervisor") if name in result.output]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the means are Linux's")
+def test_what_closes_the_learners_process_is_named():
+    result = graded(REFERENCE, ["1.1"])
+    assert result.means is not None
+    assert ", ".join(result.means) in reports.protection([result])
+    assert "Python's own checks" in reports.protection([dataclasses.replace(result, means=[])])
+
+
+def test_names_that_a_solution_hardly_needs_are_noted():
+    tricks = {
+        "import gc\n": "gc",
+        "from types import CodeType\n": "types",
+        "compile('1', '', 'eval')\n": "compile",
+        "(lambda: 0).__code__\n": "__code__",
+        "frame.f_back\n": "f_back",
+        "sys._getframe()\n": "_getframe",
+        "getattr(f, '__globals__')\n": "__globals__",
+    }
+    for source, name in tricks.items():
+        assert f"{name} (line 2)" in grader.odd_names("x = 1\n" + source), source
+    for a in all_assignments():
+        assert grader.odd_names(reference(a.source)) == []
 
 
 def test_what_a_submission_prints_is_kept_and_bounded():
@@ -371,9 +193,7 @@ def test_start_and_check(tmp_path, capsys):
     status, _, err = course(capsys, "start", "scalar", folder)
     assert status == 2
     assert "is not overwritten" in err
-    start = time.perf_counter()
     status, out, _ = course(capsys, "check", folder)
-    assert time.perf_counter() - start < 10 or os.environ.get("CI")
     assert status == 1
     assert f"Checked the file {folder / 'scalar.py'}" in out
     assert "hint 1" in out
@@ -431,6 +251,65 @@ def test_grade_writes_table_feedback_csv_and_gradescope(tmp_path, capsys):
     results = json.loads((tmp_path / "out/gradescope/ada/mlm/results.json").read_text(encoding="utf-8"))
     assert results["score"] == sum(t["score"] for t in results["tests"]) == sum(t["max_score"] for t in results["tests"])
     assert {t["visibility"] for t in results["tests"]} == {"visible", "after_published"}
+
+
+def test_odd_folders_and_names_are_named(tmp_path, capsys):
+    """No name can turn or break the line; what is left out is said."""
+    source = find("mlm").stub
+    for name in ("ada", "ev\u202eil\n\x1b[31m", ".hidden", "__MACOSX", "ada/__MACOSX"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "mlm.py").write_text(source)
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in" / "ada")
+    status, out, err = course(capsys, "grade", tmp_path / "in", "--assignment", "mlm", "--output", tmp_path / "out")
+    assert status == 0
+    assert not [c for c in out + err if not c.isprintable() and c != "\n"]
+    assert r"ev\u202eil\n\x1b[31m" in out
+    for name in (".hidden", "__MACOSX", "link"):
+        assert f"{name} is left out" in err
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["ada", r"ev\u202eil\n\x1b[31m"]
+
+
+def test_no_symbolic_link_in_the_output_is_followed(tmp_path, capsys):
+    (tmp_path / "in" / "ada").mkdir(parents=True)
+    (tmp_path / "in" / "ada" / "mlm.py").write_text(find("mlm").stub)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "feedback").symlink_to(tmp_path / "away")
+    status, _, err = course(capsys, "grade", tmp_path / "in", "--output", tmp_path / "out")
+    assert status == 2
+    assert "is a symbolic link" in err
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, monkeypatch):
+    """Each result is on the disk before the next begins; the second run grades the rest, and what has changed since."""
+    mlm, really, asked = find("mlm"), grading.grade, []
+    for name in ("ada", "bob", "cid"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "mlm.py").write_text(reference(mlm.source) if name == "ada" else mlm.stub)
+
+    def stop_at_cid(assignment, path):
+        asked.append(path.parent.name)
+        if path.parent.name == "cid" and asked.count("cid") == 1:
+            raise KeyboardInterrupt
+        return really(assignment, path)
+
+    monkeypatch.setattr(grading, "grade", stop_at_cid)
+    arguments = ("grade", tmp_path / "in", "--assignment", "mlm", "--output", tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade_folder(tmp_path / "in", "mlm", tmp_path / "out")
+    rows = list(csv.DictReader((tmp_path / "out/grades.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["learner"] for row in rows} == {"ada", "bob"}
+    with open(tmp_path / "out" / "unfinished.jsonl", "a", encoding="utf-8") as file:
+        file.write('\n{"learner": "ada", "assign')  # killed in the middle of a line
+    (tmp_path / "in" / "bob" / "mlm.py").write_text(mlm.stub + "# a new version\n")
+    status, out, err = course(capsys, *arguments)
+    assert status == 0
+    assert "2 files graded already" in err
+    assert asked == ["ada", "bob", "cid", "bob", "cid"]
+    totals = [line.split()[-1] for line in out.splitlines()[1:4]]
+    assert totals == [f"{mlm.points():g}/{mlm.points():g}", *[f"0/{mlm.points():g}"] * 2]
+    assert not (tmp_path / "out" / "unfinished.jsonl").exists()
 
 
 def test_release_holds_no_solutions(tmp_path, capsys):

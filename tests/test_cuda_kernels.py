@@ -413,6 +413,9 @@ def test_the_norm_of_everything_and_clipping():
     assert norm.shape == ()
     assert type(norm) is type(card[0])
     np.testing.assert_allclose(float(norm), reference.norm_all([a.astype(np.float64) for a in arrays]), rtol=1e-5)
+    for size in (1e20, 1e-25):  # squares of such numbers are no float32
+        scaled = kernels.KERNELS["norm_all"]([on_card((a * np.float32(size)).astype(np.float32)) for a in arrays])
+        np.testing.assert_allclose(float(scaled), float(norm) * size, rtol=1e-5)
     for factor in (1.0, 0.25):
         kernels.KERNELS["scale_all"](card, on_card(np.asarray(factor, np.float32)))
         for a, b in zip(card, arrays, strict=True):

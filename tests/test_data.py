@@ -107,7 +107,20 @@ def test_random_split(lengths):
     assert [len(part) for part in parts] == [len(part) for part in theirs]
 
 
+@pytest.mark.parametrize(
+    ("fractions", "right"),
+    [([0.8, 0.05, 0.05, 0.1], [80, 5, 5, 10]), ([0.05] * 20, [5] * 20), ([0.1] * 10, [10] * 10), ([1 / 3] * 3, [34, 33, 33])],
+)
+def test_fractions_add_up_to_1_up_to_rounding(fractions, right):
+    parts = random_split(range(100), fractions)
+    assert [len(part) for part in parts] == right
+    assert sorted(i for part in parts for i in part.indices) == list(range(100))
+
+
 def test_random_split_errors():
+    for fractions in ([0.5, 0.6], [0.5, 0.4]):
+        with pytest.raises(ValueError, match="does not equal the length of the input dataset"):
+            random_split(Squares(10), fractions)
     with pytest.raises(ValueError, match=r"does not equal the length of the input dataset: 7 \+ 2 = 9, but there are 10"):
         random_split(Squares(10), [7, 2])
     with pytest.raises(ValueError, match="Fraction at index 0 is not between 0 and 1"):

@@ -71,8 +71,17 @@ def test_what_the_environment_forces_is_named():
     assert "CUDA_VISIBLE_DEVICES='' may hide them" in line
 
 
-def test_no_gpu_and_no_cupy_is_no_trouble():
-    assert advice(cuda={"driver": None, "cupy": None, "cupy packages": [], "devices": 0}) == []
+def test_no_gpu_and_no_cupy_is_no_trouble_but_said():
+    nothing = {"driver": None, "cupy": None, "cupy packages": [], "devices": 0}
+    assert advice(cuda=nothing) == []
+    report = {**HEALTHY, "cuda": nothing, "trouble": []}
+    assert doctor.absent(HEALTHY) == []
+    report["absent"] = doctor.absent(report)
+    (line,) = report["absent"]
+    assert 'device "cuda" cannot be used here: there is no NVIDIA driver, and CuPy is not installed' in line
+    assert 'then pip install "cupy-cuda13x[ctk]"' in line
+    assert doctor.text(report).endswith(f"\n{line}\nno trouble found on the CPU")
+    assert doctor.text({**report, "absent": []}).endswith("\nno trouble found")
 
 
 def test_the_command(capsys):

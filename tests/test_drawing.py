@@ -78,11 +78,30 @@ def test_a_graph_that_is_walked_but_retained():
     assert "‖grad‖ = 2" in draw_graph(loss).svg
 
 
-def test_a_freed_graph_says_what_to_do():
-    loss = (leaf(4) * 2).sum()
+def test_after_backward_the_graph_is_drawn_with_its_gradients():
+    x, w = leaf(4), leaf(4)
+    h = x * w
+    h.retain_grad()
+    loss = (h.reshape(2, 2) * mt.ones(2, 2)).sum()
+    before = draw_graph(loss, {"x": x, "w": w, "h": h})
     loss.backward()
-    with pytest.raises(RuntimeError, match=r"backward\(\) has walked this graph and freed it; draw before backward\(\)"):
+    after = draw_graph(loss, {"x": x, "w": w, "h": h})
+    assert texts(after) == [lines for lines in texts(before) if lines[0] != "data"]
+    assert texts(after)[:3] == [[name, "(4,) float32", f"‖grad‖ = {size}"] for name, size in (("x", 1), ("w", 1), ("h = mul", 2))]
+    assert [box.kind for box in after.boxes][-1] == "root"
+    assert all(box.parents for box in after.boxes if box.kind != "leaf")
+    ElementTree.fromstring(after.svg)
+
+
+def test_a_graph_freed_two_walks_ago_says_what_to_do():
+    loss, other = (leaf(4) * 2).sum(), (leaf(4) * 2).sum()
+    loss.backward()
+    other.backward()
+    assert len(draw_graph(other).boxes) == 3
+    with pytest.raises(RuntimeError, match=r"backward\(\) has walked this graph .* draw before the next backward\(\)") as raised:
         draw_graph(loss)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
 
 
 def test_nothing_to_draw():

@@ -129,7 +129,8 @@ QA = [
     (squad("anna went", {**FINE, "is_impossible": True}), "question fine: is marked is_impossible and has an answer, 'anna'"),
     (squad("anna went", {**FINE, "is_impossible": "no"}), "question fine: is_impossible must be true or false, not 'no'"),
     (squad("anna went", {**FINE, "question": "\ud83d who"}), "question fine: \\ud83d is half of a surrogate pair"),
-    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**400}]}), "answer_start must be the number of"),
+    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**200}]}), "answer_start must be the number of"),
+    (squad("anna went", {**FINE, "answers": [{"text": "anna", "answer_start": 10**400}]}), "a number with hundreds of digits"),
     (squad("anna went", {**FINE, "answers": {"text": ["anna", "x"], "answer_start": [0]}}), "a list of texts and one of as many"),
     ("", ":1: the file is empty"),
     ("{\n oops", ":2: not JSON"),
@@ -294,16 +295,15 @@ def test_what_cannot_be_predicted(tmp_path, capsys, model):
 @pytest.mark.parametrize(
     ("task", "train", "dev"),
     [
-        ("classify", "text\tlabel\ngood\tpos\nbad\tneg\n", None),
         ("classify", "text\tlabel\n...\tpos\n!\tneg\n,\tpos\n?\tneg\n", "text\tlabel\n...\tpos\n"),
         ("classify", "text\tlabels\na\tx|y\nb\tx\nc\tx|y\n", "text\tlabels\na\tx\n"),
         ("classify", "text\tlabel\na\t日本\nb\t語\na\t日本\nb\t語\n", None),
-        ("tag", "anna\tB-PER\nbert\tI-PER\n\nwent\tO\n", None),
+        ("tag", "anna\tB-PER\n\nbert\tB-PER\n", None),
         ("choice", '{"question": ".", "choices": ["!", "?"], "label": 0}\n' * 4, None),
     ],
 )
 def test_an_alternative_that_cannot_be_trained_is_left_out(tmp_path, capsys, model, task, train, dev):
-    """The held-out examples took a class away, or there is no word to count: the report is written all the same."""
+    """All examples are of one class, or there is no word to count: the report is written all the same."""
     out = tmp_path / "out"
     argv = ["finetune", task, "--model", model, "--train", put(tmp_path / "train.txt", train), "--output", out, "--length", 32]
     argv += ["--dev", put(tmp_path / "dev.txt", dev)] if dev else []
@@ -344,7 +344,7 @@ def test_a_model_that_gives_no_loss_is_never_the_best(tmp_path):
     job = cases.run("classify", tmp_path, n=16, metric="loss")
     with minitorch.no_grad():
         job.model.classifier.weight.fill_(float("nan"))
-    job.trainer.recent = [0.5]
-    with pytest.raises(BadInput, match=r"the loss became nan at step 0: the rate 0.002 is too high"):
+    job.trainer.recent, job.trainer.step = [0.5], 1
+    with pytest.raises(BadInput, match=r"the loss became nan at step 1: the rate 0.002 is too high"):
         job.trainer.evaluate()
     assert list((tmp_path / "out").iterdir()) == []

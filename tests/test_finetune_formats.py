@@ -337,5 +337,5 @@ def test_where_a_run_cannot_write(tmp_path):
         cases.run("classify", tmp_path, output=str(tmp_path / "file" / "out"))
     with pytest.raises(BadInput, match="is the checkpoint that the run starts from"):
         cases.run("classify", tmp_path, output=str(tmp_path / "start"))
-    with pytest.raises(BadInput, match="--class-weights: 'pos=-1': a weight must be a number above 0"):
+    with pytest.raises(BadInput, match="--class-weights: 'pos=-1': a weight must be a number from 1e-6 to 1e6"):
         cases.run("classify", tmp_path, class_weights="pos=-1")

@@ -147,3 +147,14 @@ def test_questions_without_an_answer_are_reported_apart():
     many = [["the", "cat"], ["The!"], [""]]
     assert metrics.answers(many, ["the", "", "x"])["exact_match"] == pytest.approx(100 / 3)  # "the" is no answer beside "cat"
     assert metrics.answers(many[:2], ["the", ""])["exact_match"] == 100  # SQuAD 1.1's script takes it
+
+
+def test_averages_leave_out_labels_that_do_not_occur():
+    """scikit-learn's f1_score: a label neither given nor predicted is not a score of 0; one that is only predicted is."""
+    from sklearn.metrics import f1_score
+
+    for gold, predicted in (([0, 1, 0], [0, 1, 1]), ([0, 1, 0], [0, 2, 1]), ([0, 0], [0, 0])):
+        scores = metrics.classes(gold, predicted, ["a", "b", "c", "d"])
+        assert scores["macro_f1"] == pytest.approx(f1_score(gold, predicted, average="macro"))
+        assert scores["weighted_f1"] == pytest.approx(f1_score(gold, predicted, average="weighted"))
+        assert scores["classes"]["d"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}

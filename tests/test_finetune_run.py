@@ -11,11 +11,11 @@ from minitorch.parallel import Workers
 from models import bert, finetuning
 from models.cli import main
 from models.errors import BadInput
-from models.finetuning import report, tasks
+from models.finetuning import report, tag, tasks
 from models.finetuning.documentation import tagged
-from models.finetuning.qa import best_window, window_starts
+from models.finetuning.qa import Question, best_window, window_starts
 from models.finetuning.run import Run
-from models.finetuning.tag import windows
+from models.finetuning.tag import owned, windows
 from tests import finetune_cases as cases
 
 each_task = pytest.mark.parametrize("task", list(cases.WRITERS))
@@ -66,16 +66,71 @@ def test_micro_batches_change_nothing(tmp_path, task):
             np.testing.assert_allclose(value, results[0][1][name], atol=1e-6)
 
 
-def test_weighted_and_smoothed_losses_equal_pytorch(tmp_path):
-    """Classes and several labels."""
+@pytest.mark.parametrize(("weights", "smoothing"), [("neg=1,pos=3", 0.0), ("none", 0.1)])
+def test_weighted_and_smoothed_losses_equal_pytorch(tmp_path, weights, smoothing):
+    """Each alone."""
     torch = pytest.importorskip("torch")
-    job = cases.run("classify", tmp_path, class_weights="neg=1,pos=3", label_smoothing=0.1)
+    job = cases.run("classify", tmp_path, class_weights=weights, label_smoothing=smoothing)
     batch = job.task.batch(job.trainer.features[:6], job.tokenizer)
     loss, output = job.task.loss(job.model, batch)
     logits, labels = torch.tensor(output.logits.detach().numpy()), torch.tensor(batch["labels"].numpy())
-    expected = torch.nn.functional.cross_entropy(logits, labels, torch.tensor([1.0, 3.0]), label_smoothing=0.1)
+    weight = None if weights == "none" else torch.tensor([1.0, 3.0])
+    expected = torch.nn.functional.cross_entropy(logits, labels, weight, label_smoothing=smoothing)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert job.task.weight(batch) == pytest.approx(float((1 + 2 * labels).sum()))
+    assert job.task.weight(batch) == pytest.approx(float((1 + 2 * labels).sum() if weight is not None else 6))
+
+
+def test_class_weights_count_examples_and_smoothing_does_not_spread_by_them():
+    """A weighted mean of smoothed losses, each of which treats all classes alike; ignored labels are left out."""
+    rng = np.random.default_rng(0)
+    logits, labels, weight = rng.normal(size=(5, 3)), np.array([0, 2, -100, 1, 0]), np.array([0.5, 1.0, 300.0])
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    asked = np.flatnonzero(labels >= 0)
+    each = [-(0.9 * log_p[i, labels[i]] + 0.1 * log_p[i].mean()) for i in asked]
+    expected = np.average(each, weights=weight[labels[asked]])
+    found = tasks.weighted_smoothed(minitorch.tensor(logits), minitorch.tensor(labels), weight, 0.1)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_several_labels_weigh_their_ones(tmp_path, smoothing):
+    """A label's weight multiplies the loss where it is given, not where smoothing makes the target a little more than 0."""
+    torch = pytest.importorskip("torch")
+    rows = "".join(f"the film {i}\t{'a' if i else 'a|b'}\n" for i in range(12)) + "the plot\tb\n"
+    (tmp_path / "several.tsv").write_text("text\tlabel\n" + rows)
+    job = quiet(
+        settings=cases.settings(
+            "classify", tmp_path, train=str(tmp_path / "several.tsv"), dev=str(tmp_path / "several.tsv"),
+            class_weights="balanced", label_smoothing=smoothing,
+        )
+    )  # fmt: skip
+    np.testing.assert_allclose(job.task.class_weight, [1 / 12, 11 / 2], rtol=1e-6)
+    batch = job.task.batch(job.trainer.features, job.tokenizer)
+    loss, output = job.task.loss(job.model, batch)
+    ones = torch.tensor(batch["labels"].numpy())
+    weight = torch.where(ones == 1, torch.tensor(job.task.class_weight), 1.0)
+    logits, targets = torch.tensor(output.logits.detach().numpy()), ones * (1 - smoothing) + smoothing / 2
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, weight)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+RARE = [(f"{word} film {i}", label) for i in range(75) for word, label in (("good", "pos"), ("bad", "neg"))]
+
+
+@pytest.mark.parametrize("task", ["classify", "tag"])
+def test_balanced_weights_and_smoothing_learn_together(tmp_path, task):
+    """A class of 2 examples among 150, an I-PER that never occurs: neither becomes the answer to everything."""
+    options = {"class_weights": "balanced", "label_smoothing": 0.1, "epochs": 6, "lr": 5e-3, "dev": ""}
+    if task == "classify":
+        rows = [*RARE, ("plot of story", "odd"), ("story and plot", "odd")]
+        (tmp_path / "rare.tsv").write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+        job = quiet(settings=cases.settings("classify", tmp_path, train=str(tmp_path / "rare.tsv"), **options))
+    else:
+        job = cases.run("tag", tmp_path, n=150, **options)
+        assert dict(zip(job.task.labels, job.task.class_weight, strict=True))["I-PER"] == 1
+    job.train()
+    assert job.trainer.best > 0.9
+    assert any("class weights (with how often the label occurs in training) run from" in note for note in job.task.notes)
 
 
 def test_balanced_weights_are_scikit_learns(tmp_path):
@@ -99,6 +154,71 @@ def test_padding_changes_nothing(tmp_path, task):
         for a, b in zip(np.atleast_2d(alone[0]), np.atleast_2d(rows[i]), strict=False):
             n = min(len(a), len(b))
             np.testing.assert_allclose(np.asarray(a)[:n], np.asarray(b)[:n], atol=2e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- holding out
+
+
+def held_out(tmp_path, text, task="classify", suffix="tsv", **options):
+    """The run of a file without --dev."""
+    (tmp_path / f"some.{suffix}").write_text(text)
+    return quiet(settings=cases.settings(task, tmp_path, train=str(tmp_path / f"some.{suffix}"), dev="", **options))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_training_keeps_rare_labels(tmp_path, seed):
+    """36 rows, the last two of a rare label: it needs both, and a note says that the dev scores leave it out."""
+    rows = "".join(f"{w} film {i}\t{label}\n" for i in range(17) for w, label in (("good", "pos"), ("bad", "neg")))
+    job = held_out(tmp_path, f"text\tlabel\n{rows}plot\trare\nstory\trare\n", seed=seed)
+    assert sum(e.target == "rare" for e in job.data.train) == 2
+    assert sorted(e.target for e in job.data.dev) == ["neg", "neg", "pos", "pos"]
+    assert "no held-out example has rare (2 examples): the dev scores do not cover them" in " ".join(job.task.notes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_label_gives_its_share(tmp_path, seed):
+    """10 % of 100, 50 and 10; labels and their weights are counted in what is left to learn from."""
+    names = ["a"] * 100 + ["b"] * 50 + ["c"] * 10
+    rows = "".join(f"film {i}\t{name}\n" for i, name in enumerate(names))
+    job = held_out(tmp_path, "text\tlabel\n" + rows, seed=seed, class_weights="balanced")
+    assert sorted(e.target for e in job.data.dev) == ["a"] * 10 + ["b"] * 5 + ["c"]
+    np.testing.assert_allclose(job.task.class_weight, [144 / (3 * n) for n in (90, 45, 9)], rtol=1e-6)
+    assert not any("no held-out example" in note for note in job.task.notes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_other_tasks_keep_their_rare_kinds(tmp_path, seed):
+    """The only sentence with a place, the only question without an answer, the only right choice at the end: all train."""
+    people = "anna\tB-PER\nwent\tO\n\n" * 12
+    job = held_out(tmp_path, f"rome\tB-LOC\n\n{people}", "tag", "conll", seed=seed, validation=0.5)
+    assert sum("B-LOC" in s.tags for s in job.data.train) == 1
+    assert len(job.data.dev) == 6
+    cases.write_qa(tmp_path / "qa.json", 12)
+    content = json.loads((tmp_path / "qa.json").read_text())
+    content["data"][0]["paragraphs"][3]["qas"][0] |= {"is_impossible": True, "answers": []}
+    job = held_out(tmp_path, json.dumps(content), "qa", "json", seed=seed, validation=0.5)
+    assert job.task.may_be_none
+    assert all(q.answers for q in job.data.dev)
+    assert any("no held-out example has no answer (1 example)" in note for note in job.task.notes)
+    line = '{"question": "it was", "choices": ["good", "bad", "sad"], "label": %d}\n'
+    job = held_out(tmp_path, line % 2 + "".join(line % (i % 2) for i in range(12)), "choice", "jsonl", seed=seed, validation=0.5)
+    assert all(e.target < 2 for e in job.data.dev)
+
+
+def test_several_labels_are_held_out_together(tmp_path):
+    """Every label of a row must be able to do without it."""
+    rows = "".join(f"film {i}\t{'a|b' if i % 2 else 'a'}{'|c' if i in (3, 7) else ''}\n" for i in range(40))
+    job = held_out(tmp_path, "text\tlabel\n" + rows, validation=0.25)
+    counts = {name: sum(name in job.task.names(e) for e in job.data.dev) for name in "abc"}
+    assert counts["a"] == 10
+    assert counts["b"] in (4, 5)
+    assert counts["c"] == 0
+
+
+def test_too_few_to_hold_some_out(tmp_path):
+    """Training needs two examples of each label, and there are no more."""
+    with pytest.raises(BadInput, match=r"too few examples to hold some out \(training keeps 2 of each label\); give --dev"):
+        held_out(tmp_path, "text\tlabel\ngood\tpos\nfine\tpos\nbad\tneg\nsad\tneg\n")
 
 
 # ----------------------------------------------------------------------------------------------- learning, resuming
@@ -171,6 +291,69 @@ def test_early_stopping_and_the_best_checkpoint(tmp_path):
     job.train()
     assert len(job.trainer.metrics) == 3
     assert [line["best"] for line in job.trainer.metrics] == [True, False, False]
+
+
+@pytest.mark.parametrize("option", [{}, {"warmup": 0.5}, {"batch_size": 1, "n": 120, "epochs": 3}])
+def test_early_stopping_waits_for_evidence(tmp_path, option):
+    """Evaluated at every step: an epoch, or 100 steps, after the best step and the warmup at the earliest."""
+    options = {"epochs": 9, "patience": 1, "eval_every": 1, "lr": 1e-12, "warmup": 0.0, **option}
+    job = cases.run("classify", tmp_path, **options)
+    job.train()
+    assert job.trainer.step < job.trainer.steps
+    best = job.trainer.last_best["step"]
+    assert job.trainer.step == max(job.trainer.warmup, best) + min(job.trainer.batches.count, 100)
+
+
+def test_early_stopping_goes_on_while_the_loss_falls(tmp_path, monkeypatch):
+    """A score often rests on a plateau while the model learns: only when the dev loss stops falling, too, is it over."""
+    job = cases.run("classify", tmp_path, epochs=9, patience=2, lr=1e-12)
+    losses = iter([0.9, 0.8, 0.7, 0.75, 0.71, 0.6, 0.5, 0.4, 0.3])
+    answer = job.trainer.answer
+    monkeypatch.setattr(job.trainer, "answer", lambda *args: (answer(*args)[0], next(losses)))
+    monkeypatch.setattr(job.task, "score", lambda examples, predictions: {"accuracy": 0.5})
+    job.trainer.train()
+    assert [line["dev_loss"] for line in job.trainer.metrics] == [0.9, 0.8, 0.7, 0.75, 0.71]
+    assert [line["best"] for line in job.trainer.metrics] == [True, True, True, False, False]
+
+
+def test_a_higher_score_is_kept_though_its_loss_is_higher(tmp_path, monkeypatch):
+    """The loss decides between equal scores alone; a lower loss with a lower score only lets training go on."""
+    job = cases.run("classify", tmp_path, epochs=6, patience=1, lr=1e-12)
+    seen = iter([(0.9, 0.5), (0.8, 0.4), (0.7, 0.3), (0.9, 0.45), (0.9, 0.5), (1.0, 0.1)])
+    now = [(0.0, 0.0)]
+
+    def answer(features, workers=None):
+        now[0] = next(seen)
+        return original(features, workers)[0], now[0][1]
+
+    original = job.trainer.answer
+    monkeypatch.setattr(job.trainer, "answer", answer)
+    monkeypatch.setattr(job.task, "score", lambda examples, predictions: {"accuracy": now[0][0]})
+    job.trainer.train()
+    assert [line["best"] for line in job.trainer.metrics] == [True, False, False, True, False]
+    assert job.trainer.best == 0.9
+
+
+def test_among_equal_scores_the_lowest_loss_is_kept(tmp_path):
+    """Few dev examples tie: the checkpoint with the best score and, of those, the lowest dev loss is in the folder."""
+    (tmp_path / "few.tsv").write_text("text\tlabel\ngood film\tpos\nbad film\tneg\n")
+    job = cases.run("classify", tmp_path, n=300, epochs=6, eval_every=20, lr=5e-3, dev=str(tmp_path / "few.tsv"))
+    job.train()
+    lines = job.trainer.metrics
+    assert [line["dev_accuracy"] for line in lines].count(1.0) > 1
+    kept = max(lines, key=lambda line: (line["dev_accuracy"], -line["dev_loss"]))
+    assert kept["step"] == json.loads((tmp_path / "out" / "finetune.json").read_text())["step"]
+    assert [line["step"] for line in lines if line["best"]][-1] == kept["step"] > lines[0]["step"]
+    _, scores, _ = job.trainer.report_on(job.data.dev)
+    assert scores["loss"] == pytest.approx(kept["dev_loss"], rel=1e-5)
+
+
+def test_a_metric_that_the_dev_examples_do_not_give_is_refused(tmp_path):
+    """R² of one number."""
+    (tmp_path / "many.tsv").write_text("text\tscore\n" + "".join(f"film {i}\t{i / 4}\n" for i in range(9)))
+    (tmp_path / "one.tsv").write_text("text\tscore\nfilm\t0.5\n")
+    with pytest.raises(BadInput, match="--metric r2 cannot be computed from 1 dev example; take another"):
+        cases.run("classify", tmp_path, train=str(tmp_path / "many.tsv"), dev=str(tmp_path / "one.tsv"), metric="r2")
 
 
 def test_loss_as_the_metric_is_best_when_smallest(tmp_path):
@@ -262,6 +445,70 @@ def test_the_command_and_its_report(tmp_path, capsys, task):
     assert all("prediction" in json.loads(line) or "tags" in json.loads(line) for line in lines)
     predictions = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     assert len(predictions) == len(lines) == written["examples"]["test"]
+
+
+def row(name, **scores):
+    """A line of the comparison."""
+    return report.row_of(name, scores, (1.0, 2.0), (0.003, 0.004), 10, 80)
+
+
+@pytest.mark.parametrize(
+    ("rows", "marked"),
+    [
+        ([row("a", accuracy=0.9)], {}),
+        ([row("a", accuracy=0.9), row("b", accuracy=0.8)], {"a": "<- best"}),
+        ([row("a", accuracy=0.9), row("b", accuracy=0.9), row("c", accuracy=0.1)], {}),
+        ([row("a", accuracy=0.90001), row("b", accuracy=0.90002)], {}),
+        ([row("a", accuracy=0.9, macro_f1=0.5), row("b", accuracy=0.8, macro_f1=0.6)], {"a": "<- best accuracy"}),
+        ([row("a", accuracy=0.9, macro_f1=0.5), row("b", accuracy=0.8, macro_f1=0.5)], {"a": "<- best"}),
+        ([row("a", rmse=0.9), row("b", rmse=0.8)], {"b": "<- best"}),
+        ([row("a", hamming_loss=0.9), row("b", hamming_loss=0.8)], {"b": "<- best"}),
+        ([row("a", r2=float("nan")), row("b", r2=float("nan"))], {}),
+    ],
+)
+def test_at_most_one_row_is_marked_best(rows, marked):
+    """The one that wins alone, as printed; with the metric's name where the other metric prefers another row."""
+    head, *lines = report.comparison(rows, list(rows[0])[1]).splitlines()
+    found = {line.split()[0]: line[line.index("<-") :] for line in lines if "<-" in line}
+    assert found == marked
+    titles = [part for part in head.split("  ") if part]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize("task", ["qa", "classify"])
+def test_what_an_alternative_loads_is_not_on_its_clock(tmp_path, task):
+    """It runs once on a few examples before the clock starts."""
+    job = cases.run(task, tmp_path)
+    events = []
+
+    class Slow:
+        parameters = size = 0
+
+        def fit(self, examples):
+            events.append(("fit", len(examples)))
+            return self
+
+        def predict(self, examples):
+            events.append(("predict", len(examples)))
+            return examples
+
+    report.measured(Slow, job.data.train, job.data.dev)
+    few = len(job.data.train[:: max(1, len(job.data.train) // 30)])
+    assert events == [("fit", few), ("predict", len(job.data.dev)), ("fit", len(job.data.train)), ("predict", len(job.data.dev))]
+
+
+@pytest.mark.parametrize("option", [{"patience": 2}, {"metric": "macro_f1"}])
+def test_what_needs_dev_examples_says_so(tmp_path, option):
+    """Without any, early stopping and the choice of a checkpoint would do nothing."""
+    test = cases.write_classify(tmp_path / "test.tsv", 16)
+    with pytest.raises(BadInput, match=f"--{next(iter(option))} needs dev examples: give --dev, or a --validation share above 0"):
+        cases.run("classify", tmp_path, dev="", test=test, validation=0.0, **option)
+
+
+def test_fuse_alone(tmp_path):
+    """--fuse asks for its row even where --compare none leaves the others out."""
+    job = cases.run("classify", tmp_path, epochs=1, fuse=True)
+    assert [row["name"] for row in report.alternatives(job, job.data.dev)] == ["TF-IDF + BERT features, logistic regression"]
 
 
 def test_predict_complains(tmp_path, capsys):
@@ -371,10 +618,26 @@ def test_batches_are_of_one_length_and_complete():
 
 def test_windows():
     """Words whole, contexts overlapping, every piece read where it has the most context."""
-    assert windows([2, 2, 3, 1, 4], 4) == [[0, 1], [2, 3], [4]]
+    assert windows([2, 2, 3, 1, 4], 4, 2) == [range(2), range(1, 2), range(2, 4), range(3, 4), range(4, 5)]
+    assert windows([1, 1, 1], 4, 2) == [range(3)]
+    own = owned([2, 2, 3, 1, 4], windows([2, 2, 3, 1, 4], 4, 2))
+    assert own == [(range(2), [0, 1]), (range(2, 4), [2, 3]), (range(4, 5), [4])]
     assert window_starts(10, 4, 3) == [0, 3, 6]
     assert window_starts(4, 4, 3) == [0]
     assert [best_window(t, [0, 3, 6], 10, 4) for t in range(10)] == [0, 0, 0, 0, 3, 3, 3, 6, 6, 6]
+
+
+def test_windows_of_a_context_overlap_however_short_they_are(tmp_path):
+    """With --length 24 the usual --stride of 128 would leave gaps, and answers across them could not be found."""
+    job = cases.run("qa", tmp_path, length=24, stride=128)
+    question = Question("q", "who went ?", " ".join(["the film"] * 40), [("film the film", 4)], "here")
+    features = job.task.features([question], job.tokenizer)
+    room = 24 - 3 - 3
+    assert [sum(own) for f in features for _, _, own in [f.extra]][1:-1] == [room // 2] * (len(features) - 2)
+    assert all(len(f.extra[1]) == room for f in features[:-1])
+    starts = [f.extra[1][0][0] for f in features]
+    ends = [f.extra[1][-1][1] for f in features]
+    assert all(start < end for start, end in zip(starts[1:], ends[:-1], strict=True))
 
 
 def test_sub_word_policy(tmp_path):
@@ -383,8 +646,56 @@ def test_sub_word_policy(tmp_path):
     (tmp_path / "long.conll").write_text("".join(f"{w}\tO\n" for w in ["xyz", "the", *["film"] * 20]))
     sentences = job.task.read(str(tmp_path / "long.conll"))
     features = job.task.features(sentences, job.tokenizer)
-    assert features[0].target == [-100, 0, -100, -100, 0, 0, 0, -100]
+    assert features[0].target == [-100, 0, -100, -100, 0, 0, -100, -100]  # xyz is three pieces; the next window answers the last
     assert sorted(word for f in features for _, word in f.extra) == list(range(22))
+
+
+@pytest.mark.parametrize(("room", "stride"), [(6, 3), (6, 1), (9, 4), (20, 10), (5, 5)])
+def test_each_word_is_answered_where_it_has_the_most_context(room, stride):
+    """Once, in a window that holds all of it; away from the ends, with half of the overlap on either side (less a word)."""
+    rng = np.random.default_rng(room)
+    for _ in range(50):
+        lengths = rng.integers(1, 4, int(rng.integers(1, 60))).tolist()
+        edge = np.cumsum([0, *lengths])
+        parts = owned(lengths, windows(lengths, room, stride))
+        assert sorted(w for _, own in parts for w in own) == list(range(len(lengths)))
+        for words, own in parts:
+            assert set(own) <= set(words)
+            assert edge[words.stop] - edge[words.start] <= room
+            for w in own:
+                left, right = edge[w] - edge[words.start], edge[words.stop] - edge[w + 1]
+                least = (room - stride) / 2 - 4
+                assert left >= min(edge[w], least), "the start of the sentence, or context"
+                assert right >= min(edge[-1] - edge[w + 1], least), "the end of the sentence, or context"
+
+
+def test_windows_answer_as_the_whole_sentence_does(tmp_path, monkeypatch):
+    """A model to which a word is an entity if "went" stands in the three pieces before it, or "film" in the three after it."""
+    rng = np.random.default_rng(0)
+    job = cases.run("tag", tmp_path, length=64)
+    texts = [[str(w) for w in rng.choice([*cases.OTHER, "went", "xyz"], int(rng.integers(30, 50)))] for _ in range(30)]
+    sentences = job.task.from_text(texts)
+    went, film = (job.tokenizer.vocabulary[word] for word in ("went", "film"))
+    entity = job.task.labels.index("B-PER")
+
+    def answers(length):
+        job.task.s.length = length
+        features = job.task.features(sentences, job.tokenizer)
+        rows = [np.zeros((f.size, len(job.task.labels))) for f in features]
+        for row, f in zip(rows, features, strict=True):
+            for i in range(f.size):
+                row[i, entity] = went in f.ids[max(0, i - 3) : i] or film in f.ids[i + 1 : i + 4]
+        tags = job.task.predictions(sentences, features, rows)
+        return len(features), [tag for row in tags for tag in row]
+
+    n, whole = answers(64)
+    assert n == len(sentences)
+    assert 0.2 < np.mean([tag != "O" for tag in whole]) < 0.8
+    n, overlapping = answers(24)
+    assert n > 2 * len(sentences)
+    assert overlapping == whole
+    monkeypatch.setattr(tag, "windows", lambda lengths, room, stride: windows(lengths, room, room))  # edge to edge
+    assert answers(24)[1] != whole
 
 
 def test_iob1_and_iobes_become_iob2(tmp_path):

@@ -120,3 +120,10 @@ def test_calls_in_the_wrong_order_are_refused() -> None:
     if not minitorch.cuda_is_available():
         with pytest.warns(UserWarning, match="no working GPU"):
             assert not minitorch.amp.GradScaler().is_enabled()
+
+
+@pytest.mark.parametrize("value", ["1", None, -1.0, math.nan, math.inf])
+def test_a_state_that_is_none_is_refused(value) -> None:
+    scaler = minitorch.amp.GradScaler("cpu")
+    with pytest.raises(ValueError, match=r"load_state_dict: scale is .* it must be a number that is not negative"):
+        scaler.load_state_dict({**scaler.state_dict(), "scale": value})

@@ -28,7 +28,7 @@ LONG_FILES = {
 }
 MODELS = PACKAGE.parent / "models"
 LONG_MODELS = {
-    "bert/model.py": (635, "the one file of the model: from ids to the loss, with every head"),
+    "bert/model.py": (665, "the one file of the model: from ids to the loss, with every head"),
 }
 LONG_FUNCTIONS: dict[str, int] = {}
 LONG_OPS: dict[str, int] = {}

@@ -22,6 +22,7 @@ from models.classical.linear_regression import (
     rmse,
     safe_step,
 )
+from models.classical.regression_command import draw_descent
 from models.errors import BadInput
 from models.text.tables import read_table
 
@@ -177,8 +178,33 @@ def test_fewer_rows_than_features_is_remarked():
 
 
 def test_a_single_test_row_has_no_r_squared():
-    remark = "R² of the test rows does not exist (nan): their targets do not vary; raise --test-share"
+    remark = "no R² of the test rows (-): there is one test row, and R² compares with how much they vary; raise --test-share"
     assert problem(*samples(5)).remarks == [remark]
+
+
+def test_what_a_text_column_could_be(tmp_path):
+    """Two values, or numbers with units: the remark gives the cure."""
+    path = write(tmp_path, "x,smoker,weight,town,y\n1,yes,12 kg,Rome,1\n2,no,7 kg,Oslo,2\n3,no,9 kg,Bonn,4\n")
+    two = 'write its "no" and "yes" as 0 and 1 to use it'
+    units = 'write its "12 kg" and the like as bare numbers to use it'
+    assert load(path)[-1] == [f"left out 3 text columns: smoker ({two}), weight ({units}), town"]
+    with pytest.raises(BadInput, match=rf"leave it out of --features, or {two}"):
+        load(path, features=["x", "smoker"])
+
+
+def test_the_picture_of_the_descent_has_no_offset(tmp_path, monkeypatch):
+    """Losses of 1e11 stand on an axis of powers, with the optimum in sight."""
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: (drawn.append(self), Path(path).touch()))
+    for history, optimum in ([5e11, 6e10, 5.1e10, 5e10], 4.9e10), ([4.0, 1e-20], 0.0), ([2.0], 2.0):
+        draw_descent(history, optimum, tmp_path / "descent.png")
+        left = drawn[-1].axes[0]
+        drawn[-1].canvas.draw()
+        assert (left.get_yscale(), left.yaxis.get_offset_text().get_text()) == ("log", "")
+        low, high = left.get_ylim()
+        assert low < max(optimum, 1e-3 * history[-1]) <= history[0] < high
 
 
 @pytest.mark.parametrize(
@@ -226,14 +252,6 @@ def test_byte_order_mark_blank_lines_windows_ends_and_fields_that_span_lines(tmp
     assert table.lines == [3, 5]
 
 
-def test_decimal_commas(tmp_path):
-    table = read_table(write(tmp_path, "a;b\n1,5;x,y\n-2;z\n"))
-    assert table.numbers("a").tolist() == [1.5, -2.0]
-    assert table.numbers("b") is None
-    with pytest.raises(BadInput, match=r':2: column "a": "1,5" is not a number \(write decimals with a point'):
-        read_table(write(tmp_path, 'a,b\n"1,5",1\n"2,5",2\n')).numbers("a")
-
-
 def test_policies_for_text_gaps_and_unnamed_columns(tmp_path):
     path = write(tmp_path, ",a,town,void,y\n0,1,Rome,,5\n1,NA,Oslo,,6\n2,?,Bonn,,null\n3,4e1,7,,-8\n")
     name, features, target, X, y, remarks = load(path)
@@ -260,12 +278,12 @@ def test_policies_for_text_gaps_and_unnamed_columns(tmp_path):
         ("a,yy\n1,2\n", '{}: there is no column "y", did you mean "yy"? Its columns are: a, yy'),
         ("a,b\n1,2\n", '{}: there is no column "y"; its columns are: a, b'),
         ("a,y\n1,2\n2,x7\n3,3\n", '{}:3: column "y": "x7" is not a number; mend it, leave the cell empty, or leave'),
-        ("a;y\n1,500;2\n2;3\n3;4\n", '{}:2: column "a": "1,500" is not a number (write decimals with a point'),
+        ("a;y\n1,500;2\n2;3\n3;4\n", '{}:2: column "a": "1,500" may be 1500 or 1.5, and no other number of the file tells'),
         ("a,y\n1_000,2\n2,3\n", '{}:2: column "a": "1_000" is not a number'),
         ("a,y\n1,2\n-inf,3\n", '{}:3: column "a": "-inf" is infinite; give a finite number or leave the cell empty'),
         ("a,y\n1,2\n1e999,3\n", '{}:3: column "a": "1e999" is infinite'),
         ('a,y\n1,2\n"3,4\n5,6\n', "{}:3: a quote is opened and never closed"),
-        ("a,y\n1,low\n2,high\n", '{}:2: column "y": the target holds text ("low"), not numbers'),
+        ("a,y\n1,low\n2,high\n", '{}:2: column "y": the target holds text ("low"), not numbers; write its "high" and "low" as'),
         ("a,y\nred,1\nblue,2\n", '{}: no numeric column other than the target "y", so nothing to predict it from'),
         (b"a,y\n1,2\ncaf\xe9,3\n", "{}:3: the text is not utf-8; try --encoding latin-1"),
         ("a,y\n1,2\n".encode("utf-16"), "{}:1: the text is not utf-8; try --encoding utf-16"),

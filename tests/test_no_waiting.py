@@ -66,11 +66,16 @@ def test_a_step_on_the_card_is_the_step_on_the_processor(tmp_path):
     np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("task", ["classify", "tag", "qa"])
-def test_a_finetuning_step_reads_nothing_from_the_card(tmp_path, task):
+WEIGHTED = {"class_weights": "balanced", "label_smoothing": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("task", "options"), [("classify", {}), ("tag", {}), ("qa", {}), ("classify", WEIGHTED), ("tag", WEIGHTED)]
+)
+def test_a_finetuning_step_reads_nothing_from_the_card(tmp_path, task, options):
     """Batches are checked, and labels counted, before they are sent."""
     with fake_cupy.installed() as reads, Workers(1) as workers:
-        settings = finetune_cases.settings(task, tmp_path, device="cuda", batch_size=4)
+        settings = finetune_cases.settings(task, tmp_path, device="cuda", batch_size=4, **options)
         job = FinetuneRun(settings, say=lambda text: None)
         reads.clear()
         t = job.trainer

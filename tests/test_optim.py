@@ -387,6 +387,31 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing():
         ),
         (broken(lambda s: s["state"].update({7: {}})), ValueError, "the state of parameter 7 belongs to no parameter"),
         (make("sgd_momentum").state_dict(), ValueError, "has no betas, eps, amsgrad: it was saved by a different kind"),
+        ([], KeyError, "has no 'state'"),
+        (broken(lambda s: s.update(param_groups=5)), TypeError, "'param_groups' must be a list of dicts, each with a list"),
+        (broken(lambda s: s["param_groups"][0].update(params=None)), TypeError, "'param_groups' must be a list of dicts"),
+        (broken(lambda s: s.update(state=[])), TypeError, "'state' must be a dict with a dict for each parameter's number"),
+        (broken(lambda s: s["param_groups"][0].update(lr="1")), TypeError, "lr of group 0 is '1' in the state, "),
+        (
+            broken(lambda s: s["param_groups"][0].update(betas=0.9)),
+            TypeError,
+            r"betas of group 0 is 0.9 in the state, \(0.9, 0.99",
+        ),
+        (broken(lambda s: s["param_groups"][0].update(amsgrad=0)), TypeError, "amsgrad of group 0 is 0 in the state"),
+        (
+            broken(lambda s: s["state"][0].update(step=-1)),
+            ValueError,
+            "step of parameter 0 is -1 in the state; it must be a count",
+        ),
+        (broken(lambda s: s["state"][0].update(step=1.5)), ValueError, "step of parameter 0 is 1.5"),
+        (broken(lambda s: s["state"][0].update(step="1")), ValueError, "step of parameter 0 is '1'"),
+        (broken(lambda s: s["state"][0].update(exp_avg=[1.0])), TypeError, "exp_avg of parameter 0 is a list in the state"),
+        (
+            broken(lambda s: s["state"][0].update(exp_avg=minitorch.zeros(12))),
+            ValueError,
+            r"exp_avg of parameter 0 has shape \(12,\)",
+        ),
+        (broken(lambda s: s["state"][0].pop("exp_avg_sq")), ValueError, "the state of parameter 0 has no exp_avg_sq"),
     ]
     for state, error, text in cases:
         with pytest.raises(error, match=text):
@@ -534,6 +559,9 @@ def test_schedule_errors():
     with pytest.raises(ValueError, match="Ending multiplicative factor"):
         lr_scheduler.LinearLR(optimizer, end_factor=1.5)
     schedule = lr_scheduler.StepLR(optimizer, 3)
+    for wrong in ({"base_lrs": 5, "last_epoch": 1}, {"base_lrs": [0.1], "last_epoch": "1"}):
+        with pytest.raises(TypeError, match="base_lrs must be a list and last_epoch a number"):
+            schedule.load_state_dict(wrong)
     with pytest.raises(ValueError, match="saved for 2 parameter groups, this optimiser has 1"):
         schedule.load_state_dict({**schedule.state_dict(), "base_lrs": [1.0, 2.0]})
     with pytest.warns(UserWarning, match="call optimizer.step.. first"):

@@ -5,10 +5,11 @@ import errno
 import itertools
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from models import bert, cli
 from models.bert import pretrain_command, pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
 from models.errors import BadInput
-from models.text import python_docs
+from models.text import prepared, python_docs
 from models.text.corpus import Corpus
 from models.text.tokenizer import SPECIAL
 from models.training.runs import STATE, alone_in
@@ -100,12 +101,73 @@ def test_it_learns_and_leaves_all_that_it_says(corpus, tmp_path, capsys):
     assert last["valid_loss"] < last["unigram_baseline"] - 1
     assert last["valid_accuracy"] > 0.35  # a guess of the most frequent word: 0.05
     assert "nats below the unigram baseline" in out
-    assert out.count("[MASK]") == 5
+    first = metrics(tmp_path / "run")[0]
+    assert (first["step"], first["lr"]) == (0, 0)  # the curve begins at uniform guessing
+    assert first["valid_loss"] == pytest.approx(first["uniform_baseline"], abs=0.3)
+    assert first["loss"] == pytest.approx(first["uniform_baseline"], abs=0.6)
     for name in ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "run.json", "metrics.jsonl", "curve.png"):
         assert name in out
         assert (tmp_path / "run" / name).stat().st_size > 0
     tokenizer, model = bert.load(tmp_path / "run")
     assert bert.fill_mask(model, tokenizer, "ap bp cp [MASK] ep", top_k=1)[0][0][0].endswith("p")
+    sentences = [line.strip() for line in out.splitlines() if line.startswith("  ") and "[MASK]" in line]
+    guesses = [line.split()[0] for line in out.splitlines() if line.startswith("      ")]
+    assert len(sentences) == len(guesses) == len(set(guesses)) == 5
+    for sentence, guess in zip(sentences, guesses, strict=True):
+        assert sentence.replace("[MASK]", guess) in corpus.read_text().splitlines()  # it can complete those that it shows
+    command = next(line for line in out.splitlines() if line.startswith("fill in a word:"))
+    assert cli.main(shlex.split(command.partition(":")[2])[1:]) == 0
+    assert capsys.readouterr().out.split()[1] == guesses[0]
+
+
+def test_a_model_that_completes_nothing_shows_nothing(corpus, tmp_path, capsys):
+    assert pretrain(corpus, tmp_path / "run", steps=1, lr=1e-6) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\nit finds the hidden word in 0 of \d+ held-out sentences\n\nfill in a word:  minitorch fill-mask ", out)
+
+
+def test_it_says_what_it_does_from_the_start(corpus, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(python_docs, "fingerprint", lambda documents: said.append("it reads") or str(len(list(documents))))
+    prepared.prepare(settings(corpus, tmp_path / "run"), said.append)
+    assert said[:2] == [f"reading {corpus} ...", "it reads"]
+    assert said[3:] == ["learning a vocabulary of 50 pieces ...", "writing the text as numbers of pieces ..."]
+
+
+def test_ctrl_c_just_before_the_first_step_promises_nothing(corpus, tmp_path, monkeypatch, capsys):
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "train", stop)
+        assert pretrain(corpus, tmp_path / "run") == 130
+    assert "stopped at step 0; nothing is saved yet, so the same command starts again" in capsys.readouterr().out
+    assert resume(tmp_path / "run") == 2
+    one_line(capsys, "nothing to resume")
+    assert pretrain(corpus, tmp_path / "run") == 0
+
+
+@pytest.mark.parametrize("way", ["new", "overwrite", "resume"])
+def test_ctrl_c_before_the_first_step(way, corpus, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    if way != "new":
+        assert pretrain(corpus, run) == 0
+    before = everything(run)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pretraining, "prepare", stop)
+        assert (resume(run) if way == "resume" else pretrain(corpus, run, overwrite=way == "overwrite" or None, seed=1)) == 130
+    assert "stopped before the first step: nothing is saved, nothing lost" in capsys.readouterr().out
+    assert everything(run) == before
+    if way == "new":
+        assert not run.exists()
+        assert resume(run) == 2
+        one_line(
+            capsys, "nothing to resume; once it trains, a run writes it every --save-every steps and at Ctrl-C. Start one without"
+        )
 
 
 @pytest.mark.slow
@@ -266,33 +328,42 @@ def test_a_run_that_broke_off_goes_on_as_if_it_had_not(options, corpus, tmp_path
     same_runs(tmp_path / "whole", tmp_path / "broken")
 
 
+STOPPED = """if True:
+    import os, sys
+    from models import cli
+    from models.bert.pretraining import Run
+
+    save = Run.save_state
+
+    def save_and_be_stopped(self):
+        save(self)
+        Run.save_state = save
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+    Run.save_state = save_and_be_stopped
+    sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_real_process_that_is_stopped_goes_on_bit_equal(how, corpus, tmp_path):
-    changes = {"steps": 150, "save_every": 10, "eval_every": 50, "dropout": 0.1}
+    """The signal comes right after the first state is saved, so however busy the machine is, the run is not over by then."""
+    changes = {"steps": 40, "save_every": 10, "eval_every": 20, "dropout": 0.1}
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "models.cli"]
-    process = subprocess.Popen(
-        [*command, *arguments(corpus, tmp_path / "stopped", **changes)],
-        cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "stopped" / STATE).exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(how)
-    out, err = process.communicate(timeout=60)
-    assert "Traceback" not in err
+
+    def process(*command):
+        return subprocess.run([sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+    stopped = process("-c", STOPPED, str(int(how)), *arguments(corpus, tmp_path / "stopped", **changes))
+    assert "Traceback" not in stopped.stderr
+    assert stopped.returncode == (130 if how == signal.SIGINT else -how)
     if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert "--resume --output" in out
-        assert err.endswith("minitorch pretrain: stopped\n")
-    step = pretraining.read_state(tmp_path / "stopped" / STATE)["step"]
-    assert 10 <= step < 150
-    again = [*command, "pretrain", "--resume", "--output", str(tmp_path / "stopped")]
-    subprocess.run(again, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
-    whole = [*command, *arguments(corpus, tmp_path / "whole", **changes)]
-    subprocess.run(whole, cwd=ROOT, env=env, check=True, capture_output=True, timeout=120)
+        assert "--resume --output" in stopped.stdout
+        assert stopped.stderr.endswith("minitorch pretrain: stopped\n")
+    assert pretraining.read_state(tmp_path / "stopped" / STATE)["step"] == 10
+    again = process("-m", "models.cli", "pretrain", "--resume", "--output", str(tmp_path / "stopped"))
+    whole = process("-m", "models.cli", *arguments(corpus, tmp_path / "whole", **changes))
+    assert (again.returncode, whole.returncode) == (0, 0), again.stderr + whole.stderr
     same_runs(tmp_path / "whole", tmp_path / "stopped")
 
 
@@ -331,14 +402,45 @@ def test_a_finished_run_is_not_overwritten_by_mistake(corpus, tmp_path, capsys):
     assert all((after[name] != before[name]).any() for name in before)
 
 
-def test_what_overwrites_a_run_removes_its_state(corpus, tmp_path, monkeypatch, capsys):
-    assert pretrain(corpus, tmp_path / "run") == 0
-    with monkeypatch.context() as patched:
-        crash_at(3, patched)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(corpus, tmp_path / "run", overwrite=True, lr=0.02)
-    assert resume(tmp_path / "run") == 2
-    assert "nothing to resume" in capsys.readouterr().err
+def test_a_run_that_overwrites_takes_its_place_only_when_complete(corpus, tmp_path, monkeypatch, capsys):
+    """The old run stays usable until then, and the new one resumes like any other."""
+    run = tmp_path / "run"
+    assert pretrain(corpus, run) == 0
+    (run / "notes.txt").write_text("mine")
+    (run / "added_tokens.json").write_text('{"<old>": 50}')  # would be read with the new vocabulary
+    old = everything(run)
+    for step, where in ((3, "no state yet"), (17, "a state at step 10")):
+        with monkeypatch.context() as patched:
+            crash_at(step, patched)
+            with pytest.raises(RuntimeError, match="power cut"):
+                pretrain(corpus, run, overwrite=True, seed=1)
+        assert f"the run in {run} stays as it is until this one, in {run / '.new'}, is complete" in capsys.readouterr().out
+        assert {name: content for name, content in everything(run).items() if not name.startswith(".new")} == old
+        assert (run / ".new" / STATE).exists() == (where == "a state at step 10")
+    assert resume(run) == 0
+    assert "continuing at step 10 of 30" in capsys.readouterr().out
+    assert pretrain(corpus, tmp_path / "whole", seed=1) == 0
+    same_runs(tmp_path / "whole", run)
+    assert set(everything(run)) == {"notes.txt", *everything(tmp_path / "whole")}  # and nothing of the old one
+    assert resume(run) == 0
+    same_runs(tmp_path / "whole", run)
+
+
+def test_what_killed_runs_leave_is_removed(corpus, tmp_path):
+    """Half files, and an overwriting run without a state, as SIGKILL leaves them."""
+    run = tmp_path / "run"
+    assert pretrain(corpus, run) == 0
+    kept = set(everything(run))
+    for folder in (run, run / "data", run / ".new", run / ".new" / "data"):
+        folder.mkdir(exist_ok=True)
+        (folder / ".minitorch-0123abcd.safetensors").write_bytes(b"half")
+    assert resume(run) == 0
+    assert set(everything(run)) == kept
+    assert not (run / ".new").exists()
+
+
+def everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_text_that_changed_is_prepared_anew(corpus, tmp_path):
@@ -435,9 +537,9 @@ def test_a_bad_setting_is_one_line_and_status_2(changes, message, corpus, tmp_pa
 
 
 def test_a_gpu_that_is_not_there(corpus, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(minitorch, "cuda_is_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # what makes its import fail
     assert pretrain(corpus, tmp_path / "run", device="cuda") == 2
-    one_line(capsys, "--device cuda:0 needs CuPy and a working GPU")
+    one_line(capsys, '--device cuda:0: device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]"')
     assert not (tmp_path / "run").exists()  # before anything is computed
 
 
@@ -516,6 +618,15 @@ def test_a_disk_that_fills_up_leaves_the_last_state(corpus, tmp_path, capsys, mo
     same_runs(tmp_path / "whole", tmp_path / "run")
 
 
+def test_sentences_longer_than_the_model_reads_are_not_shown(corpus, tmp_path, capsys):
+    """The held-out ones have five words."""
+    assert pretrain(corpus, tmp_path / "run", length=6, long_length=6, steps=2) == 0
+    shown = capsys.readouterr().out.replace("fill-mask 'a [MASK]'", "")  # the command to type next
+    assert "[MASK]" not in shown
+    assert pretrain(corpus, tmp_path / "long", length=8, long_length=24, steps=2) == 0
+    assert "[MASK]" in capsys.readouterr().out
+
+
 def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
     (tmp_path / "run").write_text("")
     assert pretrain(corpus, tmp_path / "run") == 2
@@ -523,5 +634,11 @@ def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
 
 
 def test_settings_refuse_before_anything_is_read():
-    with pytest.raises(BadInput, match="--warmup must be at least 0, not -1"):
-        Settings(warmup=-1).check()
+    for wrong, says in (
+        ({"warmup": -1}, "--warmup must be at least 0, not -1"),
+        ({"long_length": 0, "long_every": 0}, "--long-length must be at least 4, not 0"),
+        ({"long_length": 4, "nsp": True}, "--long-length must be at least 5, not 4"),
+        ({"long_every": -1}, "--long-every must be at least 0, not -1"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            Settings(**wrong).check()

@@ -1,12 +1,16 @@
 """models/bert/train_minimal.py: the smallest training learns more than word frequencies."""
 
-from minitorch.parallel import one_blas_thread
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from models.bert import train_minimal
 
 
 def test_the_smallest_training_falls_below_word_frequencies(capsys):
-    with one_blas_thread():
-        loss, frequencies = train_minimal.train(steps=150)
+    loss, frequencies = train_minimal.train(steps=150)
     assert loss < frequencies - 0.15
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("baselines: uniform 6.24, word frequencies ")
@@ -25,3 +29,12 @@ def test_every_sequence_has_a_mask_and_labels_are_the_hidden_words():
     text = np.where(asked, labels, masked)
     whole = " ".join(map(str, ids))
     assert all(" ".join(map(str, row)) in whole for row in text)
+
+
+@pytest.mark.parametrize(("steps", "status", "shown"), [("2", 0, ["step     2 "]), ("0", 2, ["must be at least 1, not 0"])])
+def test_the_command_has_its_one_option(steps, status, shown):
+    command = [sys.executable, "-m", "models.bert.train_minimal", "--steps", steps]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    last = (done.stdout if status == 0 else done.stderr).splitlines()[-1]
+    assert all(part in last for part in shown)

@@ -95,9 +95,10 @@ def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Gen
     """Split the samples at random into subsets of the given lengths, or of the given fractions, which sum to 1.
 
     With fractions each part gets ⌊fraction · n⌋ samples, and the rest goes to the first parts, one sample each.
+    Fractions are floats, so their sum is 1 up to rounding: .8 + .05 + .05 + .1 is 1.0000000000000002.
     """
     n = len(dataset)  # type: ignore[arg-type]
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
+    if math.isclose(sum(lengths), 1):
         lengths = _lengths_from(lengths, n)
     if sum(lengths) != n:
         raise ValueError(

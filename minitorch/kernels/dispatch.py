@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import blas
 from ..devices import is_cupy
 from . import cpu
 from .philox import Key
@@ -40,8 +41,7 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
     partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
     inside = {partner, *map(name_of, parts)}
 
-    @functools.wraps(definition)
-    def call(x: Any, *arguments: Any, **named: Any) -> Any:
+    def run(x: Any, *arguments: Any, **named: Any) -> Any:
         own = _own.get(name) if _own else None
         if not _own or (own is None and inside.isdisjoint(_own)):
             fast = getattr(hand_for(x), name, None)
@@ -51,6 +51,16 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
             if is_cupy(x):
                 return in_float32(definition, x, *arguments, **named)
         return (own or definition)(x, *[as_array(a, x) for a in arguments], **named)
+
+    @functools.wraps(definition)
+    def call(x: Any, *arguments: Any, **named: Any) -> Any:
+        before = blas.narrow(name, x, arguments)
+        if not before:
+            return run(x, *arguments, **named)
+        try:
+            return run(x, *arguments, **named)
+        finally:
+            blas.widen(before)
 
     KERNELS[name] = call
     setattr(reference, name, definition)

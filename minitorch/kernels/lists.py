@@ -15,18 +15,25 @@ from .dispatch import kernel
 
 @kernel
 def norm_all(arrays: list[Array]) -> Any:
-    """The Euclidean norm of all numbers of all arrays: √Σ‖a‖², on the device of the first."""
+    """The Euclidean norm of all numbers of all arrays: s √Σ‖a/s‖², on the device of the first.
+
+    s is the largest |number|: without it the squares of numbers above 1e19 would overflow, and those below 1e-22 vanish.
+    """
     home, xp = device_of(arrays[0]), array_module(arrays[0])
-    wide = [a.astype(np.float32) if a.dtype.itemsize == 2 else a for a in arrays]  # squares of float16 overflow at 256
-    squares = [move(array_module(a).sum(a * a), home) for a in wide]
-    return xp.sqrt(xp.sum(xp.stack(squares)))
+    wide = [a.astype(np.float32) if a.dtype.itemsize == 2 else a for a in arrays if a.size]
+    if not wide:
+        return xp.zeros((), np.promote_types(arrays[0].dtype, np.float32))
+    s = xp.amax(xp.stack([move(array_module(a).amax(abs(a)), home) for a in wide]))
+    s = xp.where(xp.isfinite(s) & (s > 0), s, xp.ones_like(s))
+    parts = [a / move(s, device_of(a)) for a in wide]
+    return s * xp.sqrt(xp.sum(xp.stack([move(array_module(a).sum(a * a), home) for a in parts])))
 
 
 @kernel
 def scale_all(arrays: list[Array], factor: Array) -> None:
-    """a ← factor · a"""
+    """a ← factor · a; a factor too small for float16 still multiplies its arrays."""
     for a in arrays:
-        a *= move(factor, device_of(a)).astype(a.dtype)
+        a[...] = a * move(factor, device_of(a)).astype(np.promote_types(a.dtype, np.float32))
 
 
 @kernel

@@ -53,8 +53,14 @@ def reduced(loss: Any, reduction: str, weight: Any = None) -> Any:
             raise ValueError(f"the weights' shape {tuple(weight.shape)} must be the loss's, {tuple(loss.shape)}")
         loss = loss * weight
     if reduction == "mean":
-        return loss.mean() if weight is None else loss.sum() / weight.sum()
+        return loss.mean() if weight is None else ratio_of_sums(loss, weight)
     return loss.sum() if reduction == "sum" else loss
+
+
+def ratio_of_sums(loss: Any, weight: Any) -> Any:
+    """Σ loss / Σ w (or / w, a number), in float32 for half precision, into which neither sum need fit."""
+    wide = dtypes.promote_types(loss.dtype, dtypes.float32)
+    return (loss.to(wide).sum() / (weight.to(wide).sum() if hasattr(weight, "dtype") else weight)).to(loss.dtype)
 
 
 def difference(name: str, input: Any, target: Any, integers: bool = False) -> Any:
@@ -184,6 +190,12 @@ def row_of_table(padding_idx: int | None, rows: int) -> int | None:
     if not -rows <= padding_idx < rows:
         raise AssertionError(f"embedding: padding_idx {padding_idx} must be a row of the table, which has {rows}")
     return padding_idx % rows
+
+
+def check_limit(function: str, name: str, value: float) -> None:
+    """A length or size to stay below."""
+    if not value >= 0:
+        raise ValueError(f"{function}: {name} must not be negative, got {value}; a negative limit would turn the numbers round")
 
 
 # ------------------------------------------------------------------------------------------------------ padding

@@ -8,7 +8,6 @@ Read before: ops/nn.py, layers.py. Read next: optim/optimizer.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from .functional_extra import *  # noqa: F403  its __all__ is part of the one be
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "dropout_add_layer_norm", "embedding", "gelu", "layer_norm",
-    "linear", "linear_gelu", "log_softmax", "mse_loss", "nll_loss", "normalize", "one_hot", "relu",
+    "linear", "linear_gelu", "log_softmax", "mse_loss", "nll_loss", "one_hot", "relu",
     "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "tanh", *functional_extra.__all__,
 ]  # fmt: skip
 
@@ -66,11 +65,6 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """ln softmax(x), accurate where softmax underflows"""
     return ops.log_softmax(input, check.implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
-
-
-def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Any:
-    """x / max(‖x‖ₚ, eps) along ``dim``"""
-    return input / ops.norm(input, p, dim, keepdim=True).clamp(min=eps)
 
 
 # ---------------------------------------------------------------------------------------- dropout and embedding
@@ -118,6 +112,7 @@ def embedding(
     """
     padding_idx = check.row_of_table(padding_idx, weight.shape[0])
     if max_norm is not None:
+        check.check_limit("embedding", "max_norm", max_norm)
         _shorten_rows(weight, raw(input), max_norm, norm_type)
     return ops.nn.embedding(input, weight, padding_idx, scale_grad_by_freq, sparse)
 
@@ -215,8 +210,7 @@ def _mean_over(w: Any, ignored: Any, loss: Any, reduction: str) -> Any:
     """Reduced; the mean divides by the weights of the positions that count."""
     if reduction != "mean" or (w is None and ignored is None):
         return reduced(loss, reduction)
-    total = (~ignored).sum() if w is None else w.sum()
-    return loss.sum() / Tensor(array_module(total).asarray(total, dtype=loss.dtype))
+    return check.ratio_of_sums(loss, Tensor(~ignored if w is None else w))
 
 
 # ---------------------------------------------------------------------------------------------------- attention
@@ -264,4 +258,4 @@ def _repeat_heads(name: str, x: Any, query: Any) -> Any:
     if wanted % heads:
         raise RuntimeError(f"enable_gqa: the {wanted} heads of the query must be a multiple of the {heads} of the {name}")
     xp = array_module(raw(x))
-    return x if heads == wanted else ops.index_select(x, -3, xp.repeat(xp.arange(heads), wanted // heads))
+    return x if heads == wanted else ops.index_select(x, -3, xp.repeat(xp.arange(heads, dtype=np.int64), wanted // heads))

@@ -1,4 +1,4 @@
-"""Functions of torch.nn.functional that neither models nor lessons use: here for completeness, exported by functional.py.
+"""Functions of torch.nn.functional that no training here needs: here for completeness, exported by functional.py.
 
 Read before: functional.py.
 """
@@ -13,10 +13,12 @@ import numpy as np
 
 from .. import dtypes, ops
 from ..devices import array_module
+from ..grad_mode import mode
 from ..ops import raw
 from ..ops import rms_norm as rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
+from ..ops._op import in_float32, in_floats
 from ..ops.extra_activations import glu as glu
 from ..ops.extra_activations import log_sigmoid as logsigmoid
 from ..ops.extra_activations import mish as mish
@@ -29,12 +31,13 @@ from ._arguments import (
     in_place_if,
     loss_function,
     padding_pairs,
+    ratio_of_sums,
     reduced,
 )
 
 __all__ = [
     "binary_cross_entropy", "cosine_embedding_loss", "cosine_similarity", "elu", "glu", "huber_loss", "kl_div", "l1_loss",
-    "leaky_relu", "logsigmoid", "mish", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
+    "leaky_relu", "logsigmoid", "mish", "normalize", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -65,7 +68,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     d = difference("smooth_l1_loss", input, target)
-    return reduced(d.abs() if beta == 0 else ops.extra_losses.huber(d, delta=beta) / beta, reduction)
+    return reduced(d.abs() if beta == 0 else in_float32(lambda d: ops.extra_losses.huber(d, delta=beta) / beta, d), reduction)
 
 
 @loss_function
@@ -93,18 +96,26 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
         warnings.warn("kl_div: 'mean' divides by all elements; 'batchmean' is the mathematical KL divergence", stacklevel=4)
     loss = target.exp() * (target - input) if log_target else ops.xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return loss.sum() / input.shape[0] if input.ndim else loss.sum()
+        return ratio_of_sums(loss, input.shape[0]) if input.ndim else loss.sum()
     return reduced(loss, reduction)
 
 
 @loss_function
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, *, reduction: str = "mean") -> Any:
     """1 - cos(x₁, x₂) where the target is 1, max(0, cos(x₁, x₂) - margin) where it is -1"""
-    a, b = input1, input2
-    norms = ((a * a).sum(-1) + 1e-12) * ((b * b).sum(-1) + 1e-12)
-    cosine = (a * b).sum(-1) / norms.sqrt()
+    cosine = _cosine_with_eps(input1, input2)
     loss = ops.where(target == 1, 1 - cosine, 0) + ops.where(target == -1, (cosine - margin).clamp(min=0), 0)
     return reduced(loss, reduction)
+
+
+@in_floats
+def _cosine_with_eps(a: Any, b: Any) -> Any:
+    """a·b / √((‖a‖² + ε²)(‖b‖² + ε²)) along the last dimension, ε = 1e-6: each vector is divided by its length with ε."""
+
+    def unit(x: Any) -> Any:
+        return x / ops.norm(ops.cat([x, x.new_full((*x.shape[:-1], 1), 1e-6)], -1), 2, -1, keepdim=True)
+
+    return (unit(a) * unit(b)).sum(-1)
 
 
 # --------------------------------------------------------------------------------------------------- similarity
@@ -117,7 +128,16 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     if not dtypes.is_floating(dtype):
         raise RuntimeError(f"cosine_similarity: the operands must be floating, their common dtype is {dtype}")
     x1, x2 = ops.broadcast_tensors(x1.to(dtype), x2.to(dtype))
-    return ((x1 / _length(x1, dim, eps)) * (x2 / _length(x2, dim, eps))).sum(dim)
+    return in_float32(lambda a, b: ((a / _length(a, dim, eps)) * (b / _length(b, dim, eps))).sum(dim), x1, x2)
+
+
+def normalize(input: Any, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Any:
+    """x / max(‖x‖ₚ, eps) along ``dim``"""
+
+    def unit(x: Any) -> Any:
+        return x / ops.norm(x, p, dim, keepdim=True).clamp(min=eps)
+
+    return unit(input) if mode.autocast else in_float32(unit, input)  # eps is 0 in float16; autocast's norm is float32
 
 
 def _length(x: Any, dim: int, eps: float) -> Any:
@@ -156,7 +176,7 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
     left = size + min(before, 0) + min(after, 0)  # after cutting
     if most > 0 and ((mode == "reflect" and most >= size) or (mode == "circular" and (most > size or left <= 0))):
         raise RuntimeError(f'pad: "{mode}" cannot take {most} elements from dimension {dim} of shape {tuple(input.shape)}')
-    positions, kept = np.arange(size), slice(max(-before, 0), size - max(-after, 0))
+    positions, kept = np.arange(size, dtype=np.int64), slice(max(-before, 0), size - max(-after, 0))
     around: Any = (max(before, 0), max(after, 0))
     if mode == "circular":  # repeats what is left after cutting; the other modes see the whole
         positions = np.pad(positions[kept], around, mode="wrap")

@@ -34,6 +34,7 @@ def op(
     formula: Any = None,
     *,
     linear: bool = False,
+    idempotent: bool = False,
     promote: Callable[..., Sequence[Any]] | None = None,
     floats_only: bool = False,
     half: str | None = None,
@@ -41,17 +42,21 @@ def op(
 ) -> Callable[..., Any]:
     """Turn a formula, which returns its result and the pullback, into a differentiable operation.
 
-    linear:      the pullback needs no input's value (graph.op).
+    linear:      the pullback needs no input's value; idempotent: it needs only the result (graph.op).
     promote:     ``common`` or ``floating``: the dtype to which the operands are brought.
     floats_only: refuse integers, as PyTorch does for operations that only make sense on floats.
     half:        "float32" computes 16-bit floats in float32; "float32 on CPU" only there: NumPy has no BLAS for them,
-                 and its sums of float16 stop growing at 2048. None leaves them unchanged.
+                 and its sums of float16 stop growing at 2048; "float32 with numbers" where they meet a number or a tensor
+                 of another dtype: 70,000 is infinite in float16, 1e-8 is 0. None leaves them unchanged.
     autocast:    the operation is in one of the lists of _autocast.py.
     """
     if formula is None:
-        return functools.partial(op, linear=linear, promote=promote, floats_only=floats_only, half=half, autocast=autocast)
-    call = graph.op(formula, linear=linear, promote=promote)
-    if floats_only or half:
+        options: Any = {"promote": promote, "floats_only": floats_only, "half": half, "autocast": autocast}
+        return functools.partial(op, linear=linear, idempotent=idempotent, **options)
+    call = graph.op(formula, linear=linear, idempotent=idempotent, promote=promote)
+    if half == "float32 with numbers":
+        call = with_numbers(call)
+    elif floats_only or half:
         call = in_floats(call, floats_only=floats_only, half=half)
     return obey_autocast(call) if autocast else call
 
@@ -77,6 +82,33 @@ def in_floats(function: Any = None, *, floats_only: bool = True, half: str | Non
         return astype(function(*wide, **static), dtype)
 
     return call
+
+
+def with_numbers(function: Any) -> Callable[..., Any]:
+    """The step ``half="float32 with numbers"`` of op: the dtype of the result is the usual one."""
+
+    @functools.wraps(function)
+    def call(*inputs: Any, **static: Any) -> Any:
+        for x in inputs:
+            if isinstance(x, graph.Tensor) and x.array.dtype.itemsize == 2:
+                break
+        else:  # the usual case
+            return function(*inputs, **static)
+        inputs, _ = graph.by_position(function, inputs, static)
+        dtype = dtypes.result_type(*inputs)
+        if not is_half(dtype) or all(getattr(x, "dtype", None) == dtype for x in inputs):
+            return function(*inputs)
+        return in_float32(function, *inputs)
+
+    return call
+
+
+def in_float32(function: Callable[..., Any], *operands: Any) -> Any:
+    """function(*operands), whose result has their common dtype; half precision is left for its intermediate results."""
+    dtype = dtypes.result_type(*operands)
+    if not is_half(dtype):
+        return function(*operands)
+    return astype(function(*[astype(x, dtypes.float32) if hasattr(x, "dtype") else x for x in operands]), dtype)
 
 
 def is_half(dtype: Any) -> bool:

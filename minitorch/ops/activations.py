@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .. import graph
 from ..devices import Array, array_module
 from ..kernels import hand_for, kernel
 from ._arguments import raw
@@ -19,10 +20,12 @@ from .nn import linear, sum_rows
 __all__ = ["relu"]
 
 
-@op(linear=True)  # piecewise: the gradient needs only the mask, whose derivative is 0
+@op(idempotent=True)
 def _relu(x: Array) -> Any:
-    """max(x, 0), whose derivative is 1 where x > 0, else 0."""
+    """max(x, 0), whose derivative is 1 where x > 0, else 0: a constant, but as a Tensor a function of x."""
     y = array_module(x).maximum(x, x.dtype.type(0))
+    if isinstance(x, graph.Tensor):
+        return y, lambda g: g * ((y != 0) * x**0)
     return y, lambda g: g * (y != 0)  # != rather than >, so that NaN stays NaN
 
 

@@ -35,7 +35,7 @@ def _flat(g: Array) -> Any:
 # ------------------------------------------------------------------------------------------------- arithmetic
 
 
-@op(linear=True, promote=common)
+@op(linear=True, promote=common, half="float32 with numbers")
 def _add(a: Array, b: Array) -> Any:
     """a + b"""
     return a + b, (lambda g: g, lambda g: g)
@@ -52,7 +52,7 @@ def _differing(operands: Any) -> Any:
     return common(operands)
 
 
-@op(linear=True, promote=_differing)
+@op(linear=True, promote=_differing, half="float32 with numbers")
 def _sub(a: Array, b: Array) -> Any:
     """a - b"""
     return a - b, (lambda g: g, lambda g: -g)
@@ -73,13 +73,13 @@ def _scaled(other: Any, alpha: float, input: Any) -> Any:
     return astype(mul(astype(other, dtype), alpha), dtype) if hasattr(other, "dtype") else other * alpha
 
 
-@op(promote=common)
+@op(promote=common, half="float32 with numbers")
 def mul(input: Array, other: Array) -> Any:
     """a · b, whose derivatives are b and a."""
     return input * other, (lambda g: g * other, lambda g: g * input)
 
 
-@op(promote=floating)
+@op(promote=floating, half="float32 with numbers")
 def true_divide(input: Array, other: Array) -> Any:
     """a / b, whose derivatives are 1/b and -a/b²."""
     y = input / other
@@ -145,11 +145,10 @@ def _integer_power(a: Array, b: Array) -> Any:
 def _pow_number(a: Array, *, exponent: float) -> Any:
     """aⁿ for a plain number n, whose derivative is n·aⁿ⁻¹ (0 for n = 0, also at a = 0)."""
     n = exponent
+    y = a * a if n == 2 else a * a * a if n == 3 else a**n
     if n == 0:
-        return a**n, _flat
-    if n == 2:
-        return a * a, lambda g: g * (2 * a)
-    return (a * a * a if n == 3 else a**n), lambda g: g * (n * a ** (n - 1))
+        return y, lambda g: _flat(g) * y  # y = 1, but a function of a: derivatives of every order are 0, not missing
+    return y, lambda g: g * (n * a ** (n - 1))
 
 
 @autocast
@@ -249,7 +248,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """input where condition is True, else other (tensors or numbers); alone, the indices where condition is not 0."""
     mask = raw(condition)
     if input is None and other is None:
-        return tuple(graph.Tensor(i) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
+        return tuple(graph.Tensor(i.astype(np.int64)) for i in (mask if mask.ndim else mask.reshape(1)).nonzero())
     mask = checks.condition(mask)
     if not (hasattr(input, "dtype") or hasattr(other, "dtype")):  # of two numbers one must have a dtype
         input = array_module(mask).asarray(input, dtype=dtypes.result_type(input, other))

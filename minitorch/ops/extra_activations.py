@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import graph
 from ..devices import Array, array_module
 from ._arguments import one_dim
 from ._autocast import autocast
@@ -43,11 +44,11 @@ def log_sigmoid(input: Array) -> Any:
     return xp.minimum(x, 0) - xp.log1p(xp.exp(-xp.abs(x))), lambda g: g * sigmoid(-x)
 
 
-@op(linear=True, floats_only=True, half="float32")
+@op(floats_only=True, half="float32")
 def _leaky_relu(x: Array, *, slope: float) -> Any:
-    """x where x > 0, else slope · x."""
+    """x where x > 0, else slope · x; the derivative, 1 or slope, is constant, but as a Tensor a function of x."""
     factor = array_module(x).where(x > 0, x.dtype.type(1), x.dtype.type(slope))
-    return x * factor, lambda g: g * factor
+    return x * factor, lambda g: g * (factor * x**0 if isinstance(x, graph.Tensor) else factor)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:

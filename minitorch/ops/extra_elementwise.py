@@ -14,7 +14,7 @@ from ..devices import Array, array_module
 from . import _special, checks
 from ._arguments import may_read, raw
 from ._autocast import autocast
-from ._op import op
+from ._op import in_float32, op
 from ._promotion import astype, common, floating, in_dtype_of
 from .comparisons import _apply, _bits, eq, ge, gt, isnan, le, lt, ne
 from .elementwise import _at_least, _at_most, _flat, abs, add, clamp, exp, mul, neg, pow, sub, true_divide, where
@@ -228,7 +228,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Any:
     for name, x in (("input", input), ("end", end), ("weight", weight)):
         if name != "weight" or getattr(x, "ndim", False):
             _refuse_other("lerp", name, x, input.dtype)
-    return add(input, mul(weight, sub(end, input)))
+    return in_float32(lambda a, b, w: add(a, mul(w, sub(b, a))), input, end, weight)
 
 
 def _refuse_other(function: str, name: str, x: Any, dtype: dtypes.DType) -> None:
@@ -243,7 +243,7 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     checks.no_bools("addcmul", input, tensor1, tensor2)
     if not dtypes.is_floating(dtypes.result_type(input, tensor1, tensor2)):
         value = int(value)  # a number takes the tensors' dtype
-    return add(input, mul(tensor1, tensor2), alpha=value)
+    return in_float32(lambda a, b, c: add(a, mul(b, c), alpha=value), input, tensor1, tensor2)
 
 
 @autocast
@@ -251,7 +251,7 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     """input + value · tensor1 / tensor2, one of the two floating"""
     if not any(dtypes.is_floating(x.dtype) for x in (tensor1, tensor2)):
         raise RuntimeError("addcdiv: divides floats, not integers by integers; make one floating: tensor1.float()")
-    return add(input, div(tensor1, tensor2), alpha=value)
+    return in_float32(lambda a, b, c: add(a, div(b, c), alpha=value), input, tensor1, tensor2)
 
 
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:

@@ -33,7 +33,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     times = np.atleast_1d(move(raw(repeats), "cpu"))
     if times.ndim > 1 or times.size not in (1, n) or (times < 0).any():
         raise RuntimeError(f"repeat_interleave: dimension {d} of size {n} needs one number >= 0, or {n} of them; got {repeats}")
-    return index_select(x, d, xp.asarray(np.arange(n).repeat(times)))
+    return index_select(x, d, xp.asarray(np.arange(n, dtype=np.int64).repeat(times.astype(np.intp))))
 
 
 def take(input: Any, index: Any) -> Any:
@@ -121,8 +121,8 @@ def _put(x: Array, values: Array, *, index: tuple[Array, ...]) -> Any:
     def to_values(g: Array) -> Array:
         here = _getitem(g, index=index)
         xp = array_module(*index)
-        number = xp.arange(math.prod(here.shape)).reshape(here.shape)
-        last = xp.zeros(g.shape, int)
+        number = xp.arange(math.prod(here.shape), dtype=np.int64).reshape(here.shape)
+        last = xp.zeros(g.shape, np.int64)
         last[index] = number  # if a place is written several times, the last value stays
         return here * (last[index] == number)
 

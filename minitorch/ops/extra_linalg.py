@@ -5,12 +5,15 @@ Nothing here is needed to understand the engine: look up what you need. Read bef
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
+from ..devices import device_of
 from . import checks
-from ._arguments import one_dim
+from ._arguments import one_dim, raw
 from ._autocast import autocast
+from ._op import in_float32
 from .elementwise import mul
 from .extra_einsum import Label, _contract
 from .extra_shaping import diagonal
@@ -70,26 +73,31 @@ def outer(input: Any, vec2: Any) -> Any:
 @autocast
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (mat1 @ mat2)"""
-    return _add_scaled(input, mm(mat1, mat2), beta, alpha)
+    return _add_scaled(mm, input, mat1, mat2, beta, alpha)
 
 
 @autocast
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (mat @ vec)"""
-    return _add_scaled(input, mv(mat, vec), beta, alpha)
+    return _add_scaled(mv, input, mat, vec, beta, alpha)
 
 
 @autocast
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta · input + alpha · (batch1 @ batch2)"""
-    return _add_scaled(input, bmm(batch1, batch2), beta, alpha)
+    return _add_scaled(bmm, input, batch1, batch2, beta, alpha)
 
 
-def _add_scaled(input: Any, product: Any, beta: float, alpha: float) -> Any:
+def _add_scaled(product: Callable[..., Any], input: Any, a: Any, b: Any, beta: float, alpha: float) -> Any:
     if not dtypes.is_floating(input.dtype):
         beta, alpha = int(beta), int(alpha)  # a number takes the tensors' dtype, here too
-    product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else input * beta + product  # beta = 0 ignores input, even a NaN in it
+
+    def combined(input: Any, a: Any, b: Any) -> Any:
+        ab = product(a, b) if alpha == 1 else product(a, b) * alpha
+        return ab if beta == 0 else input * beta + ab  # beta = 0 ignores input, even a NaN in it
+
+    on_cpu = device_of(raw(input)) == "cpu"  # where products of half precision are computed in float32 anyway
+    return in_float32(combined, input, a, b) if on_cpu and input.dtype == a.dtype == b.dtype else combined(input, a, b)
 
 
 @autocast

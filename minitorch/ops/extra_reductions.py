@@ -73,6 +73,12 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     x = input if dtype is None else astype(input, dtype)
     if not dtypes.is_floating(input.dtype) or not dtypes.is_floating(x.dtype):
         raise RuntimeError(f"nanmean: works on floats, not on {input.dtype} as {x.dtype}; make the input floating: x.float()")
+    return _nanmean(x, dim=dim, keepdim=keepdim)
+
+
+@in_floats
+def _nanmean(x: Any, *, dim: Dims, keepdim: bool) -> Any:
+    """The sum and the count, which is no number of half precision: 70,000 would be infinite there."""
     return nansum(x, dim, keepdim) / sum(~isnan(x), dim, keepdim)
 
 
@@ -95,6 +101,7 @@ def _prod(x: Array, *, axis: int, keepdims: bool) -> Any:
 
     def pullback(g: Array) -> Any:
         others = _before(x, axis) * flip(_before(flip(x, axis), axis), axis)
+        others = others * x**0 if isinstance(x, graph.Tensor) else others  # where it is constant: 0 is its derivative
         return g.reshape(_with_ones(x.shape, (axis,))) * others
 
     return y, pullback
@@ -147,13 +154,18 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     After step k each element is the product of the 2ᵏ elements up to it (Hillis and Steele, 1986): only multiplications, so
     every gradient is right where elements are 0.
     """
-    dtype = dtype or (input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64)
-    axis, y, step = one_dim(dim, input.ndim), astype(input, dtype), 1
-    n = input.shape[axis] if input.ndim else 1
+    y = astype(input, dtype or (input.dtype if dtypes.is_floating(input.dtype) else dtypes.int64))
+    product = _cumprod(y, axis=one_dim(dim, input.ndim))
+    return clone(input) if product is input else product
+
+
+@in_floats(floats_only=False)
+def _cumprod(y: Any, *, axis: int) -> Any:
+    n, step = y.shape[axis] if y.ndim else 1, 1
     while step < n:
         y = cat([narrow(y, axis, 0, step), narrow(y, axis, step, n - step) * narrow(y, axis, 0, n - step)], axis)
         step *= 2
-    return clone(input) if y is input else y
+    return y
 
 
 # ------------------------------------------------------------------------------------------------------- variance
@@ -169,8 +181,21 @@ def _var(x: Array, *, axis: tuple[int, ...], keepdims: bool, correction: float) 
 
 
 @in_floats
-def _std(x: Array, **static: Any) -> Any:
-    return _root(_var(x, **static))
+def _std(x: Any, *, axis: tuple[int, ...], keepdims: bool, correction: float) -> Any:
+    """√var of x/s, times s: the squares of large numbers overflow, those of small ones vanish. s counts as a constant."""
+    s = _magnitude(raw(x), axis)
+    root = _root(_var(x / s, axis=axis, keepdims=True, correction=correction)) * s
+    return root if keepdims else root.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
+
+
+def _magnitude(x: Array, axis: tuple[int, ...]) -> Any:
+    """The power of two below the largest |x| along the axes, which divides x without rounding; 1 where that is 0 or infinite."""
+    xp = array_module(x)
+    if 0 in x.shape:
+        return xp.ones((), x.dtype)
+    top = xp.amax(xp.abs(x), axis=axis, keepdims=True)
+    power = xp.ldexp(xp.ones_like(top), xp.frexp(top)[1] - 1)
+    return xp.where(xp.isfinite(top) & (top > 0), power, xp.ones_like(top))
 
 
 @op
@@ -223,12 +248,28 @@ def _norm(x: Array, *, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
 
 
 def _root_of_sum(x: Any, p: float, axis: tuple[int, ...], keepdims: bool) -> Any:
-    """(Σ|x|ᵖ)^(1/p); of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite."""
+    """(Σ|x|ᵖ)^(1/p) = s (Σ|x/s|ᵖ)^(1/p), where s keeps the powers from overflowing and from vanishing.
+
+    Of a Tensor by the op itself, whose gradient is right at 0, where that of the root is infinite.
+    """
     if isinstance(x, graph.Tensor):
         return _norm(x, p=p, axis=axis, keepdims=keepdims)
     if p == 2:
-        return array_module(x).sqrt((x * x).sum(axis=axis, keepdims=keepdims))
-    return (abs(x) ** p).sum(axis=axis, keepdims=keepdims) ** (1 / p)
+        s = _magnitude(x, axis)
+        y = array_module(x).sqrt(((x / s) ** 2).sum(axis=axis, keepdims=True)) * s
+    else:
+        s = _extreme(abs(x), p, axis)
+        y = ((abs(x) / s) ** p).sum(axis=axis, keepdims=True) ** (1 / p) * s
+    return y if keepdims else y.reshape(tuple(n for i, n in enumerate(x.shape) if i not in axis))
+
+
+def _extreme(size: Array, p: float, axis: tuple[int, ...]) -> Any:
+    """The number that decides ‖x‖ₚ: the largest, for p < 0 the smallest; 1 where it is 0 or infinite."""
+    xp = array_module(size)
+    if 0 in size.shape:
+        return xp.ones((), size.dtype)
+    s = (xp.amax if p > 0 else xp.amin)(size, axis=axis, keepdims=True)
+    return xp.where(xp.isfinite(s) & (s > 0), s, xp.ones_like(s))
 
 
 @autocast
@@ -263,10 +304,9 @@ def _order(x: Array, axis: int, descending: bool) -> Any:
     if x.ndim == 0:
         return xp.zeros((), np.int64)
     x = x.astype(np.float32) if x.dtype.name == "bfloat16" else x  # NumPy puts its NaN first, CuPy does not sort it
-    if not descending:
-        return xp.argsort(x, axis=axis, kind="stable")
+    order = xp.argsort(xp.flip(x, axis=axis) if descending else x, axis=axis, kind="stable").astype(np.int64, copy=False)
     # ascending from the back and read backwards: descending, with equal elements in their first order
-    return x.shape[axis] - 1 - xp.flip(xp.argsort(xp.flip(x, axis=axis), axis=axis, kind="stable"), axis=axis)
+    return x.shape[axis] - 1 - xp.flip(order, axis=axis) if descending else order
 
 
 @numpy_names

@@ -30,7 +30,7 @@ def _getitem(x: Array, *, index: tuple[Any, ...]) -> Any:
     """x[index]; the gradient is added at the places that were read."""
     shape = x.shape
     if len(index) and hasattr(index[-1], "shape") and not any(hasattr(i, "shape") for i in index[:-1]):
-        y = x.take(index[-1], axis=len(index) - 1)  # one array alone: NumPy's take is faster than its indexing
+        y = x.take(index[-1].astype(np.intp, copy=False), axis=len(index) - 1)  # one array alone: faster than x[index]
     else:
         y = x[index]
     return y, lambda g: _scatter(g, index=index, shape=shape)
@@ -75,10 +75,10 @@ def _add_rows(y: Array, row: Array, values: Array) -> None:
     xp = array_module(y)
     if xp is not np and y.dtype == "int64":
         y, values = y.view("uint64"), values.view("uint64")  # CUDA has no atomic addition for int64; the bits are the same
-    if xp is not np and y.dtype.itemsize < 4:  # nor for bfloat16 and short integers; float16 would lose small values
-        wide = np.dtype("float32" if dtypes.is_floating(y.dtype) else "int32")
-        total = y.astype(wide)
-        xp.add.at(total, row, values.astype(wide))
+    floats = dtypes.is_floating(y.dtype)
+    if y.dtype.itemsize < 4 and (floats or xp is not np):  # a sum of float16 stops at 2048; short integers have no atomics
+        total = y.astype("float32" if floats else "int32")
+        _add_rows(total, row, values.astype(total.dtype))
         y[...] = total.astype(y.dtype)
         return
     if xp is not np or y.ndim == 1 or values.size < 1000:
@@ -231,7 +231,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """Where the elements are not zero: one row of indices each, or a tuple with one index tensor per dimension."""
     x = raw(input)
-    places = x.reshape(x.shape or 1).nonzero()
+    places = [i.astype(np.int64) for i in x.reshape(x.shape or 1).nonzero()]
     if as_tuple:
         return tuple(map(graph.Tensor, places))
     return graph.Tensor(array_module(x).stack(places, axis=1)[:, : x.ndim])

@@ -73,7 +73,7 @@ def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any
     return as_array(stream.key(tuple(shape), p), like)
 
 
-@op(linear=True)
+@op(linear=True, half="float32 on CPU")
 def drop(x: Array, *, keep: Array, p: float) -> Any:
     """x where the mask ``keep`` is True, divided by 1 - p so that the expectation stays x; 0 elsewhere.
 
@@ -105,7 +105,7 @@ def _rows_at(weight: Array, *, index: Array, factor: Array | None) -> Any:
     return weight[index], pullback
 
 
-@op(linear=True)
+@op(linear=True, half="float32 on CPU")
 def _add_rows(g: Array, *, index: Array, count: int) -> Any:
     """``count`` rows of zeros, to which g's rows are added at ``index``: the transpose of taking rows."""
     total = add_rows_kernel(g, index, count)
@@ -132,8 +132,9 @@ def embedding(
     if padding_idx is not None:
         factor = (index != padding_idx)[..., None]
     if scale_grad_by_freq:
-        often = array_module(index).bincount(index.reshape(-1), minlength=weight.shape[0])[index][..., None]
-        factor = ((1 if factor is None else factor) / often).astype(weight.dtype)
+        xp = array_module(index)
+        often = xp.bincount(index.reshape(-1).astype(xp.intp), minlength=weight.shape[0])[index][..., None]
+        factor = ((1 if factor is None else factor) / often).astype(dtypes.promote_types(weight.dtype, dtypes.float32))
     return _rows_at(weight, index=index, factor=factor)
 
 

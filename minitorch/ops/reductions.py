@@ -116,14 +116,14 @@ def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Any:
 # ----------------------------------------------------------------------------------------------- largest, smallest
 
 
-@op
+@op(half="float32")
 def _amax(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """The largest; ties divide the gradient evenly."""
     y = array_module(x).amax(x, axis=axis, keepdims=keepdims)
     return y, lambda g: _to_ties(g, x, y, axis)
 
 
-@op
+@op(half="float32")
 def _amin(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
     """The smallest; ties divide the gradient evenly."""
     y = array_module(x).amin(x, axis=axis, keepdims=keepdims)
@@ -181,14 +181,14 @@ def _argument(name: str, function: str, x: Any, dim: int) -> Any:
     array = raw(x)
     if array.ndim == 0:
         return array_module(array).zeros((), np.int64)
-    return getattr(array_module(array), function)(array, axis=axis[0], keepdims=True)
+    return getattr(array_module(array), function)(array, axis=axis[0], keepdims=True).astype(np.int64, copy=False)
 
 
 def _position(name: str, input: Any, dim: int | None, keepdim: bool) -> Any:
     checks.no_bools(name, input, error=RuntimeError)
     if dim is None:
         checks.nonempty_dims(name, input, None)
-        i = getattr(array_module(raw(input)), name)(raw(input))
+        i = getattr(array_module(raw(input)), name)(raw(input)).astype(np.int64)
         return graph.Tensor(i.reshape((1,) * input.ndim) if keepdim else i)
     i = graph.Tensor(_argument(name, name, input, dim))
     return i if keepdim else squeeze(i, dim)

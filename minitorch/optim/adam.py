@@ -41,6 +41,7 @@ class Adam(Optimizer):
     """
 
     correct_bias = True
+    memory = ("step", "exp_avg", "exp_avg_sq")
 
     def __init__(
         self,

@@ -71,6 +71,8 @@ class LRScheduler:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Resume at a position that state_dict() returned; load the optimiser's state too."""
+        if not isinstance(state_dict["base_lrs"], list) or not isinstance(state_dict["last_epoch"], int | float):
+            raise TypeError("load_state_dict: base_lrs must be a list and last_epoch a number, as in a schedule's state_dict()")
         groups, saved = len(self.optimizer.param_groups), len(state_dict["base_lrs"])
         if groups != saved:
             raise ValueError(f"load_state_dict: the schedule was saved for {saved} parameter groups, this optimiser has {groups}")

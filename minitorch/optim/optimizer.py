@@ -18,6 +18,7 @@ from ..changes import mark_changed
 from ..devices import Array, array_module
 from ..grad_mode import enable_grad
 from ..tensor import Tensor
+from .loading import checked_groups, checked_memories
 
 Group: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[Group] | Iterable[tuple[str, Tensor]]
@@ -30,6 +31,8 @@ class Optimizer:
     defaults: options for groups that do not set them.
     ``state[p]`` is the memory of parameter p, for example its momentum.
     """
+
+    memory: tuple[str, ...] = ()  # names in state[p]; a subclass that says them has its loaded states checked for them
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -122,41 +125,14 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a state_dict of the same kind of optimiser over the same parameters. Copies the values."""
-        for key in ("state", "param_groups"):
-            if key not in state_dict:
-                raise KeyError(f"load_state_dict: the state has no {key!r}: is it an optimiser's state_dict()?")
-        saved = state_dict["param_groups"]
-        self._check_groups(saved)
-        numbers = [i for group in saved for i in group["params"]]
-        params = dict(zip(numbers, self.parameters(), strict=True))
+        saved = checked_groups(self, state_dict)
+        params = dict(zip((i for group in saved for i in group["params"]), self.parameters(), strict=True))
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        for i, values in state_dict["state"].items():
-            if i not in params:
-                raise ValueError(f"load_state_dict: the state of parameter {i!r} belongs to no parameter of the groups")
-            state[params[i]] = {name: _fitted(i, params[i], name, value) for name, value in values.items()}
+        state.update(checked_memories(self, state_dict, params))
         self.state = state
         self.param_groups = [
             {**group, **options, "params": group["params"]} for group, options in zip(self.param_groups, saved, strict=True)
         ]
-
-    def _check_groups(self, saved: list[Group]) -> None:
-        if len(saved) != len(self.param_groups):
-            raise ValueError(
-                f"loaded state dict has a different number of parameter groups: {len(saved)}, "
-                f"this optimiser has {len(self.param_groups)}; build it with the groups it had when it was saved"
-            )
-        for i, (group, options) in enumerate(zip(self.param_groups, saved, strict=True)):
-            if len(group["params"]) != len(options["params"]):
-                raise ValueError(
-                    f"loaded state dict contains a parameter group that doesn't match the size of optimizer's group: group {i} "
-                    f"has {len(options['params'])} parameters in the state, {len(group['params'])} in this optimiser"
-                )
-            missing = [name for name in self.defaults if name not in options]
-            if missing:
-                raise ValueError(
-                    f"load_state_dict: group {i} of the state has no {', '.join(missing)}: "
-                    f"it was saved by a different kind of optimiser, not {type(self).__name__}"
-                )
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -197,17 +173,3 @@ def _gradient(p: Tensor) -> Array:
     if g.shape != p.shape:
         raise RuntimeError(f"step: a parameter of shape {p.shape} has a gradient of shape {g.shape}; they must be equal")
     return g
-
-
-def _fitted(i: int, p: Tensor, name: str, value: Any) -> Any:
-    """A copy of a loaded value on the parameter's device and in its dtype; step counts stay numbers."""
-    if name == "step":
-        return int(value)
-    if not isinstance(value, Tensor):
-        return value
-    if value.ndim == p.ndim and value.shape != p.shape:
-        raise ValueError(
-            f"load_state_dict: {name} of parameter {i} has shape {value.shape} in the state, "
-            f"the parameter has {p.shape}: the state was saved for another model"
-        )
-    return Tensor(devices.move(value.array, p.device).astype(p.dtype, copy=True))

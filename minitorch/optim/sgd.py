@@ -20,6 +20,8 @@ class SGD(Optimizer):
     (lr multiplies the velocity instead of entering it). maximize: ascend instead of descend.
     """
 
+    memory = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Params,

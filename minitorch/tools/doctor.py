@@ -47,7 +47,7 @@ _VARIABLES = (
 
 
 def examine() -> Report:
-    """The whole report; under "trouble" a line of advice for each thing that is wrong."""
+    """The whole report; "trouble" has a line of advice for each thing that is wrong, "absent" for what is merely not there."""
     sections: dict[str, Callable[[], Any]] = {
         "python": python, "cpu": cpu, "numpy": numpy_and_blas, "environment": environment, "cuda": cuda,
         "packages": packages, "engine": engine,
@@ -59,8 +59,9 @@ def examine() -> Report:
         except Exception as error:
             report[name] = {"error": _brief(error)}
     try:
-        report["trouble"] = trouble(report)
+        report["trouble"], report["absent"] = trouble(report), absent(report)
     except Exception as error:
+        report["absent"] = []
         report["trouble"] = [f"the doctor itself failed: {_brief(error)}; please report it"]
     return report
 
@@ -235,6 +236,17 @@ def trouble(report: Report) -> list[str]:
     return lines
 
 
+def absent(report: Report) -> list[str]:
+    """A line if this machine has neither an NVIDIA driver nor CuPy: that is no trouble, but ``--device cuda`` cannot work."""
+    cuda = report["cuda"]
+    if _failed(cuda) or cuda["driver"] is not None or cuda["cupy"] is not None or cuda["cupy packages"]:
+        return []
+    return [
+        'device "cuda" cannot be used here: there is no NVIDIA driver, and CuPy is not installed. Where there is an NVIDIA GPU: '
+        'install its driver (nvidia-smi must list the GPU), then pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]"'
+    ]
+
+
 def _failed(facts: Any) -> bool:
     return isinstance(facts, dict) and set(facts) == {"error"}
 
@@ -284,7 +296,7 @@ def _cuda_trouble(cuda: Report, environment: dict[str, str]) -> list[str]:
         return [f'{names[0]} does not import ({cuda["import error"]}): pip install --force-reinstall "{fits}[ctk]"']
     if newest is None:
         if cuda["cupy"] is None:
-            return []  # no GPU, no CuPy: nothing is wrong
+            return []  # no GPU, no CuPy: nothing is wrong (see absent)
         return ["CuPy is here but no NVIDIA driver: install the driver (nvidia-smi must list a GPU); until then use the CPU"]
     if cuda["cupy"] is None:
         return [f'a GPU is here but no CuPy, so "cuda" cannot be used: pip install "{fits}[ctk]"']
@@ -317,7 +329,8 @@ def text(report: Report) -> str:
         purpose, extra = _OPTIONAL.get(name, ("", ""))
         cure = f"pip install -e '.[{extra}]'" if extra else f"pip install {name}"
         lines.append(f"  {name}: {version}" if version else f"  {name}: not installed ({purpose}): {cure}")
-    lines.append("trouble" if report["trouble"] else "no trouble found")
+    lines += report["absent"]
+    lines.append("trouble" if report["trouble"] else "no trouble found" + (" on the CPU" if report["absent"] else ""))
     lines += [f"  - {line}" for line in report["trouble"]]
     return "\n".join(lines)
 

@@ -1,8 +1,7 @@
 """Drawing the graph behind a tensor: as SVG, which a notebook displays, as DOT, or as Mermaid.
 
-    drawing = minitorch.draw_graph(loss, names=model)       # before backward, which frees the graph
     loss.backward()
-    drawing                                                 # displayed now, with the parameters' gradients
+    minitorch.draw_graph(loss, names=model)     # with the parameters' gradients; before backward() with the data as well
 
 The layout runs from top to bottom and follows Sugiyama, Tagawa and Toda (1981). Each box gets a layer above the boxes that
 use it; boxes are ordered within their layers so that few lines cross; then they move towards their neighbours. A line that
@@ -22,7 +21,8 @@ from typing import Any
 
 from .. import devices
 from ..files import write_text
-from ..graph import Leaf, Node, Output, youngest_first
+from ..grad_mode import mode
+from ..graph import Leaf, Node, Output
 from ..tensor import Tensor
 from .profiler import tensors
 
@@ -65,20 +65,31 @@ def draw_graph(outputs: Tensor | Sequence[Tensor], names: Any = None) -> Drawing
 
     names: a module or a dict of tensors; the boxes get their names. The structure is fixed now; the norms of gradients are
     read each time the drawing is displayed: those of leaves, and of inner tensors that you hold and called retain_grad()
-    on. So draw first, call backward(), then look.
+    on. Of the graph that the thread's last backward() walked and freed, the operations are still known, not their data.
     """
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     nodes = [y.node for y in roots if y.node is not None]
     if not nodes:
         raise RuntimeError("draw_graph: there is no graph: no input of this computation has requires_grad=True")
-    try:
-        order = youngest_first(list(dict.fromkeys(nodes)), None)[0]
-    except RuntimeError as error:
-        raise RuntimeError(
-            "draw_graph: backward() has walked this graph and freed it; draw before backward() (the drawing shows the gradients "
-            "when it is looked at afterwards), or call backward(retain_graph=True)"
-        ) from error
-    return Drawing(_boxes(order, set(nodes), _names(names)))
+    return Drawing(_boxes(_parents(nodes), set(nodes), _names(names)))
+
+
+def _parents(roots: list[Node]) -> dict[Node, Sequence[Node | None]]:
+    """Every node that leads to the roots, the oldest first, with its parents."""
+    found: dict[Node, Sequence[Node | None]] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in found:
+            continue
+        if node.pullback is None and type(node) is not Leaf and node not in mode.walked:
+            raise RuntimeError(
+                "draw_graph: backward() has walked this graph and freed it, and another one since; draw before the next "
+                "backward(), or call backward(retain_graph=True)"
+            )
+        found[node] = mode.walked.get(node, node.parents)
+        stack += [parent for parent in found[node] if parent is not None]
+    return dict(sorted(found.items(), key=lambda item: item[0].time))
 
 
 def _names(names: Any) -> dict[Tensor, str]:
@@ -92,11 +103,11 @@ def _names(names: Any) -> dict[Tensor, str]:
     return {tensor: str(name) for name, tensor in names.items()}
 
 
-def _boxes(order: list[Node], roots: set[Node], names: dict[Tensor, str]) -> list[Box]:
+def _boxes(parents: dict[Node, Sequence[Node | None]], roots: set[Node], names: dict[Tensor, str]) -> list[Box]:
     """One box per node, the oldest first, and one per tensor without gradient that the graph keeps."""
     alive = {x.node: x for x in tensors() if x.node is not None}  # a node does not know its tensor
     boxes: dict[Any, Box] = {}
-    for node in order:
+    for node in parents:
         tensor = alive.get(node)
         name = names.get(tensor, "") if tensor is not None else ""
         box = boxes[node] = _box(node, name)
@@ -106,7 +117,7 @@ def _boxes(order: list[Node], roots: set[Node], names: dict[Tensor, str]) -> lis
             box.kind = "root" if node in roots else "op"
             if tensor is not None:
                 box.tensor = weakref.ref(tensor)  # weak: a drawing keeps no graph alive
-        for parent, value in zip(node.parents, node.inputs or node.parents, strict=True):
+        for parent, value in zip(parents[node], node.inputs or parents[node], strict=True):
             if parent is not None:
                 box.parents.append(boxes[parent])
             elif isinstance(value, Tensor):  # data: linear operations keep none, so there is none to show
@@ -121,7 +132,9 @@ def _box(node: Node, name: str) -> Box:
         return Box("leaf", name or "leaf", node.shape, node.dtype)
     title = f"output {node.index}" if isinstance(node, Output) else node.name
     equation = (node.call.__doc__ or "").strip().partition("\n")[0]
-    settings = ", ".join(f"{key}={value}" for key, value in node.static.items() if isinstance(value, bool | int | float | str))
+    settings = ", ".join(
+        f"{key}={value}" for key, value in (node.static or {}).items() if isinstance(value, bool | int | float | str)
+    )
     where = str(getattr(node, "where", None) or "")  # known if the graph was built inside detect_anomaly()
     about = "\n".join(filter(None, (equation, settings, where)))
     return Box("op", f"{name} = {title}" if name else title, node.shape, node.dtype, about)

@@ -41,7 +41,7 @@ def mask_tokens(
     """
     B, S = ids.shape
     length = (ids != tokenizer.pad_id).sum(1)
-    wanted = np.maximum(1, np.rint(length * probability)).astype(int)
+    wanted = np.maximum(1, np.rint(length * probability)).astype(np.int64)
     if max_predictions is not None:
         wanted = np.minimum(wanted, max_predictions)
     if whole_word:
@@ -76,7 +76,7 @@ def choose_words(chosen: Any, maskable: Any, continues: Any, wanted: int, rng: n
 
 def continuation(tokenizer: Tokenizer) -> Any:
     """For every id: is it a piece that continues a word (##...)?"""
-    return np.array([token.startswith("##") for token in tokenizer.tokens])
+    return np.array([token.startswith(tokenizer.prefix) for token in tokenizer.tokens])
 
 
 # ------------------------------------------------------------------------------------------------------ examples
@@ -120,7 +120,7 @@ class Examples:
         for i, key in enumerate(keys):
             rng, n = np.random.default_rng([self.seed, 2, key]), int((ids[i] != self.tokenizer.pad_id).sum())
             masked, labels = mask_tokens(ids[i : i + 1, :n], ~special[i : i + 1, :n], self.tokenizer, rng, **self.masking)
-            rows.append((np.append(masked, ids[i, n:]), np.append(labels, np.full(len(ids[i]) - n, IGNORED))))
+            rows.append((np.append(masked, ids[i, n:]), np.append(labels, np.full(len(ids[i]) - n, IGNORED, np.int64))))
         return np.stack([masked for masked, _ in rows]), np.stack([labels for _, labels in rows])
 
 
@@ -259,5 +259,5 @@ class Pairs(Examples):
             **batch,
             "input_ids": minitorch.from_numpy(masked),
             "labels": minitorch.from_numpy(labels),
-            "next_sentence_label": minitorch.from_numpy(np.array(relation)),
+            "next_sentence_label": minitorch.from_numpy(np.array(relation, np.int64)),
         }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 
-from minitorch.files import replacing
+from minitorch.files import write_bytes
 
-from ..errors import BadInput
+from ..errors import BadInput, short
 from ..text.corpus import read_lines
+from ..training.settings import usable_device
 from .model import BertModel
 from .use import embed, load
 from .weights import PRETRAINED
@@ -30,15 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the texts' cosine similarities (for many texts each one's nearest), or print or save the vectors."""
     try:
-        texts = [*args.text, *((line for line in read_lines(Path(args.file)) if line) if args.file else ())]
+        texts = [*args.text, *((line for line in read_lines(Path(args.file), longest=-1) if line) if args.file else ())]
+        device = usable_device(args.device)
         if not texts:
             raise BadInput("no text: give some, or --file FILE with one per line")
-        tokenizer, model = load(args.model, BertModel, args.device, add_pooling_layer=False)
+        tokenizer, model = load(args.model, BertModel, device, add_pooling_layer=False)
         vectors = embed(model, tokenizer, texts)
         if args.output:
-            with replacing(args.output) as temporary, open(temporary, "wb") as file:
-                np.save(file, vectors, allow_pickle=False)
-    except (OSError, ValueError, RuntimeError) as error:
+            content = io.BytesIO()  # into an open file, np.save would lose the error of a full disk
+            np.save(content, vectors, allow_pickle=False)
+            write_bytes(args.output, content.getvalue())
+    except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:
         print(json.dumps([[round(float(x), 7) for x in vector] for vector in vectors]))
@@ -48,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
         print(" ".join(f"{x:.6f}" for x in vectors[0]))
     elif len(texts) <= 12:
         for text, row in zip(texts, vectors @ vectors.T, strict=True):
-            print(" ".join(f"{x:6.3f}" for x in row), " ", text)
+            print(" ".join(f"{x:6.3f}" for x in row), " ", short(text, 200))
     else:  # a table of all pairs would be too wide
         for i, text in enumerate(texts):
             cosines = vectors @ vectors[i]
             cosines[i] = -2
-            print(f"{cosines.max():6.3f}  {text}  |  {texts[int(cosines.argmax())]}")
+            print(f"{cosines.max():6.3f}  {short(text)}  |  {short(texts[int(cosines.argmax())])}")
     return 0

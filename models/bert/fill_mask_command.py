@@ -6,7 +6,8 @@ import argparse
 import json
 
 from ..errors import BadInput
-from ..text.tokenizer import MASK
+from ..text.tokenizer_files import MASK
+from ..training.settings import usable_device
 from .use import fill_mask, load
 from .weights import PRETRAINED
 
@@ -23,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the guesses, the most probable first."""
     try:
-        tokenizer, model = load(args.model, device=args.device)
+        tokenizer, model = load(args.model, device=usable_device(args.device))
         guesses = fill_mask(model, tokenizer, args.text, args.top_k)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:
         print(json.dumps(guesses))

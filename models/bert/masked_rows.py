@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 import minitorch
 from minitorch import Tensor
 from minitorch.devices import array_module
@@ -35,7 +37,7 @@ def masked_first(labels: Tensor, pooled: bool) -> tuple[Tensor, Tensor]:
     xp, masked = array_module(labels.array), labels.array != -100
     masked[:, 0] |= pooled
     P = max(1, int(masked.sum(axis=1).max()))
-    rows = xp.argsort(~masked, axis=1, kind="stable")[:, :P]
+    rows = xp.argsort(~masked, axis=1, kind="stable")[:, :P].astype(np.int64)
     return Tensor(rows), Tensor(xp.take_along_axis(labels.array, rows, axis=1))
 
 
@@ -61,5 +63,5 @@ def find_masked(labels: Tensor, pooled: bool) -> Masked:
 def places(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Where labels (B, S) are not -100, counted through the batch, and those labels: both (masked,)."""
     flat = labels.array.reshape(-1)
-    at = (flat != -100).nonzero()[0]
+    at = (flat != -100).nonzero()[0].astype(np.int64)
     return Tensor(at), Tensor(flat[at])

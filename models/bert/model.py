@@ -13,7 +13,7 @@ Read before: config.py, minitorch/nn/functional.py. Read next: train_minimal.py,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import minitorch
@@ -26,6 +26,7 @@ from .config import BertConfig
 from .masked_rows import Masked, find_masked, places, rows_at
 from .weights import SavedModel
 
+KeysAndValues = tuple[Tensor, Tensor]
 GELU_TANH = functools.partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -75,6 +76,10 @@ class Output(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Output({', '.join(self)})"
 
+    def set_loss(self, loss: Tensor) -> None:
+        """Put another loss in the place of this one."""
+        self._values["loss"] = loss
+
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are there, in order."""
         return tuple(self[name] for name in self)
@@ -87,6 +92,7 @@ class PreTrained(SavedModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        config.check_memory()
         self.config = config
 
     def initialize(self) -> None:
@@ -175,9 +181,13 @@ class BertSelfAttention(nn.Module):
         B, S, H = x.shape
         return x.reshape(B, S, self.heads, H // self.heads).transpose(1, 2)
 
-    def forward(self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool, past: KeysAndValues | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         B, L, H = asking.shape  # L = S: all tokens; in the last layer only the rows that are wanted
         q, k, v = self.split(self.query(asking)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, L or S, d)
+        if past is not None:  # (1 or B, A, n, d) in front: from here on S counts them
+            k, v = (minitorch.cat([p.expand(B, *p.shape[1:]), new], dim=2) for p, new in zip(past, (k, v), strict=True))
         if output_attentions:
             scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, L, S)
             probabilities = self.dropout(F.softmax(scores if mask is None else scores + mask, dim=-1))
@@ -210,8 +220,10 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config, config.hidden_size)
 
-    def forward(self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[Tensor, Tensor | None]:
-        context, probabilities = self.self(asking, x, mask, output_attentions)
+    def forward(
+        self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool, past: KeysAndValues | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        context, probabilities = self.self(asking, x, mask, output_attentions, past)
         return self.output(context, asking), probabilities
 
 
@@ -237,9 +249,15 @@ class BertLayer(nn.Module):
         self.output = BertSelfOutput(config, config.intermediate_size)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, output_attentions: bool, rows: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        output_attentions: bool,
+        rows: Tensor | None = None,
+        past: KeysAndValues | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        x, probabilities = self.attention(x if rows is None else rows_at(x, rows), x, mask, output_attentions)  # (B, S, H)
+        asking = x if rows is None else rows_at(x, rows)
+        x, probabilities = self.attention(asking, x, mask, output_attentions, past)  # (B, S, H)
         return self.output(self.intermediate(x), x), probabilities  # (B, S, H) -> (B, S, I) -> (B, S, H)
 
 
@@ -251,11 +269,16 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, output_attentions: bool, rows: Tensor | None = None
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        output_attentions: bool,
+        rows: Tensor | None = None,
+        past: Sequence[KeysAndValues | None] | None = None,
     ) -> tuple[list[Tensor], list[Tensor]]:
         hidden_states, attentions = [x], []
-        for i, layer in enumerate(self.layer, 1):
-            x, probabilities = layer(x, mask, output_attentions, rows if i == len(self.layer) else None)
+        for i, (layer, front) in enumerate(zip(self.layer, past or [None] * len(self.layer), strict=True), 1):
+            x, probabilities = layer(x, mask, output_attentions, rows if i == len(self.layer) else None, front)
             hidden_states.append(x)
             attentions.append(probabilities)
         return hidden_states, attentions
@@ -301,6 +324,7 @@ class BertModel(PreTrained):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         rows: Tensor | None = None,
+        past_key_values: Sequence[KeysAndValues] | None = None,
     ) -> Any:
         """ids (B, S) -> last_hidden_state (B, S, H), pooler_output (B, H).
 
@@ -308,6 +332,7 @@ class BertModel(PreTrained):
         floats are added to the scores instead. token_type_ids: 0 for the first sentence, 1 for the second.
         output_hidden_states adds the L+1 layers' states, output_attentions the (B, A, S, S) tables.
         rows: positions (B, P), the first of which is pooled: the last layer is computed at these alone, S is P in its results.
+        past_key_values: for each layer keys and values (1 or B, A, n, d) that every token may look at; positions start at n.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, one of them and not both")
@@ -315,10 +340,16 @@ class BertModel(PreTrained):
             self.check_ids(input_ids)
         wants_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        n = past_key_values[0][0].shape[2] if past_key_values else 0
+        if n and position_ids is None:
+            position_ids = minitorch.arange(n, n + next(t for t in (input_ids, inputs_embeds) if t is not None).shape[1])[None]
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         if rows is not None and attention_mask is not None and attention_mask.ndim > 2:
             raise ValueError("rows of the last layer need an attention_mask of shape (B, S), not (B, from, to)")
-        states, attentions = self.encoder(x, additive_mask(attention_mask, x), wants_attentions, rows)
+        mask = additive_mask(attention_mask, x)
+        if n and mask is not None:
+            mask = minitorch.cat([minitorch.zeros(*mask.shape[:-1], n, dtype=mask.dtype), mask], dim=-1)
+        states, attentions = self.encoder(x, mask, wants_attentions, rows, past_key_values)
         output = Output(
             last_hidden_state=states[-1],
             pooler_output=None if self.pooler is None else self.pooler(states[-1]),
@@ -567,11 +598,12 @@ class BertForTokenClassification(PreTrained):
 class BertForQuestionAnswering(PreTrained):
     """Where in the context the answer starts, and where it ends."""
 
+    labels = 2
+
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config)
-        config.num_labels = 2
+        super().__init__(config.with_labels(2))  # the user's own configuration keeps its labels
         self.bert = BertModel(config, add_pooling_layer=False)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(config.hidden_size, self.labels)
         self.initialize()
 
     def forward(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..errors import BadInput, count
 from ..training.pictures import save_curve
-from ..training.runs import STATE, alone_in, new_run
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from .pretraining import KEPT, Run, Settings, read_state
-from .report import filled_masks
+from .report import showing, trials
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,19 +24,23 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
     """A new run, or a resumed one."""
     chosen = given(args, Settings)
     settings = Settings(**chosen)
-    state = Path(settings.output) / STATE
-    if args.resume:
-        if not state.is_file():
-            raise BadInput(f"{state}: nothing to resume; a run writes it every --save-every steps and at Ctrl-C")
-        until_the_end.enter_context(alone_in(Path(settings.output)))
-        saved = read_state(state)["settings"]
-        same_settings(state, saved, chosen, Settings, free=("output", "device"))
-        run = Run(Settings(**{**saved, "output": settings.output, "device": args.device or saved["device"]}), resuming=True)
-        run.load_state()
-        print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
-        return run
-    new: Run = new_run(lambda: Run(settings), settings.output, KEPT, args.overwrite, until_the_end)
-    return new
+    output = Path(settings.output)
+    if not args.resume:
+        refuse_overwriting(output, KEPT, args.overwrite)
+        settings.check()  # before a folder is made
+        return Run(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))
+    if not (unfinished(output) / STATE).is_file():
+        raise BadInput(f"{output / STATE}: {NOTHING_TO_RESUME.format('every --save-every steps')}")
+    until_the_end.enter_context(alone_in(output))
+    folder = unfinished(output)
+    state = folder / STATE
+    saved = read_state(state)["settings"]
+    same_settings(state, saved, chosen, Settings, free=("output", "device"))
+    settings = Settings(**{**saved, "output": settings.output, "device": args.device or saved["device"]})
+    run = Run(settings, resuming=True, folder=folder)
+    run.load_state()
+    print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
+    return run
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, until_the_end)
-        except (ValueError, OSError, RuntimeError) as error:
+        except KeyboardInterrupt:
+            print("\nstopped before the first step: nothing is saved, nothing lost; the same command starts again")
+            raise
+        except (ValueError, RuntimeError) as error:
             raise BadInput(str(error)) from error
         return work(job)
 
@@ -61,12 +68,13 @@ def work(job: Run) -> int:
     started = time.perf_counter()
     try:
         job.train()
+        job.save_state()
+        job.finish()
+        save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
+        job.folder = complete(job.folder, Path(s.output))
     except KeyboardInterrupt:
-        print(f"\nstopped at step {job.step:,}; minitorch pretrain --resume --output {s.output} continues from there")
+        print(f"\nstopped at step {job.step:,}; {how_to_go_on('pretrain', job.folder, s.output)}")
         raise
-    job.save_state()
-    job.finish()
-    save_curve(job.metrics, job.folder / "curve.png", f"BERT {s.size}, {s.steps:,} steps")
     last = job.metrics[-1]
     under = text.unigram - last["valid_loss"]
     where = f"{under:.2f} nats below" if under > 0 else f"{-under:.2f} nats above"
@@ -76,10 +84,9 @@ def work(job: Run) -> int:
         f"{where} the unigram baseline{advice}; "
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )
-    for line in filled_masks(job.model, text):
-        print(line)
     print(
         f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, training.safetensors, "
-        "metrics.jsonl, curve.png"
+        "metrics.jsonl, curve.png\n"
     )
+    print(showing(trials(job.model, text), job.folder))
     return 0

@@ -28,10 +28,11 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
-from ..errors import BadInput
+from ..errors import BadInput, count
+from ..reading import named_tensors
 from ..text.corpus import Corpus
 from ..text.prepared import IN_PYTHON, prepare
-from ..training import runs
+from ..training import states
 from ..training.loop import (
     Glance,
     GraphedStep,
@@ -49,9 +50,12 @@ from .config import PRESETS, BertConfig
 from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
-from .weights import MODEL_FILES, PRETRAINED
+from .score import Score
+from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
 KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
+NUMBERS = ("loss", "accuracy", "valid_loss", "valid_accuracy", "unigram_baseline", "uniform_baseline", "lr")
+LINE = {"step": 0, **dict.fromkeys(NUMBERS, 0.0), "tokens_per_second": 0}  # of the metrics: see Run.note
 
 
 @dataclass
@@ -88,11 +92,11 @@ class Settings(TrainingSettings):
         """Raise BadInput for settings that cannot work, before anything is computed."""
         self.check_values(
             **dict.fromkeys(("vocab_size", "steps", "eval_every"), (1, math.inf)),
-            **dict.fromkeys(("layers", "hidden", "warmup"), (0, math.inf)),
+            **dict.fromkeys(("layers", "hidden", "warmup", "long_every"), (0, math.inf)),
             **dict.fromkeys(("mask_probability", "validation"), (1e-12, 0.999)),
             **dict.fromkeys(("beta2", "dropout"), (0, 0.999999)),
             initializer_range=(1e-12, 1e12),
-            length=(5 if self.nsp else 4, math.inf),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
+            **dict.fromkeys(("length", "long_length"), (5 if self.nsp else 4, math.inf)),  # [CLS] A [SEP], [CLS] A [SEP] B [SEP]
         )
         if self.size not in PRESETS:
             raise BadInput(f"--size must be one of {', '.join(PRESETS)}, not {self.size!r}")
@@ -114,12 +118,12 @@ class Settings(TrainingSettings):
 # ------------------------------------------------------------------------------------------------------ the model
 
 
-def build(settings: Settings, vocab_size: int) -> Any:
-    """A fresh model of the size asked for."""
+def configuration(settings: Settings, vocab_size: int) -> BertConfig:
+    """The model's sizes, as the settings have them."""
     hidden, layers = settings.hidden, settings.layers
     heads = max(n for n in range(1, max(1, hidden // 64) + 1) if hidden % n == 0)
     other = {"hidden_size": hidden, "num_attention_heads": heads, "intermediate_size": 4 * hidden} if hidden else {}
-    config = BertConfig.preset(
+    return BertConfig.preset(
         settings.size,
         **other,
         **({"num_hidden_layers": layers} if layers else {}),
@@ -129,40 +133,13 @@ def build(settings: Settings, vocab_size: int) -> Any:
         attention_probs_dropout_prob=settings.dropout,
         initializer_range=settings.initializer_range,
     )
+
+
+def build(settings: Settings, vocab_size: int) -> Any:
+    """A fresh model of the size asked for."""
     minitorch.manual_seed(settings.seed)
-    model = (BertForPreTraining if settings.nsp else BertForMaskedLM)(config)
+    model = (BertForPreTraining if settings.nsp else BertForMaskedLM)(configuration(settings, vocab_size))
     return model.to(settings.device)
-
-
-@dataclass
-class Score:
-    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
-
-    loss and right are 0-d arrays until they are read: a GPU may still be computing them.
-    """
-
-    loss: Any = 0.0
-    masked: int = 0
-    right: Any = 0
-    tokens: int = 0
-
-    def read(self) -> Score:
-        """As plain numbers."""
-        return Score(float(self.loss), self.masked, int(self.right), self.tokens)
-
-    def add(self, other: Score) -> Score:
-        """Both together."""
-        return Score(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-    @property
-    def mean_loss(self) -> float:
-        """Nats per masked word."""
-        return self.loss / max(1, self.masked)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of masked words guessed right."""
-        return self.right / max(1, self.masked)
 
 
 def ready(batch: dict[str, Any], model: Any, device: str) -> dict[str, Any]:
@@ -192,10 +169,10 @@ def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     return [{name: value[i * n : (i + 1) * n] for name, value in batch.items()} for i in range(parts)]
 
 
-def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision) -> Score:
-    """Loss and accuracy on the held-out text: every block once (at most 40 batches), always with the same masks."""
+def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, precision: Precision, most: int = 40) -> Score:
+    """Loss and accuracy: every block once (at most ``most`` batches), on the held-out text always with the same masks."""
     model.eval()
-    batches = max(1, min(40, math.ceil(data.count / data.batch_size)))
+    batches = max(1, min(most, math.ceil(data.count / data.batch_size)))
 
     def one(step: int) -> Score:
         batch = ready(data.batch(step), model, device)
@@ -211,19 +188,30 @@ def evaluate(model: Any, data: Blocks | Pairs, workers: Workers, device: str, pr
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """The state that Run.save_state wrote."""
-    return runs.read_state(path, ("step", "metrics", "recent"), "pretraining")
+    """The state that Run.save_state wrote: a state of a run with these settings, as large, with a line for each evaluation."""
+    state = states.read_state(path, {"step": 0, "metrics": [], "recent": []}, "pretraining", Settings)
+    settings, step = Settings(**state["settings"]), state["step"]
+    states.check_lines(path, state, "metrics", LINE)
+    states.check_lines(path, state, "recent", dataclasses.astuple(Score()))
+    if step > settings.steps or (step == settings.steps and not state["metrics"]):
+        raise BadInput(f"{path}: step {step:,} of {settings.steps:,}, after {count(len(state['metrics']), 'evaluation')}")
+    shapes = {name: tuple(value.shape) for name, value in named_tensors(state["model"])}
+    config = configuration(settings, shapes.get("bert.embeddings.word_embeddings.weight", (1,))[0])
+    check_sizes(config, shapes, f"{path}: its settings say")
+    return state
 
 
 class Run:
     """A pretraining run: its text, model, optimiser and batches, and the step it has reached."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None] = print, resuming: bool = False, folder: Path | None = None
+    ) -> None:
         settings.check()
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.settings, self.say = settings, say
-        self.folder = Path(settings.output)
-        self.text = prepare(settings, say, resuming)
+        self.folder = folder or Path(settings.output)
+        self.text = prepare(settings, say, resuming, self.folder)
         self.model = build(settings, len(self.text.tokenizer))
         self.optimizer = optim.AdamW(
             decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-6
@@ -237,7 +225,7 @@ class Run:
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
-        self.step = 0
+        self.step, self.begun = 0, -1  # begun: where it resumed
         self.metrics: list[dict[str, Any]] = []
         self.recent: list[Score] = []  # of the last 50 steps
         self.unread = 0  # how many recent losses are not yet read back from the GPU
@@ -250,6 +238,8 @@ class Run:
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0
         with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+            if not self.step:
+                self.note_beginning(workers)
             while self.step < s.steps:
                 self.recent = [*self.recent[-49:], self.one_step(workers)]
                 self.step += 1
@@ -274,18 +264,28 @@ class Run:
                 if interrupt.is_set():
                     raise KeyboardInterrupt
 
+    def note_beginning(self, workers: Workers) -> None:
+        """The losses before the first step, where the curve begins: of the first batch, and on the held-out text."""
+        before = [(self.train_data, 1), (self.valid_data, 40)]
+        scores = [evaluate(self.model, data, workers, self.settings.device, self.precision, most) for data, most in before]
+        self.note(*scores, speed=0.0)
+
     def read(self) -> Score:
         """The sums of the last steps as numbers; an error if a loss is not finite."""
         self.recent = [score.read() for score in self.recent]
         first = self.step - min(self.unread, len(self.recent))
         for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
-            if not math.isfinite(score.loss):
-                lr = self.settings.lr
-                raise BadInput(
-                    f"the loss became {score.loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}"
-                )
+            self.check_loss(score.loss, step)
         self.unread = 0
         return functools.reduce(Score.add, self.recent)
+
+    def check_loss(self, loss: float, step: int) -> None:
+        """Stop where the loss is not finite: such weights cannot learn, and must not be saved."""
+        if not math.isfinite(loss) and step == self.begun:
+            raise BadInput(f"{self.folder / STATE}: the loss is {loss} after it: the weights there are damaged")
+        if not math.isfinite(loss):
+            lr = self.settings.lr
+            raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     def data(self, text: Corpus, length: int, batch_size: int, seed: int, dynamic: bool = True) -> Blocks | Pairs:
         """Batches of a text, as the settings want them."""
@@ -331,6 +331,7 @@ class Run:
 
     def note(self, train: Score, valid: Score, speed: float) -> None:
         """One line of metrics.jsonl."""
+        self.check_loss(valid.loss, self.step)
         self.metrics.append(
             {
                 "step": self.step,
@@ -356,7 +357,7 @@ class Run:
             "step": self.step,
             "metrics": self.metrics,
             "recent": [dataclasses.astuple(score) for score in self.recent],
-            **runs.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler),
+            **states.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
 
@@ -366,9 +367,9 @@ class Run:
         state = read_state(path)
         if state["sha256"] != self.text.found["sha256"]:
             raise BadInput(f"{path}: that run used another text (sha256 {state['sha256'][:16]}); give it the same --corpus")
-        runs.restore(state, self.model, self.optimizer, self.schedule, self.precision.scaler)
-        self.step, self.metrics = state["step"], state["metrics"]
-        self.recent = [Score(*sums) for sums in state["recent"]]
+        states.restore(path, state, self.model, self.optimizer, self.schedule, self.precision.scaler)
+        self.step = self.begun = state["step"]
+        self.metrics, self.recent = state["metrics"], [Score(*sums) for sums in state["recent"]]
 
     def finish(self) -> None:
         """The checkpoint in Hugging Face's layout with its tokenizer, and the settings and text of the run."""

@@ -1,6 +1,6 @@
 """BERT's training at its smallest: data, model, loop, loss.
 
-    python -m models.bert.train_minimal
+    python -m models.bert.train_minimal [--steps 300]
 
 The text is sixty sentences of Python's own documentation, few enough to be learnt by heart in seconds. A loss below the second
 baseline shows that the model uses the words around a mask: counting words alone cannot get there.
@@ -9,6 +9,7 @@ Read before: model.py. Read next: data.py, pretraining.py.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import math
 
@@ -16,7 +17,6 @@ import numpy as np
 
 import minitorch
 from minitorch import Tensor, nn, optim
-from minitorch.parallel import one_blas_thread
 
 from ..text.python_docs import python_documentation
 from ..text.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ def read_ids(sentences: int) -> tuple[Tokenizer, np.ndarray]:
     """A vocabulary learnt from the text, and the text as one row of ids."""
     lines = list(itertools.islice((line for _, document in python_documentation(()) for line in document), sentences))
     tokenizer = Tokenizer.train(lines, V)
-    return tokenizer, np.concatenate([np.array(ids) for ids in tokenizer.encode_lines(lines, special=False)])
+    return tokenizer, np.concatenate([np.array(ids, np.int64) for ids in tokenizer.encode_lines(lines, special=False)])
 
 
 def batch(ids: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ def train(steps: int = 300, sentences: int = 60, every: int = 50) -> tuple[float
     minitorch.manual_seed(0)
     rng = np.random.default_rng(0)
     tokenizer, ids = read_ids(sentences)
-    p = np.bincount(ids, minlength=V) / len(ids)
+    p = np.bincount(ids.astype(np.intp), minlength=V) / len(ids)
     frequencies = -(p[p > 0] * np.log(p[p > 0])).sum()
     print(f"baselines: uniform {math.log(V):.2f}, word frequencies {frequencies:.2f} nats per word")
 
@@ -67,11 +67,15 @@ def train(steps: int = 300, sentences: int = 60, every: int = 50) -> tuple[float
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if step % every == 0:
+        if step % every == 0 or step == steps:
             print(f"step {step:5}  loss {np.mean(losses[-every:]):.3f}")
     return float(np.mean(losses[-every:])), float(frequencies)
 
 
 if __name__ == "__main__":
-    with one_blas_thread():  # products this small gain nothing from a second thread
-        train()
+    parser = argparse.ArgumentParser(prog="python -m models.bert.train_minimal", description="BERT's training at its smallest.")
+    parser.add_argument("--steps", type=int, default=300, help="training steps (default: %(default)s)")
+    steps = parser.parse_args().steps
+    if steps < 1:
+        parser.error(f"--steps must be at least 1, not {steps}")
+    train(steps)

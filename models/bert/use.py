@@ -21,7 +21,7 @@ import numpy as np
 import minitorch
 import minitorch.nn.functional as F
 
-from ..text.tokenizer import MASK, Tokenizer
+from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
 from .weights import locate
 
@@ -43,12 +43,14 @@ def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> li
     batch = tokenizer.tensors(text, max_length=None)
     places = (batch["input_ids"].numpy()[0] == tokenizer.mask_id).nonzero()[0]
     if not len(places):
-        raise ValueError(f"the text holds no {MASK}: write {MASK} where a word is to be guessed")
+        mask = tokenizer.names["mask_token"]
+        raise ValueError(f"the text holds no {mask}: write {mask} where a word is to be guessed")
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
     with minitorch.no_grad():
         hidden = model.bert(**to_device(batch, model)).last_hidden_state[0]  # (S, H)
         logits = model.cls.predictions(minitorch.index_select(hidden, 0, minitorch.tensor(places).to(hidden.device)))
+        refuse_nan(model, logits.cpu().numpy())
         p, ids = F.softmax(logits, dim=-1)[:, : len(tokenizer)].topk(min(top_k, len(tokenizer)))  # (masks, k)
     return [
         [(tokenizer.tokens[i], value) for i, value in zip(row, values, strict=True)]
@@ -71,7 +73,15 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
             keep = batch["attention_mask"].unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
             mean = (hidden * keep).sum(1) / keep.sum(1)  # (B, H)
             vectors.append(F.normalize(mean, dim=-1).cpu().numpy())
+        refuse_nan(model, vectors[-1])
     return np.concatenate(vectors) if vectors else np.zeros((0, model.config.hidden_size), np.float32)
+
+
+def refuse_nan(model: Any, answers: np.ndarray[Any, Any]) -> None:
+    """Finite weights may still be too large for their products to be finite."""
+    if not np.isfinite(answers).all():
+        source = getattr(model, "name_or_path", "the model")
+        raise ValueError(f"{source}: its answers are NaN or infinite, so its weights are damaged")
 
 
 def to_device(batch: dict[str, Any], model: Any) -> dict[str, Any]:

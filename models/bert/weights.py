@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import warnings
 from pathlib import Path
@@ -16,8 +17,12 @@ from typing import Any
 
 import minitorch
 from minitorch import Tensor, nn
+from minitorch.dtypes import is_floating
 from minitorch.files import write_text
+from minitorch.serialization import read_shapes
 
+from ..errors import nearest, quoted, short
+from ..reading import parse_json, read_tensors, read_text
 from .config import BertConfig
 
 # A folder with one of these holds a model.
@@ -29,28 +34,95 @@ TIED = {  # one tensor under two names, stored once
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
+# Keywords of Hugging Face's from_pretrained: where to find files, how to load them; and values of configurations unused here.
+HUB = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "low_cpu_mem_usage",
+    "proxies",
+    "revision",
+    "token",
+    "trust_remote_code",
+)
+HUB += ("use_auth_token", "use_safetensors", "attn_implementation")
+UNUSED = ("architectures", "bos_token_id", "eos_token_id", "sep_token_id", "chunk_size_feed_forward", "is_decoder", "use_cache")
+UNUSED += ("add_cross_attention", "is_encoder_decoder", "finetuning_task", "pruned_heads", "torchscript", "tokenizer_class")
+UNUSED += ("return_dict", "dtype", "torch_dtype", "transformers_version", "name_or_path", "task_specific_params")
+FIXED: dict[str, tuple[Any, ...]] = {"return_dict": (True,), "dtype": ("float32", "auto", minitorch.float32)}
+FIXED["torch_dtype"] = FIXED["dtype"]
+FIXED_CURE = {"return_dict": "give it to the call of the model", "dtype": "weights are float32; see minitorch.amp for less"}
+FIXED_CURE["torch_dtype"] = FIXED_CURE["dtype"]
+SIZES = {  # a configuration's size: the weights that have it, and the dimension
+    "vocab_size": ("embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", 0),
+    "hidden_size": ("embeddings.word_embeddings.weight", "cls.predictions.decoder.weight", 1),
+    "max_position_embeddings": ("embeddings.position_embeddings.weight", "", 0),
+    "type_vocab_size": ("embeddings.token_type_embeddings.weight", "", 0),
+    "intermediate_size": ("encoder.layer.0.intermediate.dense.weight", "", 0),
+}
 
 
-def named_labels(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes, with id2label where only label2id is given; num_labels has to agree with it."""
-    if "label2id" in changes and "id2label" not in changes:
-        changes = {**changes, "id2label": {i: label for label, i in changes["label2id"].items()}}
-    names, count = changes.get("id2label"), changes.get("num_labels")
-    if names is not None and count is not None and len(names) != count:
+def changed(config: BertConfig, changes: dict[str, Any]) -> BertConfig:
+    """The configuration with these changes; new names of labels replace both of the old tables."""
+    names = changes.get("id2label", changes.get("label2id"))
+    count = changes.get("num_labels")
+    if isinstance(names, dict) and count is not None and len(names) != count:
         raise ValueError(
             f"num_labels={count}, but id2label names {len(names)} labels; leave num_labels out, it follows from them"
         )
-    return changes
+    values = config.to_dict()
+    if names is not None:
+        del values["id2label"], values["label2id"]
+    return BertConfig.from_dict({**values, **changes})
+
+
+def check_keywords(changes: dict[str, Any], config: BertConfig, kind: str) -> dict[str, Any]:
+    """The changes without keywords that have no meaning here; one that no configuration has is a TypeError.
+
+    What Hugging Face would do for it and this model does not is a ValueError, never a silence.
+    """
+    known = [*vars(config), *config.extra, "num_labels", *UNUSED, *HUB, "output_loading_info", "ignore_mismatched_sizes"]
+    known += ["add_pooling_layer"] * (kind == "BertModel")
+    for name in changes:
+        if name == "extra" or name not in known:
+            raise TypeError(f"{kind}.from_pretrained has no keyword {name!r}; the nearest is {nearest(name, known)!r}")
+    for name, fine in FIXED.items():
+        if changes.get(name) not in (None, *fine):
+            raise ValueError(f"{name}={changes[name]!r} is not supported by from_pretrained; {FIXED_CURE[name]}")
+    return {name: value for name, value in changes.items() if name not in HUB and name not in FIXED}
 
 
 class SavedModel(nn.Module):
     """A model with a config that is saved to, and loaded from, a folder."""
 
     config: BertConfig
+    labels: int | None = None  # how many a head has that always has as many
 
     def tie_weights(self) -> None:
         """Make one tensor of those that share their values."""
         raise NotImplementedError
+
+    def resize_token_embeddings(self, new_num_tokens: int) -> nn.Module:
+        """Word embeddings, and the vocabulary's projection, for as many tokens: ``len(tokenizer)`` after add_tokens.
+
+        New rows are N(0, initializer_range), as BERT's first ones were; new biases are 0. Make the optimiser after this.
+        """
+        table, old = getattr(self, "bert", self).embeddings.word_embeddings, self.config.vocab_size
+        head = getattr(getattr(self, "cls", None), "predictions", None)
+        self.config = BertConfig.from_dict({**self.config.to_dict(), "vocab_size": new_num_tokens})  # or an error
+        getattr(self, "bert", self).config = self.config
+
+        def resized(rows: Tensor, std: float) -> nn.Parameter:
+            new = std * minitorch.randn(max(0, new_num_tokens - old), *rows.shape[1:], device=rows.device, dtype=rows.dtype)
+            with minitorch.no_grad():
+                return nn.Parameter(minitorch.cat([rows[:new_num_tokens], new]))
+
+        table.weight, table.num_embeddings = resized(table.weight, self.config.initializer_range), new_num_tokens
+        if head is not None:
+            head.decoder.weight = resized(head.decoder.weight, self.config.initializer_range)
+            head.bias = head.decoder.bias = resized(head.bias, 0.0)
+        self.tie_weights()
+        return table
 
     # ---------------------------------------------------------------------------------------------------- saving
 
@@ -91,14 +163,22 @@ class SavedModel(nn.Module):
         With output_loading_info the result is (model, {"missing_keys", "unexpected_keys", "mismatched_keys"}).
         """
         folder = locate(name_or_folder)
-        options = {name: changes.pop(name) for name in ("add_pooling_layer",) if name in changes}
         config = BertConfig.from_json_file(config_file(folder))
-        config = BertConfig.from_dict({**config.to_dict(), **named_labels(changes)})
+        changes = check_keywords(changes, config, cls.__name__)
+        options = {name: changes.pop(name) for name in ("add_pooling_layer",) if name in changes}
+        if cls.labels is not None and changes.setdefault("num_labels", cls.labels) != cls.labels:
+            raise ValueError(f"{cls.__name__} always has {cls.labels} labels, not num_labels={changes['num_labels']}")
+        config = changed(config, changes)
+        if not ignore_mismatched_sizes:
+            check_sizes(
+                config, read_all_shapes(folder), f"{folder}: {config_file(folder).name} says", f"{folder}: asked for", changes
+            )
         try:
             model = cls(config, **options)
         except ValueError as error:
             raise ValueError(f"{config_file(folder)}: {error}") from error
         info = model.load_weights(read_weights(folder), folder, ignore_mismatched_sizes)
+        model.name_or_path = str(folder)  # as Hugging Face has it
         model.eval()
         return (model, info) if output_loading_info else model
 
@@ -223,27 +303,63 @@ def write_weights(state: dict[str, Tensor], folder: Path, max_shard_size: int | 
     whole.unlink(missing_ok=True)  # an older one would be read in their place
 
 
+def check_sizes(config: BertConfig, shapes: dict[str, tuple[int, ...]], said: str, asked: str = "", changes: Any = ()) -> None:
+    """Compare a configuration with the shapes of the weights, before memory is taken.
+
+    said: how an error begins ("config.json says"); asked: the same of the fields in ``changes``, which are the caller's.
+    """
+    there = {name.removeprefix("bert."): shape for name, shape in shapes.items()}
+
+    def refuse(field: str, thing: str, found: int, detail: str) -> None:
+        who = asked if field in changes else said
+        raise ValueError(f"{who} {getattr(config, field)} {thing}, the weights have {found}: {detail}")
+
+    layers = {name.split(".")[2] for name in there if re.match(r"encoder\.layer\.\d+\.", name)}
+    if not any(name.startswith(("embeddings.", "encoder.")) for name in there):
+        return  # read_weights or load_weights says what this is
+    if config.num_hidden_layers > len(layers):
+        each = [name.split(".", 3)[3] for name in there if name.startswith("encoder.layer.0.")] or ["attention"]
+        lacking = len(each) * (config.num_hidden_layers - len(layers))
+        detail = f"{lacking} weights of the encoder are missing, such as encoder.layer.{len(layers)}.{each[0]}"
+        refuse("num_hidden_layers", "layers", len(layers), detail)
+    for field, (name, twin, dim) in SIZES.items():
+        if field == "intermediate_size" and not config.num_hidden_layers:
+            continue
+        shape = there.get(name) or there.get(twin)
+        if shape is None or len(shape) != 2:
+            refuse(field, f"for {field}", 0, f"{name} is missing or no table; is the file complete?")
+        wanted = tuple(getattr(config, field) if i == dim else n for i, n in enumerate(shape))
+        if wanted != shape:
+            detail = f"{name} is {shape} in the file, {wanted} here; is config.json that of this file?"
+            refuse(field, f"for {field}", shape[dim], detail)
+
+
+def read_all_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a checkpoint's files."""
+    return {name: shape for path in weight_files(folder) for name, shape in read_shapes(path).items()}
+
+
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of model.safetensors, or of the files that its index names."""
-
-    def tensors(path: Path) -> dict[str, Tensor]:
-        weights = minitorch.load(path)
-        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+    """All tensors of a checkpoint's files; an error names one that is no table of finite floating-point numbers."""
+    weights: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        part = read_tensors(path)
+        if not isinstance(part, dict) or not all(isinstance(value, Tensor) for value in part.values()):
             raise ValueError(f"{path}: not the weights of a model by name, but something else that minitorch saved")
-        return weights
+        for name, value in part.items():
+            if not is_floating(value.dtype) and not name.endswith("position_ids"):
+                raise ValueError(f"{path}: {short(name)} is of type {value.dtype}; weights are floating-point numbers")
+        weights.update(part)
+    return weights
 
+
+def weight_files(folder: Path) -> list[Path]:
+    """model.safetensors, or the files that its index names."""
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
-        return tensors(folder / "model.safetensors")
+        return [folder / "model.safetensors"]
     if index.is_file():
-        try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"{index}: not an index of weights ({error})") from error
-        absent = [name for name in files if not (folder / name).is_file()]
-        if absent:
-            raise FileNotFoundError(f"{index}: names {absent[0]}, which is not here ({len(absent)} of {len(files)} are missing)")
-        return {name: value for file in files for name, value in tensors(folder / file).items()}
+        return indexed_files(index)
     if (folder / "pytorch_model.bin").is_file():
         raise ValueError(
             f"{folder}/pytorch_model.bin: a pickle, which can run any code and is never read here; convert it where PyTorch is: "
@@ -251,3 +367,29 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             "s.save_file({k: v.clone().contiguous() for k, v in w.items()}, 'model.safetensors')\""
         )
     raise FileNotFoundError(f"{folder}: no model.safetensors here")
+
+
+def indexed_files(index: Path) -> list[Path]:
+    """The files of an index ({"weight_map": {tensor: file}}): they lie in its folder, and hold what it says."""
+    text = read_text(index)
+    try:
+        weight_map = parse_json(text)["weight_map"]
+        if not weight_map:
+            raise ValueError("it names no weights")
+        for name, file in weight_map.items():
+            if not isinstance(file, str) or not file or "\0" in file:
+                raise ValueError(f"{short(name)} must be in a file, not in {quoted(file)}")
+            if re.match(r"[/\\]|\w:", file) or ".." in re.split(r"[/\\]", file):
+                raise ValueError(f"{short(file)} is not a name inside the folder")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{index}: not an index of weights ({short(error, 200)})") from error
+    files = sorted(set(weight_map.values()))
+    absent = [name for name in files if not os.path.isfile(index.parent / name)]
+    if absent:
+        missing = f"({len(absent)} of {len(files)} are missing)"
+        raise FileNotFoundError(f"{index}: names {short(absent[0])}, which is not here {missing}")
+    shapes = {file: read_shapes(index.parent / file) for file in files}
+    for name, file in weight_map.items():
+        if name not in shapes[file]:
+            raise ValueError(f"{index}: says that {short(name)} is in {file}, which holds no tensor of that name")
+    return [index.parent / file for file in files]

@@ -7,7 +7,7 @@ Read next: tagging.py, answering.py, then models/finetuning/report.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,16 +48,18 @@ class Constant(Baseline):
 
 
 class TfIdf:
-    """Words and pairs of words, weighted by how rare they are; each text of a pair has columns of its own."""
+    """Words and pairs of words, weighted by how rare they are; each text of a pair, or of ``reads``, has its own columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: Sequence[Callable[[Any], str]] = ()) -> None:
+        self.reads = list(reads)
         self.parts: list[tuple[Any, Callable[[Any], str]]] = []
 
     def fit(self, examples: list[Any], y: Any = None, make: Any = None) -> Any:
         """Learn the vocabulary; the table of the examples."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        reads = [lambda e: e.text] + ([lambda e: e.pair or ""] if any(getattr(e, "pair", None) for e in examples) else [])
+        pairs = [lambda e: e.pair or ""] if any(getattr(e, "pair", None) for e in examples) else []
+        reads = self.reads or [lambda e: e.text, *pairs]
         self.parts = []
         tables = []
         for read in reads:
@@ -155,6 +157,26 @@ def for_classify(task: Any) -> dict[str, Callable[[], Baseline]]:
     }
     for name, make in linear_models(task).items():
         found[f"TF-IDF + {name}"] = lambda make=make: Linear(make, task)  # type: ignore[misc]
+    return found
+
+
+def for_relation(task: Any) -> dict[str, Callable[[], Baseline]]:
+    """Majority, and the linear models on TF-IDF: of the text alone; of the entities and what stands between and around them."""
+
+    def between(e: Any) -> str:  # led by the order of the entities, which tells directions apart
+        (_, left), (right, _) = sorted((e.e1, e.e2))
+        return ("forth " if e.e1 < e.e2 else "back ") + e.text[left:right]
+
+    reads: list[Callable[[Any], str]] = [
+        between,
+        lambda e: e.text[slice(*e.e1)],
+        lambda e: e.text[slice(*e.e2)],
+        lambda e: " ".join(["start", *e.text[: min(e.e1, e.e2)[0]].split()[-3:]]),
+        lambda e: " ".join([*e.text[max(e.e1, e.e2)[1] :].split()[:3], "end"]),
+    ]
+    found = for_classify(task)
+    for name, make in linear_models(task).items():
+        found[f"TF-IDF around the entities + {name}"] = lambda make=make: Linear(make, task, TfIdf(reads))  # type: ignore[misc]
     return found
 
 

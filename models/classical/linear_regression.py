@@ -20,6 +20,7 @@ Read before: minitorch/tensor.py. Read next: minitorch/nn/module.py, then models
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -31,6 +32,7 @@ from minitorch.devices import Array, array_module
 from minitorch.optim import SGD
 
 from ..errors import BadInput, count, listing
+from ..text.numbers import MISSING, number
 from ..text.tables import Table
 
 # ---------------------------------------------------------------------------------------------------- the model
@@ -194,7 +196,9 @@ def load_csv(table: Table, target: str, features: list[str] | None = None) -> Co
     table.index(target)
     y = table.numbers(target)
     if y is None:
-        raise BadInput(f'{table.where(0, target)}: the target holds text ("{table.rows[0][table.index(target)]}"), not numbers')
+        first = next(cell for cell in table.cells(target) if cell)
+        cure = f"; {cure}" if (cure := cure_of(table, target)) else ""
+        raise BadInput(f'{table.where(0, target)}: the target holds text ("{first}"), not numbers{cure}')
     if features is not None and target in features:
         raise BadInput(f'--features: "{target}" is the target and cannot explain itself; leave it out')
     chosen = list(dict.fromkeys(features if features is not None else [name for name in table.names if name != target]))
@@ -203,19 +207,32 @@ def load_csv(table: Table, target: str, features: list[str] | None = None) -> Co
     empty = [name for name, column in columns.items() if column is not None and np.isnan(column).all()]
     remarks = []
     if text and features is not None:
-        raise BadInput(f"{table.where(0, text[0])}: the column holds text, not numbers; leave it out of --features")
+        cure = f", or {cure}" if (cure := cure_of(table, text[0])) else ""
+        raise BadInput(f"{table.where(0, text[0])}: the column holds text, not numbers; leave it out of --features{cure}")
     if text:
-        remarks.append(f"left out {count(len(text), 'text column')}: {listing(text)}")
+        names = [f"{name} ({cure})" if (cure := cure_of(table, name)) else name for name in text]
+        remarks.append(f"left out {count(len(text), 'text column')}: {listing(names)}")
     if empty:
         remarks.append(f"left out {count(len(empty), 'column')} without a single value: {listing(empty)}")
     kept = [name for name in chosen if name not in text + empty]
     if not kept:
-        raise BadInput(f'{table.path}: no numeric column other than the target "{target}", so nothing to predict it from')
+        why = "".join(f"; {remark}" for remark in remarks)
+        raise BadInput(f'{table.path}: no numeric column other than the target "{target}", so nothing to predict it from{why}')
     X = np.stack([columns[name] for name in kept], axis=1)
     known = ~np.isnan(y)
     if not known.all():
         remarks.append(f"dropped {count(int((~known).sum()), 'row')} without a target")
     return table.path, kept, target, X[known], y[known], remarks
+
+
+def cure_of(table: Table, name: str) -> str:
+    """Advice for a text column with two values, such as yes and no, or whose texts begin like numbers, such as 12 kg; or ""."""
+    cells = [cell for cell in table.cells(name) if cell.casefold() not in MISSING]
+    values = sorted(set(cells))
+    if len(values) == 2:
+        return f'write its "{values[0]}" and "{values[1]}" as 0 and 1 to use it'
+    odd = [cell for cell in cells if re.match(r"\W{0,2}\d", cell) and number(cell, table.decimal_mark) is None]
+    return f'write its "{odd[0]}" and the like as bare numbers to use it' if 2 * len(odd) > len(cells) else ""
 
 
 def prepare(
@@ -254,7 +271,8 @@ def prepare(
         rows = f"{len(train)} training rows for {len(features)} features"
         remarks.append(f"{rows}: without ridge the fit passes through every one of them; --ridge 1 (or more) is the cure")
     if np.ptp(y[test]) == 0:
-        remarks.append("R² of the test rows does not exist (nan): their targets do not vary; raise --test-share")
+        why = "there is one test row" if len(test) == 1 else "the targets of the test rows are all the same"
+        remarks.append(f"no R² of the test rows (-): {why}, and R² compares with how much they vary; raise --test-share")
     return Problem(name, features, target, (X[train], y[train]), (X[test], y[test]), mean, deviation, remarks)
 
 

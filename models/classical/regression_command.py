@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-import minitorch
-from minitorch.devices import Array, canonical, move
+from minitorch.devices import Array, move
 from minitorch.files import replacing
 
-from ..errors import BadInput, count, listing
-from ..text.tables import read_table
+from ..errors import LONGEST, BadInput, count, listing, short
+from ..text.numbers import DECIMALS
+from ..text.tables import delimiter_of, read_table
+from ..training.settings import usable_device
 from .linear_regression import (
     LinearModel,
     Problem,
@@ -41,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--csv", metavar="FILE", help="a CSV file whose first line names its columns (default: scikit-learn's diabetes data)")
     add("--target", metavar="COLUMN", help="the column to predict; needed with --csv")
     add("--features", metavar="A,B,C", help="the columns to predict it from (default: every other numeric column)")
-    add("--delimiter", metavar="CHAR", help='what separates the fields; "tab" for a tab (default: found from the header)')
+    add("--columns", metavar="A,B,C", help="names of the columns, if the first line does not name them")
+    add("--delimiter", default="", help="separator of columns: tab, comma, semicolon, bar, space, or a sign (default: found)")
+    add("--decimal", choices=tuple(DECIMALS), help="decimal mark of the numbers (default: found from the whole file)")
     add("--encoding", default="utf-8", help="encoding of the file (default: %(default)s)")
     add("--missing", choices=("drop", "mean"), default="drop", help="rows with missing values: leave out, or fill in the mean")
     add("--test-share", type=float, default=0.2, metavar="S", help="share of the rows kept for testing (default: %(default)s)")
@@ -65,12 +68,14 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"--output {output}: cannot make this folder: {error.strerror}") from None
     X, y = problem.train
     rows = f"{count(len(y), 'training row')}, {count(len(problem.test[1]), 'test row')}"
-    print(f'{problem.name}: "{problem.target}" from {count(len(problem.features), "feature")}')
+    print(f'{short(problem.name)}: "{short(problem.target)}" from {count(len(problem.features), "feature")}')
     for remark in [*problem.remarks, f"{rows}; features standardised; λ = {args.ridge:g}"]:
-        print(f"  {remark}")
+        print(f"  {short(remark, LONGEST)}")
     print(flush=True)
     models, seconds = {}, {}
     for name, fit in _contestants(args).items():
+        if name != "gradient descent":
+            fit(X, y)  # a first call also loads libraries, which the clock should not count
         start = time.perf_counter()
         models[name] = fit(X, y)
         seconds[name] = time.perf_counter() - start
@@ -97,27 +102,24 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput(f"--epochs must be at least 1, not {args.epochs}")
     if not 0 <= args.seed < 2**32:
         raise BadInput(f"--seed must lie between 0 and 2³² - 1, not {args.seed}")
-    try:
-        args.device = canonical(args.device)
-    except RuntimeError as error:
-        raise BadInput(f"--device: {error}") from None
-    if args.device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {args.device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
+    args.device = usable_device(args.device)
 
 
 def _problem(args: argparse.Namespace) -> Problem:
     if args.csv is None:
         loaded = load_diabetes()
     else:
-        delimiter = {"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter)
-        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-            raise BadInput(f'--delimiter must be one character (or "tab"), not "{args.delimiter}"')
-        table = read_table(args.csv, delimiter, args.encoding)
+        decimal = DECIMALS.get(args.decimal, "")
+        table = read_table(args.csv, delimiter_of(args.delimiter), args.encoding, decimal, _names(args.columns))
         if args.target is None:
             raise BadInput(f"--csv needs --target COLUMN; the columns of {args.csv} are: {listing(table.names)}")
-        features = next(csv.reader([args.features], skipinitialspace=True), []) if args.features is not None else None
-        loaded = load_csv(table, args.target, features if features is None else [name.strip() for name in features])
+        loaded = load_csv(table, args.target, _names(args.features) if args.features is not None else None)
     return prepare(*loaded, missing=args.missing, test_share=args.test_share, seed=args.seed)
+
+
+def _names(option: str | None) -> list[str]:
+    """'a,"b, c"' as ["a", "b, c"]"""
+    return [name.strip() for name in next(csv.reader([option or ""], skipinitialspace=True), [])]
 
 
 def _contestants(args: argparse.Namespace) -> dict[str, Callable[[Array, Array], LinearModel]]:
@@ -149,7 +151,7 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
     for name, model in models.items():
         r2 = [r_squared(y, model.predict(X)) for X, y in (problem.train, problem.test)]
         errors = [rmse(y, model.predict(X)) for X, y in (problem.train, problem.test)]
-        scores = "".join([f"{x:10.4f}" if x > -99 else f"{x:10.1e}" for x in r2] + [f"{x:13.5g}" for x in errors])
+        scores = "".join([_r_squared(x).rjust(10) for x in r2] + [f"{x:13.5g}" for x in errors])
         print(f"{name:18}{scores}{1000 * seconds[name]:9.1f} ms")
     descent = models["gradient descent"]
     steps = len(descent.history) - (not descent.note)  # at convergence the last loss has no step after it
@@ -159,13 +161,19 @@ def _print_table(problem: Problem, models: dict[str, LinearModel], seconds: dict
             print(f"{name}: {model.note}")
 
 
+def _r_squared(x: float, digits: int = 4) -> str:
+    """NaN, where the targets do not vary, as -: a remark has said why."""
+    return "-" if x != x else f"{x:.{digits}f}" if x > -99 else f"{x:.1e}"
+
+
 def _print_weights(problem: Problem, model: LinearModel, most: int = 10) -> None:
     """The largest weights: per standard deviation of the feature, then per unit of the file."""
     order = np.argsort(-np.abs(model.weight))
-    width = max(20, *(len(problem.features[i]) for i in order[:most])) + 2
+    names = [short(name, 40) for name in problem.features]
+    width = max(20, *(len(names[i]) for i in order[:most])) + 2
     print(f"\n{'weight of':{width}}{'per deviation':>14}{'per unit':>14}")
     for i in order[:most]:
-        print(f"{problem.features[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
+        print(f"{names[i]:{width}}{model.weight[i]:14.5g}{model.weight[i] / problem.deviation[i]:14.5g}")
     if len(order) > most:
         print(f"and {len(order) - most} smaller ones")
     zero = model.bias - np.sum(model.weight * problem.mean / problem.deviation)
@@ -186,7 +194,7 @@ def draw_fit(problem: Problem, model: LinearModel, path: Path) -> None:
     for (X, y), label, colour, size in ((problem.train, "train", "#9db4c8", 9), (problem.test, "test", "#c8553d", 14)):
         predicted = model.predict(X)
         size = size if len(everything) < 2000 else size / 4
-        label = f"{label}: R² {r_squared(y, predicted):.3f}, {count(len(y), 'row')}"
+        label = f"{label}: R² {_r_squared(r_squared(y, predicted), 3)}, {count(len(y), 'row')}"
         axes.scatter(y, predicted, s=size, alpha=0.7, color=colour, linewidths=0, label=label)
     axes.axline((low, low), (high, high), color="black", linewidth=0.8, linestyle="--", label="perfect")
     axes.set(xlabel=f"{problem.target}, measured", ylabel=f"{problem.target}, predicted", title="Predicted against measured")
@@ -202,16 +210,24 @@ def draw_fit(problem: Problem, model: LinearModel, path: Path) -> None:
 def draw_descent(history: list[float], optimum: float, path: Path) -> None:
     """The loss at each step of gradient descent: on its way to the optimum, and how far above it."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     steps, loss = np.arange(1, len(history) + 1), np.array(history)
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(steps, loss, color="#2f6690", label="gradient descent")
+    marker = "o" if len(loss) < 10 else None
+    left.plot(steps, loss, color="#2f6690", marker=marker, label="gradient descent")
     left.axhline(optimum, color="#c8553d", linestyle="--", label=f"least-squares optimum, {optimum:.5g}")
-    left.set(xscale="log", xlabel="step", ylabel="loss  J/n", title="The descent")
+    lowest = max(optimum, 1e-3 * loss[-1])  # an optimum of 0 has no place on an axis of powers
+    left.set(xscale="log", yscale="log", xlabel="step", ylabel="loss  J/n", title="The descent")
+    margin = max(loss[0] / lowest, 1.5) ** 0.1
+    left.set_ylim(lowest / margin, loss[0] * margin)
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_formatter(LogFormatter())
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     left.legend(frameon=False)
     above = np.maximum(loss - optimum, optimum * 1e-16)
-    right.plot(steps, above / max(loss[0] - optimum, 1e-300), color="#2f6690")
+    right.plot(steps, above / max(loss[0] - optimum, 1e-300), color="#2f6690", marker=marker)
     right.set(yscale="log", xlabel="step", ylabel="share of the first gap", title="What is left above the optimum")
     for axes in (left, right):
         axes.title.set_fontweight("bold")

@@ -2,8 +2,12 @@
 
 assignments.py   the parts of an assignment, and how stub and reference come from one source file
 testing.py       how to write a test: one half runs with the learner's code, the other holds the expected values
-subject.py       the process that runs the learner's code and judges nothing
-grader.py        the process that judges and never runs the learner's code
+remote.py        a module in another process, used as if it were here; its objects are in proxy.py
+confine.py       what the kernel forbids the learner's process
+subject.py       the process that runs the learner's code
+supervisor.py    the process that runs the tests
+grader.py        the process that judges
+grading.py       a folder of submissions, one learner after the other
 reports.py       tables, feedback, CSV, Gradescope
 tiny_bert.py     a small BERT, trained with the learner's functions in place of the library's
 mutants.py       wrong versions of the references, and the test that catches each

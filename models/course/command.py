@@ -1,6 +1,6 @@
 """``minitorch course``: list, start, check for learners; grade, release, export-nbgrader for instructors.
 
-Read before: handing_out.py, grader.py, reports.py.
+Read before: handing_out.py, grading.py, reports.py.
 """
 
 from __future__ import annotations
@@ -8,16 +8,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import sys
-import tomllib
 from pathlib import Path
 
-from minitorch.files import write_text
-
 from ..errors import BadInput, count, listing
+from ..reading import read_toml
 from . import reports
 from .assignments import Assignment, all_assignments, find
-from .grader import Grade, grade
+from .grader import grade
+from .grading import grade_folder
 from .handing_out import release, start
 
 
@@ -118,70 +116,10 @@ def assignment_in(folder: Path) -> Assignment:
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder; minitorch course start NAME {folder} makes one")
     known = all_assignments()
-    try:
-        with open(folder / "assignment.toml", "rb") as file:
-            names = [str(tomllib.load(file).get("file"))]
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        names = [a.file for a in known if (folder / a.file).is_file()]
+    toml = folder / "assignment.toml"
+    names = [str(read_toml(toml).get("file"))] if toml.is_file() else [a.file for a in known if (folder / a.file).is_file()]
     found = [a for a in known if a.file in names]
     if len(found) != 1:
         what = "no assignment's file" if not found else f"the files of several ({listing(a.file for a in found)})"
         raise BadInput(f"{folder} holds {what}; minitorch course start NAME DIR makes a folder for one")
     return found[0]
-
-
-def grade_folder(folder: Path, name: str | None, output: Path) -> int:
-    """Grade every learner's folder, print the table, write the files."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: there is no such folder; it should hold one folder per learner")
-    learners = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for link in [p for p in learners if p.is_symlink()]:
-        print(f"{link.name} is left out: it is a symbolic link, not a folder", file=sys.stderr)
-        learners.remove(link)
-    if not learners:
-        raise BadInput(f"{folder} holds no folders; it should hold one per learner, with the learner's file in it")
-    chosen = [find(name)] if name else all_assignments()
-    rows: list[tuple[str, dict[str, Grade]]] = []
-    for learner in learners:
-        grades = {}
-        for a in chosen:
-            path = find_file(learner, a.file)
-            if name or path.exists() or path.is_symlink():
-                print(f"grading {learner.name}: {a.file}", file=sys.stderr)
-                grades[a.name] = grade(a, path)
-        if not grades:
-            print(f"{learner.name}: none of {listing(a.file for a in chosen)} is there", file=sys.stderr)
-        rows.append((learner.name, grades))
-    used = [a for a in chosen if any(a.name in grades for _, grades in rows)]
-    write_reports(rows, output)
-    print(reports.table(rows, used))
-    for learner, grades in rows:
-        for result in grades.values():
-            if result.notes:
-                print(f"{learner}, {result.assignment.file}: a solution hardly needs {listing(result.notes)}; read it")
-    print(f"\nWrote grades.csv, feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json to {output}")
-    print(reports.NO_SANDBOX)
-    return 0
-
-
-def find_file(learner: Path, name: str) -> Path:
-    """The file in the learner's folder, or in its only subfolder that has one."""
-    deeper = sorted(path for path in learner.glob(f"*/{name}") if not path.parent.is_symlink())
-    if len(deeper) > 1 and not (learner / name).exists():
-        where = listing(path.parent.name for path in deeper)
-        print(f"{learner.name}: {name} is in several folders ({where}); keep only one", file=sys.stderr)
-    return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
-
-
-def write_reports(rows: list[tuple[str, dict[str, Grade]]], output: Path) -> None:
-    """The CSV for all, and for each learner the feedback and Gradescope's file."""
-    output.mkdir(parents=True, exist_ok=True)
-    write_text(output / "grades.csv", reports.csv_text(rows))
-    for learner, grades in rows:
-        for name, result in grades.items():
-            for path, text in (
-                (output / "feedback" / learner / f"{name}.md", reports.feedback(learner, result)),
-                (output / "gradescope" / learner / name / "results.json", reports.gradescope(result)),
-            ):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_text(path, text)

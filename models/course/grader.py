@@ -1,55 +1,47 @@
-"""The process that judges. The learner's code never runs in it, and points come only from its own comparisons.
+"""The process that judges. Neither the learner's code nor the tests run in it, and points come only from its own comparisons.
 
-Another process (subject.py) runs the learner's code and returns bare values; this one compares them with the expected ones.
-If that process dies early, a new one continues after the task that killed it. Tests that need minitorch run in a process of
-their own, so the first one contains no minitorch. A test counts only if its values carry the right secret and are complete
-and right: an exit status, a printed "passed" or an edited test file earns nothing. Only the one named file is used.
+    grader.py      knows the expected values and compares          (this process)
+    supervisor.py  runs the tests, one process for each file       returns plain values over a pipe
+    subject.py     runs the learner's code, closed by the kernel   returns the results of calls over a pipe
+
+If one of them dies, values are missing, and missing values earn nothing: an exit status, a printed "passed" or an edited
+test file earns nothing either. Only the one named file is used.
 
 This is not a security sandbox: see subject.py.
-Read before: testing.py, subject.py. Read next: reports.py.
+Read before: testing.py, supervisor.py. Read next: reports.py.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import hashlib
 import json
 import os
-import secrets
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .assignments import Assignment, home
+from .assignments import Assignment
+from .supervisor import LARGEST_OUTPUT, MEMORY, PATIENCE, import_paths
 from .testing import Test, complaint, decode, without_answers
 
-MEMORY = 4 << 30  # bytes of address space for the learner's process
 LARGEST_SOURCE = 1 << 20
-LARGEST_REPORT = 1 << 27
-LARGEST_OUTPUT = 4000  # characters of its output that are kept
-LARGEST_FILE = 1 << 26  # bytes that the learner's process may print
-ODD = {
-    "ctypes",
-    "exec",
-    "eval",
-    "gc",
-    "importlib",
-    "inspect",
-    "open",
-    "os",
-    "signal",
-    "socket",
-    "subprocess",
-    "sys",
-    "__import__",
-}
+START = "import sys; sys.path[:] = sys.argv[1:]; from models.course.supervisor import main; main()"
+ODD_PREFIXES = ("f_", "co_", "tb_", "gi_", "cr_", "ag_")  # parts of frames and code
+ODD_TEXT = """
+    compile ctypes eval exec gc globals importlib inspect locals marshal open os pickle signal socket subprocess sys types vars
+    __builtins__ __import__ _getframe"""
+ORDINARY_TEXT = """
+    __init__ __new__ __repr__ __str__ __call__ __len__ __iter__ __next__ __enter__ __exit__ __getitem__ __setitem__ __delitem__
+    __contains__ __reversed__ __missing__ __hash__ __bool__ __float__ __int__ __index__ __neg__ __pos__ __abs__ __slots__ __name__
+    __doc__ __post_init__ __array_priority__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __main__ __all__ __version__ __file__
+    __annotations__ __future__ __author__"""
+ARITHMETIC = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
+ODD = frozenset(ODD_TEXT.split())
+ORDINARY = {*ORDINARY_TEXT.split(), *(f"__{side}{name}__" for side in ("", "r", "i") for name in ARITHMETIC)}
 
 
 @dataclass
@@ -84,6 +76,7 @@ class Grade:
     verdicts: list[Verdict]
     output: str = ""  # what the learner's code printed
     notes: list[str] = field(default_factory=list)  # for the instructor: names that a solution hardly needs
+    means: list[str] | None = None  # what the kernel did to close the learner's process; None: it never started
 
     @property
     def points(self) -> float:
@@ -124,23 +117,10 @@ def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterab
 
 def grade_source(assignment: Assignment, source: str, path: str, chosen: list[Test]) -> Grade:
     """``grade``, of a source text."""
-    result = Grade(assignment, path, hashlib.sha256(source.encode()).hexdigest()[:12], [], notes=odd_names(source))
-    verdicts: dict[str, Verdict] = {}
-    left = chosen
-    while left:
-        library = all(t.needs_library for t in left)  # the tests that need minitorch come last, in a process of their own
-        asked = [t for t in left if library or not t.needs_library]
-        answers, output = run_subject(assignment, source, path, asked, library)
-        result.output = (result.output if output in result.output else result.output + output)[-LARGEST_OUTPUT:]
-        later = [t for t in left if t not in asked] if answers.loaded else []  # what cannot be imported is not tried again
-        left = [t for t in left if t not in later]
-        missing = [t for t in left if t.name not in answers.entries]
-        guilty = next((t.task for t in missing if t.name in answers.began), missing[0].task if missing else None)
-        again = [t for t in missing if t.task != guilty] if answers.loaded else []
-        verdicts |= {t.name: judge(t, answers) for t in left if t not in again}
-        left = again + later
-    result.verdicts = [verdicts[t.name] for t in chosen]
-    return result
+    answers = supervise(assignment, source, path, chosen)
+    verdicts = [judge(t, answers) for t in chosen]
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    return Grade(assignment, path, digest, verdicts, answers.output, odd_names(source), answers.means)
 
 
 def odd_names(source: str) -> list[str]:
@@ -149,15 +129,24 @@ def odd_names(source: str) -> list[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    found = {}
+    found: dict[str, int] = {}
     for node in ast.walk(tree):
-        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        names += [node.id] if isinstance(node, ast.Name) else []
-        for name in names:
-            if name.partition(".")[0] in ODD:
-                found.setdefault(name.partition(".")[0], getattr(node, "lineno", 0))
+        for name in _names_of(node):
+            private = name[:2] == name[-2:] == "__" and name.isidentifier() and name not in ORDINARY
+            of_a_frame = name.startswith(ODD_PREFIXES) and isinstance(node, ast.Attribute)
+            if private or of_a_frame or (name in ODD and not isinstance(node, ast.Constant)):
+                found.setdefault(name, getattr(node, "lineno", 0))
     return [f"{name} (line {line})" for name, line in sorted(found.items(), key=lambda item: item[1])]
+
+
+def _names_of(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "").partition(".")[0], *(alias.name for alias in node.names)]
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    return [node.id] if isinstance(node, ast.Name) else [node.attr] if isinstance(node, ast.Attribute) else []
 
 
 # ------------------------------------------------------------------------------------------------------- judging
@@ -165,28 +154,27 @@ def odd_names(source: str) -> list[str]:
 
 @dataclass
 class Answers:
-    """The report of a process: entries by test, the error of the import if there was one, and how it ended."""
+    """The supervisor's report: an entry for each test, or the reason why there is none."""
 
-    entries: dict[str, dict[str, Any]]
-    began: set[str]
-    loading: dict[str, Any] | None  # the failure of the import
-    loaded: bool
-    ending: str
     path: str
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    loading: dict[str, Any] | str | None = None  # why the file cannot be imported
+    output: str = ""
+    means: list[str] | None = None
 
 
 def judge(test: Test, answers: Answers) -> Verdict:
     """Compare the values a test returned with the expected ones."""
     entry = answers.entries.get(test.name)
-    if entry is None:
-        return Verdict(test, [_nothing_came(test, answers)], crashed=True)
+    if entry is None or "gone" in entry:
+        return Verdict(test, [_nothing_came(entry, answers)], crashed=True)
     if "error" in entry:
         return _failed(test, entry, answers)
     try:
         values = {str(label): decode(value) for label, value in entry["values"].items()}
         seconds = float(entry.get("seconds", 0))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return Verdict(test, ["the report of this test was not written by the grader's own process"], crashed=True)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Verdict(test, [f"the values cannot be read ({type(error).__name__}: {error})"], crashed=True)
     problems = []
     if set(values) != set(test.answers):
         problems.append("the report of this test lacks values, or has extra ones")
@@ -217,162 +205,58 @@ def _readable(text: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
-def _nothing_came(test: Test, answers: Answers) -> str:
-    if answers.loading is not None:
-        entry = answers.loading
-        line = entry.get("line")
-        where = f" (line {int(line)})" if isinstance(line, int) else ""
-        what = f"{_readable(entry['error'])}: {_readable(entry.get('text', ''))}"
-        return f"{os.path.basename(answers.path)} cannot be imported: {what}{where}"
-    during = "during this test" if test.name in answers.began else "before this test" if answers.loaded else "during the import"
-    return f"no result: {answers.ending} {during}"
+def _nothing_came(entry: dict[str, Any] | None, answers: Answers) -> str:
+    if entry is not None:
+        return f"no result: {entry['gone']}"
+    loading = answers.loading
+    if not isinstance(loading, dict):
+        return loading or "no result: the grader's own process ended before this test"
+    where = f" (line {int(loading['line'])})" if isinstance(loading.get("line"), int) else ""
+    what = f"{_readable(loading['error'])}: {_readable(loading.get('text', ''))}"
+    return f"{os.path.basename(answers.path)} cannot be imported: {what}{where}"
 
 
-# ------------------------------------------------------------------------------------------ the learner's process
-
-
-def run_subject(assignment: Assignment, source: str, path: str, tests: list[Test], library: bool) -> tuple[Answers, str]:
-    """Run tests in a fresh process group with limits; return its report and its output.
-
-    Without ``library`` the process has no minitorch: not in its memory, and not to read from disk.
-    """
-    nonce, tag = secrets.token_hex(16), secrets.token_hex(16)
-    with tempfile.TemporaryDirectory(prefix="course-", ignore_cleanup_errors=True) as folder:
-        room = Path(folder) / "work"
-        room.mkdir()
-        results, printed, request = (Path(folder) / name for name in ("results", "printed", "request"))
-        results.touch()
-        files = dict.fromkeys("hidden_tests.py" if t.hidden else "visible_tests.py" for t in tests)
-        order = {
-            "nonce": nonce,
-            "source": source,
-            "path": path,
-            "paths": import_paths(),
-            "tests": [without_answers(assignment._read(name), library) for name in files],
-            "library": library,
-            "names": [t.name for t in tests],
-            "results": str(results),
-            "folder": str(room),
-            "closed": closed_folders(library),
-            "memory": MEMORY,
-            "file_size": file_size(tag),
-            "seconds": assignment.seconds * len({t.task for t in tests}),
-        }
-        request.write_text(json.dumps(order), encoding="utf-8")
-        ending = _run(request, room, printed, results, assignment.seconds, order["seconds"], tag)
-        answers = read_report(results, nonce, ending, path)
-        with open(printed, "rb") as file:
-            file.seek(max(0, printed.stat().st_size - LARGEST_OUTPUT))
-            output = file.read().decode("utf-8", "replace")
-    return answers, output
-
-
-def import_paths() -> list[str]:
-    """Where the learner's process may import from: this process's paths, without the working folder."""
-    root = str(Path(__file__).resolve().parents[2])
-    return [root, *(p for p in sys.path if p and os.path.isabs(p) and p != root and os.path.abspath(p) != os.getcwd())]
-
-
-def closed_folders(library: bool) -> list[str]:
-    """The folders with answers, closed to the learner's process. Folders to import from must stay open."""
-    root = Path(__file__).resolve().parents[2]
-    names = ("lessons", "tests", ".git", *(() if library else ("minitorch", "models")))
-    return [str(home()), *(str(root / name) for name in names if (root / name).exists())]
-
-
-def _run(request: Path, room: Path, printed: Path, results: Path, seconds: float, total: float, tag: str) -> str:
-    """Start the process; end it and its children when it reports nothing new for ``seconds``; say how it ended."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
-    kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment |= {**one, "HOME": str(room), "TMPDIR": str(room), "TEMP": str(room), "COURSE_RUN": tag, "MPLBACKEND": "Agg"}
-    environment["MINITORCH_KERNELS"] = "numpy"  # compiled loops would cost seconds of the limit, and more memory
-    command = [sys.executable, "-I", "-X", "utf8", str(Path(__file__).with_name("subject.py")), str(request)]
-    group = {"start_new_session": True} if os.name == "posix" else {}
-    with open(printed, "wb") as out:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=room, env=environment, close_fds=True, **group
-        )
-        try:
-            start = news = time.monotonic()
-            size = 0
-            while time.monotonic() < min(news + seconds, start + total) + 3:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return _ending(process.wait(timeout=0.25), seconds)
-                if results.stat().st_size != size:
-                    size, news = results.stat().st_size, time.monotonic()
-            return f"stopped after {seconds:g} seconds: an endless loop?"
-        finally:
-            end_all(process, tag)
-
-
-def _ending(status: int, seconds: float) -> str:
-    if status < 0 and -status in (getattr(signal, "SIGXCPU", 0), getattr(signal, "SIGKILL", 0)):
-        return f"stopped at the limit of {seconds:g} seconds or of memory"
-    if status < 0:
-        return f"the process was ended by signal {-status}"
-    return f"the process ended (status {status})"
-
-
-def end_all(process: subprocess.Popen[bytes], tag: str) -> None:
-    """End the process, its group, and what left the group but still carries the run's tag."""
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):
+def supervise(assignment: Assignment, source: str, path: str, tests: list[Test]) -> Answers:
+    """Have the tests run on a source, in processes of their own; what came of it."""
+    files = dict.fromkeys("hidden_tests.py" if t.hidden else "visible_tests.py" for t in tests)
+    order = {
+        "source": source,
+        "path": path,
+        "files": [(name.removesuffix(".py"), without_answers(assignment._read(name))) for name in files],
+        "names": [t.name for t in tests],
+        "seconds": assignment.seconds,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-X", "utf8", "-c", START, *import_paths()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=os.name == "posix",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MINITORCH_KERNELS": "numpy"},
+    )  # fmt: skip
+    answers = Answers(path)
+    patience = 60 + 2 * PATIENCE * assignment.seconds * (1 + len({t.task for t in tests}))
+    try:
+        report, _ = process.communicate(json.dumps(order).encode(), timeout=patience)
+    except subprocess.TimeoutExpired:
         process.kill()
-    process.wait()
-    for _ in range(20):
-        left = tagged(tag)
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        if not left:
-            return
-        time.sleep(0.02)
-
-
-def file_size(tag: str) -> int:
-    """The run's limit on the size of a file, slightly different in each run: a mark that a process cannot remove."""
-    return LARGEST_FILE + int(tag[:6], 16)
-
-
-def tagged(tag: str) -> list[int]:
-    """Processes with COURSE_RUN=tag in their environment, or with the run's own limit (Linux; elsewhere none is found)."""
-    found = []
-    mark, size = f"COURSE_RUN={tag}".encode(), str(file_size(tag)).encode()
-    for entry in Path("/proc").glob("[0-9]*") if Path("/proc").is_dir() else ():
-        try:
-            marked = mark in (entry / "environ").read_bytes() or size in (entry / "limits").read_bytes().split()
-            if marked and entry.name != str(os.getpid()):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-def read_report(results: Path, nonce: str, ending: str, path: str) -> Answers:
-    """The entries that carry the secret; a test that reported twice is an error."""
-    answers = Answers({}, set(), None, False, ending, path)
-    twice = set()
-    content = b"" if results.is_symlink() or results.stat().st_size > LARGEST_REPORT else results.read_bytes()
-    for line in content.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if not isinstance(entry, dict) or entry.get("nonce") != nonce:
-            continue
-        name = entry.get("test")
-        if name is None:
-            answers.loaded |= bool(entry.get("loaded"))
-            answers.loading = entry if "error" in entry else answers.loading
-        elif entry.get("began"):
-            answers.began.add(str(name))
-        elif name in answers.entries:
-            twice.add(name)
-        else:
-            answers.entries[str(name)] = entry
-    for name in twice:
-        answers.entries[name] = {"error": "RuntimeError", "text": "this test's result was written more than once"}
+        report, _ = process.communicate()
+    except BaseException:  # Ctrl-C
+        process.terminate()
+        raise
+    for line in report.splitlines():
+        read_line(answers, line)
     return answers
+
+
+def read_line(answers: Answers, line: bytes) -> None:
+    """Put one line of the report in its place; the last line may be cut short."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return
+    if "test" in entry:
+        answers.entries[entry["test"]] = entry
+    elif "loaded" in entry:
+        answers.loading = answers.loading or entry.get("loading")
+        answers.means = entry.get("means", answers.means)
+    else:
+        answers.output = str(entry.get("output", ""))[-LARGEST_OUTPUT:]

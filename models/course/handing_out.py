@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from minitorch.files import write_bytes, write_text
+from minitorch.files import write_all
 
 from ..errors import BadInput
 from .assignments import Assignment, solved_tasks
@@ -41,9 +41,7 @@ def start(assignment: Assignment, folder: Path) -> list[Path]:
     there = [path for path in files if path.exists() or path.is_symlink()]
     if there:
         raise BadInput(f"{there[0]} exists and is not overwritten; give another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in files.items():
-        write_text(path, text)
+    write_all(files)
     return list(files)
 
 
@@ -53,14 +51,11 @@ def release(assignments: Sequence[Assignment], target: Path) -> int:
         raise BadInput(f"{target} exists and is not overwritten; give another name")
     files = {f"{a.name}/{name}": text for a in assignments for name, text in handed_out(a).items()}
     if target.suffix != ".zip":
-        for name, text in files.items():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            write_text(target / name, text)
+        write_all({target / name: text for name, text in files.items()})
         return len(files)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), text.encode())
-    write_bytes(target, content.getvalue())
+    write_all({target: content.getvalue()})
     return len(files)

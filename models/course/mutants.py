@@ -32,9 +32,10 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from . import subject
 from .assignments import ORDER, Assignment, find, home
-from .testing import complaint, decode, encode
+from .subject import load
+from .supervisor import outcome
+from .testing import complaint, decode
 
 SECONDS = 20
 
@@ -297,14 +298,14 @@ def killer(assignment: Assignment, mutant: Mutant) -> str | None:
 def first_failure(assignment: Assignment, source: str, task: str = "") -> str | None:
     """The first test that a source fails, trying those of ``task`` first; all in this process."""
     try:
-        module = subject.load(source, str(assignment.folder / assignment.file))
+        module = load(source, str(assignment.folder / assignment.file))
     except BaseException:
         return "(the import)"
     for test in sorted(assignment.tests, key=lambda t: (t.task != task, "bert" in t.name)):
-        outcome = subject.outcome(test.run, module, encode, assignment.file)
-        if "error" in outcome or set(outcome["values"]) != set(test.answers):
+        found = outcome(test.run, module)
+        if "error" in found or set(found["values"]) != set(test.answers):
             return test.name
-        for label, value in outcome["values"].items():
+        for label, value in found["values"].items():
             try:
                 if label not in test.answers or complaint(decode(value), test.answers[label]):
                     return test.name

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from minitorch.files import write_text
+from minitorch.files import write_all
 
 from ..errors import BadInput
 from .assignments import BEGIN, END, Assignment, find
@@ -44,11 +44,11 @@ def export(assignments: Sequence[Assignment], target: Path) -> None:
     """Write nbgrader_config.py and source/NAME/NAME.ipynb for each assignment to a new folder."""
     if target.exists() and (target.is_file() or any(target.iterdir())):
         raise BadInput(f"{target} exists and is not overwritten; give another name")
+    files = {target / "nbgrader_config.py": CONFIG}
     for a in assignments:
-        folder = target / "source" / a.name
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / f"{a.name}.ipynb", json.dumps(notebook(a), indent=1, ensure_ascii=False) + "\n")
-    write_text(target / "nbgrader_config.py", CONFIG)
+        content = json.dumps(notebook(a), indent=1, ensure_ascii=False) + "\n"
+        files[target / "source" / a.name / f"{a.name}.ipynb"] = content
+    write_all(files)
 
 
 def notebook(assignment: Assignment) -> dict[str, Any]:

@@ -9,13 +9,23 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..errors import listing, short
 from .assignments import Assignment
 from .grader import Grade, Verdict
 
 NO_SANDBOX = "The grader limits time, memory and processes, but it is no security sandbox: grade strangers' code in a container."
+
+
+def protection(grades: Iterable[Grade]) -> str:
+    """What guarded this grading."""
+    means = [g.means for g in grades if g.means is not None]
+    same = [name for name in means[0] if all(name in others for others in means)] if means else []
+    if same:
+        return f"{NO_SANDBOX}\nThe kernel closed the learners' processes: {listing(same)}."
+    return f"{NO_SANDBOX}\nThis system's kernel closes nothing here: only Python's own checks and limits guarded the grading."
 
 
 def number(points: float) -> str:
@@ -85,10 +95,10 @@ def feedback(learner: str, grade: Grade) -> str:
     lines = [
         f"# Assignment {a.number}: {a.title}",
         "",
-        f"{learner}: **{number(grade.points)} of {number(grade.possible)} points**",
+        f"{short(learner)}: **{number(grade.points)} of {number(grade.possible)} points**",
         "",
     ]
-    lines += [f"Graded file: `{grade.path}`" + (f" (SHA-256 {grade.digest}…)" if grade.digest else ""), ""]
+    lines += [f"Graded file: `{short(grade.path)}`" + (f" (SHA-256 {grade.digest}…)" if grade.digest else ""), ""]
     lines += ["| task | points |", "| --- | --- |"]
     for task in a.tasks:
         verdicts = grade.of_task(task.number)
@@ -120,7 +130,7 @@ def feedback(learner: str, grade: Grade) -> str:
 
 def table(rows: Sequence[tuple[str, dict[str, Grade]]], assignments: Sequence[Assignment]) -> str:
     """Learners down, assignments across."""
-    rows = [("".join(c if c.isprintable() else "?" for c in name), grades) for name, grades in rows]
+    rows = [(short(name), grades) for name, grades in rows]
     width = max([len("learner"), *(len(name) for name, _ in rows)]) + 2
     lines = ["learner".ljust(width) + "".join(f"{a.name:>14}" for a in assignments) + f"{'total':>14}"]
     for name, grades in rows:

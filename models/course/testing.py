@@ -3,16 +3,16 @@
     @task("1.2", points=2)
     def product_rule(m):
         "d(xy)/dx = y"
-        value, (dx, dy) = m.mul(3.0, 5.0)           # runs where the learner's module m is, and returns plain numbers
-        return {"xy": value, "dx: g·y": dx(2.0)}
+        value, (dx, dy) = m.mul(3.0, 5.0)           # m is the learner's module, in a process of its own (remote.py)
+        return {"xy": value, "dx: g·y": dx(2.0)}    # plain numbers and arrays
 
     @product_rule.expects
     def _():
-        return {"xy": 15.0, "dx: g·y": 10.0}        # runs in the grader, which never imports the learner's code
+        return {"xy": 15.0, "dx: g·y": 10.0}        # runs in the grader, which neither runs tests nor learners' code
 
 So an object that claims to equal everything, or a tampered NumPy, cannot fool the comparison. An expected value may also be
 a function of the value that returns None or a complaint. ``close(...)`` sets tolerances and a dtype.
-Read next: subject.py.
+Read next: remote.py.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ import ast
 import base64
 import functools
 import time
-from collections.abc import Callable, Iterable
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .proxy import Proxy
+from .subject import digest
+
 LARGEST = 1 << 24  # bytes of one returned value
-WARMING_UP = 2  # rounds of the stopwatch
+WARMING_UP, ROUNDS = 2, 8  # of a race
 NUMBERS = (int, float, np.number, np.bool_, np.ndarray, list, tuple)
 
 
@@ -53,12 +57,6 @@ class Test:
     def about(self) -> str:
         """One line about the test."""
         return (self.run.__doc__ or self.name.replace("_", " ")).strip()
-
-    @property
-    def needs_library(self) -> bool:
-        """Does it use minitorch, for example to train BERT? Then it runs in a process that has minitorch."""
-        names = self.run.__globals__
-        return any(_of_library(getattr(names.get(name), "__module__", None)) for name in self.run.__code__.co_names)
 
     def expects(self, function: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
         """Decorate the function that returns the expected values, under the same labels."""
@@ -115,24 +113,49 @@ def raises(function: Callable[..., Any], *args: Any, **options: Any) -> str:
     return "no error"
 
 
-def stopwatch(
-    functions: Iterable[Callable[[Any], Any]], inputs: Iterable[Any], _clock: Callable[[], float] = time.process_time
-) -> list[float]:
-    """The CPU time per input of each function, all threads together: the mean of the middle half.
+def race(m: Any, function: Callable[[Any], Any], rival: Any, size: int) -> tuple[float, float]:
+    """How many times as fast as a kernel's definition a function of m is, x (float32) → arrays of its size; and how far off.
 
-    The functions take turns at going first, because the one that runs after a large array was freed pays for new memory.
-    The first inputs are a warm-up and do not count.
+    The CPU time of a round, with all threads, and of all rounds the mean of the middle half. Both take turns at going first.
+    A round's x is known only when its time begins, and the time ends with a sum of the results under signs drawn
+    beforehand (see ``digest``): so it cannot be computed earlier, later, or in part. The error is the difference of those
+    sums over √size, the size of a difference in every element.
     """
-    functions = list(functions)
-    times: list[list[float]] = [[] for _ in functions]
-    for round, x in enumerate(inputs):
-        for i in list(range(len(functions)))[:: -1 if round % 2 else 1]:
-            start = _clock()
-            functions[i](x)
-            if round >= WARMING_UP:
-                times[i].append(_clock() - start)
-    quarter = len(times[0]) // 4  # a clock may tick in steps of 10 ms: a median would be one of few values
-    return [float(np.mean(np.sort(t)[quarter : len(t) - quarter])) for t in times]
+    rng = np.random.default_rng()
+    base, signs = rng.standard_normal(size, np.float32), rng.choice(np.float32([-1, 1]), size)
+    if isinstance(m, Proxy):  # the definition has a process of its own too, so that the conditions are equal
+        runners = [m._link.timed(function, base, signs), m._link.timed_definition(rival, base, signs)]
+    else:
+        both = (function, rival.__wrapped__)
+        runners = [(time.process_time, lambda *numbers, f=f: digest(f, base, *numbers, signs)) for f in both]
+    times, wrong = [], 0.0
+    for round in range(WARMING_UP + ROUNDS):
+        numbers = rng.uniform(0.9, 1.1, 2).tolist()
+        pair, sums = [0.0, 0.0], [[0.0], [0.0]]
+        for i in (0, 1) if round % 2 else (1, 0):
+            clock, run = runners[i]
+            start = clock()
+            sums[i] = run(*numbers)
+            pair[i] = clock() - start
+        wrong = max(wrong, float(np.abs(np.subtract(*sums)).max()) / size**0.5)
+        times += [pair] if round >= WARMING_UP else []
+    mine, plain = np.sort(times, axis=0)[ROUNDS // 4 : -(ROUNDS // 4)].mean(0)  # a clock may tick in steps of 10 ms
+    return float(plain / mine), wrong
+
+
+def new_memory(m: Any, function: Callable[..., Any], *arguments: Any) -> int:
+    """The most bytes that a function of m holds in new arrays at a time."""
+    far = m._link.peak(function, arguments) if isinstance(m, Proxy) else None
+    if far is not None:
+        return far
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
 
 
 # ------------------------------------------------------------------------------------------- loading test files
@@ -148,36 +171,16 @@ def load_tests(path: Path, hidden: bool) -> list[Test]:
     return tests
 
 
-def _of_library(module: str | None) -> bool:
-    return bool(module) and f"{module}.".startswith(("minitorch.", "models.course.tiny_bert."))
-
-
-def without_answers(source: str, library: bool = True) -> str:
-    """The source of a test file without the functions that hold expected values: all that the learner's process gets.
-
-    Without ``library`` it imports nothing from minitorch and lacks the tests that need it.
-    """
+def without_answers(source: str) -> str:
+    """The source of a test file without the functions that hold expected values."""
     tree = ast.parse(source)
-    if not library:
-        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and _of_library(node.module)]
-        names = {alias.asname or alias.name for node in imports for alias in node.names}
-
-        def kept(node: ast.stmt) -> bool:
-            found = [part for part in ast.walk(node) if isinstance(part, ast.Name) and part.id in names]
-            local = {part.id for part in found if isinstance(part.ctx, ast.Store)}
-            return {part.id for part in found} <= local
-
-        tree.body = [node for node in tree.body if node not in imports and kept(node)]
 
     def expects(node: ast.stmt) -> bool:
         return isinstance(node, ast.FunctionDef) and any(
             isinstance(mark, ast.Attribute) and mark.attr == "expects" for mark in node.decorator_list
         )
 
-    answers = [
-        node for node in tree.body if isinstance(node, ast.FunctionDef) and (expects(node) or node.name.startswith("true_"))
-    ]
-    tree.body = [node for node in tree.body if node not in answers]
+    tree.body = [n for n in tree.body if not (isinstance(n, ast.FunctionDef) and (expects(n) or n.name.startswith("true_")))]
     return ast.unparse(tree)
 
 
@@ -203,7 +206,7 @@ def encode(value: Any) -> Any:
 
 def describe(value: Any) -> str:
     """The kind of a value, in words."""
-    name = type(value).__name__
+    name = value._name if isinstance(value, Proxy) else type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 

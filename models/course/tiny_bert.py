@@ -228,7 +228,7 @@ def losses_with_attention(m: Any) -> np.ndarray:
     merge = graph.op(lambda x: (m.merge_heads(x), lambda g: m.split_heads(g, x.shape[1])))
     found: dict[str, int] = {}
 
-    def forward(self: Any, asking: Any, x: Any, mask: Any, output_attentions: bool) -> Any:
+    def forward(self: Any, asking: Any, x: Any, mask: Any, output_attentions: bool, past: Any = None) -> Any:
         parts = (self.query(asking), self.key(x), self.value(x))
         q, k, v = (split(part, heads=self.heads) for part in parts)
         raw_mask = None if mask is None else mask.array

@@ -6,7 +6,7 @@
     print(run.report["scores"]["accuracy"])
     print(finetuning.load("runs/reviews")(["What a wonderful book."]))
 
-Read metrics, tasks, classify (tag, qa, choice), trainer, run, report, command, predictor.
+Read metrics, tasks, classify (tag, relation, qa, choice), trainer, run, report, command, predictor.
 """
 
 from .command import finetune

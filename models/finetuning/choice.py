@@ -3,8 +3,8 @@
 A line: {"question": "...", "choices": ["...", "...", "..."], "label": 1}. Also understood: "context" or "premise" along with
 "question" (which then leads to each choice), "endings" or "options" for "choices", choices under numbered names (choice1,
 ending0, A, ...), choices as {"label": "A", "text": "..."}, SWAG's "sent2", with which all endings begin. The label is the
-right choice's number, counted from 0 (from 1, if the training file never says 0 and does say the last), its letter, its own
-label or its text.
+right choice's number, letter, own label or text. Numbers count from 0; from 1 if no training label is 0 and one is the number of
+choices.
 Read before: tasks.py. Read next: run.py.
 """
 
@@ -23,7 +23,7 @@ from ..bert.masked_rows import first_alone
 from ..bert.model import BertForMultipleChoice
 from ..classical import answering
 from ..errors import BadInput, count, listing
-from ..text.labelled import Rows, as_name, read_rows
+from ..text.labelled import Rows, as_name
 from ..text.tokenizer import Tokenizer
 from . import metrics
 from .tasks import Feature, Task
@@ -48,12 +48,12 @@ class Choice:
 
     @property
     def whole(self) -> str:
-        """The text and what leads to the choices."""
+        """The text, and the beginning that all choices share."""
         return f"{self.text} {self.lead}".strip()
 
 
 class Choose(Task):
-    """One of several."""
+    """Which of several texts is right?"""
 
     name = "choice"
     kind = BertForMultipleChoice
@@ -61,17 +61,21 @@ class Choose(Task):
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
+        self.text = self.label = ""  # columns of the training file
         self.first: int | None = None  # the number of the first choice, as the training file counts
 
     def read(self, path: str, labelled: bool = True) -> list[Choice]:
-        rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
+        rows = self.table(path, [self.label] if self.label and not labelled else ())
         rows = replace(rows, records=[unnested(record) for record in rows.records])
         rows = replace(rows, names=list(dict.fromkeys(name for record in rows.records for name in record)))
-        text = rows.column(self.s.text, TEXT, "text", "--text")
-        label = rows.column(self.s.label, LABEL, "label", "--label") if labelled else ""
+        if self.text:
+            rows.expect([self.text, *([self.label] if labelled else ())], not labelled, self.s.columns)
+        self.text = text = self.text or rows.column(self.s.text, TEXT, "text", "--text")
+        if labelled:
+            self.label = self.label or rows.column(self.s.label, LABEL, "label", "--label")
         examples = [self.example(rows, i, text) for i in range(len(rows.records))]
         if labelled:
-            given = [record.get(label) for record in rows.records]
+            given = [record.get(self.label) for record in rows.records]
             if self.first is None:
                 self.first = first_number(given, examples)
             for e, value in zip(examples, given, strict=True):
@@ -95,7 +99,7 @@ class Choose(Task):
         return Choice(whole, lead, names, choices, None, where)
 
     def number(self, e: Choice, given: Any) -> int:
-        """Which choice a label means."""
+        """The number of the choice that a label names."""
         key = "" if given is None else as_name(given)
         if key in e.names:
             return e.names.index(key)
@@ -124,11 +128,21 @@ class Choose(Task):
         if self.s.class_weights != "none":
             raise BadInput("--class-weights: choices are not classes; leave the option out")
 
+    def kinds(self, example: Choice) -> list[str]:
+        return [str(example.target)]
+
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "text": self.text, "label": self.label}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        super().remember(facts)
+        self.text, self.label = str(facts.get("text", "")), str(facts.get("label", ""))
+
     def config(self) -> dict[str, Any]:
         return {}
 
     def features(self, examples: list[Choice], tokenizer: Tokenizer) -> list[Feature]:
-        """All choices of an example together: extra holds (ids, segments) of each."""
+        """One feature per example; ``extra`` holds (ids, segments) of each choice."""
         features = []
         for i, e in enumerate(examples):
             text, *choices = tokenizer.encode_lines([e.text, *(f"{e.lead} {c}" for c in e.choices)], special=False)
@@ -172,13 +186,13 @@ class Choose(Task):
 
 
 def unnested(record: dict[str, Any]) -> dict[str, Any]:
-    """CommonsenseQA and ARC have {"question": {"stem": "...", "choices": [...]}}: its parts, added to the other keys."""
+    """{"question": {"stem": "...", "choices": [...]}}, of CommonsenseQA and ARC, with the inner keys next to the outer ones."""
     inner = record.get("question")
     return {**{k: v for k, v in record.items() if k != "question"}, **inner} if isinstance(inner, dict) else record
 
 
 def first_number(given: Sequence[Any], examples: Sequence[Choice]) -> int:
-    """1 if the labels are numbers of which none is 0 and some is the number of choices; else 0."""
+    """1 if the labels are numbers above 0 and one of them equals the number of choices, otherwise 0."""
     numbers = [int(g) if re.fullmatch(r"\d+", g) else -1 for g in map(as_name, given)]
     last = any(n == len(e.choices) for n, e in zip(numbers, examples, strict=True))
     return int(last and min(numbers) > 0)

@@ -1,12 +1,13 @@
 """classify: one text or a pair, and its class, its several labels, or a number.
 
-Sentiment, topic, intent; entailment and paraphrase (pairs); relations between entities that the text marks.
+Sentiment, topic, intent; entailment and paraphrase (pairs). Relations of marked entities: relation.py.
 Read before: tasks.py, labels.py. Read next: tag.py.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -23,10 +24,11 @@ from ..bert.masked_rows import first_alone
 from ..bert.model import BertForSequenceClassification
 from ..classical import baselines
 from ..errors import BadInput, listing
-from ..text.labelled import Rows, as_name, plain_name, read_rows
+from ..text.labelled import Rows, as_name, plain_name
+from ..text.marked import MARK
 from ..text.tokenizer import Tokenizer
 from . import metrics
-from .labels import alike, are_positions, is_one, kind_of, natural
+from .labels import alike, are_positions, expect_labels, is_one, kind_of, mark_of, natural, other_mark, quantity
 from .tasks import Feature, Task, cut
 
 TEXT = (
@@ -49,7 +51,7 @@ class Example:
 
 
 class Classify(Task):
-    """One label, several or a number for a text or a pair."""
+    """One label, several labels or a number for a text or a pair."""
 
     name = "classify"
     kind = BertForSequenceClassification
@@ -59,6 +61,7 @@ class Classify(Task):
         self.targets = settings.targets
         self.columns: dict[str, str] = {}
         self.positions = 0  # how many numbers there are, if several labels are written as [0, 1, 1, 0]
+        self.decimal = "."  # the mark in numeric targets
         self.mean, self.scale = 0.0, 1.0  # of numeric targets: the model learns (y - mean) / scale
 
     @property
@@ -75,15 +78,23 @@ class Classify(Task):
 
     def read(self, path: str, labelled: bool = True) -> list[Example]:
         """The rows; the columns that the first file was read by are those of all."""
-        rows = read_rows(path, self.s.encoding, self.s.columns, self.s.delimiter)
+        labels = self.label_columns(self.s.columns.split(",")) if self.columns else []
+        rows = self.table(path, labels if not labelled else ())
         if not self.columns:
             self.columns = self.find_columns(rows)
             pair = f' and "{self.columns["pair"]}"' if self.columns["pair"] else ""
             self.notes.append(f'reading the text from "{self.columns["text"]}"{pair}, the label from "{self.columns["label"]}"')
-        wanted = [self.columns["text"], self.columns["pair"], *(self.label_columns(rows) if labelled else ())]
-        for name in filter(None, wanted):
-            rows.column(name, (), "", "")
+        labels = self.label_columns(rows.names)
+        asked = [*filter(None, (self.columns["text"], self.columns["pair"])), *(labels if labelled else ())]
+        rows.expect(asked, not labelled, self.s.columns)
+        if self.s.columns and not labelled:
+            is_label = lambda i: self.is_known(self.example(rows, i, True))  # noqa: E731
+            expect_labels(rows, labels, self.columns["text"], is_label, self.labels if self.targets == "classes" else ())
         examples = [self.example(rows, i, labelled) for i in range(len(rows.records))]
+        if labelled and MARK.search(examples[0].text):
+            self.notes.append(
+                "the texts mark entities: `finetune relation` makes tokens of the marks, to classify they are letters"
+            )
         if not labelled or plain_name(self.columns["label"]) != "goldlabel":
             return examples
         agreed = [e for e in examples if e.target != "-"]  # SNLI's mark of a pair on which the annotators did not agree
@@ -92,7 +103,7 @@ class Classify(Task):
         return agreed
 
     def find_columns(self, rows: Rows) -> dict[str, str]:
-        """Which column is which."""
+        """The names of the columns of the text, the second text and the label."""
         usual = TEXT.split()
         asks = rows.usual(["question"]) is not None  # a question and a sentence that may answer it are a pair
         text = rows.column(self.s.text, ["question", *usual] if asks else usual, "text", "--text")
@@ -102,24 +113,24 @@ class Classify(Task):
             taken = [plain_name(text), plain_name(self.s.label)]
             second = rows.usual([name for name in pairs if plain_name(name) not in taken]) or ""
         rows.column(second or text, (), "second text", "--pair")
-        if len(self.label_columns(rows)) > 1:
+        if len(self.label_columns(rows.names)) > 1:
             label = self.s.label
         else:
             labels = [name for name in LABEL.split() if plain_name(name) not in (plain_name(text), plain_name(second))]
             label = rows.column(self.s.label, labels, "label", "--label")
         return {"text": text, "pair": second, "label": label}
 
-    def label_columns(self, rows: Rows) -> list[str]:
+    def label_columns(self, names: Sequence[str]) -> list[str]:
         """The label's column; or those of a table with one column of 0 and 1 per label, given as --label NAME,NAME."""
         asked = self.columns.get("label") or self.s.label
-        return [asked] if asked in rows.names or "," not in asked else [name.strip() for name in asked.split(",")]
+        return [asked] if asked in names or "," not in asked else [name.strip() for name in asked.split(",")]
 
     def example(self, rows: Rows, i: int, labelled: bool) -> Example:
         """Row i."""
         pair = rows.text(i, self.columns["pair"]) if self.columns["pair"] else None
         target: Any = None
         if labelled:
-            record, names = rows.records[i], self.label_columns(rows)
+            record, names = rows.records[i], self.label_columns(rows.names)
             target = record.get(names[0]) if len(names) == 1 else [name for name in names if is_one(rows, i, name)]
             target = "" if target is None else target
         return Example(rows.text(i, self.columns["text"]), pair, target, rows.where(i))
@@ -138,9 +149,9 @@ class Classify(Task):
         return examples
 
     def learn(self, examples: list[Example]) -> None:
-        """What kind of labels there are, which, and how often."""
+        """Find the kind of the labels, their names, and how often each occurs."""
         if self.targets == "auto":
-            self.targets = kind_of([e.target for e in examples], self.s.separator)
+            self.targets = "numbers" if self.s.decimal else kind_of([e.target for e in examples], self.s.separator)
         if self.targets == "numbers":
             self.learn_scale(examples)
             self.labels = [self.columns["label"]]
@@ -167,13 +178,12 @@ class Classify(Task):
                 f"{examples[0].where}: {next(iter(seen))!r} is the only label; make it a class of two, with and without"
             )
         self.labels = sorted(seen, key=natural)
-        self.set_class_weights([seen[label] for label in self.labels])
-        if self.targets == "several" and self.s.class_weights == "balanced":  # a label's 1s weigh as much as its 0s
-            ones = np.array([seen[label] for label in self.labels])
-            self.class_weight = ((len(examples) - ones) / ones).clip(0.01, 100).astype(np.float32)
+        zeros_to_ones = (lambda ones: ((len(examples) - ones) / ones).clip(0.01, 100)) if self.targets == "several" else None
+        self.set_class_weights([seen[label] for label in self.labels], balanced=zeros_to_ones)
 
     def learn_scale(self, examples: list[Example]) -> None:
         """Mean and standard deviation of numeric targets, which float32, the model's numbers, must be able to tell apart."""
+        self.decimal = mark_of(examples, self.columns["label"], self.delimiter, self.s.decimal)
         values = np.array([self.number(e) for e in examples])
         self.mean, self.scale = float(values.mean()), float(values.std())
         if np.ptp(values) == 0:
@@ -185,11 +195,11 @@ class Classify(Task):
             )
 
     def refuse_doubtful(self, label: str, n: int, where: str) -> None:
-        """A label that occurs too seldom, or that may be something else."""
-        if self.s.targets == "auto" and re.fullmatch(r"-?\d+(,\d+)+", label):
+        """Refuse a label that occurs too seldom, or that may be a number or several labels."""
+        if self.s.targets == "auto" and re.fullmatch(r"-?[\d.]*\d(,\d+)+", label):
             raise BadInput(
-                f"{where}: what is the label {label!r}? Write decimals with a point; for several labels per example: "
-                f"--targets several --separator ,; for a class of that name: --targets classes"
+                f"{where}: what is the label {label!r}? Write decimals with a point, or say --decimal comma; for several labels "
+                f"per example: --targets several --separator ,; for a class of that name: --targets classes"
             )
         if n < self.s.min_examples:
             times = "once" if n == 1 else f"{n} times"
@@ -200,7 +210,7 @@ class Classify(Task):
             )
 
     def refuse_twins(self, first: dict[str, str]) -> None:
-        """Labels that look alike, pos and Pos, 1 and 1.0, are hardly two."""
+        """Refuse labels that look alike, such as pos and Pos, 1 and 1.0: they are probably meant to be one."""
         known: dict[Any, str] = {}
         for label, where in first.items():
             other = known.setdefault(alike(label), label)
@@ -211,7 +221,7 @@ class Classify(Task):
                 )
 
     def check(self, examples: list[Example]) -> None:
-        """Labels that were never learnt cannot be predicted."""
+        """Refuse labels that no training example has: they cannot be predicted."""
         for e in examples:
             if self.targets == "numbers":
                 self.number(e)
@@ -221,14 +231,27 @@ class Classify(Task):
                     there = listing(self.labels, 8)
                     raise BadInput(f"{e.where}: the label {label!r} is not among those of the training examples: {there}")
 
+    @property
+    def least(self) -> int:  # type: ignore[override]
+        """--min-examples"""
+        return int(self.s.min_examples)
+
+    def kinds(self, example: Example) -> list[str]:
+        return [] if self.targets == "numbers" else self.names(example)
+
+    def is_known(self, e: Example) -> bool:
+        """Is its label one that was learnt?"""
+        with contextlib.suppress(BadInput):
+            self.check([e])
+            return True
+        return False
+
     def number(self, e: Example) -> float:
         """The target as a number."""
-        try:
-            value = float(e.target if "_" not in str(e.target) else "")  # float() takes 1_000, a programmer's number
-        except (TypeError, ValueError):
+        value = quantity(e.target, self.decimal)
+        if value is None:
             self.refuse_empty(e)
-            hint = "; write decimals with a point" if re.fullmatch(r"-?\d+,\d+", str(e.target)) else ""
-            raise BadInput(f"{e.where}: the target {e.target!r} is not a number{hint}") from None
+            raise BadInput(f"{e.where}: the target {e.target!r} is not a number{other_mark(e.target, self.decimal)}")
         if not np.isfinite(value):
             raise BadInput(f"{e.where}: the target {e.target!r} is not a finite number")
         if abs(value) > 1e30:
@@ -236,7 +259,7 @@ class Classify(Task):
         return value
 
     def refuse_empty(self, e: Example) -> None:
-        """Only of several labels may there be none."""
+        """Refuse an empty label. (A list of several labels may be empty.)"""
         if (isinstance(e.target, str) and not e.target.strip()) or e.target != e.target:  # of NaN, JSON's word for nothing
             raise BadInput(f'{e.where}: the label in "{self.columns["label"]}" is empty; leave the row out')
 
@@ -259,7 +282,7 @@ class Classify(Task):
         return list(dict.fromkeys(label for label in map(as_name, parts) if label))
 
     def listed(self, e: Example) -> list[Any]:
-        """What stands in the cell of several labels: a list, a list as Python or JSON write it, or names with a separator."""
+        """The labels in one cell: a list, a list in Python's or JSON's notation, or names with a separator between them."""
         if isinstance(e.target, list):
             return e.target
         if isinstance(e.target, dict):
@@ -273,12 +296,14 @@ class Classify(Task):
             raise BadInput(f"{e.where}: the label {text[:40]!r} is not a list as Python or JSON write it") from None
 
     def facts(self) -> dict[str, Any]:
-        return {"labels": self.labels, "targets": self.targets, "columns": self.columns}
+        return {**super().facts(), "targets": self.targets, "columns": self.columns, "decimal": self.decimal}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.targets, self.columns = facts["targets"], dict(facts["columns"])
-        if not {"text", "pair", "label"} <= self.columns.keys() or self.targets not in ("classes", "several", "numbers"):
+        self.targets, self.columns, self.decimal = facts["targets"], dict(facts["columns"]), facts.get("decimal") or "."
+        names = all(isinstance(self.columns.get(key), str) for key in ("text", "label"))
+        pair = isinstance(self.columns.get("pair", 0), str | None)
+        if not names or not pair or self.decimal not in (".", ",") or self.targets not in ("classes", "several", "numbers"):
             raise ValueError("its columns or its kind of targets are unknown")
 
     # ---- the model
@@ -288,15 +313,16 @@ class Classify(Task):
         return {**super().config(), "problem_type": kinds.get(self.targets, "single_label_classification")}
 
     def rescale(self, model: Any, forth: bool) -> None:
-        """The classifier is linear, so (y - mean) / scale and y differ in its weights alone."""
+        """The classifier is linear: its weights turn into those that predict y itself, not (y - mean) / scale, and back."""
         if self.targets == "numbers":
-            weight, bias = model.classifier.weight, model.classifier.bias
+            head = getattr(model.classifier, "trained", model.classifier)  # of an adapted model, the adapter's own
+            weight, bias = head.weight, head.bias
             with minitorch.no_grad():
                 weight.copy_(weight * self.scale if forth else weight / self.scale)
                 bias.copy_(bias * self.scale + self.mean if forth else (bias - self.mean) / self.scale)
 
     def target(self, e: Example) -> Any:
-        """What the model learns to say."""
+        """The target that the model learns: a class number, a 0 or 1 per label, or a scaled number."""
         if self.targets == "numbers":
             return (self.number(e) - self.mean) / self.scale
         if self.targets == "several":
@@ -327,18 +353,18 @@ class Classify(Task):
         return super().weight(batch) if self.targets == "classes" else float(len(batch["labels"]))
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """Cross entropy, binary cross entropy or squared error."""
+        """Cross entropy, binary cross entropy (a label's weight is that of its 1s, also of smoothed ones) or squared error."""
         if self.targets == "classes" or (not self.s.label_smoothing and self.class_weight is None):
             return super().loss(model, batch)
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
-        targets = batch["labels"] * (1 - self.s.label_smoothing) + self.s.label_smoothing / 2
-        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(targets.device)
-        return F.binary_cross_entropy_with_logits(output.logits, targets, pos_weight=weight), output
+        ones, ε = batch["labels"], self.s.label_smoothing
+        weight = None if self.class_weight is None else 1 + ones * (minitorch.tensor(self.class_weight).to(ones.device) - 1)
+        return F.binary_cross_entropy_with_logits(output.logits, ones * (1 - ε) + ε / 2, weight), output
 
     # ---- answers
 
     def predictions(self, examples: list[Example], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
-        """A number; or for each label its probability."""
+        """A number, or one probability per label."""
         logits = np.stack(rows).astype(np.float64)
         if self.targets == "numbers":
             return (logits[:, 0] * self.scale + self.mean).tolist()
@@ -364,6 +390,11 @@ class Classify(Task):
             return {**record, "prediction": [label for label, x in p.items() if x > 0.5], "probabilities": p}
         best = max(p, key=lambda label: p[label])
         return {**record, "prediction": best, "probability": p[best], "probabilities": p}
+
+    def gold(self, example: Example) -> Any:
+        if self.targets == "numbers":
+            return self.number(example)
+        return self.names(example) if self.targets == "several" else self.names(example)[0]
 
     def baselines(self) -> dict[str, Any]:
         return baselines.for_classify(self)

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..bert.weights import locate
+from ..bert.config import BertConfig
+from ..bert.weights import config_file, locate
 from ..errors import BadInput, count
-from ..training.runs import STATE, alone_in, new_run, refuse_overwriting
+from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
+from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
 from .run import KEPT, TASKS, Run, read_state
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """``minitorch finetune``"""
     chosen = given(args, Settings)
     train = chosen.get("train", "")
+    if chosen.get("adapt") == "all":
+        return every_way(args, chosen)
     if train or args.resume:
         one(args, chosen)
         return 0
@@ -59,14 +63,36 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def one(args: argparse.Namespace, chosen: dict[str, Any]) -> None:
+def every_way(args: argparse.Namespace, chosen: dict[str, Any]) -> int:
+    """--adapt all"""
+    comparing.check(chosen)
+    chosen = {"output": Settings.output, **chosen}
+    try:
+        folder = locate(chosen.get("model", Settings.model))
+        layers = BertConfig.from_json_file(config_file(folder)).num_hidden_layers
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from error
+
+    def train(own: dict[str, Any]) -> Run:
+        begun = args.resume and (unfinished(Path(own["output"])) / STATE).is_file()
+        return one(argparse.Namespace(**{**vars(args), "resume": begun}), own)
+
+    if not args.resume:
+        for way in comparing.WAYS:
+            refuse_overwriting(Path(chosen["output"]) / way, KEPT, args.overwrite)
+    comparing.compare_ways(chosen, layers, train, args.resume)
+    return 0
+
+
+def one(args: argparse.Namespace, chosen: dict[str, Any]) -> Run:
     """Prepare, train, report."""
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, chosen, until_the_end)
-        except (ValueError, OSError, RuntimeError) as error:
+        except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
         work(job)
+    return job
 
 
 def work(job: Run) -> None:
@@ -82,7 +108,7 @@ def work(job: Run) -> None:
     try:
         job.train()
     except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; minitorch finetune --resume --output {job.s.output} continues from there")
+        print(f"\nstopped at step {t.step:,}; {how_to_go_on('finetune', job.folder, job.s.output)}")
         raise
     print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
     try:
@@ -90,7 +116,9 @@ def work(job: Run) -> None:
     except KeyboardInterrupt:
         print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
         raise
-    print(f"\n{job.folder}/: model.safetensors, config.json, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
+    job.folder = complete(job.folder, Path(job.s.output))
+    kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
+    print(f"\n{job.folder}/: {kept}, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")
 
 
@@ -99,15 +127,18 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
     s = Settings(task=task, train=str(train), **settings)
     cure = "give another output, or overwrite=True"
     with contextlib.ExitStack() as until_the_end:
-        run: Run = new_run(lambda: Run(s, say), s.output, KEPT, overwrite, until_the_end, cure=cure)
+        refuse_overwriting(s.output, KEPT, overwrite, cure)  # before the data is read, which takes time
+        run = Run(s, say)
+        run.folder = new_folder(run.folder, KEPT, overwrite, until_the_end, say, cure=cure)
         run.train()
         finish(run)
+        run.folder = complete(run.folder, Path(s.output))
     return run
 
 
 def listed(task: Task) -> str:
     """The files' labels, if they are few enough to print."""
-    if task.name not in ("classify", "tag"):
+    if task.name not in ("classify", "tag", "relation"):
         return ""
     names = ", ".join(task.labels)
     return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
@@ -115,17 +146,21 @@ def listed(task: Task) -> str:
 
 def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> Run:
     """A new run, or a resumed one."""
-    output = chosen.get("output", Settings.output)
-    state = Path(output) / STATE
+    output = Path(chosen.get("output", Settings.output))
     if not args.resume:
-        new: Run = new_run(lambda: Run(Settings(**chosen)), output, KEPT, args.overwrite, until_the_end)
+        refuse_overwriting(output, KEPT, args.overwrite)
+        new = Run(Settings(**chosen))
+        new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
         return new
-    if not state.is_file():
-        raise BadInput(f"{state}: nothing to resume; a run writes it at every evaluation and at Ctrl-C")
-    until_the_end.enter_context(alone_in(Path(output)))
+    if not (unfinished(output) / STATE).is_file():
+        raise BadInput(f"{output / STATE}: {NOTHING_TO_RESUME.format('at every evaluation')}")
+    until_the_end.enter_context(alone_in(output))
+    folder = unfinished(output)
+    state = folder / STATE
     saved = read_state(state)["settings"]
     same_settings(state, saved, chosen, Settings, FREE)
-    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": output}))
+    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": str(output)}))
+    job.folder = folder
     job.load_state()
     print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
     return job

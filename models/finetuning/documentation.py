@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from minitorch.files import write_text
+from minitorch.files import write_all
 
 from ..errors import BadInput
 from ..text.python_docs import SKIPPED, blocks, fingerprint, is_prose, prose, read_source, source_folders
@@ -42,8 +42,8 @@ def make_files(task: str, folder: Path, say: Callable[[str], None] = print) -> d
     rng = np.random.default_rng(0)
     part = deal(Counter(file for file, _ in items))
     suffix, header = (".tsv", "text\tlabel\n") if task == "classify" else (".conll", "")
-    names = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    names: dict[str, str] = {}
+    files: dict[Path, str] = {}
     for number, (name, most) in enumerate((("train", TRAIN), ("dev", DEV), ("test", TEST))):
         chosen = [text for file, text in items if part[file] == number]
         chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:most].tolist())]
@@ -52,8 +52,9 @@ def make_files(task: str, folder: Path, say: Callable[[str], None] = print) -> d
                 f"the documentation of this Python installation gives only {len(chosen)} examples for {name}; give --train"
             )
         names[name] = str(folder / f"{name}{suffix}")
-        write_text(names[name], header + "".join(chosen))
+        files[folder / f"{name}{suffix}"] = header + "".join(chosen)
         say(f"{names[name]}: {len(chosen):,} examples, sha256 {fingerprint([chosen])[:16]}")
+    write_all(files)
     return names
 
 

@@ -11,7 +11,7 @@ import re
 import string
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,13 @@ def classes(gold: Sequence[int], predicted: Sequence[int], labels: Sequence[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a split with one class, on which Matthews is 0
         matthews = float(metrics.matthews_corrcoef(gold, predicted))
+        confusion = metrics.confusion_matrix(gold, predicted, labels=numbers).tolist()
     return {
         "accuracy": float(metrics.accuracy_score(gold, predicted)),
         **{f"{name}_f1": table[f"{name} avg"]["f1"] for name in ("macro", "micro", "weighted")},
         "matthews": matthews,
         "classes": table,
-        "confusion": metrics.confusion_matrix(gold, predicted, labels=numbers).tolist(),
+        "confusion": confusion,
         "labels": list(labels),
     }
 
@@ -73,13 +74,16 @@ def numbers(gold: Sequence[float], predicted: Sequence[float]) -> dict[str, Any]
 
 
 def table_of(gold: Any, predicted: Any, numbers: Sequence[int], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, f1, support of each label and of the averages, as plain numbers."""
+    """Precision, recall, f1, support of each label and of the averages, as plain numbers.
+
+    The averages are scikit-learn's own: of single labels, over those that are given or predicted at least once.
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
-    def judge(average: Any) -> Any:
-        return precision_recall_fscore_support(gold, predicted, labels=numbers, average=average, zero_division=0)
+    def judge(average: Any, labels: Any = None) -> Any:
+        return precision_recall_fscore_support(gold, predicted, labels=labels, average=average, zero_division=0)
 
-    each = judge(None)
+    each = judge(None, numbers)
     rows = {row_name(label): [column[i] for column in each] for i, label in enumerate(labels)}
     rows |= {name: [*judge(name.split()[0])[:3], each[3].sum()] for name in AVERAGES}
     return {
@@ -127,15 +131,21 @@ def span_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
         asked.update(kind for kind, _, _ in truth)
         answered.update(kind for kind, _, _ in guess)
         right.update(kind for kind, _, _ in truth & guess)
-    kinds = sorted(asked | answered)
-    rows = {row_name(kind): prf(right[kind], answered[kind], asked[kind]) for kind in kinds}
-    micro = prf(right.total(), answered.total(), asked.total())
+    return averaged(right, answered, asked, sorted(asked | answered))
+
+
+def averaged(
+    right: Counter[str], answered: Counter[str], asked: Counter[str], kinds: Sequence[str], left_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Of counts per kind their precision, recall and F1, and the averages, in which those left out have no part."""
+    rows = {row_name(kind): prf(right[kind], answered[kind], asked[kind]) for kind in [*kinds, *left_out]}
+    micro = prf(*(sum(counts[kind] for kind in kinds) for counts in (right, answered, asked)))
     averages = {"micro avg": micro}
     for name, weight in (("macro avg", dict.fromkeys(kinds, 1)), ("weighted avg", asked)):
         total = sum(weight[kind] for kind in kinds) or 1
         keys = ("precision", "recall", "f1")
         mean = {key: sum(rows[row_name(kind)][key] * weight[kind] for kind in kinds) / total for key in keys}
-        averages[name] = {**mean, "support": asked.total()}
+        averages[name] = {**mean, "support": micro["support"]}
     return {"f1": micro["f1"], "precision": micro["precision"], "recall": micro["recall"], "classes": {**rows, **averages}}
 
 
@@ -143,6 +153,62 @@ def prf(right: int, answered: int, asked: int) -> dict[str, Any]:
     """precision = right/answered, recall = right/asked, F1 their harmonic mean; 0 where there is nothing to divide by."""
     p, r = right / answered if answered else 0.0, right / asked if asked else 0.0
     return {"precision": p, "recall": r, "f1": 2 * p * r / (p + r) if p + r else 0.0, "support": asked}
+
+
+# -------------------------------------------------------------------------------------------------------- relations
+
+
+def undirected(label: str) -> str:
+    """Cause-Effect(e1,e2) is Cause-Effect."""
+    return re.sub(r"\(e[12],e[12]\)$", "", label)
+
+
+def relations(
+    gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str], left_out: Sequence[str] = ()
+) -> dict[str, Any]:
+    """relation_f1 is SemEval-2010 Task 8's official score: F1 of each relation, averaged over the relations but those left out
+    ("Other"); an answer with the right relation in the wrong direction counts as given, and is not right.
+
+    micro_f1: of the sums over relations (TACRED's score). undirected_f1: directions do not matter. macro_f1: each direction of a
+    relation is a class of its own. As in the official scorer, version 1.2, a relation that is nobody's right answer is in no
+    average. Hendrickx et al. (2010), "SemEval-2010 Task 8", section 5.
+    """
+
+    def judge(name: Callable[[str], str], same: Callable[[str], str]) -> dict[str, Any]:
+        asked, answered = Counter(map(name, gold)), Counter(map(name, predicted))
+        right = Counter(name(g) for g, p in zip(gold, predicted, strict=True) if same(g) == same(p))
+        order = dict.fromkeys(name(label) for label in labels if asked[name(label)])
+        without = [kind for kind in order if undirected(kind) in left_out]
+        table: dict[str, Any] = averaged(right, answered, asked, [k for k in order if k not in without], without)["classes"]
+        return table
+
+    official, single = judge(undirected, str), judge(str, str)
+    number = {label: i for i, label in enumerate(labels)}
+    table = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(table, ([number[g] for g in gold], [number[p] for p in predicted]), 1)
+    scores = {
+        "relation_f1": official["macro avg"]["f1"],
+        "micro_f1": official["micro avg"]["f1"],
+        "macro_f1": single["macro avg"]["f1"],
+        "accuracy": float(np.trace(table) / max(1, table.sum())),
+        "classes": official,
+        "confusion": table.tolist(),
+        "labels": list(labels),
+        "left_out": list(left_out),
+    }
+    if any(undirected(label) != label for label in labels):
+        scores["undirected_f1"] = judge(undirected, undirected)["macro avg"]["f1"]
+        scores |= {"directed": single, "directions": directions(gold, predicted, labels)}
+    return scores
+
+
+def directions(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Of each directed label: how often the answer was right, the same relation turned round, and another relation."""
+    found = {label: {"right": 0, "turned": 0, "another": 0} for label in labels if undirected(label) != label}
+    for g, p in zip(gold, predicted, strict=True):
+        if g in found:
+            found[g]["right" if g == p else "turned" if undirected(g) == undirected(p) else "another"] += 1
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------- answers

@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="texts, or - to read them from standard input, one per line; a tab separates the two texts of a pair, "
         "a question and its context, or a text and its choices",
     )
-    parser.add_argument("--file", help="examples in the format the model was trained on; labels are optional")
+    parser.add_argument("--file", help="examples in the format of the training file, read as that was; labels are optional")
+    parser.add_argument("--columns", help="of --file: its column names, joined by commas, if they differ from the training's")
+    parser.add_argument("--delimiter", help="of --file: separator of its columns, if it differs from the training file's")
+    parser.add_argument("--encoding", help="of --file, if it differs from the training file's")
     parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object per example to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object an example")
@@ -34,10 +37,16 @@ def run(args: argparse.Namespace) -> int:
     """Print the answers."""
     if bool(args.text) == bool(args.file):
         raise BadInput("give texts, or --file FILE" + (", not both" if args.text else ""))
+    reading = {name: value for name in ("columns", "delimiter", "encoding") if (value := getattr(args, name)) is not None}
+    if reading and not args.file:
+        raise BadInput(f"--{next(iter(reading))} says how a file is read: give --file FILE")
+    if len(args.text) == 1 and os.path.isfile(args.text[0]):
+        how = f"its lines as texts: minitorch predict - < {args.text[0]}; examples as in training: --file {args.text[0]}"
+        raise BadInput(f"{args.text[0]} is a file; {how}")
     if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
         raise BadInput(f"--output {args.output} is also the input; give another file")
     try:
-        predictor = Predictor(args.model, usable_device(args.device))
+        predictor = Predictor(args.model, usable_device(args.device), **reading)
         texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text
         if not texts and not args.file:
             raise BadInput("standard input holds no text")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
+from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
-from ..errors import BadInput, count, listing
+from ..bert.weights import locate
+from ..errors import BadInput, count, listing, short
+from ..reading import parse_json, read_text
 from ..text.labelled import refuse_halves
+from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
 from .run import FACTS, TASKS
 from .tasks import Settings, Task
@@ -22,29 +29,35 @@ from .trainer import Trainer
 class Predictor:
     """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record per text."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", **reading: str) -> None:
+        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
         folder = Path(folder)
         path = folder / FACTS
+        if not path.exists():
+            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
+            which = listing(within, longest=250) if within else "a folder that `minitorch finetune` wrote"
+            raise BadInput(f"{folder}: no {FACTS} here; give {which}")
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
+            saved = parse_json(read_text(path))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
-            settings = Settings(**{**saved["settings"], **here})
+            settings = Settings(**{**saved["settings"], **here, **reading})
             check_types(path, settings)
             settings.check()
             self.task: Task = TASKS[saved["task"]](settings)
             self.task.remember(saved["facts"])
-        except FileNotFoundError:
-            within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
-            which = listing(within) if within else "a folder that `minitorch finetune` wrote"
-            raise BadInput(f"{folder}: no {FACTS} here; give {which}") from None
-        except BadInput:
-            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"{path}: not the record of a fine-tuning run ({error})") from error
-        self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
+            if str(error).startswith(f"{path}: "):
+                raise
+            raise BadInput(f"{path}: not the record of a fine-tuning run ({short(error, 200)})") from error
+        if (folder / CONFIG).is_file():
+            self.tokenizer, model = load_adapted(folder, self.task, saved["settings"]["model"], device)
+        else:
+            self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
             n, m = len(self.task.labels), model.config.num_labels
             raise BadInput(f"{path}: has {count(n, 'label')}, but {folder / 'config.json'} of {m}; they do not belong together")
+        if not 5 <= (length := settings.length) <= (longest := model.config.max_position_embeddings):
+            raise BadInput(f"{path}: its texts have up to {length} pieces; the model reads from 5 to {longest}")
         self.trainer = Trainer(settings, self.task, self.tokenizer, model, [], [])
 
     def __call__(self, texts: Sequence[str | tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -70,8 +83,21 @@ class Predictor:
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)
+        if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
+            raise BadInput(f"{self.trainer.s.model}: its answers are NaN or infinite, so its weights are damaged")
         predictions = self.task.predictions(examples, features, rows)
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:
+    """The tokenizer of an adapter's folder, and the checkpoint that it belongs to with the adapter on it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* weights of ")  # the head: the adapter brings its own
+        try:
+            model = task.kind.from_pretrained(locate(base), ignore_mismatched_sizes=True, **task.config())
+        except FileNotFoundError as error:
+            raise BadInput(f"{folder} is an adapter for the checkpoint {base}, which is needed too ({error})") from None
+    return Tokenizer.from_pretrained(folder), PeftModel.from_pretrained(model, folder, is_trainable=True).to(device)
 
 
 def check_types(path: Path, settings: Settings) -> None:

@@ -24,6 +24,8 @@ from minitorch import Tensor
 from ..bert.model import BertForQuestionAnswering
 from ..classical import answering
 from ..errors import BadInput
+from ..reading import whole
+from ..text.kinds import refuse_kinds
 from ..text.labelled import line_items, refuse_halves
 from ..text.tables import read_text
 from ..text.tokenizer import Tokenizer
@@ -61,14 +63,16 @@ class Answer(Task):
         text = read_text(Path(path), self.s.encoding)
         if not text.strip():
             raise BadInput(f"{path}:1: the file is empty")
+        refuse_kinds(path, text, "classify", "tag", "relation", "choice")
         try:
-            content = json.loads(text)
+            content = json.loads(text, parse_int=whole)
         except (ValueError, RecursionError) as error:
             line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
             if line > 1 and reason == "Extra data":
                 content = [record for _, record in line_items(path, text)]  # one object per line
             else:
-                raise BadInput(f"{path}:{line}: not JSON ({reason})") from None
+                lines = f"; lines with a question, a tab and its context are read by: minitorch predict - < {path}"
+                raise BadInput(f"{path}:{line}: not JSON ({reason}){'' if labelled else lines}") from None
         questions = list(parse(path, text, content, labelled))
         if not questions:
             raise BadInput(f"{path}:1: the file holds no question")
@@ -94,12 +98,17 @@ class Answer(Task):
     def group(self, example: Question, index: int) -> Any:
         return example.context
 
+    def kinds(self, example: Question) -> list[str]:
+        return ["an answer" if example.answers else "no answer"]
+
     def facts(self) -> dict[str, Any]:
         return {"labels": self.labels, "may_be_none": self.may_be_none}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.may_be_none = bool(facts["may_be_none"])
+        self.may_be_none = facts["may_be_none"]
+        if not isinstance(self.may_be_none, bool):
+            raise ValueError("may_be_none must be true or false")
 
     # ---- the model
 
@@ -123,7 +132,7 @@ class Answer(Task):
                     f"{q.where}: the context cannot fit: the question takes {len(asked)} of --length {self.s.length} pieces, "
                     f"and [CLS] and [SEP] 3; raise --length or lower --query-length"
                 )
-            starts = window_starts(len(ids), room, min(self.s.stride, room))
+            starts = window_starts(len(ids), room, min(self.s.stride, (room + 1) // 2))
             owner = [best_window(t, starts, len(ids), room) for t in range(len(ids))]
             span = token_span(offsets, *q.answers[0]) if q.answers else None
             if q.answers and span is None:
@@ -218,6 +227,9 @@ class Answer(Task):
             **record,
             "n_best": [{**p, "score": round(p["score"], 4), "probability": round(p["probability"], 6)} for p in prediction],
         }
+
+    def gold(self, example: Question) -> list[str]:
+        return [text for text, _ in example.answers] or [""]
 
     def baselines(self) -> dict[str, Any]:
         return answering.for_qa(self)

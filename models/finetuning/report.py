@@ -6,6 +6,7 @@ Read before: run.py, models/classical/baselines.py.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable
@@ -23,33 +24,37 @@ from ..bert.use import embed, load
 from ..classical.baselines import Fused, Linear, linear_models
 from ..errors import count
 from ..text.labelled import as_json
-from ..training.loop import clocks
+from ..training.loop import clocks, progress
 from .metrics import AVERAGES
 from .run import Run
+from .tasks import Task
 from .trainer import Trainer, random_model
 
 HEADLINES = (
     "accuracy",
     "f1",
+    "relation_f1",
     "strict_f1",
     "exact_match",
     "macro_f1",
     "micro_f1",
     "weighted_f1",
+    "undirected_f1",
     "matthews",
     "pearson",
     "spearman",
 )
 HEADLINES = (*HEADLINES, "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
-SHORT = 34  # characters of a label in a table
+SHORT = 48  # characters of a label in a table
+MOST = 24  # labels of a confusion matrix
 
 
 def finish(run: Run) -> dict[str, Any]:
     """Judge the model and its alternatives; write report.txt, .json, .png and predictions.jsonl."""
     name, examples = run.judged
-    predictions, scores, answering = run.trainer.report_on(examples)
-    lines = (as_json(run.task.shown(e, p)) for e, p in zip(examples, predictions, strict=True))
-    write_text(run.folder / "predictions.jsonl", "\n".join(lines) + "\n")
+    predictions, scores, answering = run.trainer.report_on(examples, f"answering {name}")
+    records = [{**run.task.shown(e, p), "gold": run.task.gold(e)} for e, p in zip(examples, predictions, strict=True)]
+    write_text(run.folder / "predictions.jsonl", "\n".join(map(as_json, records)) + "\n")
     metric = run.trainer.metric
     rows = [row_of("this BERT, fine-tuned", scores, *cost_of(run.trainer, answering, len(examples)))]
     rows += alternatives(run, examples)
@@ -89,20 +94,22 @@ def cost_of(trainer: Trainer, answering: Any, n: int) -> tuple[Any, Any, int, in
 
 def alternatives(run: Run, examples: list[Any]) -> list[dict[str, Any]]:
     """The alternatives, trained on the same examples and scored by the same metrics."""
-    if run.s.compare == "none":
-        return []
     train, task = run.data.train, run.task
     rows = []
-    makers: dict[str, Callable[[], Any]] = dict(task.baselines())
+    makers: dict[str, Callable[[], Any]] = {} if run.s.compare == "none" else dict(task.baselines())
     if run.s.fuse:
         makers |= fused(run)
-    for name, make in makers.items():
-        try:
-            predictions, cost = measured(make, train, examples)
-        except ValueError as error:  # scikit-learn cannot learn from one class, or from texts without words
-            run.say(f"{name}: left out, because it cannot be trained on these examples ({str(error).partition(chr(10))[0]})")
-            continue
-        rows.append(row_of(name, task.score(examples, predictions), *cost))
+    with progress(len(makers), 0, "model") as bar:
+        for name, make in makers.items():
+            bar.set_description_str(f"alternatives: {name}")
+            try:
+                predictions, cost = measured(make, train, examples)
+            except ValueError as error:  # scikit-learn cannot learn from one class, or from texts without words
+                reason = str(error).partition("\n")[0]
+                run.say(f"{name}: left out, because it cannot be trained on these examples ({reason})")
+                continue
+            rows.append(row_of(name, task.score(examples, predictions), *cost))
+            bar.update()
     if run.s.compare == "all":
         rows.append(from_scratch(run, examples))
     return rows
@@ -112,6 +119,7 @@ def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> 
     """The predictions of an alternative, and its cost to train and per example, its parameters and its bytes."""
     with one_blas_thread(), warnings.catch_warnings():  # their tables are sparse: more threads only wait for each other
         warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        warm_up(make, train, examples)
         started = clocks()
         baseline = make().fit(train)
         fitted = clocks()
@@ -120,13 +128,20 @@ def measured(make: Callable[[], Any], train: list[Any], examples: list[Any]) -> 
     return predictions, (fitted - started, (done - fitted) / len(examples), baseline.parameters, baseline.size)
 
 
+def warm_up(make: Callable[[], Any], train: list[Any], examples: list[Any], few: int = 30) -> None:
+    """Load what the alternative imports, and run it once on a few examples, so that the clock does not count that."""
+    spread = train[:: max(1, len(train) // few)]
+    with contextlib.suppress(ValueError):  # that these cannot be learnt from does not matter: all examples decide
+        make().fit(spread).predict(examples[:few])
+
+
 def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
     """The same BERT trained from random weights, which shows how much pretraining helps."""
     model = random_model(run.s, run.model)
     trainer = Trainer(run.s, run.task, run.tokenizer, model, run.data.train, run.data.dev)
     trainer.train("the same from random weights")
     model.load_state_dict(trainer.weights)
-    _, scores, answering = trainer.report_on(examples)
+    _, scores, answering = trainer.report_on(examples, "answering from random weights")
     return row_of("the same BERT from random weights", scores, *cost_of(trainer, answering, len(examples)))
 
 
@@ -168,10 +183,11 @@ def as_text(report: dict[str, Any]) -> str:
     if judged == "dev" and not report["settings"]["test"]:
         parts[0] += "\n(these also chose the best checkpoint, so the score is a little high; --test gives an unbiased one)"
     parts.append("  ".join(f"{name} {scores[name]:.4g}" for name in HEADLINES if isinstance(scores.get(name), float)))
-    if "classes" in scores:
-        parts.append(class_table(scores["classes"]))
+    parts += [f"{title}\n{class_table(table)}" if title else class_table(table) for title, table in tables(report)]
+    if "directions" in scores:
+        parts.append(directions_text(scores["directions"]))
     table = scores.get("confusion")
-    if table and np.ndim(table) == 2 and len(table) <= 12:
+    if table and np.ndim(table) == 2:
         parts.append(confusion_text(table, scores["labels"]))
     if report["alternatives"]:
         parts.append(comparison(report["alternatives"], report["metric"]))
@@ -181,6 +197,25 @@ def as_text(report: dict[str, Any]) -> str:
 def shortened(label: str) -> str:
     """At most SHORT characters."""
     return label if len(label) <= SHORT else label[: SHORT - 3] + "..."
+
+
+def tables(report: dict[str, Any]) -> list[tuple[str, dict[str, dict[str, float]]]]:
+    """(title, rows) of each table of classes. Entities have two: of whole spans, and of the single words' tags; relations with a
+    direction too: without it, and with it."""
+    scores = report["scores"]
+    if "classes" not in scores:
+        return []
+    if "words" in scores:
+        return [("entities, right in both ends and in type", scores["classes"]), ("tags of words", scores["words"]["classes"])]
+    if "left_out" not in scores:
+        return [("", scores["classes"])]
+    without = f"; the averages leave {', '.join(scores['left_out'])} out" if scores["left_out"] else ""
+    if "directed" not in scores:
+        return [(f"relations{without}", scores["classes"])]
+    return [
+        (f"relations, right in their direction too{without}", scores["classes"]),
+        (f"labels, each direction for itself{without}", scores["directed"]),
+    ]
 
 
 def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
@@ -197,33 +232,84 @@ def class_table(classes: dict[str, dict[str, float]], most: int = 60) -> str:
     return "\n".join(lines) + (f"\n({left_out} more in report.json)" if left_out else "")
 
 
+def column_heads(labels: list[str], cell: int) -> tuple[list[str], list[str]]:
+    """Names of a confusion matrix's rows and heads of its columns. Where a label is wider than ``cell``, both are numbered and
+    the heads are the numbers."""
+    names = [shortened(label) for label in labels]
+    if all(len(name) <= cell for name in names):
+        return names, names
+    wide = len(str(len(names)))
+    return [f"{i:{wide}} {name}" for i, name in enumerate(names, 1)], [str(i) for i in range(1, len(names) + 1)]
+
+
 def confusion_text(table: list[list[int]], labels: list[str]) -> str:
-    """The confusion matrix: rows are gold labels, columns predictions."""
-    width = max(max(len(shortened(label)) for label in labels), 12)
-    cell = max(6, *(len(f"{x:,}") + 2 for row in table for x in row))
-    heads = "".join(f"{label[: cell - 2]:>{cell}}" for label in labels)
-    rows = [
-        f"{shortened(label):{width}}" + "".join(f"{x:{cell},}" for x in row) for label, row in zip(labels, table, strict=True)
+    """The confusion matrix: rows are gold labels, columns predictions. Of more than MOST labels, the commonest confusions."""
+    if len(labels) > MOST:
+        return common_confusions(table, labels)
+    numbers = max(len(f"{x:,}") for row in table for x in row)
+    names, heads = column_heads(labels, max(numbers, 10 if len(labels) <= 6 else 4))
+    cell = max(5, numbers + 2, *(len(head) + 2 for head in heads))
+    width = max(len(name) for name in [*names, "right, given"])
+    rows = [f"{name:{width}}" + "".join(f"{x:{cell},}" for x in row) for name, row in zip(names, table, strict=True)]
+    return "\n".join([f"{'right, given':{width}}" + "".join(f"{head:>{cell}}" for head in heads), *rows])
+
+
+def common_confusions(table: list[list[int]], labels: list[str], most: int = 20) -> str:
+    """The labels that were most often taken for others: how often, out of how many, and for which."""
+    wrong = np.array(table)
+    asked = wrong.sum(1)
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(i), len(labels)) for i in order]
+    width = max(len(shortened(label)) for label in labels)
+    lines = [
+        f"{shortened(labels[i]):{width}}  {shortened(labels[j]):{width}}  {wrong[i, j]:5,} of {asked[i]:,}"
+        for i, j in pairs
+        if wrong[i, j]
     ]
-    return "\n".join([f"{'right, given':{width}}{heads}", *rows])
+    if not lines:
+        return "no label was taken for another"
+    return "\n".join([f"{'right':{width}}  {'given':{width}}  commonest confusions (all: report.json)", *lines])
+
+
+def directions_text(directions: dict[str, dict[str, int]]) -> str:
+    """How often a relation was found and its direction was right, or turned round."""
+    width = max(len(shortened(label)) for label in [*directions, "relation, right"])
+    lines = [f"{'directions':{width}}    right   turned  another relation"]
+    for label, n in directions.items():
+        lines.append(f"{shortened(label):{width}}  {n['right']:7,}  {n['turned']:7,}  {n['another']:16,}")
+    return "\n".join(lines)
 
 
 def comparison(rows: list[dict[str, Any]], metric: str) -> str:
     """Per model: score, training cost, size and speed; the best is marked."""
     metric = metric if all(metric in row for row in rows) else next(name for name in HEADLINES if name in rows[-1])
     second = next((n for n in ("macro_f1", "exact_match", "accuracy", "spearman", "rmse") if n != metric and n in rows[-1]), None)
-    sign = -1 if metric in ("loss", "rmse", "mae") else 1
-    best = max(sign * row[metric] for row in rows)
     width = max(len(row["name"]) for row in rows) + 2
-    heads = ("trained in", "CPU", "parameters", "size", "per example", "CPU")
-    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>12}" for head in heads)]
-    for row in rows:
+    heads = ("train time", "train CPU", "parameters", "size", "time/example", "CPU/example")
+    lines = [f"{'':{width}}{metric:>12}{second or '':>12}" + "".join(f"{head:>13}" for head in heads)]
+    for row, mark in zip(rows, marks(rows, metric, second), strict=True):
         quality = f"{row[metric]:12.4f}" + (f"{row[second]:12.4f}" if second else " " * 12)
-        cost = "".join(f"{row[key]:10.1f} s" for key in ("train_seconds", "train_processor_seconds"))
-        cost += f"{row['parameters']:12,}{size_text(row['bytes']):>12}"
-        cost += "".join(f"{row[key]:9.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
-        lines.append(f"{row['name']:{width}}{quality}{cost}{'  <- best' if sign * row[metric] == best else ''}")
+        cost = "".join(f"{row[key]:11.1f} s" for key in ("train_seconds", "train_processor_seconds"))
+        cost += f"{row['parameters']:13,}{size_text(row['bytes']):>13}"
+        cost += "".join(f"{row[key]:10.2f} ms" for key in ("ms_per_example", "processor_ms_per_example"))
+        lines.append(f"{row['name']:{width}}{quality}{cost}{mark}")
     return "\n".join(lines)
+
+
+def marks(rows: list[dict[str, Any]], metric: str, second: str | None) -> list[str]:
+    """ "<- best" for the row that alone has the best score, as printed; with the metric's name if the second one disagrees."""
+
+    def best(name: str) -> list[int]:
+        sign = -1 if name in Task.smaller_is_better else 1
+        values = [sign * round(row[name], 4) for row in rows]
+        return [i for i, value in enumerate(values) if value == max(values)]
+
+    first, found = best(metric), [""] * len(rows)
+    if len(rows) > 1 and len(first) == 1:
+        agreed = second is None or first[0] in best(second)
+        found[first[0]] = "  <- best" if agreed else f"  <- best {metric}"
+    return found
 
 
 def size_text(n: float) -> str:
@@ -252,7 +338,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     left.bar_label(bars, [f"{v:.3f}" for v in values], padding=3)
     left.invert_yaxis()
     left.margins(x=0.15)
-    left.set(xlabel=f"{metric} on {report['judged_on']}", title="Beside the alternatives")
+    left.set(xlabel=f"{metric} on {report['judged_on']}", title="Compared with the alternatives")
     draw_errors(right, scores)
     for axes in (left, right):
         axes.title.set_fontweight("bold")
@@ -272,16 +358,14 @@ def draw_errors(axes: Any, scores: dict[str, Any]) -> None:
         axes.scatter(gold, guess, s=9, alpha=0.6, color="#2f6690", linewidths=0)
         axes.axline((gold.mean(), gold.mean()), slope=1, color="black", linewidth=0.8, linestyle="--")
         axes.set(xlabel="right", ylabel="predicted", title="Predicted against right")
-    elif table and np.ndim(table) == 2 and len(table) <= 20:
+    elif table and np.ndim(table) == 2 and len(table) <= MOST:
         counts = np.array(table, dtype=float)
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        labels = [shortened(label)[:16] for label in scores["labels"]]
-        axes.set_xticks(
-            range(len(labels)), labels, rotation=45 if len(labels) > 3 else 0, ha="right" if len(labels) > 3 else "center"
-        )
-        axes.set_yticks(range(len(labels)), labels)
-        if len(labels) <= 12:
+        names, heads = column_heads(scores["labels"], 16 if len(table) <= 3 else 6)
+        axes.set_xticks(range(len(heads)), heads)
+        axes.set_yticks(range(len(names)), names)
+        if len(names) <= 12:
             for i, j in np.ndindex(counts.shape):
                 axes.text(j, i, f"{counts[i, j]:.0f}", ha="center", va="center", color="white" if share[i, j] > 0.5 else "black")
         axes.set(xlabel="predicted", ylabel="right", title="Confusion (rows sum to 1)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,28 @@ import numpy as np
 import minitorch
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES
-from ..errors import BadInput, count
+from ..adapting import PeftModel
+from ..adapting.files import CONFIG, WEIGHTS
+from ..bert.weights import MODEL_FILES, read_weights
+from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
-from ..training import runs
+from ..training import states
 from ..training.runs import STATE
+from ..training.runs import make_folder as make_run_folder
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
+from .relation import Relation
 from .tag import Tag
 from .tasks import Settings, Task
 from .trainer import Trainer, make_model
 
 FACTS = "finetune.json"
-KEPT = (STATE, FACTS, *MODEL_FILES)  # a run that has one of these is not overwritten
-REACHED = ("step", "seconds", "processor_seconds", "recent", "metrics", "best", "stale")  # where a trainer is
-TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Answer, Choose)}
+KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten
+COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
+REACHED = (*COUNTED, "best")  # where a trainer is
+LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
+TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
 
 @dataclasses.dataclass
@@ -51,6 +57,7 @@ def read_data(s: Settings, task: Task) -> Data:
     if not s.train:
         raise BadInput("--train FILE is missing: the examples to learn from")
     everything = task.read(s.train)
+    notes = list(task.notes)
     task.learn(everything)
     dev, test = (task.read(path) if path else [] for path in (s.dev, s.test))
     for examples in (everything, dev, test):
@@ -58,13 +65,19 @@ def read_data(s: Settings, task: Task) -> Data:
     train = everything
     if not s.dev and s.validation:
         train, dev = hold_out(everything, task, s)
+        task.notes = notes
+        task.learn(train)
+        task.notes += missing_kinds(train, dev, task)
     if not dev and not test:
         raise BadInput("there is nothing to report on: give --dev or --test, or a --validation share above 0")
+    for name in ("patience", "metric"):
+        if getattr(s, name) and not dev:
+            raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
     for name in ("train", "dev", "test"):
         if path := getattr(s, name):
-            content = Path(path).read_bytes()
+            content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
             first = seen.setdefault(content, name)
             if first != name:
@@ -73,22 +86,60 @@ def read_data(s: Settings, task: Task) -> Data:
 
 
 def hold_out(examples: list[Any], task: Task, s: Settings) -> tuple[list[Any], list[Any]]:
-    """Hold out examples at random; those of one group (questions on one text) stay together."""
-    groups = [task.group(example, i) for i, example in enumerate(examples)]
-    names = list(dict.fromkeys(groups))
-    if len(names) < 2:
-        raise BadInput(f"{s.train}: too few examples to hold some out; give --dev")
-    order = np.random.default_rng([s.seed, 3]).permutation(len(names))
-    away = {names[i] for i in order[: min(len(names) - 1, max(1, round(s.validation * len(names))))]}
-    parts: tuple[list[Any], list[Any]] = ([], [])
-    for example, group in zip(examples, groups, strict=True):
-        parts[group in away].append(example)
-    return parts
+    """(those that stay, those held out): of every label its share; examples of one group (questions on one text) stay together.
+
+    Systematic sampling: with the groups in random order, then sorted by their rarest labels, evenly spaced ones are taken; but
+    none with a label of which training would keep fewer than it needs.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, example in enumerate(examples):
+        groups.setdefault(task.group(example, i), []).append(i)
+    kinds = {name: {kind for i in members for kind in task.kinds(examples[i])} for name, members in groups.items()}
+    left = Counter(kind for found in kinds.values() for kind in found)  # groups with a label that training keeps
+    rng = np.random.default_rng([s.seed, 3])
+    names = list(groups)
+    names = [names[i] for i in rng.permutation(len(names))]
+    rarest_first = {name: sorted((left[kind], kind) for kind in found) for name, found in kinds.items()}
+    spare = sorted((n for n in names if all(left[kind] > task.least for kind in kinds[n])), key=rarest_first.__getitem__)
+    wanted = min(len(spare), len(names) - 1, max(1, round(s.validation * len(names))))
+    if not wanted:
+        raise BadInput(f"{s.train}: too few examples to hold some out (training keeps {task.least} of each label); give --dev")
+    places = ((np.arange(wanted) + rng.random()) * (len(spare) / wanted)).astype(int)
+    others = rng.permutation(np.setdiff1d(np.arange(len(spare)), places))  # step in for those that training comes to need
+    away: set[int] = set()
+    for name in (spare[i] for i in [*places.tolist(), *others.tolist()]):
+        if wanted and all(left[kind] > task.least for kind in kinds[name]):
+            wanted -= 1
+            left.subtract(kinds[name])
+            away.update(groups[name])
+    return [e for i, e in enumerate(examples) if i not in away], [examples[i] for i in sorted(away)]
+
+
+def missing_kinds(train: list[Any], dev: list[Any], task: Task) -> list[str]:
+    """A note on the labels that no held-out example has; none if there is no such label."""
+    held = {kind for e in dev for kind in task.kinds(e)}
+    counts = Counter(kind for e in train for kind in set(task.kinds(e)) - held)
+    if not counts:
+        return []
+    names = listing([f"{kind} ({count(n, 'example')})" for kind, n in sorted(counts.items(), key=lambda item: item[1])], 8)
+    return [f"no held-out example has {names}: the dev scores do not cover them; a larger --validation or --dev FILE may"]
 
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote."""
-    return runs.read_state(path, REACHED, "fine-tuning")
+    state = states.read_state(path, COUNTED, "fine-tuning", Settings)
+    best, lines = state.get("best"), state["metrics"]
+    for i, line in enumerate(lines):
+        known = {name: line.get(name) for name in LINE} if isinstance(line, dict) else line
+        states.check_like(path, f"metrics.{i}", known, LINE)
+        if not all(isinstance(value, float | int) for value in line.values()):
+            raise BadInput(f"{path}: metrics.{i} holds more than numbers")
+    states.check_lines(path, state, "recent", 0.0)
+    if best is not None:
+        states.check_like(path, "best", best, 0.0)
+    if best is not None and "dev_metric" not in (lines or [{}])[-1]:
+        raise BadInput(f"{path}: best is {best}, but no evaluation says so")
+    return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}
 
 
 class Run:
@@ -104,7 +155,7 @@ class Run:
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
         for note in self.task.notes:
-            say(note)
+            say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
         self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
@@ -132,7 +183,11 @@ class Run:
     def load_best(self) -> None:
         """The weights that save_best last wrote."""
         try:
-            self.model.load_state_dict(minitorch.load(self.folder / "model.safetensors"))
+            if isinstance(self.model, PeftModel):
+                base = self.model.unload()
+                self.model = self.trainer.model = PeftModel.from_pretrained(base, self.folder)
+            else:
+                self.model.load_state_dict(read_weights(self.folder))
         except (ValueError, OSError, RuntimeError) as error:
             raise BadInput(f"the best checkpoint so far cannot be read, so train again (--overwrite): {error}") from error
         self.model.to(self.s.device)
@@ -145,7 +200,8 @@ class Run:
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
             **{name: getattr(t, name) for name in REACHED},
-            **runs.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
+            "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
+            **states.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
         }
         minitorch.save(state, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
@@ -157,9 +213,14 @@ class Run:
         if state["sha256"] != self.data.sha256:
             raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
         t = self.trainer
-        runs.restore(state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        if state["step"] > t.steps:
+            raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(t.steps, 'step')}")
+        states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        for name, allocator in getattr(self.model, "allocators", {}).items():
+            allocator.load_state_dict(state.get("allocators", {}).get(name))
         for name in REACHED:
             setattr(t, name, state[name])
+        t.begun, t.source = t.step, str(path)
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""
@@ -190,15 +251,10 @@ def too_little(s: Settings, steps: int, spread: float) -> str:
 
 
 def make_folder(folder: Path, model: str) -> None:
-    """The run's folder, checked before training: BadInput if it cannot be written to."""
+    """The run's folder, checked before training: BadInput if it cannot be written to or is the model's own."""
     if folder.resolve() == Path(model).resolve():
         raise BadInput(f"--output {folder} is the checkpoint that the run starts from; give another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+    make_run_folder(folder)
 
 
 # ------------------------------------------------------------------------------------------------------- using it

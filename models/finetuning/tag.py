@@ -2,15 +2,18 @@
 
 The sub-word policy: a word's first piece carries its label, the others -100, which the loss ignores; the word's prediction
 is read at its first piece. Input and output are words; pieces never show.
-A sentence longer than the model's window is cut between words, and every word gets its tag.
-Read before: tasks.py. Read next: qa.py.
+A sentence longer than the model's window is read in overlapping windows, cut between words. A word is learnt and answered only in
+the window where it has the most context on its shorter side.
+Read before: tasks.py. Read next: relation.py.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,29 +23,40 @@ from minitorch import Tensor
 
 from ..bert.model import BertForTokenClassification
 from ..classical import tagging
-from ..errors import BadInput, listing
-from ..text.labelled import Sentence, read_conll
+from ..errors import BadInput, count, listing
+from ..text.labelled import UNKNOWN, Sentence, plain_sentences, read_conll
 from ..text.tokenizer import Tokenizer
+from ..text.words import split_words
 from . import metrics
 from .tasks import IGNORED, Feature, Task
 
 ENTITY = re.compile(r"O|[BIESLUM]([-_].+)?$")
+SUFFIXED = re.compile(r"O|(.+)([-_])([BIESLUM])")  # PER-B
 IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I", "M": "I"}  # what IOBES, BILOU and BMES add: single, unit; end, last; middle
 
 
 def are_entities(tags: Iterable[str]) -> bool:
-    """Are they B-x, I-x and O, or a scheme with more letters? (Else a tag stands for itself, as parts of speech do.)"""
+    """Do the tags mark entities: B-x, I-x and O, or a scheme with more letters? (Parts of speech, for example, do not.)"""
     tags = set(tags)
     typed = any(len(tag) > 2 for tag in tags)
     return all(ENTITY.fullmatch(tag) for tag in tags) and (typed or (len(tags) > 1 and "O" in tags))
 
 
+def turned(tag: str) -> str:
+    """PER-B as B-PER."""
+    return SUFFIXED.sub(r"\3\2\1", tag) if tag != "O" else tag
+
+
 class Tag(Task):
-    """A label a word."""
+    """One label per word."""
 
     name = "tag"
     usage = "'a text'"
     kind = BertForTokenClassification
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.width = 0  # columns of the training file
 
     @property
     def metric(self) -> str:  # type: ignore[override]
@@ -51,19 +65,44 @@ class Tag(Task):
 
     @property
     def entities(self) -> bool:
-        """Is it about entities, not single words?"""
+        """Do the labels mark entities, which may have several words?"""
         return are_entities(self.labels)
 
     # ---- examples
 
     def read(self, path: str, labelled: bool = True) -> list[Sentence]:
-        sentences = read_conll(path, self.s.encoding, self.s.word_column, self.s.tag_column, labelled)
-        if are_entities(tag for s in sentences for tag in s.tags):
+        columns = self.s.word_column, self.s.tag_column
+        sentences = read_conll(path, self.s.encoding, *columns, labelled, self.width)
+        self.width = self.width or sentences[0].width
+        if not labelled:
+            self.expect_tags(path, sentences)
+            return [Sentence(s.words, [""] * len(s.words), s.where) for s in sentences]
+        if len(sentences) == 1 and path == self.s.train and not self.s.dev and self.s.validation:
+            n = count(len(sentences[0].words), "word")
+            raise BadInput(f"{path}: no blank line ends a sentence: it is a single one, of {n}, and none can be held out for dev")
+        tags = {tag for s in sentences for tag in s.tags}
+        suffixed = all(SUFFIXED.fullmatch(tag) for tag in tags) and ("O" in tags or self.entities)
+        if suffixed and not are_entities(tags) and tags != {"O"}:
+            sentences = [Sentence(s.words, [turned(tag) for tag in s.tags], s.where) for s in sentences]
+            self.notes.append(f"{path}: tags such as {max(tags - {'O'})} are read as {turned(max(tags - {'O'}))}")
+        if suffixed or are_entities(tags):
             sentences = [Sentence(s.words, self.iob2(s), s.where) for s in sentences]
         return sentences
 
+    def expect_tags(self, path: str, sentences: list[Sentence]) -> None:
+        """Where a file to predict has a column of tags, they must be such; else it may be one of plain sentences."""
+        given = [(tag, where) for s in sentences for tag, where in zip(s.tags, s.where, strict=True) if tag not in UNKNOWN]
+        strange = [(tag, where) for tag, where in given if not self.is_known(tag)]
+        if 2 * len(strange) > len(given):
+            raise BadInput(f"{strange[0][1]}: {strange[0][0]!r} is no tag that this model knows; {plain_sentences(path)}")
+
+    def is_known(self, tag: str) -> bool:
+        """Is it a tag of the training file, in whatever scheme?"""
+        kinds = [t[2:] for t in (tag, turned(tag)) if self.entities and ENTITY.fullmatch(t)]
+        return tag in self.labels or any(f"B-{kind}" in self.labels for kind in kinds)
+
     def iob2(self, sentence: Sentence) -> list[str]:
-        """Every entity starts with B- and goes on with I-, from whatever scheme; one that goes on from nothing is an error,
+        """The tags in IOB2, where an entity starts with B- and continues with I-. An I- that continues nothing is an error,
         unless the files are IOB1."""
         tags: list[str] = []
         open_kind: str | None = None  # of the entity that may go on here
@@ -82,8 +121,8 @@ class Tag(Task):
         return tags
 
     def typed(self, text: str | Sequence[str]) -> list[str]:
-        """The words: given one by one, or what spaces and punctuation leave of a text."""
-        return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]", text) if isinstance(text, str) else list(text)
+        """The words: given one by one, or those of a text, split as in CoNLL files."""
+        return split_words(text) if isinstance(text, str) else list(text)
 
     def from_text(self, texts: Sequence[Any]) -> list[Sentence]:
         """Of lists of words."""
@@ -109,10 +148,16 @@ class Tag(Task):
                 f"all words of the training file have the tag {self.labels[0]!r}; is --tag-column the right one? "
                 f"(CoNLL-U has words in column 2, parts of speech in column 4)"
             )
+        odd = [tag for tag in self.labels if not ENTITY.fullmatch(tag)]
+        if odd and any(ENTITY.fullmatch(tag.upper()) for tag in self.labels):
+            self.notes.append(f"tags are taken word by word, not as entities: {odd[0]!r} is not O, nor B- or I- and a type")
         self.set_class_weights([counts[label] for label in self.labels])
 
+    def kinds(self, example: Sentence) -> list[str]:
+        return list(example.tags)
+
     def refuse_mixture(self, examples: list[Sentence]) -> None:
-        """Among B-x, I-x and O another tag is a slip (b-x, B-), which would make all of them mere tags."""
+        """Refuse a slip (b-x, B-) among B-x, I-x and O, which would turn all of them into plain tags."""
         odd = {tag for tag in self.labels if not ENTITY.fullmatch(tag)}
         typed = any(len(tag) > 2 for tag in set(self.labels) - odd)
         if not odd or not typed or "O" not in self.labels:
@@ -128,26 +173,32 @@ class Tag(Task):
                     there = listing(self.labels, 8)
                     raise BadInput(f"{where}: the tag {tag!r} is not among those of the training file: {there}")
 
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), "width": self.width}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        super().remember(facts)
+        self.width = int(facts.get("width", 0))
+
     # ---- the model
 
     def features(self, examples: list[Sentence], tokenizer: Tokenizer) -> list[Feature]:
-        """Pieces of the words, with the number of each first piece's word in ``extra`` as (place, word)."""
+        """One feature per window; extra: (place, word) of the first piece of each word that this window answers."""
         number = {label: i for i, label in enumerate(self.labels)}
         room = self.s.length - 2
         features = []
         for i, sentence in enumerate(examples):
             pieces = [ids[:room] or [tokenizer.unk_id] for ids in tokenizer.encode_lines(sentence.words, special=False)]
-            for words in windows([len(p) for p in pieces], room):
-                ids: list[int] = []
-                target = []
-                firsts = []
-                for w in words:
-                    firsts.append((len(ids) + 1, w))
-                    label = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
-                    target += [label] + [IGNORED] * (len(pieces[w]) - 1)
-                    ids += pieces[w]
-                labelled = bool(sentence.tags[0])
-                features.append(Feature(i, *tokenizer.join(ids), [IGNORED, *target, IGNORED] if labelled else None, firsts))
+            lengths = [len(p) for p in pieces]
+            parts = windows(lengths, room, min(self.s.stride, max(1, room // 2)))
+            for words, own in owned(lengths, parts):
+                edge = list(accumulate((lengths[w] for w in words), initial=1))  # 1: [CLS] comes first
+                firsts = [(edge[w - words.start], w) for w in own]
+                target = [IGNORED] * (edge[-1] + 1)
+                for place, w in firsts:
+                    target[place] = number[sentence.tags[w]] if sentence.tags[w] else IGNORED
+                ids, types = tokenizer.join([piece for w in words for piece in pieces[w]])
+                features.append(Feature(i, ids, types, target if sentence.tags[0] else None, firsts))
         return features
 
     def label_tensor(self, features: Sequence[Feature], S: int) -> Tensor:
@@ -169,10 +220,12 @@ class Tag(Task):
 
     def score(self, examples: list[Sentence], predictions: list[list[str]]) -> dict[str, Any]:
         """Span F1 (and its strict IOB2 reading) for entities; for all tags what scikit-learn says of the words."""
-        number = {label: i for i, label in enumerate(self.labels)}
-        gold = [number[tag] for s in examples for tag in s.tags]
-        guess = [number[tag] for tags in predictions for tag in tags]
-        words = metrics.classes(gold, guess, self.labels)
+        gold = [tag for s in examples for tag in s.tags]
+        guess = [tag for tags in predictions for tag in tags]
+        there = set(gold) | set(guess)  # as in scikit-learn, a label on neither side has no part in the averages
+        labels = [label for label in self.labels if label in there]
+        number = {label: i for i, label in enumerate(labels)}
+        words = metrics.classes([number[tag] for tag in gold], [number[tag] for tag in guess], labels)
         if not self.entities:
             return words
         found = metrics.span_scores([s.tags for s in examples], predictions)
@@ -188,18 +241,32 @@ class Tag(Task):
             ]
         return record
 
+    def gold(self, example: Sentence) -> list[str]:
+        return example.tags
+
     def baselines(self) -> dict[str, Any]:
         return tagging.for_tag(self)
 
 
-def windows(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Consecutive words whose pieces fit into ``room``."""
-    result: list[list[int]] = [[]]
-    used = 0
-    for word, n in enumerate(lengths):
-        if used + n > room and result[-1]:
-            result.append([])
-            used = 0
-        result[-1].append(word)
-        used += n
-    return result
+def windows(lengths: Sequence[int], room: int, stride: int) -> list[range]:
+    """Overlapping ranges of words whose pieces fit into ``room``. Each begins about ``stride`` pieces after the one before it;
+    the last is as long as fits."""
+    edge = list(accumulate(lengths, initial=0))  # pieces before each word
+    parts: list[range] = []
+    first = 0
+    while edge[-1] - edge[first] > room:
+        parts.append(range(first, bisect_right(edge, edge[first] + room) - 1))
+        first = max(first + 1, bisect_right(edge, edge[first] + stride) - 1)
+    return [*parts, range(bisect_left(edge, edge[-1] - room), len(lengths))]
+
+
+def owned(lengths: Sequence[int], parts: Sequence[range]) -> list[tuple[range, list[int]]]:
+    """Each window with the words that it answers: those whose shorter side has more context here than in any other window."""
+    edge = list(accumulate(lengths, initial=0))
+    best: dict[int, tuple[int, int]] = {}  # word -> (pieces on its shorter side, -window)
+    for number, words in enumerate(parts):
+        for w in words:
+            context = min(edge[w] - edge[words.start], edge[words.stop] - edge[w + 1])
+            best[w] = max(best.get(w, (-1, 0)), (context, -number))  # of two alike the first
+    own = [[w for w in words if best[w][1] == -number] for number, words in enumerate(parts)]
+    return [(words, some) for words, some in zip(parts, own, strict=True) if some]

@@ -3,14 +3,14 @@
     examples ─ features ─ batches ─ model ─ rows (a feature's logits) ─ predictions (one per example) ─ scores
 
 An example may become several features (a long text in windows); a prediction is always of a whole example.
-The four tasks: classify.py, tag.py, qa.py, choice.py.
+The five tasks: classify.py, tag.py, relation.py, qa.py, choice.py.
 Read before: models/text/labelled.py, models/bert/model.py. Read next: classify.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,17 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
+from ..adapting.choosing import METHODS, OPTIONS, config_for
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
-from ..text.labelled import DELIMITERS
+from ..text.labelled import Rows, read_rows
+from ..text.numbers import DECIMALS
+from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
 from ..training.loop import available_cores
-from ..training.settings import TrainingSettings, option
+from ..training.settings import TrainingSettings, flag, option
+from .labels import names_in
 
 IGNORED = -100  # the label of a piece that the loss ignores
 
@@ -35,21 +39,27 @@ IGNORED = -100  # the label of a piece that the loss ignores
 class Settings(TrainingSettings):
     """Every choice of a run; each is an option of ``minitorch finetune`` and a key of its TOML file."""
 
-    task: str = option("", "classify, tag, qa or choice")
+    task: str = option("", "classify, tag, relation, qa or choice")
     model: str = option(PRETRAINED, "folder of the checkpoint to start from")
     train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
     dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
     test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
     output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")
     # columns of the files
-    text: str = option("", "classify, choice: column of the (first) text", "text, sentence, sentence1, premise, question, ...")
+    text: str = option("", "classify, relation, choice: column of the (first) text", "text, sentence, premise, question, ...")
     pair: str = option("", "classify: column of the second text", "text2, sentence2, hypothesis, ... if there is one")
-    label: str = option("", "classify, choice: column of the label (A,B,C: columns of 0 and 1)", "label, class, target, ...")
-    columns: str = option("", "classify, choice: column names, joined by commas, if the first line does not name them")
-    delimiter: str = option("", "classify, choice: separator of columns: tab, comma, semicolon, space", "found")
+    label: str = option("", "classify, relation, choice: column of the label (A,B,C: several of 0 and 1)", "label, class, ...")
+    columns: str = option("", "classify, relation, choice: column names, joined by commas, if the first line does not name them")
+    delimiter: str = option("", "classify, relation, choice: separator: tab, comma, semicolon, bar, space, or a sign", "found")
+    decimal: str = option("", "classify: decimal mark of numbers to learn: point or comma", "found from all of them")
     targets: str = option("auto", "classify: classes, several (labels at once) or numbers", "auto: found from the labels")
     separator: str = option("|", "classify: separator between several labels in one cell")
     min_examples: int = option(2, "classify: fewer training examples of a label than this are an error")
+    e1: str = option("", "relation: column of the first entity, or START,END", "e1, head, subject, ..., or marks in the text")
+    e2: str = option("", "relation: column of the second entity", "e2, tail, object, ..., or marks in the text")
+    head: str = option("start", "relation: the head reads the starts of both entities (start) or [CLS] (cls)")
+    leave_out: str = option("auto", "relation: classes that F1 is not averaged over; '': none", "Other, no_relation or the like")
+    merge_directions: bool = option(False, "relation: A(e1,e2) and A(e2,e1) are one class, A")
     word_column: int = option(1, "tag: column of the word, counted from 1, from the end with -1")
     tag_column: int = option(-1, "tag: column of the tag")
     iob1: bool = option(False, "tag: the files are IOB1, where I- may begin an entity")
@@ -57,20 +67,26 @@ class Settings(TrainingSettings):
     # input of the model
     length: int = option(0, "longest text, in pieces", "128, for qa 384, or the model's limit if that is less")
     truncate: str = option("end", "cut this part of a text that is too long: end or middle")
-    stride: int = option(128, "qa: pieces between the starts of two windows of the context")
+    stride: int = option(128, "qa, tag: pieces between the starts of two windows of a long text (at most half a window)")
     query_length: int = option(64, "qa: longest question, in pieces")
     answer_length: int = option(30, "qa: longest answer, in pieces")
     n_best: int = option(20, "qa: candidate answers to compare and write per question")
     null_threshold: float = option(0.0, "qa: answer 'no answer' if it scores higher by more than this")
     # training
     epochs: int = option(3, "times through the training examples")
-    lr: float = option(5e-5, "highest learning rate")
+    lr: float = option(None, "highest learning rate", "5e-5; with --adapt one that suits the method")
     warmup: float = option(0.1, "share of the steps to reach the highest rate, which then falls linearly to 0")
     label_smoothing: float = option(0.0, "share of the target spread over all classes")
     class_weights: str = option("none", "none, balanced, or label=weight,label=weight,... (others weigh 1)")
     freeze: int = option(0, "keep the embeddings and this many first layers fixed; 0: train all; -1: fix the embeddings only")
-    metric: str = option("", "best checkpoint by this metric, or loss", "the task's own: accuracy, f1, micro_f1 or pearson")
-    patience: int = option(0, "stop after this many evaluations in a row without improvement; 0: never")
+    adapt: str = option("", f"train few parameters: {', '.join(METHODS)}; all: compare these", "all are trained")
+    rank: int = option(8, "adapt lora, rslora, dora, adalora: rank of the change")
+    alpha: float = option(16.0, "the same: the change is scaled by alpha / rank")
+    adapt_layers: str = option("", "the same: names of layers, joined by commas, or all-linear", "query,value")
+    bottleneck: int = option(0, "adapt houlsby, pfeiffer: width of the adapter", "a 16th of the hidden size")
+    virtual_tokens: int = option(10, "adapt prompt, ptuning, prefix, ptuning2: how many")
+    metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
+    patience: int = option(0, "stop after this many evaluations (an epoch, or 100 steps, at least) without a gain; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
     validation: float = option(0.1, "share of --train to hold out if --dev is not given; 0: none, keep the last checkpoint")
     compare: str = option("all", "alternatives to compare with: all, classical (no BERT from random weights) or none")
@@ -78,6 +94,7 @@ class Settings(TrainingSettings):
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
+        self.check_adapt()
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(
             **dict.fromkeys(small, (1, math.inf)),
@@ -89,16 +106,35 @@ class Settings(TrainingSettings):
             "truncate": ("end", "middle"),
             "targets": ("auto", "classes", "several", "numbers"),
             "compare": ("all", "classical", "none"),
+            "head": ("start", "cls"),
+            "decimal": ("", *DECIMALS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise BadInput(f"--{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        if len(self.delimiter) > 1 and self.delimiter not in DELIMITERS:
-            raise BadInput(f"--delimiter must be one sign, or one of {', '.join(DELIMITERS)}, not {self.delimiter!r}")
+                raise BadInput(f"--{name} must be one of {', '.join(filter(None, allowed))}, not {getattr(self, name)!r}")
+        delimiter_of(self.delimiter)
         if self.fuse and self.task not in ("classify", ""):
             raise BadInput(f"--fuse joins TF-IDF and BERT features of texts to classify; it does not apply to {self.task}")
+        for name in ("e1", "e2", "head", "leave_out", "merge_directions") if self.task != "relation" else ():
+            if getattr(self, name) != getattr(Settings, name):
+                raise BadInput(f"{flag(name)} is for the task relation; it does not apply to {self.task or 'others'}")
         if 0 < self.length < 5:
             raise BadInput(f"--length must be at least 5, room for [CLS], a piece of each text and two [SEP], not {self.length}")
+
+    def check_adapt(self) -> None:
+        """Settings of --adapt, and the rate that goes with it if none is given."""
+        rate = 5e-5
+        if self.adapt:
+            rate = config_for(self).rate
+            if self.freeze:
+                raise BadInput("--adapt freezes the whole model: leave out --freeze")
+            if self.task == "relation":
+                raise BadInput("--adapt does not apply to relation, whose markers are new words of the model: train it whole")
+        else:
+            for name in OPTIONS:
+                if getattr(self, name) != getattr(Settings, name):
+                    raise BadInput(f"{flag(name)} is a setting of --adapt METHOD, which is not given")
+        self.lr = rate if self.lr is None else self.lr
 
     @property
     def workers(self) -> int:
@@ -129,12 +165,14 @@ class Task:
     kind: Any  # the BERT class
     metric: str  # the usual one to choose the best checkpoint by
     labels: list[str]
+    least = 1  # training examples that a label needs
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
     usage = "--file FILE"  # what `minitorch predict` is given
 
     def __init__(self, settings: Settings) -> None:
         self.s = settings
         self.labels = []
+        self.delimiter = ""  # of the training file
         self.notes: list[str] = []  # findings in the files, shown to the user
         self.class_weight: Any = None  # (labels,), None: all alike
 
@@ -143,6 +181,13 @@ class Task:
     def read(self, path: str, labelled: bool = True) -> list[Any]:
         """The examples of a file."""
         raise NotImplementedError
+
+    def table(self, path: str, optional: Sequence[str] = ()) -> Rows:
+        """A file's rows. Without a header all files are cut as the training file is; ``optional`` columns may be left out."""
+        cut = self.s.delimiter or (self.delimiter if self.s.columns else "")
+        rows = read_rows(path, self.s.encoding, self.s.columns, cut, optional)
+        self.delimiter = self.delimiter or rows.delimiter
+        return rows
 
     def typed(self, text: str | Sequence[str]) -> Any:
         """Several texts as a user types them: with tabs between."""
@@ -162,13 +207,17 @@ class Task:
         """Examples of one group are held out together."""
         return index
 
+    def kinds(self, example: Any) -> list[str]:
+        """Its labels, of which training and held-out examples get their shares."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels}
+        return {"labels": self.labels, "delimiter": self.delimiter if self.s.columns else ""}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
-        self.labels = facts["labels"]
+        self.labels, self.delimiter = facts["labels"], str(facts.get("delimiter", ""))
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise ValueError("its labels are no list of names")
 
@@ -176,6 +225,10 @@ class Task:
 
     def rescale(self, model: Any, forth: bool) -> None:
         """Numeric targets only: from the model's scale to the file's units (forth), or back."""
+
+    def extend(self, tokenizer: Tokenizer, model: Any) -> list[str]:
+        """Give tokenizer and model what the task needs beyond a checkpoint; returns what starts at random by that."""
+        return []
 
     def config(self) -> dict[str, Any]:
         """Configuration of the model's head, with the label names inside."""
@@ -208,10 +261,10 @@ class Task:
             output = model(**batch)
             return output.loss, output
         output = model(**{name: value for name, value in batch.items() if name != "labels"})
-        logits = output.logits
-        weight = None if self.class_weight is None else minitorch.tensor(self.class_weight).to(logits.device)
-        flat, labels = logits.reshape(-1, logits.shape[-1]), batch["labels"].reshape(-1)
-        return F.cross_entropy(flat, labels, weight, label_smoothing=self.s.label_smoothing), output
+        labels = batch["labels"].reshape(-1)
+        logits = output.logits.reshape(len(labels), -1)
+        loss = weighted_smoothed(logits, labels, self.class_weight, self.s.label_smoothing)
+        return loss + model.regularization() if self.s.adapt and model.training else loss, output
 
     def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """The part of the model's output that belongs to each feature."""
@@ -231,31 +284,55 @@ class Task:
         """A prediction as a record for people and programs."""
         raise NotImplementedError
 
+    def gold(self, example: Any) -> Any:
+        """The right answer of an example, in the form of its prediction."""
+        return example.target
+
     def baselines(self) -> dict[str, Any]:
         """The alternatives without a neural network, by name: functions that make one (models/classical/baselines.py)."""
         return {}
 
-    def set_class_weights(self, counts: Sequence[int]) -> None:
-        """--class-weights: balanced is n / (classes · n_class), as scikit-learn has it."""
+    def set_class_weights(self, counts: Sequence[int], balanced: Callable[[Any], Any] | None = None) -> None:
+        """--class-weights, of labels that occur so often in training; ``balanced`` computes those of that name."""
         asked = self.s.class_weights
         if asked == "none":
             return
         if asked == "balanced":
-            self.class_weight = (sum(counts) / (len(counts) * np.maximum(counts, 1))).astype(np.float32)
+            self.class_weight = (balanced or balanced_weights)(np.array(counts)).astype(np.float32)
+            order = [i for i in np.argsort(self.class_weight) if counts[i]]
+            low, high = (f"{self.class_weight[i]:.3g} ({self.labels[i]}, {counts[i]:,})" for i in (order[0], order[-1]))
+            self.notes.append(f"class weights (with how often the label occurs in training) run from {low} to {high}")
             return
         weights = dict.fromkeys(self.labels, 1.0)
-        for part in asked.split(","):
+        for part in names_in(asked):
             label, _, value = part.rpartition("=")
             try:
                 weights[label.strip()] = float(value)
             except ValueError:
                 raise BadInput(f"--class-weights: {part!r} is not label=number (or give none, balanced)") from None
-            if not 0 < weights[label.strip()] < math.inf:
-                raise BadInput(f"--class-weights: {part!r}: a weight must be a number above 0")
+            if not 1e-6 <= weights[label.strip()] <= 1e6:
+                raise BadInput(f"--class-weights: {part!r}: a weight must be a number from 1e-6 to 1e6")
         unknown = [label for label in weights if label not in self.labels]
         if unknown:
             raise BadInput(f"--class-weights: there is no label {unknown[0]!r}; there are {', '.join(self.labels[:12])}")
         self.class_weight = np.array([weights[label] for label in self.labels], dtype=np.float32)
+
+
+def balanced_weights(counts: Any) -> Any:
+    """n / (classes · n_class), as scikit-learn has it, of the classes that occur; 1 for one that does not."""
+    return np.where(counts > 0, counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1)), 1.0)
+
+
+def weighted_smoothed(logits: Tensor, labels: Tensor, class_weight: Any, smoothing: float) -> Tensor:
+    """Σᵢ w(tᵢ) Hᵢ / Σᵢ w(tᵢ) of logits (N, C) and labels t (N,), with Hᵢ = -Σ_c q_c ln p_c and q = (1 - ε) onehot(tᵢ) + ε/C.
+
+    A weight multiplies whole examples. PyTorch's cross_entropy with weight and label_smoothing weighs each class's part of q
+    instead, -Σ_c w_c q_c ln p_c: with a weight of 100 a rare class becomes most of the smoothed target of every example.
+    """
+    if class_weight is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    weight = minitorch.tensor(class_weight).to(logits.device)[labels.clamp(min=0)] * (labels != IGNORED)
+    return (F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weight).sum() / weight.sum()
 
 
 class Batches:

@@ -20,19 +20,26 @@ from minitorch import Tensor, optim
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
+from ..adapting.base import head_names
+from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import locate
+from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
 from ..training.loop import Glance, between_steps, clocks, decay_groups, prepare_kernels, progress, to_device
 from ..training.precision import Precision
 from .tasks import Batches, Feature, Settings, Task
 
+RUNNING = 50  # steps of the mean loss on the progress bar
+
 
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
     tokenizer = Tokenizer.from_pretrained(where)
+    config = config_file(where)
+    check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():
@@ -44,12 +51,15 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     foreign = [name for name in fresh if not re.match(r"classifier|qa_outputs|bert\.pooler", name)]
     if foreign:
         raise BadInput(f"{where}: the weight {foreign[0]} is missing or of another shape than config.json says")
-    if fresh:
-        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
-    longest = model.config.max_position_embeddings
+    if fresh := [*fresh, *task.extend(tokenizer, model)]:
+        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
+    if s.adapt:
+        model = adapted(s, model, fresh)
+    virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
+    longest = model.config.max_position_embeddings - virtual
     if s.length > longest:
         raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
     s.length = s.length or min(longest, 384 if s.task == "qa" else 128)
@@ -57,18 +67,29 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     return tokenizer, model.to(s.device)
 
 
+def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
+    """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
+    config = config_for(s)
+    config.base_model_name_or_path = s.model
+    config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
+    return PeftModel(model, config)
+
+
 def random_model(s: Settings, like: Any) -> Any:
     """The same architecture with fresh weights, all trainable."""
     minitorch.manual_seed(s.seed + 1)
-    return type(like)(BertConfig.from_dict(like.config.to_dict())).to(s.device)
+    kind = type(getattr(like, "base_model", like))
+    return kind(BertConfig.from_dict(like.config.to_dict())).to(s.device)
 
 
 def freeze(model: Any, layers: int) -> None:
     """Embeddings and the first ``layers`` layers (-1: embeddings alone) do not learn."""
+    if layers == 0:
+        return
     stack = model.bert.encoder.layer
     if layers > len(stack):
         raise BadInput(f"--freeze {layers}: the model has {count(len(stack), 'layer')}")
-    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]] if layers else []:
+    for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]]:
         for p in part.parameters():
             p.requires_grad_(False)
 
@@ -84,15 +105,20 @@ class Trainer:
         self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
         self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
         self.steps = s.epochs * self.batches.count
+        if isinstance(model, PeftModel):
+            model.plan(self.steps)
         groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
         self.optimizer = optim.AdamW(groups, lr=s.lr)
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, int(s.warmup * self.steps), self.steps)
-        self.step = 0
+        self.warmup = int(s.warmup * self.steps)
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
+        self.step = self.begun = 0
+        self.source = s.model  # of the weights with which it began
         self.precision = Precision(s.precision, s.device)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
+        self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
         self.best: float | None = None
-        self.stale = 0  # evaluations since the best one
+        self.stale = 0  # evaluations since the last one with a better score or a lower loss
         self.on_best: Callable[[], None] = self.keep_weights
         self.on_state: Callable[[], None] = lambda: None
         self.weights: dict[str, Tensor] = {}
@@ -132,7 +158,7 @@ class Trainer:
                     self.evaluate(workers)
                 self.count_cost(clocks() - started)
                 if looked:
-                    shown = f"loss {np.mean(self.recent[-50:]) if self.recent else self.metrics[-1]['loss']:.3f}"
+                    shown = f"loss {self.running_loss:.3f}"
                     best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
                     bar.set_postfix_str(shown + best, refresh=False)
                 bar.update()
@@ -147,9 +173,22 @@ class Trainer:
         self.processor_seconds += float(spent[1])
 
     @property
+    def running_loss(self) -> float:
+        """The mean loss of the last RUNNING steps, whether an evaluation lies between them or not."""
+        return float(np.mean([*self.before, *self.recent][-RUNNING:]))
+
+    @property
     def is_stale(self) -> bool:
-        """Has --patience run out?"""
-        return bool(self.s.patience) and self.stale >= self.s.patience
+        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the last gain: that could be chance."""
+        if not self.s.patience or self.stale < self.s.patience:
+            return False
+        gained = self.metrics[-1 - self.stale]["step"]
+        return bool(self.step - max(self.warmup, gained) >= min(self.batches.count, 100))
+
+    @property
+    def last_best(self) -> dict[str, Any]:
+        """The line of the best evaluation so far."""
+        return next(line for line in reversed(self.metrics) if line["best"])
 
     def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
@@ -169,6 +208,8 @@ class Trainer:
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
         results = workers.backward(parameters, parts, seed=(s.seed, self.step))
         self.precision.update(self.optimizer, parameters, s.clip)
+        if isinstance(self.model, PeftModel):
+            self.model.update_and_allocate(self.step + 1)
         self.schedule.step()
         return [loss for _, loss in results]
 
@@ -184,12 +225,14 @@ class Trainer:
     def refuse_loss(self, loss: float, step: int) -> None:
         """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
         lr = self.s.lr
+        if step == self.begun:
+            raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
 
     # ---- evaluation
 
-    def answer(self, features: Sequence[Feature], workers: Workers | None = None) -> tuple[list[Any], float]:
-        """The rows of all features in their order, and the mean loss (nan without labels)."""
+    def answer(self, features: Sequence[Feature], workers: Workers | None = None, bar: Any = None) -> tuple[list[Any], float]:
+        """The rows of all features in their order, and the mean loss (nan without labels). The bar counts features."""
         self.model.eval()
         rows: list[Any] = [None] * len(features)
         batches = Batches(features, self.s.batch_size, 0, groups_of(features)).epoch(0)
@@ -203,6 +246,8 @@ class Trainer:
                 loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
                 rows[i] = row
+            if bar is not None:
+                bar.update(len(some))
             weight = self.task.weight(batch) if loss is not None else 0.0
             return loss.item() * weight if loss is not None else 0.0, weight
 
@@ -214,8 +259,8 @@ class Trainer:
         """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
         line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
         line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
-        self.recent = []
-        better = True
+        self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
+        better = learning = True
         if self.dev:
             rows, loss = self.answer(self.dev_features, workers)
             if not math.isfinite(loss):
@@ -224,13 +269,20 @@ class Trainer:
             scores["loss"] = loss
             value = scores[self.metric]
             line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
-            sign = -1 if self.metric in self.task.smaller_is_better else 1
-            better = self.best is None or sign * value > sign * self.best
+            better = self.is_better(value, loss)
+            learning = better or loss < min(line["dev_loss"] for line in self.metrics)  # maybe with the score on a plateau
             self.best = value if better else self.best
-        self.stale = 0 if better else self.stale + 1
+        self.stale = 0 if learning else self.stale + 1
         self.metrics.append({**line, "best": better})
         if better:
             self.on_best()
+
+    def is_better(self, value: float, loss: float) -> bool:
+        """Better than the best evaluation so far: by the metric; where that ties, as is usual on few examples, by the loss."""
+        if self.best is None:
+            return True
+        sign = -1 if self.metric in self.task.smaller_is_better else 1
+        return (sign * value, -loss) > (sign * self.best, -self.last_best["dev_loss"])
 
     def check_metric(self) -> None:
         """Refuse a --metric that the task does not have, before an epoch is spent."""
@@ -242,13 +294,17 @@ class Trainer:
             names = [name for name, x in scores.items() if isinstance(x, float)]
             if self.metric not in names:
                 raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
+            if not math.isfinite(scores[self.metric]):
+                few_ones = count(len(self.dev), "dev example")
+                raise BadInput(f"--metric {self.metric} cannot be computed from {few_ones}; take another")
 
-    def report_on(self, examples: list[Any]) -> tuple[list[Any], dict[str, Any], Any]:
+    def report_on(self, examples: list[Any], label: str = "") -> tuple[list[Any], dict[str, Any], Any]:
         """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""
         started = clocks()
         features = self.task.features(examples, self.tokenizer)
-        with Workers(self.s.workers) as workers:
-            rows, loss = self.answer(features, workers)
+        with Workers(self.s.workers) as workers, progress(len(features), 0, "text") as bar:
+            bar.set_description_str(label)
+            rows, loss = self.answer(features, workers, bar)
         predictions = self.task.predictions(examples, features, rows)
         spent = clocks() - started
         return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent

@@ -19,9 +19,10 @@ import numpy as np
 
 from minitorch.files import replacing
 
+from ..errors import BadInput, short
 from .tokenizer import Tokenizer
 
-LONGEST_LINE = 1 << 16  # bytes; a longer line is cut at a space, so that memory stays bounded
+LONGEST_LINE = 1 << 16  # bytes; a longer line is cut, at a space if it has one, so that memory stays bounded
 LONGEST_DOCUMENT = 1 << 17  # characters; a longer document is cut between two lines
 
 
@@ -41,8 +42,8 @@ def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
             yield document
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """The stripped lines of a UTF-8 text file, one at a time."""
+def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """The stripped lines of a UTF-8 text file, one at a time; a line of more than ``longest`` bytes comes in several parts."""
     if path.is_dir():
         raise ValueError(f"{path}: a folder, not a text file")
     if not path.exists():
@@ -50,24 +51,43 @@ def read_lines(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise ValueError(f"{path}: not an ordinary file; it is read several times, so save the text to one first")
     with open(path, "rb") as file:
-        number, first = 1, True
-        while line := file.readline(LONGEST_LINE):
+        number, before = 1, 0  # before: how many bytes of this line earlier parts had
+        while line := file.readline(longest):
             ended = line.endswith(b"\n")
-            if not ended and len(line) == LONGEST_LINE and (cut := line.rfind(b" ") + 1):
+            if not ended and len(line) == longest:
+                cut = place_to_cut(line)
                 file.seek(cut - len(line), os.SEEK_CUR)
                 line = line[:cut]
             if b"\0" in line:
                 raise ValueError(f"{path}:{number}: holds a zero byte, so this is a binary file (or UTF-16), not UTF-8 text")
             try:
-                text = line.decode("utf-8-sig" if first else "utf-8").strip()
+                text = line.decode("utf-8-sig" if (number, before) == (1, 0) else "utf-8").strip()
             except UnicodeDecodeError as error:
                 raise ValueError(
-                    f"{path}:{number}: not UTF-8 ({error.reason} at byte {error.start} of the line); "
+                    f"{path}:{number}: not UTF-8 ({error.reason} at byte {before + error.start} of the line); "
                     f"if it is a text, convert it: iconv -f LATIN1 -t UTF-8 {path.name}"
                 ) from error
             if text or ended:
                 yield text
-            number, first = number + ended, False
+            number, before = (number + 1, 0) if ended else (number, before + len(line))
+
+
+def place_to_cut(line: bytes) -> int:
+    """How many bytes of a long line's part to keep: up to its last space, of any script, else up to its last whole character."""
+    end = len(line)
+    for back in range(1, 4):
+        byte = line[-back]
+        if byte >= 0xC0:  # the first byte of a character of two, three or four
+            end -= back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+        if byte < 0x80 or byte >= 0xC0:
+            break
+    text = line[:end].decode("utf-8", "surrogateescape")
+    spaced = next((i for i in range(len(text), 0, -1) if text[i - 1].isspace()), 0)
+    return len(text[:spaced].encode("utf-8", "surrogateescape")) or end
+
+
+class Incomplete(BadInput):
+    """A prepared text whose writing was interrupted."""
 
 
 @dataclass
@@ -95,12 +115,12 @@ class Corpus:
                     encoded = [ids for ids in tokenizer.encode_lines(rows, special=False) if ids]
                     lengths.extend(map(len, encoded))
                     for ids in encoded:
-                        np.asarray(ids, dtype=np.int32).tofile(out)
+                        out.write(np.asarray(ids, dtype=np.int32).tobytes())
                 if len(lengths) > starts[-1]:
                     starts.append(len(lengths))
         sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         with replacing(index) as temporary:
-            np.savez(temporary, sentences=sentences, documents=np.asarray(starts))
+            np.savez(temporary, sentences=sentences, documents=np.asarray(starts, np.int64))
         return cls.open(path)
 
     @classmethod
@@ -108,15 +128,28 @@ class Corpus:
         """Map a corpus that ``write`` left."""
         index, file = path.with_suffix(".npz"), path.with_suffix(".ids")
         try:
-            with np.load(index, allow_pickle=False) as stored:
-                sentences, documents = stored["sentences"], stored["documents"]
+            sentences, documents = read_index(index)
             size = file.stat().st_size
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it again") from error
-        if size != 4 * sentences[-1] or documents[-1] != len(sentences) - 1:
+        except FileNotFoundError as error:
+            raise Incomplete(f"{index}: no index of a prepared text ({error}); delete its folder to prepare it again") from error
+        except Exception as error:  # of a zip archive that is damaged somewhere, of its compression, of NumPy's headers
+            reason = short(error) or type(error).__name__
+            raise BadInput(f"{index}: no index of a prepared text ({reason}); delete its folder to prepare it again") from error
+        if size != 4 * sentences[-1]:
             holds = f"holds {size // 4} ids, its index says {sentences[-1]}"
-            raise ValueError(f"{file}: {holds}; delete its folder to prepare it again")
+            raise Incomplete(f"{file}: {holds}; delete its folder to prepare it again")
         return cls(np.memmap(file, dtype=np.int32, mode="r") if size else np.zeros(0, np.int32), sentences, documents)
+
+    def check_ids(self, path: Path, vocab_size: int) -> None:
+        """Refuse ids that the vocabulary does not have."""
+        for i in range(0, len(self.ids), 1 << 20):
+            part = self.ids[i : i + (1 << 20)]
+            for bad in (part.min(), part.max()):
+                if not 0 <= bad < vocab_size:
+                    raise BadInput(
+                        f"{path.with_suffix('.ids')}: holds the id {bad}, the vocabulary has 0 to {vocab_size - 1}; "
+                        "delete its folder to prepare it again"
+                    )
 
     def __len__(self) -> int:
         return len(self.documents) - 1
@@ -137,6 +170,21 @@ class Corpus:
         q = model / model.sum()
         used = p > 0
         return float(-(p[used] * np.log(q[used])).sum())
+
+
+def read_index(path: Path) -> tuple[Any, Any]:
+    """Where sentences and documents start. Both begin with 0 and rise; the last document ends where the sentences end."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its arrays are larger than the file")
+    with np.load(path, allow_pickle=False) as stored:
+        sentences, documents = stored["sentences"], stored["documents"]
+    for starts in (sentences, documents):
+        if starts.dtype != np.int64 or starts.ndim != 1 or not len(starts) or starts[0] != 0 or (np.diff(starts) <= 0).any():
+            raise ValueError("its numbers do not rise from 0")
+    if documents[-1] != len(sentences) - 1:
+        raise ValueError(f"its documents have {documents[-1]} sentences, its sentences are {len(sentences) - 1}")
+    return sentences, documents
 
 
 def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -17,9 +17,10 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..errors import BadInput
+from ..errors import BadInput, listing
+from ..reading import read_json
 from . import python_docs
-from .corpus import Corpus, read_documents
+from .corpus import Corpus, Incomplete, read_documents
 from .tokenizer import Tokenizer
 
 IN_PYTHON = "the documentation in this Python installation"
@@ -47,21 +48,23 @@ class Text:
         return self.valid.unigram_entropy(self.train, len(self.tokenizer))
 
 
-def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False) -> Text:
+def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = False, output: Path | None = None) -> Text:
     """Read the corpus, learn the vocabulary, hold out documents and write the ids, or reuse an earlier result.
 
     settings: corpus, tokenizer, vocab_size, validation, seed, output. A prepared text is used again while the files are the
-    same; a resumed run always keeps its own.
+    same; a resumed run always keeps its own. ``output``: a run's folder other than settings.output.
     """
-    folder = Path(settings.output) / "data"
-    done = folder / "text.json"
+    folder = (output or Path(settings.output)) / "data"
     wanted = {name: getattr(settings, name) for name in ("corpus", "vocab_size", "tokenizer", "validation", "seed")}
     files = stamps(settings)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(done.read_text(encoding="utf-8"))
-        if found["settings"] == wanted and (resuming or found["files"] == files):
-            return Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
-    where = ", ".join(settings.corpus) or "this Python installation"
+    for place in dict.fromkeys((folder, Path(settings.output) / "data")):  # the second: of the run that this one overwrites
+        with contextlib.suppress(*((Incomplete, FileNotFoundError) if resuming else (ValueError, OSError))):
+            done = place / "text.json"
+            if done.exists() and (text := reopened(done, wanted, None if resuming else files)):
+                return text
+    corpus = listing(settings.corpus, 4, 250)
+    where = corpus or "this Python installation"
+    say(f"reading {corpus or IN_PYTHON} ...")
     documents = source(settings)
     sizes: list[int] = []
     sha256 = python_docs.fingerprint(counted(documents(), sizes))
@@ -69,12 +72,16 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
         sentences = f"{sum(sizes)} sentence{'s' * (sum(sizes) != 1)} of text"
         raise BadInput(f"{where}: {sentences}; pretraining needs at least two, one of them to hold out")
     say(f"{len(sizes):,} documents, {sum(sizes):,} sentences; sha256 {sha256[:16]}")
+    if not settings.tokenizer:
+        say(f"learning a vocabulary of {settings.vocab_size:,} pieces ...")
     tokenizer = make_tokenizer(settings, documents, where)
+    say("writing the text as numbers of pieces ...")
     if len(sizes) == 1:
         documents, held_out = cut_in_two(documents), {1}
     else:
         order = np.random.default_rng([settings.seed, 3]).permutation(len(sizes))
         held_out = set(order[: min(len(sizes) - 1, max(1, round(settings.validation * len(sizes))))].tolist())
+    done = folder / "text.json"
     done.unlink(missing_ok=True)  # until it is written again, the folder is incomplete
     parts = []
     for name, is_held_out in (("train", False), ("valid", True)):
@@ -86,6 +93,20 @@ def prepare(settings: Any, say: Callable[[str], None] = print, resuming: bool = 
     found = {"settings": wanted, "files": files, "sha256": sha256}
     write_text(done, json.dumps(found, indent=2))
     return Text(tokenizer, *parts, found)
+
+
+def reopened(done: Path, wanted: dict[str, Any], files: Any) -> Text | None:
+    """The text that is there already, if it is of these settings and (unless None) of these files; BadInput if it is damaged."""
+    found, folder = read_json(done, "the record of a prepared text"), done.parent
+    for name, kind in (("settings", dict), ("files", list), ("sha256", str)):
+        if not isinstance(found.get(name), kind):
+            raise BadInput(f"{done}: not the record of a prepared text, it lacks {name}; delete its folder to prepare it again")
+    if found["settings"] != wanted or files not in (None, found["files"]):
+        return None
+    text = Text(Tokenizer.from_pretrained(folder), Corpus.open(folder / "train"), Corpus.open(folder / "valid"), found)
+    for name, part in (("train", text.train), ("valid", text.valid)):
+        part.check_ids(folder / name, len(text.tokenizer))
+    return text
 
 
 def stamps(settings: Any) -> list[list[Any]]:

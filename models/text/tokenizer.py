@@ -3,15 +3,17 @@
 Words are split into the longest pieces that the vocabulary holds ("unaffable" -> una ##ffa ##ble), so that every text can be
 written with a few thousand entries. Schuster and Nakajima (2012), "Japanese and Korean voice search"; Wu et al. (2016),
 https://arxiv.org/abs/1609.08144, section 4.1. Lesson 7 builds it by hand.
-Read next: corpus.py, models/bert/data.py.
+Read before: tokenizer_files.py, tokenizer_json.py. Read next: corpus.py, models/bert/data.py.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,46 +21,83 @@ import minitorch
 from minitorch import Tensor
 from minitorch.files import write_text
 
+from ..errors import short
+
 try:
     import tokenizers
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
 except ImportError as error:  # pragma: no cover
     hint = "BERT's tokenizer needs the tokenizers library: pip install tokenizers"
     raise ModuleNotFoundError(hint, name="tokenizers") from error
 
-PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+from . import tokenizer_files as files
+from . import tokenizer_json
+from .tokenizer_files import SPECIAL, UNK
+
 CHARACTERS = 1000  # how many different characters a trained vocabulary keeps at most; rarer ones become [UNK]
+# Keywords of Hugging Face's from_pretrained that say where to find or download files; here they are on the disk.
+HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token", "trust_remote_code", "use_fast")
 
 
 class Tokenizer:
     """Text -> ids for BERT: clean, lower-case, split at spaces and punctuation, then WordPiece."""
 
     def __init__(
-        self, vocabulary: dict[str, int], lowercase: bool = True, strip_accents: bool | None = None, added: Sequence[str] = ()
+        self,
+        vocabulary: dict[str, int] | str | Path,
+        lowercase: bool = True,
+        strip_accents: bool | None = None,
+        **settings: Any,
     ) -> None:
-        """strip_accents: None does so if lowercase; added: entries of the vocabulary that are never split, as [MASK] is not."""
-        missing = [token for token in SPECIAL if token not in vocabulary]
-        if missing:
-            raise ValueError(f"the vocabulary lacks {', '.join(missing)}, which BERT needs")
-        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-            raise ValueError(f"the ids of its {len(vocabulary)} tokens are not 0 to {len(vocabulary) - 1}, each once")
-        self.vocabulary = vocabulary
-        self.lowercase = lowercase
-        self.tokens = [token for token, _ in sorted(vocabulary.items(), key=lambda item: item[1])]
-        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (vocabulary[token] for token in SPECIAL)
-        self.plain, self.backend = (
-            tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=UNK, max_input_chars_per_word=100)) for _ in range(2)
+        """vocabulary: token -> id, or a vocab.txt. settings: others of tokenizer_config.json, as cls_token="<s>".
+
+        strip_accents: None does so if lowercase.
+        """
+        files.check_names(settings)
+        vocabulary = files.read_vocabulary(Path(vocabulary)) if isinstance(vocabulary, str | Path) else vocabulary
+        self.build(files.bert(vocabulary), {"do_lower_case": lowercase, "strip_accents": strip_accents, **settings})
+
+    def build(self, content: dict[str, Any], settings: dict[str, Any]) -> None:
+        """From what would be in tokenizer.json and the settings beside it; errors and rules are tokenizer_files.py's."""
+        self.backend, self.settings = tokenizer_json.build(content, settings), settings
+        self.names = tokenizer_json.names_of(settings, self.backend.model.unk_token)
+        padding, truncation = content.get("padding") or {}, content.get("truncation") or {}  # their sides alone count
+        self.padding_side = settings.get("padding_side", str(padding.get("direction", "right")).lower())
+        self.truncation_side = settings.get("truncation_side", str(truncation.get("direction", "right")).lower())
+        self.model_max_length = files.longest(settings)
+        self.prefix = self.backend.model.continuing_subword_prefix  # of pieces inside of a word
+        self.number()
+
+    def number(self) -> None:
+        """The vocabulary as it is now. Ids without a token (of blank lines in vocab.txt) are there as ""."""
+        for cached in ("plain", "copy_for"):  # copies of the backend as it was
+            self.__dict__.pop(cached, None)
+        self.vocabulary = self.backend.get_vocab(with_added_tokens=True)
+        self.tokens = [""] * (max(self.vocabulary.values()) + 1)
+        for token, i in self.vocabulary.items():
+            self.tokens[i] = token
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            self.vocabulary[self.names[name]] for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
         )
-        for backend in (self.plain, self.backend):
-            backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=strip_accents)
-            backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        self.backend.decoder = decoders.WordPiece()
-        self.backend.post_processor = processors.BertProcessing((SEP, self.sep_id), (CLS, self.cls_id))
-        self.backend.add_special_tokens(list(SPECIAL))
-        self.backend.add_tokens(list(added))
+
+    @functools.cached_property
+    def plain(self) -> tokenizers.Tokenizer:
+        """The backend, to which a "[MASK]" in a text is letters; tokens that a folder added to BERT's are tokens here, too."""
+        content = json.loads(self.backend.to_str())
+        usual = {self.names[name]: self.vocabulary[self.names[name]] for name in files.NAMES}
+        content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in usual]
+        content["model"]["vocab"] |= usual
+        plain = tokenizers.Tokenizer.from_str(json.dumps(content))
+        plain.encode_special_tokens = self.backend.encode_special_tokens
+        return plain
+
+    @property
+    def lowercase(self) -> bool:
+        """Does it lower-case?"""
+        return self.backend.normalizer is not None and self.backend.normalizer.normalize_str("A") == "a"
 
     def __len__(self) -> int:
-        return len(self.vocabulary)
+        return len(self.tokens)
 
     # ------------------------------------------------------------------------------------------------ making one
 
@@ -96,70 +135,67 @@ class Tokenizer:
         portions = ((word, min(10_000, n - i)) for word, n in words.items() for i in range(0, n, 10_000))
         repeated = (f"{word} " * n for word, n in portions if kept.issuperset(word))
         backend.train_from_iterator(repeated, trainer)
-        return cls(backend.get_vocab(), lowercase)
+        return cls(backend.get_vocab(), lowercase, model_max_length=512)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Tokenizer:
-        """From a folder with tokenizer.json or vocab.txt."""
+    def from_pretrained(cls, folder: str | Path, **changes: Any) -> Self:
+        """From a folder with tokenizer.json or vocab.txt. changes: settings other than the folder's, as do_lower_case=False."""
         folder = Path(folder)
+        if folder.is_file():
+            return cls.from_file(folder, **changes)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder")
         for name in ("tokenizer.json", "vocab.txt"):
             if (folder / name).is_file():
-                return cls.from_file(folder / name)
+                return cls.from_file(folder / name, **changes)
         raise FileNotFoundError(f"{folder}: no tokenizer here, neither tokenizer.json nor vocab.txt")
 
     @classmethod
-    def from_file(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
-        """From a tokenizer.json, or a vocab.txt with one token per line."""
+    def from_file(cls, path: str | Path, lowercase: bool | None = None, **changes: Any) -> Self:
+        """From a tokenizer.json, or a vocab.txt with one token per line, and the settings in the files beside it."""
+        files.check_names(changes, HUB)
+        if lowercase is not None:
+            changes["do_lower_case"] = lowercase
         path = Path(path)
+        content, settings = files.read(path, {name: value for name, value in changes.items() if name not in HUB})
+        self = cls.__new__(cls)
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not a UTF-8 text ({error.reason} at byte {error.start})") from error
-        if path.suffix == ".json":
-            return cls._from_json(path, text, lowercase)
-        vocabulary: dict[str, int] = {}
-        for i, token in enumerate(text.removesuffix("\n").split("\n")):  # not splitlines(): other line ends may be tokens
-            if token in vocabulary:
-                raise ValueError(
-                    f"{path}:{i + 1}: {token!r} stands already in line {vocabulary[token] + 1}; "
-                    "a token's line is its id, so each must be there once"
-                )
-            vocabulary[token] = i
-        if lowercase is None:
-            lowercase = _lowercase_in_config(path.parent)
-        try:
-            return cls(vocabulary, lowercase)
+            self.build(content, settings)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            text = f"not a WordPiece tokenizer ({short(error, 300)})" if path.suffix == ".json" else short(error, 300)
+            raise ValueError(f"{path}: {text}") from error
+        return self
 
-    @classmethod
-    def _from_json(cls, path: Path, text: str, lowercase: bool | None) -> Tokenizer:
-        """Only vocabulary and case are read: padding and truncation that some files bake in would spoil every text."""
-        try:
-            content = json.loads(text)
-            if content["model"].get("type", "WordPiece") != "WordPiece":
-                raise ValueError(f"its model is {content['model']['type']}, not WordPiece")
-            vocabulary = dict(content["model"]["vocab"])
-            added = {entry["content"]: entry["id"] for entry in content.get("added_tokens") or ()}
-            added = {token: i for token, i in added.items() if token not in SPECIAL}
-            normalizer = content.get("normalizer") or {}
-            if lowercase is None:
-                lowercase = bool(normalizer.get("lowercase", True))
-            return cls({**vocabulary, **added}, lowercase, normalizer.get("strip_accents"), list(added))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not a WordPiece tokenizer ({error})") from error
+    def add(self, tokens: Sequence[Any], special: bool) -> int:
+        """Add tokens that are never split, with the next ids; how many were new. special: decoding may skip them."""
+        if tokens and len(self.vocabulary) < len(self.tokens):
+            raise ValueError(
+                f"{len(self.tokens) - len(self.vocabulary)} ids have no token (blank lines of vocab.txt?), and Hugging Face's "
+                "library would give a new token one that is taken; write a name of its own into each blank line"
+            )
+        count = (self.backend.add_special_tokens if special else self.backend.add_tokens)(list(tokens))
+        self.number()
+        return int(count)
+
+    def extend(self, tokens: Sequence[str]) -> list[str]:
+        """Give the next ids to those special tokens that the vocabulary lacks, and return them."""
+        new = [token for token in dict.fromkeys(tokens) if token not in self.vocabulary]
+        self.add(new, special=True)
+        return new
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write tokenizer.json, vocab.txt and tokenizer_config.json."""
+        """Write tokenizer.json, vocab.txt (without added tokens) and tokenizer_config.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "vocab.txt", "".join(token + "\n" for token in self.tokens))
-        write_text(folder / "tokenizer.json", self.backend.to_str(pretty=False))
-        config = {"tokenizer_class": "BertTokenizer", "do_lower_case": self.lowercase, "model_max_length": 512}
-        special = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-        write_text(folder / "tokenizer_config.json", json.dumps({**config, **special}, indent=2) + "\n")
+        content = json.loads(self.backend.to_str())
+        tokens = [""] * (max(content["model"]["vocab"].values()) + 1)
+        for token, i in content["model"]["vocab"].items():
+            tokens[i] = token if token == token.rstrip() and "\n" not in token else ""  # a line cannot hold it
+        write_text(folder / "vocab.txt", "".join(token + "\n" for token in tokens))
+        write_text(folder / "tokenizer.json", json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+        sides = {name: getattr(self, name) for name in ("padding_side", "truncation_side", "model_max_length")}
+        config = {**tokenizer_json.settings_for(content, self.settings), **self.names, **sides}
+        write_text(folder / "tokenizer_config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
     # ----------------------------------------------------------------------------------------------- using it
 
@@ -199,11 +235,18 @@ class Tokenizer:
             room = max_length - (2 if b is None else 3)
             if room < 0:
                 raise ValueError(f"max_length {max_length} leaves no room for [CLS] and [SEP]")
-            a, b = (a[:room], b) if b is None else shorten(a, b, room)
+            a, b = self.cut(a, b, room)
         ids, types = [self.cls_id, *a, self.sep_id], [0] * (len(a) + 2)
         if b is not None:
             ids, types = [*ids, *b, self.sep_id], types + [1] * (len(b) + 1)
         return ids, types
+
+    def cut(self, a: Sequence[int], b: Sequence[int] | None, room: int) -> tuple[Sequence[int], Sequence[int] | None]:
+        """a and b without what does not fit into the room, at their ends or, with truncation_side "left", at their starts."""
+        if self.truncation_side == "left":
+            a, b = a[::-1], None if b is None else b[::-1]
+        a, b = (a[:room], b) if b is None else shorten(a, b, room)
+        return (a, b) if self.truncation_side == "right" else (a[::-1], None if b is None else b[::-1])
 
     def batch(self, examples: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Tensor]:
         """Pad examples of (ids, segments) to the longest."""
@@ -233,11 +276,3 @@ def shorten(a: Sequence[int], b: Sequence[int], room: int) -> tuple[Sequence[int
     shorter = min(len(a), len(b), room // 2)
     longer = room - shorter
     return (a[:longer], b[:shorter]) if len(a) > len(b) else (a[:shorter], b[:longer])
-
-
-def _lowercase_in_config(folder: Path) -> bool:
-    """What the folder's tokenizer_config.json says of case; uncased if it says nothing."""
-    try:
-        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("do_lower_case", True))
-    except (OSError, ValueError):
-        return True

@@ -37,10 +37,13 @@ def prepare_kernels(device: str) -> None:
         minitorch.kernels.prepare()
 
 
+VECTORS = (".ia3_l", ".magnitude", ".lora_E")  # of adapters: decay would pull them to 0, which is not their neutral value
+
+
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: biases and LayerNorm do not decay, everything else does. Frozen weights are in neither."""
+    """Two groups: biases, LayerNorm and an adapter's vectors do not decay, all else does. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    exempt = {name for name in named if name.endswith(".bias") or "LayerNorm" in name}
+    exempt = {name for name in named if name.endswith((".bias", *VECTORS)) or "LayerNorm" in name}
     return [
         {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
         {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},
@@ -145,9 +148,9 @@ def between_steps() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def progress(steps: int, done: int) -> Any:
+def progress(steps: int, done: int, unit: str = "step") -> Any:
     """A progress bar; in a log file it is drawn rarely."""
     from tqdm import tqdm
 
     pause = 0.2 if sys.stderr.isatty() else 15.0  # seconds between two drawings
-    return tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, mininterval=pause)
+    return tqdm(total=steps, initial=done, unit=unit, dynamic_ncols=True, mininterval=pause)

@@ -1,21 +1,34 @@
-"""A run's folder: its protection (one run at a time, no overwriting), and the state from which a run resumes.
+"""A run's folder and its protection: one run at a time, no overwriting.
 
-Read before: settings.py. Read next: loop.py.
+A run that overwrites another writes to the folder NEW inside that run's folder, and takes its place when it is complete. Until
+then the old run stays as it was, whatever happens to the new one (a full disk, Ctrl-C, a power cut).
+Read before: settings.py. Read next: states.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import minitorch
+from minitorch.files import sweep
 
 from ..errors import BadInput
 
 STATE = "training.safetensors"  # in the folder of a run that can be resumed
+NOTHING_TO_RESUME = "nothing to resume; once it trains, a run writes it {} and at Ctrl-C. Start one without --resume"
+NEW = ".new"  # in a run's folder: the unfinished run that will replace it
+# Files of an old run that would be taken for the new one's where that has none of the name.
+LEFT = (
+    "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json", "model.safetensors.index.json",
+    "added_tokens.json", "special_tokens_map.json", "finetune.json", "run.json", "metrics.jsonl",
+    "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
+)  # fmt: skip
 
 
 def refuse_overwriting(
@@ -26,16 +39,61 @@ def refuse_overwriting(
         raise BadInput(f"{folder} holds a run already: {cure}")
 
 
-def new_run(
-    make: Callable[[], Any], folder: str | Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, **cure: str
-) -> Any:
-    """The run that ``make`` prepares. It locks its folder until the stack ends, and overwrites none of the files kept."""
+def make_folder(folder: Path) -> None:
+    """The run's folder, checked before training: BadInput if it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
+
+
+def new_folder(
+    folder: Path, kept: Sequence[str], overwrite: bool, until: contextlib.ExitStack, say: Any = print, **cure: str
+) -> Path:
+    """Lock ``folder`` until the stack ends; return the folder for a new run: that one, or NEW in it where a run stands there."""
     refuse_overwriting(folder, kept, overwrite, **cure)
-    run = make()
-    until.enter_context(alone_in(Path(folder)))
+    if not folder.exists():
+        until.callback(remove_if_empty, folder)
+    make_folder(folder)
+    until.enter_context(alone_in(folder))
     refuse_overwriting(folder, kept, overwrite, **cure)  # another run may have finished meanwhile
-    (Path(folder) / STATE).unlink(missing_ok=True)  # the overwritten run's state, so that --resume never finds it
-    return run
+    new = folder / NEW
+    shutil.rmtree(new, ignore_errors=True)
+    if not any((folder / name).exists() for name in kept):
+        return folder
+    new.mkdir()
+    say(f"the run in {folder} stays as it is until this one, in {new}, is complete")
+    until.callback(clean, folder)
+    return new
+
+
+def unfinished(folder: Path) -> Path:
+    """The folder of the run to resume: NEW if a run that overwrites this one has saved a state."""
+    return folder / NEW if (folder / NEW / STATE).is_file() else folder
+
+
+def how_to_go_on(job: str, folder: Path, output: str) -> str:
+    """What to do after Ctrl-C, which saves a state unless it comes before the first step."""
+    if (folder / STATE).is_file():
+        return f"minitorch {job} --resume --output {shlex.quote(output)} continues from there"
+    return "nothing is saved yet, so the same command starts again"
+
+
+def complete(new: Path, folder: Path) -> Path:
+    """Give a complete run its place: by renaming, which needs no space; the state last, so that --resume repeats a half move."""
+    if new == folder:
+        return folder
+    files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == STATE):
+        if path.name == STATE:
+            for name in set(LEFT) - {path.name for path in files}:
+                (folder / name).unlink(missing_ok=True)
+        (folder / path).parent.mkdir(exist_ok=True)
+        os.replace(new / path, folder / path)
+    shutil.rmtree(new)
+    return folder
 
 
 @contextlib.contextmanager
@@ -46,45 +104,32 @@ def alone_in(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle, locked = os.open(folder, os.O_RDONLY), False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = True
     except BlockingIOError:
         os.close(handle)
         raise BadInput(f"{folder}: another run is writing there now; wait for it, or give another --output") from None
     except OSError:  # a file system without locks
         pass
+    if locked:
+        clean(folder)
     try:
         yield
     finally:
         os.close(handle)
 
 
-# ------------------------------------------------------------------------------------------------------- the state
+def remove_if_empty(folder: Path) -> None:
+    """After an error nothing is left of a run that wrote nothing."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
-def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
-    """All state that a step changes and the next step needs."""
-    return {
-        "model": dict(model.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "scaler": scaler.state_dict(),
-        "rng": minitorch.get_rng_state(),
-    }
-
-
-def restore(state: dict[str, Any], model: Any, optimizer: Any, schedule: Any, scaler: Any) -> None:
-    """Put the moving parts of a state back where they came from."""
-    for name, part in (("model", model), ("optimizer", optimizer), ("schedule", schedule), ("scaler", scaler)):
-        part.load_state_dict(state[name])
-    minitorch.set_rng_state(state["rng"])
-
-
-def read_state(path: Path, names: Iterable[str], kind: str) -> dict[str, Any]:
-    """Load a state and check its keys: ``names``, the moving parts, settings and the data's sha256."""
-    state = minitorch.load(path)
-    wanted = {*names, "settings", "sha256", "model", "optimizer", "schedule", "scaler", "rng"}
-    if not isinstance(state, dict) or wanted - state.keys():
-        raise BadInput(f"{path}: not the state of a {kind} run")
-    return state
+def clean(folder: Path) -> None:
+    """Remove the remains of processes that were killed; the folder is locked, so nobody else is writing there."""
+    if not (folder / NEW / STATE).is_file():
+        shutil.rmtree(folder / NEW, ignore_errors=True)
+    for part in (folder, folder / "data", folder / NEW, folder / NEW / "data"):
+        sweep(part)

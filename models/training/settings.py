@@ -14,16 +14,16 @@ import dataclasses
 import difflib
 import inspect
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import minitorch
-from minitorch.devices import canonical
+from minitorch.devices import canonical, cupy_with_a_gpu
 
-from ..errors import BadInput
+from ..errors import BadInput, quoted
+from ..reading import read_toml
 from .precision import HELP, check_precision
 
 
@@ -60,6 +60,8 @@ class TrainingSettings:
             "dropout": (0, 0.999),
         }
         check_limits(self, {**shared, **limits})
+        if not getattr(self, "output", "a folder"):
+            raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
 
@@ -90,34 +92,29 @@ def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] 
 
 def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
     """The settings in the TOML file, then those on the command line."""
+    if args.resume and args.overwrite:
+        raise BadInput("--resume continues the run in --output and --overwrite replaces it: give one of them")
     values: dict[str, Any] = {}
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if args.config:
-        try:
-            content = tomllib.loads(Path(args.config).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BadInput(f"{args.config}: no such file") from None
-        except OSError as error:
-            raise BadInput(f"{args.config}: cannot be read: {error.strerror}") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise BadInput(f"{args.config}: {error}") from error
-        for key, value in content.items():
+        for key, value in read_toml(args.config).items():
             name = key.replace("-", "_")
             if name not in fields:
-                close = difflib.get_close_matches(name, fields, 1)
+                close = difflib.get_close_matches(name[:40], fields, 1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise BadInput(f"{args.config}: no setting is called {key!r}{hint}")
+                raise BadInput(f"{args.config}: no setting is called {quoted(key)}{hint}")
             values[name] = typed(args.config, key, value, str(fields[name].type))
     return {**values, **{name: getattr(args, name) for name in fields if getattr(args, name) is not None}}
 
 
 def typed(file: str, key: str, value: Any, kind: str) -> Any:
-    """A value of a TOML file, checked against the setting's type."""
+    """A value of a file, checked against the setting's type; a number must be finite and fit into 64 bits."""
     kinds = {"int": int, "float": (int, float), "bool": bool, "list[str]": (list, str)}
     fits = isinstance(value, kinds.get(kind, str)) and (kind == "bool" or not isinstance(value, bool))
     fits = fits and (not isinstance(value, list) or all(isinstance(item, str) for item in value))
+    fits = fits and not (isinstance(value, int | float) and not abs(value) < 2**63)
     if not fits:
-        raise BadInput(f"{file}: {key} must be of type {kind}, not {value!r}")
+        raise BadInput(f"{file}: {key} must be of type {kind}, not {quoted(value)}")
     return [value] if kind == "list[str]" and isinstance(value, str) else float(value) if kind == "float" else value
 
 
@@ -137,15 +134,29 @@ def usable_device(device: str) -> str:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
-    if device != "cpu" and not minitorch.cuda_is_available():
-        raise BadInput(f"--device {device} needs CuPy and a working GPU; `minitorch doctor` says what is missing")
-    return device
+    if device == "cpu" or minitorch.cuda_is_available():
+        return device
+    try:
+        cupy_with_a_gpu()
+    except RuntimeError as error:
+        raise BadInput(f"--device {device}: {error}") from None
+    raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
+
+
+def checked(file: str | Path, saved: Any, kind: Any) -> dict[str, Any]:
+    """The settings that a run wrote down: all of them, each of its type; BadInput if they are not."""
+    fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    if not isinstance(saved, dict) or saved.keys() != fields.keys():
+        raise BadInput(f"{file}: written by another version of minitorch, with other settings")
+    for name, value in saved.items():
+        if not (value is None and "None" in fields[name]):
+            typed(str(file), name, value, fields[name])
+    return saved
 
 
 def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> None:
     """Raise BadInput if a resumed run gets other settings than it began with; those in ``free`` may change."""
-    if saved.keys() != {f.name for f in dataclasses.fields(kind)}:
-        raise BadInput(f"{state}: written by another version of minitorch, with other settings")
+    checked(state, saved, kind)
     for name, value in chosen.items():
         if name not in free and saved[name] != value:
             has = f"{flag(name)} {saved[name]}"

@@ -70,23 +70,27 @@ extern "C" __global__ void adam(
     }
 }
 
-extern "C" __global__ void squares(const __grid_constant__ Tables tables, int arrays, float* parts) {
+// Squares are doubles, and threads exchange norms, not squares: the square of 1e20 is no float.
+__device__ inline float hypot2(float a, float b) { return hypotf(a, b); }
+
+extern "C" __global__ void norms(const __grid_constant__ Tables tables, int arrays, float* parts) {
     long long from;
     int count, at = find(tables, arrays, from, count);
-    float sum = 0, x[4];
+    double sum = 0;
+    float x[4];
     for (int c = threadIdx.x * 4; c < count; c += blockDim.x * 4) {
         load4(x, tables.a[at] + from, c, count);
-        for (int k = 0; k < 4; k++) sum += x[k] * x[k];
+        for (int k = 0; k < 4; k++) sum += (double)x[k] * x[k];
     }
-    sum = sum_over_block(sum);
-    if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+    float norm = over_block<hypot2>((float)sqrt(sum), 0);
+    if (threadIdx.x == 0) parts[blockIdx.x] = norm;
 }
 
-extern "C" __global__ void root_of_sum(const float* parts, float* norm, int count) {
-    float sum = 0;
-    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
-    sum = sum_over_block(sum);
-    if (threadIdx.x == 0) *norm = sqrtf(sum);
+extern "C" __global__ void norm_of_norms(const float* parts, float* norm, int count) {
+    double sum = 0;
+    for (int i = threadIdx.x; i < count; i += blockDim.x) sum += (double)parts[i] * parts[i];
+    float total = over_block<hypot2>((float)sqrt(sum), 0);
+    if (threadIdx.x == 0) *norm = total;
 }
 
 extern "C" __global__ void scale(const __grid_constant__ Tables tables, int arrays, const float* factor) {
@@ -141,15 +145,15 @@ def adam(p: Array, g: Array, m: Array, v: Array, largest: Array | None, t: int |
 
 
 def norm_all(arrays: list[Array]) -> Any:
-    """Two launches, sums of 4096 squares and their sum, always in one order; the CPU does not wait."""
+    """Two launches, norms of 4096 numbers and their norm, always in one order; the CPU does not wait."""
     if not _plain(arrays):
         return NotImplemented
     total = sum(map(_blocks, arrays))
     parts, norm, done = cupy().zeros(total, np.float32), cupy().empty((), np.float32), 0
     for part, tables, blocks in _tables(arrays):
-        launch(_kernel("squares"), blocks, THREADS, tables, part.stop - part.start, parts[done : done + blocks])
+        launch(_kernel("norms"), blocks, THREADS, tables, part.stop - part.start, parts[done : done + blocks])
         done += blocks
-    launch(_kernel("root_of_sum"), 1, 1024, parts, norm, total)
+    launch(_kernel("norm_of_norms"), 1, 1024, parts, norm, total)
     return norm
 
 

@@ -13,9 +13,15 @@ from ... import devices, dtypes
 from ...changes import mark_changed
 from ...devices import Array, array_module
 from ...grad_mode import no_grad
+from ...kernels import reference
 from ...kernels.lists import norm_all, scale_all
-from ...ops import cat
+from ...ops import cat, raw
+from ...ops._arguments import may_read
+from ...ops.extra_reductions import vector_norm
 from ...tensor import Tensor
+from .._arguments import check_limit
+
+SQUARES_FIT = 1e-15, 1e18  # norms for which float32 squares neither vanish nor overflow
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
@@ -29,12 +35,14 @@ def _total_norm(grads: list[Array], norm_type: float) -> Array:
     """The norm of all arrays as one long vector: a kernel for p = 2, else the norm of their norms."""
     if not grads:
         return array_module().zeros((), dtypes.get_default_dtype())
-    if norm_type == 2:
-        return norm_all(grads)
     home, xp = devices.device_of(grads[0]), array_module(grads[0])
-    wide = [g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False) for g in grads]  # float16 overflows easily
-    norms = [devices.move(array_module(g).linalg.norm(g.ravel(), norm_type), home) for g in wide]
-    return xp.asarray(xp.linalg.norm(xp.stack(norms), norm_type))
+    if norm_type == 2:
+        total = norm_all(grads)
+        trusted = not may_read(total) or SQUARES_FIT[0] < total < SQUARES_FIT[1]
+        return total if trusted else xp.asarray(reference.norm_all(grads))
+    wide = [Tensor(g.astype(dtypes.promote_types(g.dtype, dtypes.float32), copy=False)) for g in grads]
+    norms = [devices.move(raw(vector_norm(g, norm_type)), home) for g in wide]  # float16 overflows easily
+    return raw(vector_norm(Tensor(xp.stack(norms)), norm_type))
 
 
 def clip_grad_norm_(
@@ -49,6 +57,7 @@ def clip_grad_norm_(
     One norm over all gradients keeps the step's direction (Pascanu, Mikolov and Bengio, 2013). ``foreach`` is PyTorch's and
     does nothing here.
     """
+    check_limit("clip_grad_norm_", "max_norm", max_norm)
     grads = _gradients(parameters)
     total = _total_norm(grads, float(norm_type))
     xp = array_module(total)
@@ -68,6 +77,7 @@ def clip_grad_norm_(
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]."""
+    check_limit("clip_grad_value_", "clip_value", clip_value)
     for grad in _gradients(parameters):
         array_module(grad).clip(grad, -float(clip_value), float(clip_value), out=grad)
         mark_changed(grad)

@@ -1,0 +1,214 @@
+"""What the methods share: a config, a layer with adapters in it, and names that choose layers.
+
+A method is a small module that is called with a layer and its input, and answers in the layer's place:
+
+    class Double(nn.Module):
+        def forward(self, layer, x):
+            return 2 * layer(x)
+
+``Adapted`` takes the layer's place in the model, keeps the layer as it is, and holds any number of methods by name.
+Names of layers, configs and files are PEFT's (https://github.com/huggingface/peft). Read next: lora.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import minitorch
+from minitorch import Tensor, nn
+
+from ..errors import BadInput, listing, short
+
+PEFT_TYPES: dict[str, type[PeftConfig]] = {}  # filled by the methods' own files
+
+
+@dataclass
+class PeftConfig:
+    """The settings of a method. ``task_type``: SEQ_CLS, TOKEN_CLS, QUESTION_ANS, FEATURE_EXTRACTION, or None.
+
+    ``modules_to_save``: layers that are trained whole and saved along; None means the model's head.
+    """
+
+    task_type: str | None = None
+    base_model_name_or_path: str | None = None
+    modules_to_save: list[str] | None = None
+    inference_mode: bool = False
+
+    peft_type: ClassVar[str] = ""
+    rate: ClassVar[float] = 1e-3  # a learning rate that suits the method
+    unsaid: ClassVar[dict[str, Any]] = {}  # what a file means that does not name a field, where PEFT does otherwise than we
+
+    def __init_subclass__(cls) -> None:
+        PEFT_TYPES[cls.peft_type] = cls
+
+    def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
+        """Put the method into the model under a name; its parameters, by their names in a file."""
+        raise NotImplementedError
+
+    def without_saved(self, found: Iterable[str]) -> list[str]:
+        """The layers that are not trained whole."""
+        return [path for path in found if path not in (self.modules_to_save or ())]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of adapter_config.json."""
+        return {"peft_type": self.peft_type, **dataclasses.asdict(self)}
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> PeftConfig:
+        """The config that to_dict or PEFT wrote; BadInput names a field that is not known, unless it is neutral there."""
+        kind = PEFT_TYPES.get(str(values.get("peft_type")))
+        if kind is None:
+            raise BadInput(f"peft_type is {values.get('peft_type')!r}; there are {listing(sorted(PEFT_TYPES))}")
+        known = {f.name for f in dataclasses.fields(kind)}
+        neutral = (None, False, 0, 0.0, [], {}, "", True)
+        odd = [k for k, v in values.items() if k not in known | IGNORED and v not in neutral]
+        if odd:
+            raise BadInput(f"{kind.peft_type} has no support for {listing(f'{k} = {values[k]!r}' for k in odd)}")
+        for f in dataclasses.fields(kind):
+            check_type(f.name, values.get(f.name, f.default), str(f.type))
+        return kind(**{**kind.unsaid, **{k: v for k, v in values.items() if k in known}})
+
+
+def check_type(name: str, value: Any, kind: str) -> None:
+    """BadInput for a value of a file that is not of the field's type, such as text for a number."""
+    names = {"int": int, "float": int | float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None)}
+    allowed = [names[part.partition("[")[0]] for part in kind.split(" | ")]
+    if value is dataclasses.MISSING:
+        return
+    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
+        raise BadInput(f"{name} must be of type {kind}, not {short(value)}")
+
+
+# What PEFT writes and what changes nothing here: its version, how the base was loaded, and settings at their usual values.
+IGNORED = {
+    "peft_type", "auto_mapping", "revision", "peft_version", "base_model_class", "layers_pattern", "loftq_config", "eva_config",
+    "corda_config", "runtime_config", "megatron_core", "ensure_weight_tying", "lora_ga_config", "use_bdlora", "arrow_config",
+    "exclude_modules", "qalora_group_size", "num_transformer_submodules", "token_dim", "num_layers", "num_attention_heads",
+}  # fmt: skip
+
+
+class Adapted(nn.Module):
+    """A layer with methods by name; those of ``active`` are called, the last one outermost.
+
+    ``groups``: for a batch whose rows use different ones, pairs of names and row numbers.
+    """
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.adapters = nn.ModuleDict()
+        self.active: tuple[str, ...] = ()
+        self.groups: list[tuple[tuple[str, ...], Tensor]] | None = None
+
+    @property
+    def trained(self) -> nn.Module:
+        """The layer that answers: the active copy of it, if there is one, or else the base's."""
+        found = [m.copy for n in self.active if n in self.adapters and isinstance(m := self.adapters[n], Whole)]
+        return found[-1] if found else self.base_layer
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        if self.groups is None:
+            return self.run(self.active, *inputs, **options)
+        parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in self.groups]
+        order = minitorch.argsort(minitorch.cat([rows for _, rows in self.groups]))
+        return minitorch.index_select(minitorch.cat(parts), 0, order)
+
+    def run(self, names: Sequence[str], *inputs: Any, **options: Any) -> Any:
+        """The layer's answer with these methods."""
+        layer: Callable[..., Any] = self.base_layer
+        for name in names:
+            if name in self.adapters:
+                layer = functools.partial(self.adapters[name], layer)
+        return layer(*inputs, **options)
+
+
+def layer_at(model: nn.Module, path: str) -> Any:
+    """The layer at a path, as it is without adapters."""
+    for part in path.split("."):
+        model = getattr(model.base_layer if isinstance(model, Adapted) else model, part)
+    return model.base_layer if isinstance(model, Adapted) else model
+
+
+def put(model: nn.Module, path: str, name: str, method: nn.Module) -> Any:
+    """Give the layer at ``path`` a method under a name."""
+    above, _, child = path.rpartition(".")
+    parent = layer_at(model, above) if above else model
+    layer = getattr(parent, child)
+    if not isinstance(layer, Adapted):
+        training, layer = layer.training, Adapted(layer)
+        layer.train(training)
+        setattr(parent, child, layer)
+    of = next(layer.base_layer.parameters())
+    layer.adapters[name] = method.to(of.device).to(of.dtype)
+    return method
+
+
+def paths(model: nn.Module) -> dict[str, nn.Module]:
+    """All layers by the names that they had before anything was adapted."""
+    found = {}
+    for name, layer in model.named_modules():
+        if ".adapters." not in f".{name}." and not isinstance(layer, Adapted):
+            found[re.sub(r"(^|\.)base_layer(?=\.|$)", "", name)] = layer
+    return found
+
+
+def matching(
+    model: nn.Module, targets: str | Iterable[str], kinds: tuple[type, ...] = (nn.Linear,), layers: Iterable[int] | None = None
+) -> list[str]:
+    """The paths of the layers that ``targets`` chooses, as PEFT reads it.
+
+    A list of names: the whole path, or its end after a dot. A string: a regular expression for the whole path; "all-linear":
+    every Linear but those of the head. layers: only those of these numbers.
+    """
+    known = {path: layer for path, layer in paths(model).items() if isinstance(layer, kinds)}
+    if targets == "all-linear":
+        heads = tuple(f"{name}." for name in head_names(model))
+        found = [path for path in known if not f"{path}.".startswith(heads)]
+    elif isinstance(targets, str):
+        found = [path for path in known if re.fullmatch(targets, path)]
+    else:
+        ends = tuple(targets)
+        found = [path for path in known if path in ends or path.endswith(tuple(f".{end}" for end in ends))]
+    if layers is not None:
+        wanted = set(layers)
+        found = [path for path in found if (m := re.search(r"\.layers?\.(\d+)\.", path)) and int(m[1]) in wanted]
+    if not found:
+        ends = sorted({re.sub(r"^.*\.\d+\.", "", path) for path in known})
+        raise BadInput(
+            f"no layer is called {targets if isinstance(targets, str) else listing(targets)}; there are {listing(ends)}"
+        )
+    return found
+
+
+def head_names(model: nn.Module) -> list[str]:
+    """The children that make the model's answer from the encoder's states: classifier, qa_outputs, cls."""
+    body = ("bert", "embeddings", "encoder", "pooler", "transformer")
+    return [name for name, child in model.named_children() if name not in body and any(True for _ in child.parameters())]
+
+
+class Whole(nn.Module):
+    """A copy of a layer that is trained in its place: the head."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.copy = copy.deepcopy(base)
+
+    def forward(self, layer: Any, *inputs: Any) -> Any:
+        return self.copy(*inputs)
+
+
+@dataclass
+class HeadConfig(PeftConfig):
+    """Nothing but the head: what the pretrained states say by themselves."""
+
+    peft_type: ClassVar[str] = "HEAD"
+    rate: ClassVar[float] = 5e-3
+
+    def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
+        return {}

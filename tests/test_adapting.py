@@ -1,0 +1,478 @@
+"""Adapters: the values, counts and files of PEFT, a base that stays as it is, and errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+
+import minitorch
+from minitorch import nn, optim, tensor
+
+pytest.importorskip("safetensors", reason="adapters are saved as safetensors")
+
+from models.adapting import (
+    AdaLoraConfig,
+    BitFitConfig,
+    BottleneckConfig,
+    IA3Config,
+    LoraConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
+from models.adapting.adalora import RankAllocator, Triplets
+from models.adapting.base import matching
+from models.adapting.ia3 import PAPER, Factors
+from models.adapting.lora import Lora
+from models.bert.config import BertConfig
+from models.bert.model import BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification, BertModel
+from models.errors import BadInput
+
+IDS, MASK = tensor([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]]), tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+SMALL = {
+    "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+    "max_position_embeddings": 16, "num_labels": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+}  # fmt: skip
+CONFIGS = {
+    "lora": lambda: LoraConfig(r=2, lora_alpha=4),
+    "rslora": lambda: LoraConfig(r=2, lora_alpha=4, use_rslora=True),
+    "dora": lambda: LoraConfig(r=2, lora_alpha=4, use_dora=True),
+    "all linear": lambda: LoraConfig(r=2, lora_alpha=4, target_modules="all-linear"),
+    "ia3": lambda: IA3Config(),
+    "ia3, the paper's": lambda: IA3Config(**PAPER),
+    "adalora": lambda: AdaLoraConfig(init_r=2, target_r=1, lora_alpha=4, total_step=10),
+    "prompt": lambda: PromptTuningConfig(num_virtual_tokens=3, pool="first"),
+    "prompt, [CLS] pooled": lambda: PromptTuningConfig(num_virtual_tokens=3),
+    "p-tuning": lambda: PromptEncoderConfig(num_virtual_tokens=3, encoder_hidden_size=5, pool="first"),
+    "prefix": lambda: PrefixTuningConfig(num_virtual_tokens=3),
+    "prefix, projected": lambda: PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=5),
+    "pfeiffer": lambda: BottleneckConfig(style="pfeiffer", bottleneck=2),
+    "houlsby": lambda: BottleneckConfig(style="houlsby", bottleneck=2),
+    "bitfit": lambda: BitFitConfig(),
+}
+MERGED = ("lora", "rslora", "dora", "all linear", "ia3", "adalora", "bitfit")
+each = pytest.mark.parametrize("method", CONFIGS)
+
+
+def fill(parameters, around_one=()):
+    """Value i of parameter k, in the order of their names: 0.3 sin(k + 1 + 0.7 i), and 1 more where a name ends so."""
+    for k, (name, p) in enumerate(sorted(parameters.items())):
+        values = 0.3 * np.sin(k + 1 + 0.7 * np.arange(p.numel())).reshape(p.shape)
+        with minitorch.no_grad():
+            p.copy_(minitorch.Tensor(values + name.endswith(tuple(around_one))).astype(p.dtype))
+
+
+def base(kind=BertForSequenceClassification, **changes):
+    model = kind(BertConfig(**{**SMALL, **changes})).double()
+    fill(dict(model.named_parameters()), ["LayerNorm.weight"])
+    return model.eval()
+
+
+def adapted(method, kind=BertForSequenceClassification):
+    model = get_peft_model(base(kind), CONFIGS[method]()).eval()
+    fill(model.own["default"], ["ia3_l", "magnitude_vector"])
+    return model
+
+
+def logits(model, **options):
+    return model(IDS, attention_mask=MASK, **options).logits.detach().numpy()
+
+
+# ------------------------------------------------------------------- values computed by PEFT, and by AdapterHub's adapters
+
+VECTORS = {
+    "lora": [[1.069244, 0.265098], [1.369284, 0.797330]],
+    "rslora": [[1.103612, 0.314348], [1.064117, 0.348714]],
+    "dora": [[1.552675, 0.892820], [1.380445, 0.714610]],
+    "all linear": [[0.673902, -0.090139], [0.554415, 0.482198]],
+    "ia3": [[0.759674, -0.060728], [0.874432, 0.470340]],
+    "adalora": [[0.555613, -0.173655], [0.753640, 0.343690]],
+    "prompt": [[1.377175, 0.934227], [-0.093978, -0.545526]],
+    "prefix": [[-0.297745, -0.546287], [-0.332507, -0.238380]],
+    "pfeiffer": [[-0.079098, -0.416908], [0.292107, 0.240033]],
+    "houlsby": [[0.524250, -0.158111], [1.333424, 0.733263]],
+}
+
+
+@pytest.mark.parametrize("method", VECTORS)
+def test_logits_of_a_whole_model(method):
+    np.testing.assert_allclose(logits(adapted(method)), VECTORS[method], atol=2e-6)
+    np.testing.assert_allclose(logits(base()), [[0.599369, -0.147837], [0.787894, 0.399445]], atol=2e-6)
+
+
+def one_layer():
+    linear = nn.Linear(3, 2).double()
+    with minitorch.no_grad():
+        linear.weight.copy_(minitorch.Tensor(np.array([[1.0, 2, 3], [4, 5, 6]])))
+        linear.bias.copy_(minitorch.Tensor(np.array([0.5, -0.5])))
+    return linear, minitorch.Tensor(np.array([1.0, -1.0, 2.0]))
+
+
+def lora(linear, **options):
+    pair = Lora(linear, 2, 4 / 2**0.5 if options.get("use_rslora") else 2.0, LoraConfig(r=2, lora_alpha=4, **options)).double()
+    with minitorch.no_grad():
+        pair.lora_A.copy_(minitorch.Tensor(np.array([[1.0, 0, -1], [2, 1, 0]])))
+        pair.lora_B.copy_(minitorch.Tensor(np.array([[0.5, 1], [-1, 2]])))
+    return pair
+
+
+def test_lora_by_hand():
+    linear, x = one_layer()
+    pair = lora(linear)
+    y = pair(linear, x)
+    y.sum().backward()
+    np.testing.assert_allclose(y.detach().numpy(), [6.5, 16.5])
+    np.testing.assert_allclose(pair.merged(linear.weight).numpy(), [[6, 4, 2], [10, 9, 8]])
+    np.testing.assert_allclose(pair.lora_A.grad.numpy(), [[-1, 1, -2], [6, -6, 12]])
+    np.testing.assert_allclose(pair.lora_B.grad.numpy(), [[-2, 2], [-2, 2]])
+    np.testing.assert_allclose(lora(linear, use_rslora=True)(linear, x).detach().numpy(), [6.914214, 18.985281], atol=1e-6)
+
+
+def test_dora_by_hand():
+    """‖V‖ is a constant in the gradient, as in PEFT."""
+    linear, x = one_layer()
+    pair = lora(linear, use_dora=True)
+    y = pair(linear, x)
+    y.sum().backward()
+    np.testing.assert_allclose(pair.magnitude.detach().numpy(), [3.741657, 8.774964], atol=1e-6)
+    np.testing.assert_allclose(y.detach().numpy(), [3.5, 9.030402], atol=1e-6)
+    merged = [[3, 2, 1], [5.606119, 5.045507, 4.484895]]
+    np.testing.assert_allclose(pair.merged(linear.weight).numpy(), merged, atol=1e-6)
+    grad = [[-0.621224, 0.621224, -1.242448], [3.242448, -3.242448, 6.484895]]
+    np.testing.assert_allclose(pair.lora_A.grad.numpy(), grad, atol=1e-6)
+    np.testing.assert_allclose(pair.lora_B.grad.numpy(), [[-1, 1], [-1.121224, 1.121224]], atol=1e-6)
+    np.testing.assert_allclose(pair.magnitude.grad.numpy(), [0.801784, 1.086090], atol=1e-6)
+
+
+def triplets(linear):
+    own = Triplets(linear, 2, AdaLoraConfig(init_r=2, target_r=1, lora_alpha=4)).double()
+    with minitorch.no_grad():
+        own.lora_A.copy_(minitorch.Tensor(np.array([[1.0, 0, -1], [2, 1, 0]])))
+        own.lora_B.copy_(minitorch.Tensor(np.array([[0.5, 1], [-1, 2]])))
+        own.lora_E.copy_(minitorch.Tensor(np.array([[0.5], [-1.0]])))
+    return own
+
+
+def test_adalora_and_ia3_by_hand():
+    linear, x = one_layer()
+    own = triplets(linear)
+    np.testing.assert_allclose(own(linear, x).detach().numpy(), [3.0000125, 7.5000150], atol=1e-6)
+    assert minitorch.stack(own.off_orthogonal()).mean().item() == pytest.approx(4.767295, abs=1e-6)
+    for of_input, l, right in ((False, [2, 0.5], [11, 5.25]), (True, [2, 0.5, -1], [-4.5, -7])):
+        factors = Factors(linear, of_input).double()
+        with minitorch.no_grad():
+            factors.ia3_l.copy_(minitorch.Tensor(np.array(l, float).reshape(factors.ia3_l.shape)))
+        np.testing.assert_allclose(factors(linear, x).detach().numpy(), right)
+
+
+def test_adaloras_budget_falls_as_planned():
+    config = AdaLoraConfig(init_r=4, target_r=2, tinit=2, tfinal=3, total_step=12)
+    allocator = RankAllocator(dict.fromkeys("abcd"), config)
+    assert [allocator.budget(t) for t in range(1, 13)] == [16, 16, 13, 10, 9, 8, 8, 8, 8, 8, 8, 8]
+
+
+# ------------------------------------------------------------------------------------------------------------- counts
+
+TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512, "vocab_size": 30522}
+COUNTS = {
+    8192: LoraConfig(r=8),
+    38912: LoraConfig(r=8, target_modules="all-linear"),
+    8704: LoraConfig(r=8, use_dora=True),
+    12336: AdaLoraConfig(total_step=10),
+    4368: BottleneckConfig(style="pfeiffer", bottleneck=8),
+    8736: BottleneckConfig(style="houlsby", bottleneck=8),
+    3072: BitFitConfig(),
+    1792: IA3Config(),
+    1536: IA3Config(**PAPER),
+    1280: PromptTuningConfig(num_virtual_tokens=10),
+    50816: PromptEncoderConfig(num_virtual_tokens=10),
+    5120: PrefixTuningConfig(num_virtual_tokens=10),
+    83840: PrefixTuningConfig(num_virtual_tokens=10, prefix_projection=True),
+}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_how_many_parameters_are_trained(count, capsys):
+    model = get_peft_model(BertForSequenceClassification(BertConfig(**TINY)), COUNTS[count])
+    trained, every = model.get_nb_trainable_parameters()
+    assert trained == count + 258
+    model.print_trainable_parameters()
+    assert (
+        capsys.readouterr().out
+        == f"trainable params: {trained:,} || all params: {every:,} || trainable%: {100 * trained / every:.4f}\n"
+    )
+
+
+# -------------------------------------------------------------------------------------------------- the base is the base
+
+
+def bits(model):
+    return {name: p.detach().numpy().tobytes() for name, p in model.named_parameters()}
+
+
+@each
+def test_the_base_keeps_its_bits_and_comes_back(method):
+    """Nothing of the base is trained; disabled it answers as before, unloaded it is what it was."""
+    model = base()
+    before, answer = bits(model), logits(model)
+    peft = get_peft_model(model, CONFIGS[method]())
+    optimizer = optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-2)
+    for step in range(1, 4):
+        optimizer.zero_grad()
+        peft.train()(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()
+        peft.update_and_allocate(step)
+        optimizer.step()
+    peft.eval()
+    assert np.abs(logits(peft) - answer).max() > 1e-4
+    with peft.disable_adapter():
+        np.testing.assert_array_equal(logits(peft), answer)
+    back = peft.unload()
+    assert back is model
+    assert bits(back) == before
+    assert all(p.requires_grad for p in back.parameters())
+    np.testing.assert_array_equal(logits(back), answer)
+
+
+@each
+def test_before_the_first_step_it_is_the_base(method):
+    """But for virtual tokens, which stand there from the start."""
+    if method.startswith(("prompt", "p-tuning", "prefix")):
+        pytest.skip("virtual tokens change the answer at once")
+    tolerance = 0.02 if method in ("pfeiffer", "houlsby") else 1e-12  # bottlenecks start near zero
+    np.testing.assert_allclose(logits(get_peft_model(base(), CONFIGS[method]()).eval()), logits(base()), atol=tolerance)
+
+
+@pytest.mark.parametrize("method", MERGED)
+def test_merged_is_unmerged(method, tmp_path):
+    model = adapted(method)
+    right = logits(model)
+    merged = model.merge_and_unload()
+    assert type(merged) is BertForSequenceClassification
+    np.testing.assert_allclose(logits(merged), right, atol=1e-10)
+    assert bits(merged).keys() == bits(base()).keys()
+    merged.float().save_pretrained(tmp_path)
+    again = BertForSequenceClassification.from_pretrained(tmp_path).double()
+    np.testing.assert_allclose(logits(again), right, atol=1e-5)
+
+
+def test_what_is_no_weight_is_not_merged():
+    for method in CONFIGS.keys() - set(MERGED) - {"ia3, the paper's"}:
+        model = adapted(method)
+        right = logits(model)
+        with pytest.raises(BadInput, match="cannot be merged"):
+            model.merge_and_unload()
+        np.testing.assert_array_equal(logits(model), right)
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+
+@each
+def test_an_adapter_comes_back_from_its_folder(method, tmp_path):
+    model = adapted(method)
+    fill(model.heads["default"])
+    right = logits(model)
+    model.save_pretrained(tmp_path / "a")
+    again = PeftModel.from_pretrained(base(), tmp_path / "a")
+    np.testing.assert_allclose(logits(again), right, atol=1e-12)
+    assert not any(p.requires_grad for p in again.parameters())
+    further = PeftModel.from_pretrained(base(), tmp_path / "a", is_trainable=True)
+    np.testing.assert_allclose(logits(further), right, atol=1e-12)
+    assert {n for n, p in further.trained().items() if p.requires_grad} == set(further.trained())
+
+
+def test_another_base_is_noticed(tmp_path):
+    adapted("lora").save_pretrained(tmp_path)
+    other = base()
+    with minitorch.no_grad():
+        other.bert.encoder.layer[1].output.dense.weight[0, 0] = 9.0
+    with pytest.warns(UserWarning, match="another base"):
+        PeftModel.from_pretrained(other, tmp_path)
+    head = base()
+    with minitorch.no_grad():
+        head.classifier.weight[0, 0] = 9.0
+    PeftModel.from_pretrained(head, tmp_path)  # the head is the task's own
+
+
+# ------------------------------------------------------------------------------------------------- several on one base
+
+
+def test_several_adapters_on_one_base(tmp_path):
+    """Switched by name, and row by row within a batch."""
+    right = {}
+    model = None
+    for i, method in enumerate(("lora", "ia3", "houlsby", "dora")):
+        one = adapted(method)
+        fill({f"{i}{k}": p for k, p in one.heads["default"].items()}, ["weight"] if i % 2 else [])
+        right[method] = logits(one)
+        one.save_pretrained(tmp_path / method)
+        if model is None:
+            model = PeftModel.from_pretrained(base(), tmp_path / method, method)
+        else:
+            model.load_adapter(tmp_path / method, method)
+    assert model.active_adapter == "lora"
+    for method, answer in right.items():
+        model.set_adapter(method)
+        np.testing.assert_allclose(logits(model), answer, atol=1e-12)
+    mixed = model(IDS, attention_mask=MASK, adapter_names=["houlsby", "lora"]).logits.detach().numpy()
+    np.testing.assert_allclose(mixed, np.stack([right["houlsby"][0], right["lora"][1]]), atol=1e-12)
+    model.set_adapter("ia3")
+    model.delete_adapter("lora")
+    np.testing.assert_allclose(logits(model), right["ia3"], atol=1e-12)
+    with pytest.raises(BadInput, match="is active"):
+        model.delete_adapter("ia3")
+
+
+def test_the_optimiser_knows_what_is_trained_alone():
+    model = get_peft_model(base(), LoraConfig(r=2))
+    model(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()
+    assert {n for n, p in model.named_parameters() if p.grad is not None} == {
+        n for n, p in model.named_parameters() if p.requires_grad
+    }
+
+
+@pytest.mark.parametrize("kind", [BertForTokenClassification, BertForMaskedLM])
+@pytest.mark.parametrize("method", ["prompt, [CLS] pooled", "prefix", "lora"])
+def test_other_heads_answer_for_the_text_alone(kind, method):
+    """Virtual tokens have no rows in the answer, also where the last layer is computed at masked words alone."""
+    model = adapted(method, kind)
+    assert model(IDS, attention_mask=MASK).logits.shape[:2] == (2, 5)
+    if kind is BertForMaskedLM:
+        labels = tensor([[-100, 3, -100, -100, -100], [-100, -100, 8, -100, -100]])
+        whole = model(IDS, attention_mask=MASK, labels=labels).loss.item()
+        assert model(IDS, attention_mask=MASK, labels=labels, masked_only=True).loss.item() == pytest.approx(whole, abs=1e-12)
+
+
+def test_adalora_ends_at_the_budget_it_was_given():
+    config = AdaLoraConfig(init_r=4, target_r=2, tinit=2, tfinal=3, total_step=12, lora_alpha=4)
+    model = get_peft_model(base(), config)
+    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for step in range(1, 13):
+        optimizer.zero_grad()
+        model.train()(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()
+        optimizer.step()
+        model.update_and_allocate(step)
+    assert sum(int((p.detach().numpy() != 0).sum()) for n, p in model.own["default"].items() if n.endswith("lora_E")) == 8
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: get_peft_model(base(), LoraConfig(target_modules=["q_proj"])), "no layer is called q_proj; there are"),
+        (lambda: get_peft_model(base(), LoraConfig(r=9)), "a rank of 9 is larger than its own"),
+        (lambda: LoraConfig(r=0), "the rank r must be a whole number of at least 1"),
+        (lambda: AdaLoraConfig(init_r=2, target_r=3), "target_r ≤ init_r"),
+        (lambda: get_peft_model(base(), AdaLoraConfig()), "AdaLoRA needs total_step"),
+        (lambda: PromptTuningConfig(num_virtual_tokens=0), "at least 1"),
+        (lambda: BottleneckConfig(style="adapter"), "there are houlsby and pfeiffer"),
+        (lambda: get_peft_model(base(BertModel), PromptTuningConfig()), "need a model with a head"),
+        (lambda: get_peft_model(adapted("lora"), LoraConfig()), "has adapters already"),
+        (lambda: adapted("lora").set_adapter("other"), "there is no adapter 'other'; there are default"),
+        (lambda: adapted("prompt")(IDS, adapter_names=["default"] * 2), "cannot differ within a batch"),
+    ],
+)
+def test_mistakes_are_named(make, says):
+    with pytest.raises(BadInput, match=says):
+        make()
+
+
+def test_broken_folders_are_named(tmp_path):
+    with pytest.raises(BadInput, match=r"no adapter_config\.json here"):
+        PeftModel.from_pretrained(base(), tmp_path)
+    adapted("lora").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+
+    def with_config(**changes):
+        (tmp_path / "adapter_config.json").write_text(json.dumps({**config, **changes}))
+        return PeftModel.from_pretrained(base(), tmp_path)
+
+    with contextlib.suppress(BadInput):
+        with_config()
+    for changes, says in (
+        ({"peft_type": "LOHA"}, "peft_type is 'LOHA'; there are"),
+        ({"layer_replication": [[0, 1]]}, "no support for layer_replication"),
+        ({"target_modules": ["query", "key"]}, "has no .*key.lora_A"),
+        ({"target_modules": ["query"]}, "which this model has no place for"),
+        ({"r": 3}, "this model needs"),
+        ({"r": "many"}, "r must be of type int, not many"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            with_config(**changes)
+    for text in ("", "[]", "{", '{"peft_type": 3}', "[" * 100_000):
+        (tmp_path / "adapter_config.json").write_text(text)
+        with pytest.raises(BadInput, match="adapter_config"):
+            PeftModel.from_pretrained(base(), tmp_path)
+
+
+def test_names_choose_layers_as_in_peft():
+    """A name matches the whole path or its end after a dot; "all-linear" takes the pooler and leaves the head."""
+    model = base()
+    assert len(matching(model, ["dense"])) == 2 * 3 + 1
+    assert len(matching(model, ["output.dense"])) == 2 * 2
+    assert len(matching(model, "all-linear")) == 2 * 6 + 1
+    assert matching(model, ["query"], layers=[1]) == ["bert.encoder.layer.1.attention.self.query"]
+
+
+# ---------------------------------------------------------------------------------------------------------- PEFT itself
+
+
+def theirs(folder):
+    """The same base in PyTorch."""
+    transformers = pytest.importorskip("transformers")
+    base().float().save_pretrained(folder)
+    return transformers.BertForSequenceClassification.from_pretrained(folder).double().eval()
+
+
+PEFTS = {
+    "lora": ("LoraConfig", {"r": 2, "lora_alpha": 4}),
+    "rslora": ("LoraConfig", {"r": 2, "lora_alpha": 4, "use_rslora": True}),
+    "dora": ("LoraConfig", {"r": 2, "lora_alpha": 4, "use_dora": True}),
+    "all linear": ("LoraConfig", {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}),
+    "ia3": ("IA3Config", {}),
+    "prompt": ("PromptTuningConfig", {"num_virtual_tokens": 3}),
+    "p-tuning": ("PromptEncoderConfig", {"num_virtual_tokens": 3, "encoder_hidden_size": 5}),
+}
+
+
+@pytest.mark.parametrize("method", PEFTS)
+def test_folders_pass_both_ways(method, tmp_path):
+    """Ours in PEFT: the same logits, loss and gradients; PEFT's own, with other weights, here."""
+    peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
+    ids, mask, labels = (torch.tensor(t.tolist()) for t in (IDS, MASK, tensor([0, 1])))
+    ours = adapted(method)
+    fill(ours.heads["default"])
+    ours.save_pretrained(tmp_path / "ours")
+    trainable = method not in ("prompt", "p-tuning")  # PEFT goes on with none of these
+    other = (
+        peft.PeftModel.from_pretrained(theirs(tmp_path / "base"), str(tmp_path / "ours"), is_trainable=trainable).double().eval()
+    )
+    found = other(ids, attention_mask=mask, labels=labels)
+    np.testing.assert_allclose(found.logits.detach().numpy(), logits(ours), atol=1e-6)
+    if trainable:
+        found.loss.backward()
+        ours(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()
+        mine = sorted(p.grad.numpy().ravel().round(6).tolist() for p in ours.own["default"].values())
+        right = sorted(
+            p.grad.numpy().ravel().round(6).tolist()
+            for n, p in other.named_parameters()
+            if p.requires_grad and "classifier" not in n
+        )
+        np.testing.assert_allclose(np.concatenate(mine), np.concatenate(right), atol=3e-6)
+    kind, options = PEFTS[method]
+    torch.manual_seed(1)
+    made = peft.get_peft_model(theirs(tmp_path / "base"), getattr(peft, kind)(task_type="SEQ_CLS", **options)).double().eval()
+    with torch.no_grad():
+        for p in made.parameters():
+            if p.requires_grad:
+                p += 0.1 * torch.randn_like(p)
+    made.save_pretrained(str(tmp_path / "theirs"))
+    read = PeftModel.from_pretrained(base(), tmp_path / "theirs")
+    np.testing.assert_allclose(logits(read), made(ids, attention_mask=mask).logits.detach().numpy(), atol=1e-6)

@@ -1,0 +1,174 @@
+"""`minitorch finetune --adapt`: every method on a task, its folder, prediction, resuming bit for bit, merging, and mistakes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import minitorch
+from minitorch import optim
+
+pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
+
+from models import cli
+from models.adapting.choosing import METHODS
+from models.finetuning.predictor import Predictor
+from models.finetuning.run import Run
+from models.finetuning.tasks import Settings
+
+from .finetune_cases import checkpoint, write_classify, write_qa, write_tag
+
+NO_CHANGE_OF_A_WEIGHT = ("houlsby", "pfeiffer", "prompt", "ptuning", "prefix", "ptuning2")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return str(checkpoint(tmp_path_factory.mktemp("base")))
+
+
+def train(base, folder, task="classify", **changes):
+    folder.mkdir(exist_ok=True)
+    maker = {"classify": write_classify, "tag": write_tag, "qa": write_qa}[task]
+    files = {name: maker(folder / f"{name}.data", n, seed) for name, n, seed in (("train", 24, 0), ("dev", 8, 1))}
+    usual = {"epochs": 2, "batch_size": 8, "threads": 1, "compare": "none", "output": str(folder / "run"), "model": base}
+    run = Run(Settings(task=task, **{**usual, **files, **changes}), say=lambda text: None)
+    run.train()
+    return run
+
+
+def answers(run):
+    predictions, _, _ = run.trainer.report_on(run.data.dev)
+    return [run.task.shown(e, p) for e, p in zip(run.data.dev, predictions, strict=True)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_saves_and_answers(method, base, tmp_path):
+    """The checkpoint stays as it is; predict gives the answers that the run gave; the folder holds no copy of the base."""
+    run = train(base, tmp_path, adapt=method)
+    learning = {name for name, p in run.model.named_parameters() if p.requires_grad}
+    assert run.s.lr != 5e-5
+    assert not learning - {n for n in learning if ".adapters." in n or n.endswith(".bias")}
+    found = Predictor(tmp_path / "run").file(str(tmp_path / "dev.data"))
+    for one, other in zip(answers(run), found, strict=True):
+        assert one["prediction"] == other["prediction"]
+        np.testing.assert_allclose(list(one["probabilities"].values()), list(other["probabilities"].values()), atol=1e-6)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    written = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == base
+    status = cli.main(["adapt", "merge", str(tmp_path / "run"), str(tmp_path / "merged")])
+    assert status == (2 if method in NO_CHANGE_OF_A_WEIGHT else 0)
+    if status == 0:
+        for one, other in zip(found, Predictor(tmp_path / "merged").file(str(tmp_path / "dev.data")), strict=True):
+            np.testing.assert_allclose(list(one["probabilities"].values()), list(other["probabilities"].values()), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora", "bitfit", "prompt", "prefix"])
+def test_a_resumed_run_is_bit_equal(method, base, tmp_path):
+    whole = train(base, tmp_path / "a", adapt=method, eval_every=2)
+    folder = tmp_path / "b"
+    folder.mkdir()
+    files = {"train": write_classify(folder / "train.data", 24, 0), "dev": write_classify(folder / "dev.data", 8, 1)}
+    usual = {"epochs": 2, "batch_size": 8, "threads": 1, "compare": "none", "output": str(folder / "run"), "model": base}
+
+    def begin():
+        return Run(Settings(task="classify", adapt=method, eval_every=2, **usual, **files), say=lambda text: None)
+
+    first = begin()
+    steps, first.trainer.steps = first.trainer.steps, 3
+    first.trainer.train()
+    first.save_state()
+    second = begin()
+    second.load_state()
+    assert second.trainer.steps == steps
+    second.train()
+    for name, p in whole.model.trained().items():
+        np.testing.assert_array_equal(p.numpy(), second.model.trained()[name].numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("task", ["tag", "qa"])
+@pytest.mark.parametrize("method", ["lora", "pfeiffer", "prompt", "ptuning2"])
+def test_other_tasks(task, method, base, tmp_path):
+    run = train(base, tmp_path, task, adapt=method)
+    found = Predictor(tmp_path / "run").file(str(tmp_path / "dev.data"))
+    key = {"tag": "tags", "qa": "prediction"}[task]
+    assert [r[key] for r in found] == [r[key] for r in answers(run)]
+
+
+def test_numbers_come_back_in_the_units_of_the_file(base, tmp_path):
+    rows = "\n".join(f"{'good' if i % 2 else 'bad'} film\t{100 + 10 * (i % 2)}" for i in range(24))
+    (tmp_path / "n.tsv").write_text(f"text\tlabel\n{rows}\n")
+    run = Run(
+        Settings(task="classify", train=str(tmp_path / "n.tsv"), output=str(tmp_path / "run"), model=base, adapt="lora",
+                 targets="numbers", epochs=1, compare="none", threads=1), say=lambda text: None,
+    )  # fmt: skip
+    run.train()
+    found = Predictor(tmp_path / "run")(["good film"])[0]["prediction"]
+    assert 50 < found < 160
+
+
+def test_vectors_do_not_decay(base, tmp_path):
+    run = train(base, tmp_path, adapt="ia3", weight_decay=0.5)
+    groups = {id(p): group["weight_decay"] for group in run.trainer.optimizer.param_groups for p in group["params"]}
+    named = dict(run.trainer.model.named_parameters())
+    assert isinstance(run.trainer.optimizer, optim.AdamW)
+    assert [groups[id(p)] for n, p in named.items() if n.endswith("ia3_l") and id(p) in groups] == [0.0] * len(
+        [n for n, p in named.items() if n.endswith("ia3_l") and id(p) in groups]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--adapt", "lore"], "there is no such method; there are lora"),
+        (["--adapt", "ia3", "--rank", "4"], "--rank is for lora, rslora, dora, adalora"),
+        (["--rank", "4"], "--rank is a setting of --adapt METHOD"),
+        (["--adapt", "lora", "--freeze", "1"], "leave out --freeze"),
+        (["--adapt", "lora", "--rank", "99"], "a rank of 99 is larger than its own"),
+        (["--adapt", "lora", "--adapt-layers", "q_proj"], "no layer is called q_proj; there are"),
+        (["--adapt", "prompt", "--virtual-tokens", "0"], "at least 1"),
+    ],
+)
+def test_mistakes_are_one_line(options, says, base, tmp_path, capsys):
+    file = write_classify(tmp_path / "t.tsv", 20)
+    output = str(tmp_path / "run")
+    assert cli.main(["finetune", "classify", "--model", base, "--train", file, "--output", output, *options]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_an_adapter_without_its_checkpoint_says_which(base, tmp_path, capsys):
+    train(base, tmp_path, adapt="lora")
+    facts = json.loads((tmp_path / "run" / "finetune.json").read_text())
+    facts["settings"]["model"] = "runs/gone"
+    (tmp_path / "run" / "finetune.json").write_text(json.dumps(facts))
+    assert cli.main(["predict", "--model", str(tmp_path / "run"), "a film"]) == 2
+    assert "is an adapter for the checkpoint runs/gone" in capsys.readouterr().err
+    assert minitorch.is_grad_enabled()
+
+
+@pytest.mark.slow
+def test_all_ways_are_compared_in_one_table_and_picture(base, tmp_path, capsys):
+    """Each way has a run that predict can use; a second call with --resume trains nothing again."""
+    file, dev = write_classify(tmp_path / "t.tsv", 40), write_classify(tmp_path / "d.tsv", 10, 1)
+    command = ["finetune", "classify", "--model", base, "--train", file, "--dev", dev, "--epochs", "1", "--adapt", "all"]
+    command += ["--output", str(tmp_path / "out")]
+    assert cli.main(command) == 0
+    rows = json.loads((tmp_path / "out" / "ways.json").read_text())["ways"]
+    assert [row["name"] for row in rows] == ["full", "frozen", *METHODS]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["head"]["trained"] < by_name["lora"]["trained"] < by_name["frozen"]["trained"] < by_name["full"]["trained"]
+    assert (tmp_path / "out" / "ways.png").read_bytes().startswith(b"\x89PNG")
+    assert "TF-IDF" in (tmp_path / "out" / "ways.txt").read_text()
+    capsys.readouterr()
+    assert cli.main([*command, "--resume"]) == 0
+    assert capsys.readouterr().out.count("finished before") == len(rows)
+    assert cli.main(["predict", "--model", str(tmp_path / "out" / "pfeiffer"), "a good film"]) == 0
+    assert cli.main(command) == 2  # the runs are there
+
+
+def test_comparing_all_ways_needs_one_task_with_files(base, capsys):
+    assert cli.main(["finetune", "--model", base, "--adapt", "all"]) == 2
+    assert "compares on one task with files" in capsys.readouterr().err

@@ -40,6 +40,7 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
     name = name_of(definition)
     partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
     inside = {partner, *map(name_of, parts)}
+    multiplies = name in ("matmul", "linear", "sum_rows", "attention", "attention_backward")  # compiled loops call BLAS there alone
 
     def run(x: Any, *arguments: Any, **named: Any) -> Any:
         own = _own.get(name) if _own else None
@@ -54,7 +55,7 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
 
     @functools.wraps(definition)
     def call(x: Any, *arguments: Any, **named: Any) -> Any:
-        before = blas.narrow(name, x, arguments)
+        before = blas.narrow(name, x, arguments) if multiplies or _own or _cpu_hand is cpu else 0
         if not before:
             return run(x, *arguments, **named)
         try:

@@ -50,10 +50,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             f"linear: shapes {tuple(input.shape)} and {tuple(weight.shape)} do not fit: the last size of the input, "
             f"{input.shape[-1]}, must equal the last of the weight (out, in), {weight.shape[1]}"
         )
-    if input.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
+    dtype = weight.dtype
+    if input.dtype != dtype or (bias is not None and bias.dtype != dtype):
         kinds = ", ".join(str(x.dtype) for x in (input, weight, bias) if x is not None)
         raise RuntimeError(f"linear: input, weight and bias need the same dtype, got {kinds}; cast with .to(dtype)")
-    if input.dtype.kind == "b" and 0 not in (*input.shape, *weight.shape):
+    if dtype.kind == "b" and 0 not in (*input.shape, *weight.shape):
         raise NotImplementedError("linear: a product of bool matrices is not defined; cast them with .to(dtype)")
     return _linear(input, weight, bias)
 

@@ -230,6 +230,8 @@ def program(code, folder=ROOT, **environment):
 @pytest.mark.parametrize(("before", "environment", "expected"), [
     ("", {}, "loops | None"),
     ("", {"MINITORCH_KERNELS": "numpy"}, "cpu | MINITORCH_KERNELS=numpy"),
+    ("from minitorch.kernels import prepare; prepare('numpy'); ", {}, "cpu | the program asks for NumPy"),
+    ("from minitorch.kernels import prepare; prepare('numpy'); ", {"MINITORCH_KERNELS": "loops"}, "loops | None"),
     ("import sys; sys.modules['numba'] = None; ", {}, "cpu | numba is not installed"),
     ("", {"NUMBA_DISABLE_JIT": "1"}, "cpu | ImportError: NUMBA_DISABLE_JIT is set, so the loops would run as Python"),
 ])  # fmt: skip
@@ -244,7 +246,7 @@ def test_a_numba_that_does_not_support_this_numpy_is_no_trouble(tmp_path):
 
 
 def test_an_unknown_hand_is_refused():
-    with pytest.raises(AssertionError, match=r"MINITORCH_KERNELS is .loops. or .numpy., not 'fast'"):
+    with pytest.raises(AssertionError, match=r"MINITORCH_KERNELS\) are .loops. or .numpy., not 'fast'"):
         program(WHICH, MINITORCH_KERNELS="fast")
 
 

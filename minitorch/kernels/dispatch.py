@@ -87,15 +87,16 @@ def hand_for(x: Any) -> Any:
     return None
 
 
-def prepare() -> Any:
-    """Choose the CPU's hand: loops/ where numba is installed and works, else cpu.py; MINITORCH_KERNELS=numpy asks for cpu.py.
+def prepare(wanted: str = "loops") -> Any:
+    """Choose the CPU's hand for this process: "loops" where numba is installed and works, or "numpy", which is cpu.py.
 
-    The first kernel does so by itself. Call it earlier if that kernel is timed: it takes 0.5 s, and 5 s for the first time.
+    The first kernel chooses loops. Call this earlier if that kernel is timed, since loading takes 0.5 s, and 5 s for the first
+    time; or to ask for NumPy in a program that computes little. MINITORCH_KERNELS in the environment decides over both.
     """
     global _cpu_hand, why_numpy
     with _choosing:
         if _cpu_hand is None:
-            hand, why_numpy = _loops_or_why_not()
+            hand, why_numpy = _loops_or_why_not(wanted)
             _cpu_hand = hand or cpu
     return _cpu_hand
 
@@ -105,13 +106,13 @@ _choosing = threading.Lock()
 why_numpy: str | None = None  # why loops/ does not run; for the doctor
 
 
-def _loops_or_why_not() -> tuple[Any, str | None]:
+def _loops_or_why_not(wanted: str) -> tuple[Any, str | None]:
     """The module, or None and the reason."""
-    wanted = os.environ.get("MINITORCH_KERNELS", "loops")
+    wanted = os.environ.get("MINITORCH_KERNELS", wanted)
     if wanted not in ("loops", "numpy"):
-        raise ValueError(f'MINITORCH_KERNELS is "loops" or "numpy", not {wanted!r}')
+        raise ValueError(f'the kernels (and MINITORCH_KERNELS) are "loops" or "numpy", not {wanted!r}')
     if wanted == "numpy":
-        return None, "MINITORCH_KERNELS=numpy"
+        return None, "MINITORCH_KERNELS=numpy" if "MINITORCH_KERNELS" in os.environ else "the program asks for NumPy"
     try:
         from . import loops
     except ModuleNotFoundError as error:

@@ -191,6 +191,26 @@ def test_an_index_outside_is_never_read(bad):
             kernels.KERNELS["cross_entropy"](x, at, 1)
 
 
+def test_shapes_that_do_not_fit_are_left_to_the_definition():
+    """A loop would read memory that is not there."""
+    rng = np.random.default_rng(0)
+    x, few, column = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 3), (1, 3), (4, 1)))
+    w, keep, at = x[0], np.ones((1, 3), bool), np.zeros(3, int)
+    calls = [
+        ("softmax_backward", few, x, (1,)), ("bias_gelu", x, w[:2], False), ("bias_gelu_backward", few, (x, w, False)),
+        ("layer_norm_backward", x, x, w, few[:, :1], column, (1,)), ("layer_norm_backward", few, x, w, column, column, (1,)),
+        ("add_norm", x, few, w, w, None, 1.0, 1e-5), ("add_norm", x, x, w, w, keep, 0.5, 1e-5),
+        ("add_norm_backward", x, x, w, few[:, :1], None, 1.0), ("add_norm_backward", x, x, w, column, keep, 0.5),
+        ("cross_entropy", x, at, 1), ("cross_entropy_backward", x[:, 0], x, at, 1, column, column),
+        ("cross_entropy_backward", x[:, 0], x, np.zeros(4, int), 1, few[:, :1], column),
+        ("drop", x, keep, 0.5), ("drop", x, np.ones((4, 3), int), 0.5), ("add_rows", x, at, 5),
+        ("adam_all", [x], [few], [x], [x], None, [1], 0.1, (0.9, 0.999), 1e-8, 1.0),
+        ("attention", *[x.reshape(1, 4, 3)] * 3, None, np.ones((1, 1, 4), bool), 1.0, 0.5),
+    ]  # fmt: skip
+    for name, *arguments in calls:
+        assert getattr(loops, name)(*arguments) is NotImplemented, name
+
+
 # ------------------------------------------------------------------------------------------------------ threads
 
 

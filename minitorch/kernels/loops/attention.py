@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array
-from .rows import NO_ROWS, NO_TABLE, _drop, _softmax, _softmax_backward, compact, dropout, f4, known, rows
+from .rows import NO_ROWS, NO_TABLE, _drop, _softmax, _softmax_backward, compact, dropout, f4, fits, known, rows
 
 BLOCK = 1 << 16  # scores: four such blocks of float32 fill 1 MiB of second-level cache
 
@@ -20,7 +20,8 @@ BLOCK = 1 << 16  # scores: four such blocks of float32 fill 1 MiB of second-leve
 def attention(q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float) -> Any:
     """Saves one table (L, S), the weights before dropout."""
     table = (*q.shape[:-1], k.shape[-2])
-    if not _plain(q, k, v, mask) or (mask is not None and np.broadcast_shapes(mask.shape, table) != table):
+    fit = _plain(q, k, v, mask) and fits(keep, table)
+    if not fit or (mask is not None and np.broadcast_shapes(mask.shape, table) != table):
         return NotImplemented
     weights, y, dropped = np.empty(table, f4), _like_heads(q, v.shape[-1]), None if keep is None else _scratch(table)
     (which, mask), random = _rows_of(mask, table), dropout(keep, keep_prob, table[-1])
@@ -39,7 +40,7 @@ def attention_backward(
     g: Array, q: Array, k: Array, v: Array, mask: Array, keep: Any, scale: float, keep_prob: float, y: Array, weights: Array
 ) -> Any:
     """attention_backward in the same blocks; dropout's mask is computed again."""
-    if not _plain(q, k, v, g, weights) or weights.shape[:-2] != q.shape[:-2]:
+    if not _plain(q, k, v, g, weights) or weights.shape[:-2] != q.shape[:-2] or not fits(keep, weights.shape):
         return NotImplemented
     dq, dk, dv = (_like_heads(x, x.shape[-1]) for x in (q, k, v))
     random, scores, dropped = dropout(keep, keep_prob, weights.shape[-1]), _scratch(weights.shape), _scratch(weights.shape)

@@ -18,7 +18,7 @@ def _add_rows(g: Table, index: Indices, total: Table) -> None:
 
 def add_rows(g: Array, index: Array, count: int) -> Any:
     """Row after row, so always in one order."""
-    if not g.size or g.ndim == index.ndim or not inside(index, count):
+    if not g.size or g.ndim == index.ndim or g.shape[: index.ndim] != index.shape or not inside(index, count):
         return NotImplemented
     total, n = np.zeros((count, *g.shape[index.ndim :]), np.float32), g.size // index.size
     _add_rows(compact(g).reshape(-1, n), numbers(index), total.reshape(-1, n))

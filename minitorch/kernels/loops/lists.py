@@ -38,7 +38,8 @@ def adam_all(
     ts: list[int] | None, lr: float, betas: Any, eps: float, shrink: float,
 ) -> Any:  # fmt: skip
     """Every number is read and written once, on all open threads."""
-    if largest is not None or not known(*gs, *ms, *vs) or not all(a.flags.carray for a in (*ps, *ms, *vs)):
+    same = all(p.shape == g.shape == m.shape == v.shape for p, g, m, v in zip(ps, gs, ms, vs, strict=True))
+    if largest is not None or not same or not known(*gs, *ms, *vs) or not all(a.flags.carray for a in (*ps, *ms, *vs)):
         return NotImplemented
     flat = [[compact(a).reshape(-1) for a in arrays] for arrays in zip(ps, gs, ms, vs, strict=True)]
     beta1, beta2 = betas

@@ -77,8 +77,13 @@ def dropout(keep: Any, keep_prob: float, n: int) -> tuple[Any, Any, Any]:
     if keep is None:
         return np.zeros(5, np.uint32), NO_MASK, ONE  # every word reaches a threshold of 0
     if type(keep) is Key:
-        return np.array((*keep.words, keep.step or 0, keep.threshold), np.uint32), NO_MASK, factor
+        return np.array((*keep.words, 0 if keep.step is None else int(keep.step), keep.threshold), np.uint32), NO_MASK, factor
     return np.array((0, 0, 0, 0, 1), np.uint32), compact(keep).reshape(-1, n), factor
+
+
+def fits(keep: Any, shape: tuple[int, ...]) -> bool:
+    """Is it no mask, or one of this shape?"""
+    return keep is None or (keep.shape == shape and (type(keep) is Key or keep.dtype == bool))
 
 
 def compact(x: Array) -> Array:
@@ -223,7 +228,7 @@ def bias_gelu(x: Array, bias: Array, tanh: bool) -> Any:
 
 def bias_gelu_backward(g: Array, saved: Any) -> Any:
     """Computes the slope again: reads two arrays, writes one."""
-    if type(saved) is not tuple:
+    if type(saved) is not tuple or g.shape != saved[0].shape:
         return NotImplemented
     x, bias, tanh = saved
     dx = np.empty(x.shape, f4)
@@ -311,16 +316,18 @@ def layer_norm(x: Array, weight: Array, bias: Array, axis: tuple[int, ...], eps:
 
 def layer_norm_backward(g: Array, x: Array, weight: Array, mean: Array, r: Array, axis: tuple[int, ...]) -> Any:
     """Two passes over a row while it is in the cache; dw and db are summed on the way."""
-    if not x.size or not known(x, weight, mean, r) or g.shape != x.shape:
+    shape = x.shape[axis[0] :]
+    few = math.prod(x.shape[: axis[0]])
+    if not x.size or not known(x, weight, mean, r) or g.shape != x.shape or not mean.size == r.size == few:
         return NotImplemented
-    shape, rs = x.shape[axis[0] :], compact(r).reshape(-1)
+    rs = compact(r).reshape(-1)
     dx, dw, db = _backward(g, x, compact(mean).reshape(-1), rs, rs, weight, math.prod(shape))
     return dx[0], None if weight is None else dw.reshape(shape), db.reshape(shape)
 
 
 def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, keep_prob: float, eps: float) -> Any:
     """Reads x and residual, writes y and ẑ; neither the sum nor the mask is ever in memory."""
-    if x.shape != residual.shape or not x.ndim or not x.size or not known(residual, weight, bias):
+    if x.shape != residual.shape or not x.ndim or not x.size or not known(residual, weight, bias) or not fits(keep, x.shape):
         return NotImplemented
     n, y, unit, r = x.shape[-1], np.empty(x.shape, f4), np.empty(x.shape, f4), np.empty((*x.shape[:-1], 1), f4)
     scale, shift, random = _vector(weight, n, ONE), _vector(bias, n, ZERO), dropout(keep, keep_prob, n)
@@ -330,7 +337,8 @@ def add_norm(x: Array, residual: Array, weight: Array, bias: Array, keep: Any, k
 
 def add_norm_backward(g: Array, unit: Array, weight: Array, r: Array, keep: Any, keep_prob: float) -> Any:
     """The gradients of x and of the residual in one pass: layer_norm_backward, ẑ having mean 0 and r = 1 itself."""
-    if not unit.size or not known(unit, weight, r) or g.shape != unit.shape:
+    fit = g.shape == unit.shape and fits(keep, unit.shape) and r.size == unit[..., :1].size
+    if not fit or not unit.size or not known(unit, weight, r):
         return NotImplemented
     mean, one = np.zeros(r.size, f4), np.ones(r.size, f4)
     (dz, dx), dw, db = _backward(g, unit, mean, one, compact(r).reshape(-1), weight, unit.shape[-1], keep, keep_prob)
@@ -377,7 +385,7 @@ def _cross_entropy_backward(g: Row, x: Table, target: Indices, peaks: Row, sums:
 
 def cross_entropy(x: Array, target: Array, axis: int) -> Any:
     """cross_entropy for scores (N, C): a row comes from memory once and is summed while it is in the cache."""
-    if x.ndim != 2 or axis != 1 or not x.size or not inside(target, x.shape[1]):
+    if x.ndim != 2 or axis != 1 or target.shape != x.shape[:1] or not inside(target, x.shape[1]):
         return NotImplemented
     loss, peak, s = (np.empty(len(x), f4) for _ in range(3))
     _cross_entropy(rows(x), numbers(target), loss, peak, s)
@@ -386,7 +394,8 @@ def cross_entropy(x: Array, target: Array, axis: int) -> Any:
 
 def cross_entropy_backward(g: Array, x: Array, target: Array, axis: int, peak: Array, s: Array) -> Any:
     """One read, one write."""
-    if x.ndim != 2 or axis != 1 or not known(x, peak, s) or not inside(target, x.shape[1]) or g.shape != target.shape:
+    fit = x.ndim == 2 and axis == 1 and g.shape == target.shape == x.shape[:1] and peak.size == s.size == len(x)
+    if not fit or not known(x, peak, s) or not inside(target, x.shape[1]):
         return NotImplemented
     dx, (peaks, sums) = np.empty(x.shape, f4), (compact(a).reshape(-1) for a in (peak, s))
     _cross_entropy_backward(compact(g), rows(x), numbers(target), peaks, sums, dx)
@@ -408,7 +417,7 @@ def _drop(x: Table, random: Words, mask: Mask, factor: Number, first: Index, y: 
 
 def drop(x: Array, keep: Any, keep_prob: float) -> Any:
     """drop with a mask that the loop computes: reads x, writes y."""
-    if not x.size or x.shape != keep.shape:
+    if not x.size or not fits(keep, x.shape):
         return NotImplemented
     y, table = np.empty(x.shape, f4), rows(x)
     _drop(table, *dropout(keep, keep_prob, table.shape[1]), 0, rows(y))

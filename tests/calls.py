@@ -247,7 +247,7 @@ def difference_text(mine: Any, theirs: Any, rtol: float) -> str:
     if mine.dtype != theirs.dtype:
         return f"dtype {mine.dtype}, expected {theirs.dtype}"
     finite = np.abs(theirs[np.isfinite(theirs)]).astype("float64") if theirs.dtype.kind == "f" else np.zeros(0)
-    atol = rtol * min(max(float(finite.max(initial=0.0)), 1e-3), 1e3)
+    atol = rtol * min(max(float(finite.max(initial=0.0)), 1e-2), 1e3)
     if theirs.dtype.kind == "f" and np.allclose(mine.astype("float64"), theirs.astype("float64"), rtol, atol, equal_nan=True):
         return ""
     if theirs.dtype.kind != "f" and np.array_equal(mine, theirs):

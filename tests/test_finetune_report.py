@@ -24,7 +24,7 @@ def tagger(tmp_path, gold):
 
 
 def test_the_table_of_tags_equals_scikit_learns(tmp_path):
-    """B-, I- and O with their averages, beside the table of spans; I-PER, which occurs nowhere, is in no average."""
+    """B-, I- and O with their averages, next to the table of spans; I-PER, which occurs nowhere, is in no average."""
     from sklearn.metrics import classification_report
 
     rng = np.random.default_rng(0)

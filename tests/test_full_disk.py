@@ -17,7 +17,7 @@ SMALL = "--vocab-size 40 --layers 1 --hidden 32 --length 18 --batch-size 16 --st
 
 
 class Disk:
-    """A small disk; ``leave(n)`` fills it but for n bytes."""
+    """A small disk; ``leave(n)`` fills it, except for n bytes."""
 
     def __init__(self, folder):
         self.folder = folder

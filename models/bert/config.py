@@ -185,7 +185,7 @@ def checked_labels(names: Any) -> dict[int, str]:
 
 
 def agreed_labels(names: Any, numbers: Any) -> dict[int, str] | None:
-    """id2label; of label2id if that alone is given. Both have to agree, but LABEL_0, ... that older files keep beside names."""
+    """id2label; of label2id if that alone is given. Both have to agree, but LABEL_0, ... that older files keep next to names."""
     if numbers is not None and not (isinstance(numbers, dict) and all(str(i).isdecimal() for i in numbers.values())):
         raise ValueError(f"label2id must map the names of labels to their numbers, not be {quoted(numbers)}")
     numbers = {str(label): int(i) for label, i in (numbers or {}).items()}

@@ -58,7 +58,7 @@ class Tokenizer:
         self.build(files.bert(vocabulary), {"do_lower_case": lowercase, "strip_accents": strip_accents, **settings})
 
     def build(self, content: dict[str, Any], settings: dict[str, Any]) -> None:
-        """From what would be in tokenizer.json and the settings beside it; errors and rules are tokenizer_files.py's."""
+        """From what would be in tokenizer.json and the settings next to it; errors and rules are tokenizer_files.py's."""
         self.backend, self.settings = tokenizer_json.build(content, settings), settings
         self.names = tokenizer_json.names_of(settings, self.backend.model.unk_token)
         padding, truncation = content.get("padding") or {}, content.get("truncation") or {}  # their sides alone count
@@ -152,7 +152,7 @@ class Tokenizer:
 
     @classmethod
     def from_file(cls, path: str | Path, lowercase: bool | None = None, **changes: Any) -> Self:
-        """From a tokenizer.json, or a vocab.txt with one token per line, and the settings in the files beside it."""
+        """From a tokenizer.json, or a vocab.txt with one token per line, and the settings in the files next to it."""
         files.check_names(changes, HUB)
         if lowercase is not None:
             changes["do_lower_case"] = lowercase

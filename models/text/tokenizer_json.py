@@ -18,7 +18,7 @@ from .tokenizer_files import CONFIG, MORE, NAMES, NORMAL, PARTS, added_token, ag
 
 
 def build(content: dict[str, Any], settings: dict[str, Any]) -> tokenizers.Tokenizer:
-    """The library's tokenizer of a tokenizer.json and the settings beside it."""
+    """The library's tokenizer of a tokenizer.json and the settings next to it."""
     files.check(settings)
     joined = complete(content, settings)
     backend = load(joined)

@@ -28,7 +28,7 @@ def checkpoint(folder, **changes):
     tokens = list(dict.fromkeys(tokens))
     tokenizer = bert.Tokenizer({token: i for i, token in enumerate(tokens)})
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    config = bert.BertConfig(vocab_size=len(tokens), max_position_embeddings=64, initializer_range=0.15, **{**shape, **changes})
+    config = bert.BertConfig(vocab_size=len(tokens), max_position_embeddings=64, **{"initializer_range": 0.15, **shape, **changes})
     minitorch.manual_seed(7)
     bert.BertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

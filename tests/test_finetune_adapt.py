@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-import minitorch
 from minitorch import optim
 
 pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
@@ -140,13 +139,17 @@ def test_mistakes_are_one_line(options, says, base, tmp_path, capsys):
 
 
 def test_an_adapter_without_its_checkpoint_says_which(base, tmp_path, capsys):
-    train(base, tmp_path, adapt="lora")
-    facts = json.loads((tmp_path / "run" / "finetune.json").read_text())
-    facts["settings"]["model"] = "runs/gone"
-    (tmp_path / "run" / "finetune.json").write_text(json.dumps(facts))
-    assert cli.main(["predict", "--model", str(tmp_path / "run"), "a film"]) == 2
-    assert "is an adapter for the checkpoint runs/gone" in capsys.readouterr().err
-    assert minitorch.is_grad_enabled()
+    """And takes it from another place, but not another one."""
+    moved = checkpoint(tmp_path / "first")
+    train(str(moved), tmp_path, adapt="lora")
+    moved.rename(tmp_path / "second")
+    predict = ["predict", "--model", str(tmp_path / "run"), "a film"]
+    assert cli.main(predict) == 2
+    assert f"is an adapter for the checkpoint {moved}, which is not there" in capsys.readouterr().err
+    assert cli.main([*predict, "--base", str(tmp_path / "second")]) == 0
+    other = checkpoint(tmp_path / "third", hidden_size=16, num_hidden_layers=2, intermediate_size=24, initializer_range=0.3)
+    assert cli.main([*predict, "--base", str(other)]) == 2
+    assert "was trained on another checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -167,6 +170,11 @@ def test_all_ways_are_compared_in_one_table_and_picture(base, tmp_path, capsys):
     assert capsys.readouterr().out.count("finished before") == len(rows)
     assert cli.main(["predict", "--model", str(tmp_path / "out" / "pfeiffer"), "a good film"]) == 0
     assert cli.main(command) == 2  # the runs are there
+    assert cli.main([*command, "--resume", "--seed", "1"]) == 2
+    assert "that comparison has another --seed (none)" in capsys.readouterr().err
+    write_classify(tmp_path / "t.tsv", 30)
+    assert cli.main([*command, "--resume"]) == 2
+    assert "that comparison has other files" in capsys.readouterr().err
 
 
 def test_comparing_all_ways_needs_one_task_with_files(base, capsys):

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     parser.add_argument("action", choices=["merge"], help="merge: put the adapter's change into the weights")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder that `minitorch finetune --adapt` wrote")
+    parser.add_argument("--base", default="", help="the adapter's checkpoint, if that is no longer where it was")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for the merged checkpoint")
 
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"{args.folder}: no {CONFIG} here; give a folder that `minitorch finetune --adapt` wrote")
     refuse_overwriting(args.output, KEPT, False, cure="give another folder")
     try:
-        predictor = Predictor(args.folder)
+        predictor = Predictor(args.folder, base=args.base)
         merged = predictor.trainer.model.merge_and_unload()
         merged.save_pretrained(args.output)
         predictor.tokenizer.save_pretrained(args.output)

@@ -8,7 +8,7 @@ Read before: command.py, models/adapting/choosing.py.
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from minitorch.files import replacing, write_text
 
 from ..adapting.choosing import METHODS, OPTIONS
 from ..errors import BadInput
-from ..reading import read_json
+from ..reading import read_bytes, read_json
 from ..text.labelled import as_json
+from ..training.settings import flag
 from .report import HEADLINES, size_text
 from .run import Run
 
 WAYS = ("full", "frozen", *METHODS)
 COST = "cost.json"  # in a way's folder once it is finished
+SETTINGS = "comparison.json"  # what is compared, so that a resumed comparison is of the same
 
 
 def settings_of(way: str, chosen: dict[str, Any], layers: int) -> dict[str, Any]:
@@ -38,15 +40,19 @@ def compare_ways(chosen: dict[str, Any], layers: int, train: Callable[[dict[str,
     """Run all ways that are not finished, one after the other; then the table, as text, JSON and picture."""
     base = Path(chosen["output"])
     rows, others = [], []
+    begin(base, chosen, resume)
     for i, way in enumerate(WAYS, 1):
         folder = base / way
         if resume and (folder / COST).is_file():
             print(f"{way} ({i} of {len(WAYS)}): finished before")
         else:
             print(f"\n{way} ({i} of {len(WAYS)})")
-            with peak_memory() as peak:
+            try:
                 run = train(settings_of(way, chosen, layers))
-            write_text(folder / COST, as_json({**cost_of(run, folder), "peak_bytes": peak[0]}, 1) + "\n")
+            except KeyboardInterrupt:
+                print(f"the comparison goes on with the same command and --resume: {i - 1} of {len(WAYS)} ways are finished")
+                raise
+            write_text(folder / COST, as_json(cost_of(run, folder), 1) + "\n")
         rows.append({"name": way, **read_json(folder / COST)})
         others = read_json(folder / "report.json")["alternatives"][1:] if way == "full" else others
         write_text(base / "ways.json", as_json({"ways": rows, "alternatives": others}, 1) + "\n")
@@ -54,6 +60,25 @@ def compare_ways(chosen: dict[str, Any], layers: int, train: Callable[[dict[str,
     write_text(base / "ways.txt", text + "\n")
     draw(rows, others, base / "ways.png")
     print(f"\n{text}\n\n{base}/: ways.txt, .json, .png, and a folder for each way: minitorch predict --model {base / 'lora'} ...")
+
+
+def begin(base: Path, chosen: dict[str, Any], resume: bool) -> None:
+    """Note what is compared; BadInput where --resume meets a comparison of other files or with other settings."""
+    digest = hashlib.sha256()
+    for name in ("train", "dev", "test"):
+        if chosen.get(name):
+            digest.update(read_bytes(chosen[name], largest=None))
+    now = {**{k: v for k, v in sorted(chosen.items()) if k != "output"}, "sha256": digest.hexdigest()}
+    path = base / SETTINGS
+    if resume and path.is_file():
+        before = read_json(path)
+        odd = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        if odd:
+            what = "other files" if odd == ["sha256"] else f"another {flag(odd[0])} ({before.get(odd[0], 'none')})"
+            raise BadInput(f"{base}: that comparison has {what}; --resume goes on with the same command alone")
+    else:
+        base.mkdir(parents=True, exist_ok=True)
+        write_text(path, as_json(now, 1) + "\n")
 
 
 def cost_of(run: Run, folder: Path) -> dict[str, Any]:
@@ -75,30 +100,14 @@ def cost_of(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
-class peak_memory:
-    """``with peak_memory() as peak:`` peak[0] is then the most bytes that the process held in the block (Linux), or None."""
-
-    def __enter__(self) -> list[int | None]:
-        self.peak: list[int | None] = [None]
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts from here
-        return self.peak
-
-    def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            text = Path("/proc/self/status").read_text().partition("VmHWM:")[2]
-            self.peak[0] = int(text.split()[0]) << 10
-
-
 def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
     """The table: score, then costs."""
     metric = rows[0]["metric"]
     width = max(len(row["name"]) for row in [*rows, *others]) + 2
-    heads = ("trained", "file", "gradient+Adam", "peak memory", "time/step", "CPU/step", "rate")
+    heads = ("trained", "file", "gradient+Adam", "time/step", "CPU/step", "rate")
     lines = [f"{'':{width}}{metric:>12}" + "".join(f"{head:>15}" for head in heads)]
     for row in rows:
-        peak = size_text(row["peak_bytes"]) if row["peak_bytes"] else ""
-        cells = (f"{row['trained']:,}", size_text(row["file_bytes"]), size_text(row["training_bytes"]), peak)
+        cells = (f"{row['trained']:,}", size_text(row["file_bytes"]), size_text(row["training_bytes"]))
         cells += (f"{row['ms_per_step']:.0f} ms", f"{row['cpu_ms_per_step']:.0f} ms", f"{row['lr']:g}")
         lines.append(f"{row['name']:{width}}{row[metric]:12.4f}" + "".join(f"{cell:>15}" for cell in cells))
     for row in others:
@@ -111,21 +120,23 @@ def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
 def draw(rows: list[dict[str, Any]], others: list[dict[str, Any]], path: Path) -> None:
     """Left: score against trained parameters, with the best alternative as a line. Right: the time of a step."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     metric = rows[0]["metric"]
     figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     for row in rows:
         left.plot(row["trained"], row[metric], "o", color="#204a87" if row["name"] in METHODS else "#cc4400")
-    for group in close_together(rows, metric):
+    for i, group in enumerate(close_together(rows, metric)):
         names = ", ".join(row["name"] for row in group)
-        at = (group[-1]["trained"], group[-1][metric])
-        left.annotate(names, at, textcoords="offset points", xytext=(5, 4), fontsize=8)
+        at, above = (group[-1]["trained"], group[-1][metric]), i % 2 == 0
+        left.annotate(names, at, textcoords="offset points", xytext=(5, 4 if above else -11), fontsize=8)
     if scores := {row["name"]: row[metric] for row in others if metric in row}:
         best = max(scores, key=lambda name: scores[name])
         left.axhline(scores[best], color="#888888", linestyle="--", linewidth=1)
         left.annotate(best, (0.01, scores[best]), xycoords=("axes fraction", "data"), fontsize=8, va="bottom", color="#555555")
     left.set(xscale="log", xlabel="trained parameters", ylabel=metric, title="what each way brings")
+    left.xaxis.set_minor_formatter(NullFormatter())
     names = [row["name"] for row in reversed(rows)]
     right.barh(names, [row["ms_per_step"] for row in reversed(rows)], color="#729fcf")
     right.set(xlabel="ms per step, evaluations included", title="what it costs")

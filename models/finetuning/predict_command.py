@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delimiter", help="of --file: separator of its columns, if it differs from the training file's")
     parser.add_argument("--encoding", help="of --file, if it differs from the training file's")
     parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
+    parser.add_argument("--base", default="", help="of an adapter: its checkpoint, if that is no longer where it was")
     parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object per example to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object an example")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
         raise BadInput(f"--output {args.output} is also the input; give another file")
     try:
-        predictor = Predictor(args.model, usable_device(args.device), **reading)
+        predictor = Predictor(args.model, usable_device(args.device), args.base, **reading)
         texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text
         if not texts and not args.file:
             raise BadInput("standard input holds no text")

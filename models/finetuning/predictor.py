@@ -17,7 +17,7 @@ from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
 from ..bert.weights import locate
 from ..errors import BadInput, count, listing, short
-from ..reading import parse_json, read_text
+from ..reading import parse_json, read_json, read_text
 from ..text.labelled import refuse_halves
 from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
@@ -29,8 +29,11 @@ from .trainer import Trainer
 class Predictor:
     """A fine-tuned model, ready to answer: ``Predictor(folder)(["a text", ...])`` gives one record per text."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu", **reading: str) -> None:
-        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
+    def __init__(self, folder: str | Path, device: str = "cpu", base: str = "", **reading: str) -> None:
+        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ.
+
+        ``base``: where the checkpoint of an adapter is now, if it is no longer where it was.
+        """
         folder = Path(folder)
         path = folder / FACTS
         if not path.exists():
@@ -50,7 +53,7 @@ class Predictor:
                 raise
             raise BadInput(f"{path}: not the record of a fine-tuning run ({short(error, 200)})") from error
         if (folder / CONFIG).is_file():
-            self.tokenizer, model = load_adapted(folder, self.task, saved["settings"]["model"], device)
+            self.tokenizer, model = load_adapted(folder, self.task, base, device)
         else:
             self.tokenizer, model = load_checkpoint(folder, self.task.kind, device)
         if self.task.config() and len(self.task.labels) != model.config.num_labels:
@@ -91,13 +94,21 @@ class Predictor:
 
 def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:
     """The tokenizer of an adapter's folder, and the checkpoint that it belongs to with the adapter on it."""
+    base = base or str(read_json(folder / CONFIG).get("base_model_name_or_path"))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* weights of ")  # the head: the adapter brings its own
         try:
             model = task.kind.from_pretrained(locate(base), ignore_mismatched_sizes=True, **task.config())
-        except FileNotFoundError as error:
-            raise BadInput(f"{folder} is an adapter for the checkpoint {base}, which is needed too ({error})") from None
-    return Tokenizer.from_pretrained(folder), PeftModel.from_pretrained(model, folder, is_trainable=True).to(device)
+        except FileNotFoundError:
+            where = "which is not there; --base FOLDER says where it is"
+            raise BadInput(f"{folder} is an adapter for the checkpoint {base}, {where}") from None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*another base")
+        try:
+            adapted = PeftModel.from_pretrained(model, folder, is_trainable=True)
+        except UserWarning:
+            raise BadInput(f"{folder}: this adapter was trained on another checkpoint than {base}, or that has changed") from None
+    return Tokenizer.from_pretrained(folder), adapted.to(device)
 
 
 def check_types(path: Path, settings: Settings) -> None:

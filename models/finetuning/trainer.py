@@ -11,6 +11,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
 def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
     """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
     config = config_for(s)
-    config.base_model_name_or_path = s.model
+    config.base_model_name_or_path = str(Path(s.model).resolve()) if Path(s.model).is_dir() else s.model
     config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
     return PeftModel(model, config)
 

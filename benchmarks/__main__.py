@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from .machine import describe
+from . import together
+from .machine import describe, short_name
 
 ROOT = Path(__file__).parents[1]
 PARTS = {  # minutes, and minutes with --quick, on two idle cores of a Zen 5 EPYC
@@ -29,14 +30,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few and small: shows that all of it runs; the figures mean nothing")
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, help="default: benchmarks/results for all parts, else runs/benchmarks"
+        "--output", metavar="FOLDER", type=Path, help="default: benchmarks/results/CPU for all parts, else runs/benchmarks"
     )
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    whole = not args.quick and not args.parts  # so that results/ always holds a single run
-    folder = args.output or ROOT / ("benchmarks/results" if whole else "runs/benchmarks")
+    whole = not args.quick and not args.parts  # so that a CPU's folder always holds a single run
+    folder = args.output or (together.RESULTS / short_name() if whole else ROOT / "runs/benchmarks")
     folder.mkdir(parents=True, exist_ok=True)
     parts = [part for part in PARTS if not args.parts or part in args.parts]
     with open(folder / "report.txt", "w", encoding="utf-8") as report:
@@ -51,6 +52,8 @@ def main() -> int:
             if status:
                 say(f"{part}: a check failed, or it could not run (status {status}); the later parts are not measured", report)
                 return 1
+    if len(found := together.runs(together.RESULTS)) > 1:
+        (together.RESULTS / "together.md").write_text(together.table(found), encoding="utf-8")
     return draw(folder)
 
 

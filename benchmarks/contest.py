@@ -42,7 +42,7 @@ def work(kind: str, threads: int, job: Job) -> None:
 
         startup.prepare()
     module: Any = None if kind == "gemm" else importlib.import_module(f".bert_{kind}", __package__)
-    if kind == "pytorch":
+    if module is not None:
         module.prepare(job, threads)
     before = memory_now()
     program: Any = Gemm(threads) if module is None else module.Program(job, threads)

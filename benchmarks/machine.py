@@ -28,6 +28,15 @@ def describe() -> dict[str, str]:
     return facts
 
 
+def short_name() -> str:
+    """The CPU in a few letters, for a folder's name: amd-26-2, intel-6-167, or what the system calls it."""
+    facts = dict(line.replace("\t", "").split(": ", 1) for line in startup.cpu_info().splitlines() if ": " in line)
+    vendor = {"AuthenticAMD": "amd", "GenuineIntel": "intel"}.get(facts.get("vendor_id", ""))
+    if vendor is not None:
+        return f"{vendor}-{facts['cpu family']}-{facts['model']}"
+    return "".join(c if c.isalnum() else "-" for c in (platform.processor() or platform.machine()).lower()).strip("-")
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

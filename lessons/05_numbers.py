@@ -340,7 +340,7 @@ show(figure, "05_numbers")
 # - `minitorch/ops/reductions.py`, `_logsumexp`: your first exercise, including rows where everything is -∞.
 # - `minitorch/ops/losses.py`, `cross_entropy_kernel`, and `minitorch/ops/normalization.py`, `layer_norm_kernel`: the others, as
 #   definitions.
-# - `minitorch/kernels/cpu.py`: the same functions, made fast. Compare its `gelu` with the definition in
-#   `minitorch/ops/activations.py`.
+# - `minitorch/kernels/loops/rows.py`: the same functions as compiled loops. `minitorch/kernels/cpu.py` has GELU in NumPy, made
+#   fast: compare it with the definition in `minitorch/ops/activations.py`.
 # - `minitorch/tools/anomaly.py`: how `detect_anomaly` finds the line.
 # - Then lesson 6, `06_training.py`.

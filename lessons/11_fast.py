@@ -161,6 +161,20 @@ definition, blocked = times["definition"][-1], times["blocked"][-1]
 print(f"two million numbers: {definition:.1f} ns each by definition, {blocked:.1f} blocked: {gain:.1f} times faster")
 
 # %% [markdown]
+# ## One loop
+#
+# A block stays in the cache, but NumPy still reads and writes it once per operator. A compiled loop takes each number once: it
+# loads x, computes all of the formula in the CPU's registers, and stores y. Python's own loops are far too slow for that, but
+# numba compiles them. Lay three files side by side: the definition in `minitorch/ops/activations.py`, the loop in
+# `minitorch/kernels/loops/rows.py`, and the GPU's kernel in `minitorch/kernels/cuda/elementwise.py`. It is one thought three
+# times. Where numba is installed, the library runs the loop:
+
+# %%
+library = kernels.prepare()  # minitorch.kernels.loops, or without numba minitorch.kernels.cpu
+looped = best_time(lambda: library.gelu(x), 3) / x.size * 1e9
+print(f"{library.__name__}: {looped:.1f} ns each, {definition / looped:.1f} times faster than by definition")
+
+# %% [markdown]
 # ## Where is the time in a real step?
 #
 # Which operation should you make faster? Do not guess. `minitorch.profile()` counts calls, time and memory per operation. Here
@@ -264,8 +278,8 @@ show(figure, "11_fast")
 # %% [markdown]
 # ## Read next
 #
-# - `minitorch/kernels/cpu.py`: each fast version with its reason and its measured gain; `minitorch/ops/`: the
-#   definitions it must agree with.
+# - `minitorch/kernels/loops/`: the compiled loops; `minitorch/kernels/cpu.py`: what is fast without them, with its reason and its
+#   measured gain; `minitorch/ops/`: the definitions that both must agree with.
 # - `minitorch/tools/profiler.py`, `profile`: how the times and the memory are counted. `minitorch/parallel.py`, `Workers`:
 #   the threads.
 # - `benchmarks/README.md`: how the project measures itself.

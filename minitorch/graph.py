@@ -157,11 +157,7 @@ def op(formula: Any = None, *, linear: Any = False, idempotent: Any = False, pro
             return formula(*inputs, **static)[0]
         if promote is not None:
             inputs = promote(inputs)
-        arrays, parents = [], []
-        for x in inputs:
-            tensor = isinstance(x, Tensor)
-            arrays.append(x.array if tensor else x)
-            parents.append(x.node if tensor else None)
+        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         try:
             if mode.observer is None:
                 y, pullback = quiet.copy().run(formula, *arrays, **static)
@@ -169,8 +165,10 @@ def op(formula: Any = None, *, linear: Any = False, idempotent: Any = False, pro
                 y, pullback = mode.observer.forward(call, functools.partial(quiet.copy().run, formula), arrays, static)
         except (TypeError, ValueError) as error:
             raise explain(call.__name__, arrays, error) from error
-        if mode.enabled and any(parents):
-            return record(call, inputs, tuple(parents), static, y, pullback)
+        if mode.enabled:
+            parents = tuple([x.node if isinstance(x, Tensor) else None for x in inputs])
+            if any(parents):
+                return record(call, inputs, parents, static, y, pullback)
         return tuple(map(Tensor, y)) if type(y) is tuple else Tensor(y)
 
     functools.update_wrapper(call, formula)

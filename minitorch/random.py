@@ -78,10 +78,8 @@ class Generator:
             self._cupy = cupy.random.Generator(cupy.random.XORWOW(int(self.numpy.integers(2**62))))
         return self._cupy
 
-    def masks(self, device: str) -> Any:
-        """The source of dropout masks: NumPy's generator or, on a GPU, a stream of keys (kernels/philox.py)."""
-        if device == "cpu":
-            return self.numpy
+    def masks(self) -> Stream:
+        """The source of dropout masks, the same on every device (kernels/philox.py)."""
         if self._masks is None:
             self._masks = Stream(int(self.numpy.integers(2**63)))
         return self._masks

@@ -34,6 +34,12 @@ def device(request):
     return request.param
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels():
+    """The CPU's loops are loaded, and the first time compiled, before a test measures or limits anything."""
+    minitorch.kernels.prepare()
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     """Each test starts from the same random numbers, in whatever order the tests run."""

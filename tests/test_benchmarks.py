@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import benchmarks.__main__ as everything
-from benchmarks import contest, pictures, scaling, steps
+from benchmarks import contest, machine, pictures, scaling, steps, together
 from benchmarks import kernels as kernel_benchmark
 from benchmarks.bert_job import Job
 from benchmarks.kernel_cases import CASES, wide
@@ -241,3 +241,31 @@ def test_pictures_are_drawn_of_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["pictures", str(tmp_path)])
     pictures.main()
     assert {path.name for path in tmp_path.glob("*.png")} == {"roofline.png", "ratios.png", "scaling.png"}
+
+
+def test_the_results_of_two_cpus_in_one_table(tmp_path):
+    def run(cpu, *contests):
+        rows = [(title, [{"name": f"minitorch{job}", "ratio_to": ratios}]) for title, job, ratios in contests]
+        (tmp_path / cpu).mkdir()
+        results = [{"title": title, "rows": r} for title, r in rows]
+        report = {"machine": {"processor": f"the {cpu}"}, "threads": 2, "results": results}
+        (tmp_path / cpu / "steps.json").write_text(json.dumps(report))
+
+    run("a-1", ("tiny", "", {"minitorch": 1, "PyTorch": 0.5, "PyTorch, AVX-512": 0.75}))
+    run("b-2", ("tiny", "", {"PyTorch": 0.8}), ("words", ", mixed", {"PyTorch, mixed": 1.2, "PyTorch, grouped": 9}))
+    (tmp_path / "no run").mkdir()
+    lines = together.table(together.runs(tmp_path)).splitlines()
+    assert lines[:4] == ["| contest | a-1 | b-2 |", "| --- | --- | --- |", "| tiny | 0.50, 0.75 | 0.80 |", "| words | – | 1.20 |"]
+    assert lines[5] == "a-1: the a-1, 2 threads.  "
+
+
+@pytest.mark.parametrize(("info", "name"), [
+    ("vendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 167\nmodel name\t: Intel(R) Xeon(R)\n", "intel-6-167"),
+    ("vendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\n", "amd-26-2"),
+])  # fmt: skip
+def test_the_short_name_of_a_cpu(info, name, monkeypatch):
+    monkeypatch.setattr(machine.startup, "cpu_info", lambda: info)
+    assert machine.short_name() == name
+    monkeypatch.setattr(machine.startup, "cpu_info", lambda: "")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "Apple M4 (arm)")
+    assert machine.short_name() == "apple-m4--arm"

@@ -8,10 +8,9 @@ import pytest
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import kernels, nn, optim
-from minitorch.kernels import philox, reference
+from minitorch.kernels import reference
 from tests import emulated_cupy
 from tests.bert_cases import inputs, make, ours, scalar
-from tests.test_cuda_kernels import numpy_mask
 
 SIZES = {"hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 48}  # heads of 32, which the tiles' kernels know
 
@@ -23,15 +22,6 @@ def cupy():
         yield library
 
 
-def same_masks(device):
-    """Let this thread draw its dropout masks from the same stream of keys on both devices."""
-    stream = philox.Stream(seed=5)
-    minitorch.random.default_generator()._masks = stream
-    if device == "cuda":
-        return kernels.use()
-    return kernels.use(keep_mask=lambda like, shape, p, numpy: numpy_mask(stream.key(tuple(shape), p)))
-
-
 def train(device, head="BertForPreTraining", steps=2, **changes):
     """Losses, gradients of the first step, and weights after a few steps of AdamW with clipping."""
     model = make(head, **SIZES, **changes).to(device).train()
@@ -39,15 +29,15 @@ def train(device, head="BertForPreTraining", steps=2, **changes):
     batch, labels = (ours(x) for x in inputs(head, np.random.default_rng(0)))
     batch = {name: x.to(device) for name, x in (batch | labels).items()}
     losses, gradients = [], None
-    with same_masks(device):
-        for _ in range(steps):
-            optimizer.zero_grad()
-            loss = scalar(model(**batch))
-            loss.backward()
-            if gradients is None:
-                gradients = {name: p.grad.clone().cpu().numpy() for name, p in model.named_parameters() if p.grad is not None}
-            losses.append([loss.item(), nn.utils.clip_grad_norm_(model.parameters(), 0.5).item()])
-            optimizer.step()
+    minitorch.manual_seed(5)  # and with it the masks of dropout, the same on both devices
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = scalar(model(**batch))
+        loss.backward()
+        if gradients is None:
+            gradients = {name: p.grad.clone().cpu().numpy() for name, p in model.named_parameters() if p.grad is not None}
+        losses.append([loss.item(), nn.utils.clip_grad_norm_(model.parameters(), 0.5).item()])
+        optimizer.step()
     return np.array(losses), gradients, {name: p.detach().cpu().numpy() for name, p in model.named_parameters()}
 
 
@@ -71,9 +61,9 @@ def test_bert_with_heads_that_take_three_steps():
     for device in ("cpu", "cuda"):
         model = make("BertForMaskedLM", **sizes).to(device).train()
         batch, labels = (ours(x) for x in inputs("BertForMaskedLM", np.random.default_rng(0)))
-        with same_masks(device):
-            loss = model(**{name: x.to(device) for name, x in (batch | labels).items()}).loss
-            loss.backward()
+        minitorch.manual_seed(5)
+        loss = model(**{name: x.to(device) for name, x in (batch | labels).items()}).loss
+        loss.backward()
         found.append([loss.item(), *[p.grad.cpu().numpy() for p in model.parameters() if p.grad is not None]])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1, np.abs(a).max()))
@@ -102,12 +92,12 @@ def test_gradients_of_gradients_see_the_same_masks():
         minitorch.manual_seed(0)
         x = minitorch.randn(2, 2, 5, 32).to(device).requires_grad_()
         w = minitorch.randn(32).to(device).requires_grad_()
-        with same_masks(device):
-            h = F.scaled_dot_product_attention(x, x, x * 0.5, dropout_p=0.3)
-            h = F.dropout_add_layer_norm(h, x, w, None, 0.3)
-            loss = F.cross_entropy(F.dropout(F.gelu(h), 0.5).reshape(-1, 32), minitorch.arange(20).to(device))
-            first = minitorch.autograd.grad(loss, (x, w), create_graph=True)
-            second = minitorch.autograd.grad(sum((g * g).sum() for g in first), (x, w))
+        minitorch.manual_seed(5)
+        h = F.scaled_dot_product_attention(x, x, x * 0.5, dropout_p=0.3)
+        h = F.dropout_add_layer_norm(h, x, w, None, 0.3)
+        loss = F.cross_entropy(F.dropout(F.gelu(h), 0.5).reshape(-1, 32), minitorch.arange(20).to(device))
+        first = minitorch.autograd.grad(loss, (x, w), create_graph=True)
+        second = minitorch.autograd.grad(sum((g * g).sum() for g in first), (x, w))
         found.append([g.detach().cpu().numpy() for g in (*first, *second)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1, np.abs(a).max()))

@@ -41,6 +41,7 @@ def test_health_needs_no_advice():
 
 @pytest.mark.parametrize(("section", "facts", "line"), [
     ("engine", {"works": False}, "computes a wrong gradient, or none"),
+    ("engine", {"kernels on the CPU": "NumPy: cannot cache function"}, "no loops are compiled: set NUMBA_CACHE_DIR"),
     ("python", {"version": "3.10.2"}, "Python 3.10.2 is too old: minitorch needs 3.11"),
     ("numpy", {"version": "1.26.4"}, 'NumPy 1.26.4 is too old: pip install "numpy>=2"'),
     ("numpy", {"kernels": "Haswell"}, "runs its Haswell kernels, often at half the speed: try OPENBLAS_CORETYPE=SkylakeX"),
@@ -89,6 +90,7 @@ def test_the_command(capsys):
     for section in ("python", "cpu", "numpy", "environment", "cuda", "engine", "optional packages"):
         assert f"\n{section}\n" in "\n" + text
     assert "works: yes" in text
+    assert "kernels on the CPU: " in text
     assert doctor.main(["--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["engine"]["works"] is True

@@ -24,7 +24,7 @@ LONGEST_FILE, LONGEST_FUNCTION, LONGEST_OP = 400, 40, 15
 LONG_FILES = {
     "graph.py": (420, "the graph and the backward pass in one file: the whole of it"),
     "kernels/cuda/rows.py": (415, "the kernels over rows share their CUDA sources"),
-    "kernels/cpu.py": (490, "all that is fast and less readable, in one place"),
+    "kernels/loops/rows.py": (440, "numba compiles again when the file of a loop changes, so what it calls is in it, too"),
 }
 MODELS = PACKAGE.parent / "models"
 LONG_MODELS = {
@@ -168,14 +168,18 @@ def test_import_loads_numpy_and_the_standard_library_alone() -> None:
 
 @each_file
 def test_nothing_foreign_is_imported_at_the_head_of_a_file(path: Path) -> None:
-    """numpy, the standard library and the package itself; anything else inside the function that needs it."""
+    """numpy, the standard library and the package itself; anything else inside the function that needs it.
+
+    kernels/loops/ is itself imported in a function, and only where numba is installed.
+    """
     for node in ast.parse(path.read_text()).body:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [node.module or ""]
         for name in names:
             root = name.partition(".")[0]
-            assert root == "numpy" or root in sys.stdlib_module_names, f"{name_of(path)} imports {name} at its head"
+            known = root in ("numpy", *(["numba"] if name_of(path) == "kernels/loops/compiling.py" else []))
+            assert known or root in sys.stdlib_module_names, f"{name_of(path)} imports {name} at its head"
 
 
 @each_file

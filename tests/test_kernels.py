@@ -1,9 +1,14 @@
-"""The fast kernels against their definitions in float64, and a reader's own kernel in the place of one."""
+"""The fast kernels against their definitions in float64, and a reader's own kernel in the place of one.
+
+Each test runs with NumPy's kernels and, where numba is installed, with the compiled loops.
+"""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +18,7 @@ from hypothesis import strategies as st
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import kernels, parallel
-from minitorch.kernels import cpu, cuda, reference, updates
+from minitorch.kernels import cpu, cuda, dispatch, philox, reference, updates
 
 quiet = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # inf - inf: the engine silences it around every op
 each_gelu = pytest.mark.parametrize("name", ["gelu", "gelu_tanh"])
@@ -23,10 +28,18 @@ scales = st.sampled_from([1e-3, 1.0, 30.0, 1e4])
 shares = st.sampled_from([None, 0.5, 0.9])
 
 
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """So that small arrays, too, are computed in several blocks, the last one shorter."""
-    monkeypatch.setattr(cpu, "BLOCK", 300)
+@pytest.fixture(autouse=True, scope="module", params=["numpy", "loops"])
+def hand(request):
+    """Both hands of the CPU, with blocks so small that small arrays, too, are computed in several, the last one shorter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "BLOCK", 300)
+        chosen = cpu
+        if request.param == "loops":
+            pytest.importorskip("numba")
+            chosen = importlib.import_module("minitorch.kernels.loops")
+            patch.setattr(sys.modules[f"{chosen.__name__}.attention"], "BLOCK", 300)
+        patch.setattr(dispatch, "_cpu_hand", chosen)
+        yield chosen
 
 
 def numbers(rng, *shape, scale=1.0, strided=False):
@@ -73,7 +86,7 @@ def test_value_and_slope(name, shape, scale, strided, seed):
     x = (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
     x = x.T if strided else x
     before = x.copy()
-    got = getattr(cpu, name)(x)
+    got = kernels.KERNELS[name](x)
     expected = getattr(reference, name)(x.astype(np.float64))
     for a, b in zip(got, expected, strict=True):
         assert a.dtype == np.float32
@@ -86,9 +99,9 @@ def test_value_and_slope(name, shape, scale, strided, seed):
 @each_gelu
 def test_more_than_one_block_and_special_values(name):
     x = np.linspace(-12, 12, cpu.BLOCK * 2 + 3, dtype=np.float32)
-    np.testing.assert_allclose(getattr(cpu, name)(x)[0], getattr(reference, name)(x.astype(np.float64))[0], atol=2e-6)
+    np.testing.assert_allclose(kernels.KERNELS[name](x)[0], getattr(reference, name)(x.astype(np.float64))[0], atol=2e-6)
     special = np.array([np.inf, np.nan, 0.0, -0.0, 1e-40], np.float32)
-    np.testing.assert_array_equal(getattr(cpu, name)(special)[0], np.array([np.inf, np.nan, 0.0, -0.0, 5e-41], np.float32))
+    np.testing.assert_array_equal(kernels.KERNELS[name](special)[0], np.array([np.inf, np.nan, 0.0, -0.0, 5e-41], np.float32))
 
 
 @given(
@@ -118,8 +131,8 @@ def test_softmax(lead, n, scale, strided, empty, seed):
 def test_softmax_of_infinite_and_missing_values():
     x = np.array([[np.inf, 0], [np.nan, 0], [-np.inf, -np.inf], [3e38, -3e38]], np.float32)
     for empty in (False, True):
-        np.testing.assert_array_equal(cpu.softmax(x, (1,), empty), reference.softmax(x, (1,), empty))
-    assert cpu.softmax(x, (1,), True)[2:].tolist() == [[0, 0], [1, 0]]
+        np.testing.assert_array_equal(kernels.KERNELS["softmax"](x, (1,), empty), reference.softmax(x, (1,), empty))
+    assert kernels.KERNELS["softmax"](x, (1,), True)[2:].tolist() == [[0, 0], [1, 0]]
 
 
 @quiet
@@ -185,18 +198,26 @@ def test_drop(shape, share, strided, seed):
     compare("drop", x, rng.random(x.shape) < share, share)
 
 
+def mask_of(shape, p, seed=0):
+    """The next mask of a stream, as an array."""
+    like = np.empty(0, np.float32)
+    keep = kernels.KERNELS["keep_mask"](like, tuple(shape), p, philox.Stream(seed))
+    return kernels.as_array(keep, like)
+
+
 @given(shape=st.lists(st.sampled_from([0, 1, 3, 5]), max_size=3), p=st.sampled_from([0.1, 0.5, 1.0, 1e-9]), seed=seeds)
-def test_the_shape_of_masks(shape, p, seed):
-    keep = cpu.keep_mask(np.empty(0, np.float32), tuple(shape), p, np.random.default_rng(seed))
+def test_masks(shape, p, seed):
+    keep = mask_of(shape, p, seed)
     assert keep.dtype == bool
     assert keep.shape == tuple(shape)
     assert p < 1 or not keep.any()
+    np.testing.assert_array_equal(keep, reference.keep_mask(np.empty(0), tuple(shape), p, philox.Stream(seed)))
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.9])
 def test_the_rate_of_masks(p):
     n = 200_000
-    keep = cpu.keep_mask(np.empty(0, np.float32), (n,), p, np.random.default_rng(0))
+    keep = mask_of((n,), p)
     assert abs(keep.mean() - (1 - p)) < 4 * math.sqrt(p * (1 - p) / n)
     assert abs(np.corrcoef(keep[1:], keep[:-1])[0, 1]) < 0.01
 
@@ -224,8 +245,8 @@ def test_adam(shape, amsgrad, t, strided, seed):
     v, largest = m * m, m * m if amsgrad else None
     arrays = [p, g, m, v, largest]
     expected = [None if x is None else x.astype(np.float64) for x in arrays]
-    reference.adam(*expected, t, 1e-2, (0.9, 0.999), 1e-8)
-    updates.adam(*arrays, t, 1e-2, (0.9, 0.999), 1e-8)
+    updates.adam(*expected, t, 1e-2, (0.9, 0.999), 1e-8)
+    kernels.KERNELS["adam"](*arrays, t, 1e-2, (0.9, 0.999), 1e-8)
     for a, b in zip(arrays, expected, strict=True):
         if a is not None:
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -281,10 +302,10 @@ def test_a_kernel_of_ones_own_runs_inside_the_block_only():
     np.testing.assert_allclose(y.detach().numpy(), expected, atol=2e-6)
 
 
-def test_every_fast_function_has_a_definition_with_the_same_arguments():
+def test_every_fast_function_has_a_definition_with_the_same_arguments(hand):
     for name, definition in vars(reference).items():
-        for hand in (cpu, cuda):
-            fast = getattr(hand, name, None)
+        for module in (hand, cuda):
+            fast = getattr(module, name, None)
             if fast is not None:
                 assert list(inspect.signature(fast).parameters) == list(inspect.signature(definition).parameters), name
 

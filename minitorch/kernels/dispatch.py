@@ -1,7 +1,7 @@
 """Which implementation of a kernel runs: your own, a fast one that supports the arrays, or the definition.
 
 A kernel's definition is plain array code that also runs on Tensors. It is next to its gradient in ops/ (in-place kernels
-are in optim/adam.py and lists.py), under ``@kernel``. kernels/cpu.py and kernels/cuda/ have faster functions of the same
+are in optim/adam.py and lists.py), under ``@kernel``. kernels/loops/, cpu.py and cuda/ have faster functions of the same
 name. Such a function returns NotImplemented for arrays that it does not support, and then the definition runs.
 Read before: kernels/__init__.py. Read next: ops/activations.py, which defines the first kernels; cpu.py.
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ from ..devices import is_cupy
 from . import cpu
 from .philox import Key
 
+FLOAT32 = np.dtype(np.float32)  # a dtype equals it in a third of the time that it takes to equal np.float32
 KERNELS: dict[str, Callable[..., Any]] = {}  # every kernel by its name; the engine calls these
 reference = SimpleNamespace()  # every definition under its kernel's name: reference.gelu
 _own: dict[str, Callable[..., Any]] = {}  # the user's replacements
@@ -37,22 +40,22 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
     name = name_of(definition)
     partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
     inside = {partner, *map(name_of, parts)}
+    multiplies = name in ("matmul", "linear", "sum_rows", "attention", "attention_backward")  # loops call BLAS there alone
 
     def run(x: Any, *arguments: Any, **named: Any) -> Any:
-        own = _own.get(name)
-        if own is None and inside.isdisjoint(_own):
-            hand = hand_for(x)
-            fast = getattr(hand, name, None)
+        own = _own.get(name) if _own else None
+        if not _own or (own is None and inside.isdisjoint(_own)):
+            fast = getattr(hand_for(x), name, None)
             result = NotImplemented if fast is None else fast(x, *arguments, **named)
             if result is not NotImplemented:
                 return result
-            if hand is not None and hand is not cpu:
+            if is_cupy(x):
                 return in_float32(definition, x, *arguments, **named)
-        return (own or definition)(x, *map(as_array, arguments), **named)
+        return (own or definition)(x, *[as_array(a, x) for a in arguments], **named)
 
     @functools.wraps(definition)
     def call(x: Any, *arguments: Any, **named: Any) -> Any:
-        before = blas.narrow(name, x, arguments)
+        before = blas.narrow(name, x, arguments) if multiplies or _own or _cpu_hand is cpu else 0
         if not before:
             return run(x, *arguments, **named)
         try:
@@ -71,10 +74,12 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def hand_for(x: Any) -> Any:
-    """The module of fast kernels for the array (or list) ``x``, or None: cpu is for float32, cuda for all arrays on a GPU."""
+    """The module of fast kernels for the array (or list) ``x``: for float32 on the CPU, or for any array on a GPU; else None."""
+    if type(x) is np.ndarray:
+        return (_cpu_hand or prepare()) if x.dtype == FLOAT32 else None
     arrays = x if type(x) is list else (x,)
-    if all(type(a) is np.ndarray and a.dtype == np.float32 for a in arrays):
-        return cpu
+    if all(type(a) is np.ndarray and a.dtype == FLOAT32 for a in arrays):
+        return _cpu_hand or prepare()
     if all(map(is_cupy, arrays)):
         from . import cuda
 
@@ -82,10 +87,45 @@ def hand_for(x: Any) -> Any:
     return None
 
 
+def prepare(wanted: str = "loops") -> Any:
+    """Choose the CPU's hand for this process: "loops" where numba is installed and works, or "numpy", which is cpu.py.
+
+    The first kernel chooses loops. Call this earlier if that kernel is timed, since loading takes 0.5 s, and 5 s for the first
+    time; or to ask for NumPy in a program that computes little. MINITORCH_KERNELS in the environment decides over both.
+    """
+    global _cpu_hand, why_numpy
+    with _choosing:
+        if _cpu_hand is None:
+            hand, why_numpy = _loops_or_why_not(wanted)
+            _cpu_hand = hand or cpu
+    return _cpu_hand
+
+
+_cpu_hand: Any = None
+_choosing = threading.Lock()
+why_numpy: str | None = None  # why loops/ does not run; for the doctor
+
+
+def _loops_or_why_not(wanted: str) -> tuple[Any, str | None]:
+    """The module, or None and the reason."""
+    wanted = os.environ.get("MINITORCH_KERNELS", wanted)
+    if wanted not in ("loops", "numpy"):
+        raise ValueError(f'the kernels (and MINITORCH_KERNELS) are "loops" or "numpy", not {wanted!r}')
+    if wanted == "numpy":
+        return None, "MINITORCH_KERNELS=numpy" if "MINITORCH_KERNELS" in os.environ else "the program asks for NumPy"
+    try:
+        from . import loops
+    except ModuleNotFoundError as error:
+        return None, f"{error.name} is not installed"
+    except Exception as error:  # numba does not support this NumPy, or found no folder to write to, or no compiler: NumPy will do
+        return None, f"{type(error).__name__}: {error}"
+    return loops, None
+
+
 def in_float32(definition: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """The definition on the GPU: 16-bit floats are computed in float32, and the result (not the saved arrays) is cast back."""
     half = next((a.dtype for a in arguments if _is_half(a)), None)
-    wide = [a.astype(np.float32) if _is_half(a) else as_array(a) for a in arguments]
+    wide = [a.astype(np.float32) if _is_half(a) else as_array(a, arguments[0]) for a in arguments]
     result = definition(*wide, **named)
     if half is None or result is None:
         return result
@@ -96,13 +136,15 @@ def _is_half(a: Any) -> bool:
     return hasattr(a, "dtype") and a.dtype.name in ("float16", "bfloat16")
 
 
-def as_array(x: Any) -> Any:
-    """The array of bools for a dropout mask that is only a key (philox.py); anything else unchanged."""
-    if type(x) is not Key:
-        return x
+def as_array(a: Any, like: Any) -> Any:
+    """The array of bools for a dropout mask that is only a key (philox.py), on ``like``'s device; anything else unchanged."""
+    if type(a) is not Key:
+        return a
+    if not is_cupy(getattr(like, "array", like)):
+        return a.computed()
     from .cuda.launch import computed
 
-    return computed(x)
+    return computed(a)
 
 
 @contextlib.contextmanager

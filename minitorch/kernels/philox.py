@@ -1,11 +1,12 @@
 """Dropout masks that are computed when needed and never stored: Philox, a random generator without state.
 
-A counter-based generator is a function: random bits = philox(key, counter). Give every element of an array a counter, and any
-thread of a GPU can compute that element's bits at any time: the backward pass gets the same mask as the forward pass, and a
-mask takes no memory and no traffic. Philox4x32-10 turns a counter of four 32-bit words and a key of two into four random words.
+A counter-based generator is a function: random bits = philox(key, counter). Give every element of an array a counter, and
+anyone can compute that element's bits at any time, a thread of a GPU or a loop on a CPU: the backward pass gets the same mask as
+the forward pass, one seed gives one mask on every device, and a mask takes no memory and no traffic. Philox4x32-10 turns a
+counter of four 32-bit words and a key of two into four random words.
 
 Salmon, Moraes, Dror and Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3", https://doi.org/10.1145/2063384.2063405.
-The generator itself is CUDA C (cuda/launch.py); this file has the keys that identify masks.
+The generator is here in NumPy, in loops.py compiled, and in cuda/launch.py as CUDA C.
 Read before: dispatch.py. Read next: cuda/launch.py.
 """
 
@@ -38,24 +39,47 @@ class Stream:
 class Key:
     """A mask that is not stored: every kernel that needs it computes it.
 
-    The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to four neighbours of the last axis; q is the
-    number of this group of four, with ⌈n/4⌉ groups per row. An element is kept if its word is at least p · 2³².
+    The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to eight neighbours of the last axis, half a word
+    to each, the lower half first; q is the number of this group of eight, with ⌈n/8⌉ groups per row. An element is kept if its
+    half is at least p · 2¹⁶.
     """
 
     def __init__(self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None) -> None:
         self.shape, self.p, self.step = shape, p, step
         self.words = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, calls & 0xFFFFFFFF
-        self.threshold = min(round(p * 2**32), 2**32 - 1)
+        self.threshold = round(p * 2**16)
 
     @property
     def rows(self) -> tuple[int, int]:
         """The mask as a table: (rows, columns)."""
         return math.prod(self.shape[:-1]), self.shape[-1] if self.shape else 1
 
+    def computed(self) -> Any:
+        """The mask as an array of bools, by NumPy."""
+        rows, n = self.rows
+        groups = np.arange(rows * -(-n // 8), dtype=np.uint64)
+        low, high = groups & np.uint64(0xFFFFFFFF), groups >> np.uint64(32)
+        step = 0 if self.step is None else int(self.step)
+        words = philox((low, high, np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
+        halves = np.stack(words, -1).astype("<u4").view("<u2")
+        return (halves >= self.threshold).reshape(rows, 8 * -(-n // 8))[:, :n].reshape(self.shape)
+
     def as_argument(self, keep_prob: float) -> Any:
         """The kernels' argument: struct Dropout of cuda/launch.py, passed by value."""
         where = 0 if self.step is None else self.step.data.ptr
         return np.array((where, *self.words, self.threshold, 1 / keep_prob if keep_prob else 0, 0), DROPOUT)
+
+
+def philox(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
+    """Four random words from four words of counter and two of key: ten rounds of two multiplications (section 3.3)."""
+    (c0, c1, c2, c3), (k0, k1) = counter, key
+    low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(10):
+        first, second = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1 = second >> half ^ c1 ^ np.uint64(k0), second & low
+        c2, c3 = first >> half ^ c3 ^ np.uint64(k1), first & low
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c0, c1, c2, c3
 
 
 DROPOUT = np.dtype([("step", "u8"), *((f, "u4") for f in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])

@@ -15,7 +15,7 @@ import numpy as np
 from .. import ops
 from .. import random as _random
 from ..changes import mark_changed
-from ..devices import array_module, device_of
+from ..devices import array_module
 from ..grad_mode import no_grad
 from ..ops import layer_norm, raw
 from ..ops._autocast import autocast
@@ -93,9 +93,8 @@ def dropout_add_layer_norm(
 
 
 def _keep_mask(like: Any, shape: tuple[int, ...], p: float) -> Any:
-    """True with probability 1 - p, drawn from the device's stream."""
-    like = raw(like)
-    return ops.nn.keep_mask(like, shape, p, _random.default_generator().masks(device_of(like)))
+    """True with probability 1 - p: this thread's next mask."""
+    return ops.nn.keep_mask(raw(like), shape, p, _random.default_generator().masks())
 
 
 def embedding(

@@ -88,9 +88,11 @@ class Module:
             self._not_saved.discard(name)
 
     def __getattr__(self, name: str) -> Any:  # Python calls it only if the instance's __dict__ lacks the name
-        for members in ("_parameters", "_buffers", "_modules"):
-            if name in self.__dict__.get(members, ()):
-                return self.__dict__[members][name]
+        kept = self.__dict__
+        if "_modules" in kept:  # __init__ has run
+            for members in (kept["_modules"], kept["_parameters"], kept["_buffers"]):
+                if name in members:
+                    return members[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """Activations: relu and GELU, each with its gradient. Others: extra_activations.py.
 
-A kernel (``@kernel``) is the definition that the fast implementations of kernels/cpu.py and kernels/cuda/ must agree with.
+A kernel (``@kernel``) is the definition that the fast implementations of kernels/loops/, cpu.py and cuda/ must agree with.
 Read before: nn.py, kernels/dispatch.py. Read next: attention.py.
 """
 
@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from .. import graph
-from ..devices import Array, array_module, device_of
-from ..kernels import kernel
+from ..devices import Array, array_module
+from ..kernels import hand_for, kernel
 from ._arguments import raw
 from ._op import op
 from .elementwise import erf
@@ -105,8 +105,8 @@ def _bias_gelu(x: Array, bias: Array, *, tanh: bool) -> Any:
 
 
 def linear_gelu(input: Any, weight: Any, bias: Any = None, *, approximate: str = "none") -> Any:
-    """gelu(linear(input, weight, bias)).  On a GPU GELU's kernel adds the bias, which saves one pass over memory."""
-    if bias is None or device_of(raw(input)) == "cpu":
+    """gelu(linear(input, weight, bias)).  A kernel of GELU that adds the bias, where there is one, saves a pass over memory."""
+    if bias is None or not hasattr(hand_for(raw(input)), "bias_gelu"):
         return gelu(linear(input, weight, bias), approximate=approximate)
     h = linear(input, weight)
     return _bias_gelu(h, bias, tanh=approximate == "tanh")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import dtypes, graph
 from ..devices import Array, array_module
-from ..kernels import kernel
+from ..kernels import as_array, kernel
 from ._arguments import may_read, raw
 from ._autocast import autocast
 from ._op import op
@@ -50,10 +50,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             f"linear: shapes {tuple(input.shape)} and {tuple(weight.shape)} do not fit: the last size of the input, "
             f"{input.shape[-1]}, must equal the last of the weight (out, in), {weight.shape[1]}"
         )
-    if input.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype):
+    dtype = weight.dtype
+    if input.dtype != dtype or (bias is not None and bias.dtype != dtype):
         kinds = ", ".join(str(x.dtype) for x in (input, weight, bias) if x is not None)
         raise RuntimeError(f"linear: input, weight and bias need the same dtype, got {kinds}; cast with .to(dtype)")
-    if input.dtype == bool and 0 not in (*input.shape, *weight.shape):
+    if dtype.kind == "b" and 0 not in (*input.shape, *weight.shape):
         raise NotImplementedError("linear: a product of bool matrices is not defined; cast them with .to(dtype)")
     return _linear(input, weight, bias)
 
@@ -69,8 +70,8 @@ def drop_kernel(x: Array, keep: Array, keep_prob: float) -> Any:
 
 @kernel
 def keep_mask(like: Array, shape: tuple[int, ...], p: float, stream: Any) -> Any:
-    """True with probability 1 - p; ``stream`` is the random generator of ``like``'s library."""
-    return stream.random(shape, dtype="float32") >= p
+    """True with probability 1 - p: the next mask of ``stream``, on ``like``'s device (kernels/philox.py)."""
+    return as_array(stream.key(tuple(shape), p), like)
 
 
 @op(linear=True, half="float32 on CPU")

@@ -135,8 +135,9 @@ def ravel(input: Any) -> Any:
 
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """With dimensions dim0 and dim1 exchanged; a view."""
-    a, b = one_dim(dim0, input.ndim), one_dim(dim1, input.ndim)
-    order = list(range(input.ndim))
+    ndim = input.ndim
+    a, b = one_dim(dim0, ndim), one_dim(dim1, ndim)
+    order = list(range(ndim))
     if order:
         order[a], order[b] = order[b], order[a]
     return _permute(input, dims=tuple(order))

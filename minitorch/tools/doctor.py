@@ -34,14 +34,15 @@ _OPTIONAL = {  # package -> its use, the extra of pyproject.toml that installs i
     "matplotlib": ("pictures", "models"),
     "jupytext": ("lessons", "lessons"),
     "threadpoolctl": ("BLAS: which kernels, how many threads", "dev"),
+    "numba": ("compiled loops on the CPU", "models"),
     "pytest": ("tests", "dev"),
     "hypothesis": ("tests", "dev"),
     "mpi4py": ("several processes or machines", ""),
 }
 _VARIABLES = (
     "OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS", "NPY_DISABLE_CPU_FEATURES", "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "CUDA_HOME", "CUPY_CACHE_DIR",
-    "LD_LIBRARY_PATH", "PYTHONPATH",
+    "VECLIB_MAXIMUM_THREADS", "NPY_DISABLE_CPU_FEATURES", "MINITORCH_KERNELS", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT",
+    "CUDA_VISIBLE_DEVICES", "CUDA_PATH", "CUDA_HOME", "CUPY_CACHE_DIR", "LD_LIBRARY_PATH", "PYTHONPATH",
 )  # fmt: skip
 
 
@@ -209,7 +210,17 @@ def engine() -> Report:
     x = minitorch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     (x * x).sum().backward()
     works = x.grad.tolist() == [2.0, 4.0, 6.0]
-    return {"version": minitorch.__version__, "path": os.path.dirname(os.path.dirname(__file__)), "works": works}
+    where = os.path.dirname(os.path.dirname(__file__))
+    return {"version": minitorch.__version__, "path": where, "works": works, "kernels on the CPU": kernels()}
+
+
+def kernels() -> str:
+    """Which hand computes float32 on the CPU, and why."""
+    dispatch = importlib.import_module("minitorch.kernels.dispatch")
+    if dispatch.prepare() is dispatch.cpu:
+        return f"NumPy, not compiled loops: {dispatch.why_numpy}"
+    folder = importlib.import_module("minitorch.kernels.loops.compiling").folder
+    return f"loops compiled by numba {_version('numba')}, kept in {folder}"
 
 
 # --------------------------------------------------------------------------------------------------- advising
@@ -244,6 +255,8 @@ def _engine_trouble(engine: Report, python: Report, numpy: Report) -> list[str]:
     lines = []
     if not engine.get("works"):
         lines.append("the engine computes a wrong gradient, or none: pip install --force-reinstall minitorch-engine")
+    if "cannot cache" in engine.get("kernels on the CPU", ""):
+        lines.append("numba finds no folder that it may write to, so no loops are compiled: set NUMBA_CACHE_DIR to one")
     if python and _numbers(python["version"]) < (3, 11):
         lines.append(f"Python {python['version']} is too old: minitorch needs 3.11 or newer")
     if numpy and _numbers(numpy["version"]) < (2, 0):

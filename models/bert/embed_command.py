@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import minitorch
 from minitorch.files import write_bytes
 
 from ..errors import BadInput, short
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the texts' cosine similarities (for many texts each one's nearest), or print or save the vectors."""
     try:
         texts = [*args.text, *((line for line in read_lines(Path(args.file), longest=-1) if line) if args.file else ())]
+        if not args.file:
+            minitorch.kernels.prepare("numpy")  # for a few texts; loading compiled loops would take longer than all else
         device = usable_device(args.device)
         if not texts:
             raise BadInput("no text: give some, or --file FILE with one per line")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+import minitorch
+
 from ..errors import BadInput
 from ..text.tokenizer_files import MASK
 from ..training.settings import usable_device
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the guesses, the most probable first."""
+    minitorch.kernels.prepare("numpy")  # for one sentence; loading compiled loops would take longer than all else
     try:
         tokenizer, model = load(args.model, device=usable_device(args.device))
         guesses = fill_mask(model, tokenizer, args.text, args.top_k)

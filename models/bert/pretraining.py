@@ -33,7 +33,16 @@ from ..reading import named_tensors
 from ..text.corpus import Corpus
 from ..text.prepared import IN_PYTHON, prepare
 from ..training import states
-from ..training.loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, progress, to_device
+from ..training.loop import (
+    Glance,
+    GraphedStep,
+    available_cores,
+    between_steps,
+    decay_groups,
+    prepare_kernels,
+    progress,
+    to_device,
+)
 from ..training.precision import Precision
 from ..training.runs import STATE
 from ..training.settings import TrainingSettings, option
@@ -224,6 +233,7 @@ class Run:
     def train(self) -> None:
         """All remaining steps; Ctrl-C saves a checkpoint first."""
         s = self.settings
+        prepare_kernels(s.device)
         unigram, uniform = self.text.unigram, self.text.uniform
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0

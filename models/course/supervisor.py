@@ -169,6 +169,7 @@ def import_paths() -> list[str]:
 def environment(room: Path) -> dict[str, str]:
     """One thread for each library, and nothing of this process's own variables that it does not need."""
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+    one["MINITORCH_KERNELS"] = "numpy"  # compiled loops would cost seconds of the limit, and memory
     kept = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "OPENBLAS_CORETYPE")
     return {name: os.environ[name] for name in kept if name in os.environ} | one | {"HOME": str(room), "TMPDIR": str(room)}
 

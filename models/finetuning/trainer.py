@@ -28,7 +28,7 @@ from ..bert.config import BertConfig
 from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
-from ..training.loop import Glance, between_steps, clocks, decay_groups, progress, to_device
+from ..training.loop import Glance, between_steps, clocks, decay_groups, prepare_kernels, progress, to_device
 from ..training.precision import Precision
 from .tasks import Batches, Feature, Settings, Task
 
@@ -136,6 +136,7 @@ class Trainer:
     def train(self, label: str = "") -> None:
         """All remaining steps, or until --patience runs out; Ctrl-C saves a state first."""
         s = self.s
+        prepare_kernels(s.device)
         every = s.eval_every or self.batches.count
         bar = progress(self.steps, self.step)
         bar.set_description_str(label)

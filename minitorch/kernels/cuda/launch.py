@@ -118,10 +118,11 @@ struct Dropout { const unsigned* step; unsigned seed0, seed1, call, threshold; f
 
 __device__ inline void drop4(float (&x)[4], const Dropout& mask, long long row, int c, int n) {
     if (mask.call == 0) return;  // no dropout
-    unsigned long long group = row * ((n + 3) / 4) + c / 4;
+    unsigned long long group = row * ((n + 7) / 8) + c / 8;
     unsigned bits[4] = {(unsigned)group, (unsigned)(group >> 32), mask.call, mask.step ? *mask.step : 0};
     philox(bits, mask.seed0, mask.seed1);
-    for (int k = 0; k < 4; k++) x[k] *= bits[k] >= mask.threshold ? mask.factor : 0;
+    unsigned halves[2] = {c & 4 ? bits[2] : bits[0], c & 4 ? bits[3] : bits[1]};
+    for (int k = 0; k < 4; k++) x[k] *= (halves[k / 2] >> k % 2 * 16 & 0xffff) >= mask.threshold ? mask.factor : 0;
 }
 
 // The mask added to attention's scores (B, A, L, S): an array that repeats along the axes where its stride is 0.

@@ -188,7 +188,9 @@ def test_bad_options(tmp_path, capsys, model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for argv in ([], ["classify", "--train", train]):  # the default checkpoint, before there is one
         assert "`minitorch pretrain` makes one" in complaint(capsys, *argv)
-    assert complaint(capsys, "qa", "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
+    for task in ("qa", "classify", "tag"):  # a task that is named is the user's own: it is not trained on other files
+        assert complaint(capsys, task, "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
+    assert not (tmp_path / "out").exists()
     (tmp_path / "run.toml").write_text("learning-rate = 1")
     assert "no setting is called 'learning-rate'" in complaint(capsys, *usual, "--config", tmp_path / "run.toml")
     assert not (tmp_path / "out").exists()

@@ -47,16 +47,17 @@ def run(args: argparse.Namespace) -> int:
     for name in ("dev", "test"):
         if chosen.get(name):
             raise BadInput(f"--{name} needs --train: the examples to learn from")
+    if task := chosen.get("task"):
+        raise BadInput(
+            f"--train FILE is missing: the examples of {task} to learn from; without a task, minitorch finetune takes "
+            f"{' and '.join(MAKERS)} on Python's own documentation"
+        )
     try:
         locate(chosen.get("model", Settings.model))  # before the files are read, which takes time
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from error
-    tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
-    base = chosen.get("output", Settings.output)
-    for task in tasks:
-        if task not in MAKERS:
-            raise BadInput(f"--train FILE is missing; without files there are {' and '.join(MAKERS)}, not {task}")
-        output = base if chosen.get("task") else f"{base}/{task}"
+    for task in MAKERS:
+        output = f"{chosen.get('output', Settings.output)}/{task}"
         refuse_overwriting(output, KEPT, args.overwrite)
         files = make_files(task, Path(output) / "data", print)
         one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})

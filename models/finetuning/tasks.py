@@ -41,7 +41,7 @@ class Settings(TrainingSettings):
 
     task: str = option("", "classify, tag, relation, qa or choice")
     model: str = option(PRETRAINED, "folder of the checkpoint to start from")
-    train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
+    train: str = option("", "file with the examples to learn from", "without a task: Python's own documentation")
     dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
     test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
     output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")

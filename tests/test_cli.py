@@ -201,6 +201,14 @@ def test_a_file_without_a_target_names_its_columns(capsys, tmp_path):
     assert "--csv needs --target COLUMN; the columns of" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [[], ["--decimal", ","], ["--decimal", "comma"]])
+def test_decimal_commas_are_said(capsys, tmp_path, option):
+    (tmp_path / "data.csv").write_text("a;b;y\n" + "".join(f"{i},5;{i * i % 7};{3 * i},25\n" for i in range(20)))
+    arguments = ["--csv", str(tmp_path / "data.csv"), "--target", "y", "--output", str(tmp_path), *option]
+    assert cli.main(["linear-regression", *arguments]) == 0
+    assert 'numbers with decimal commas; columns cut at ";"' in capsys.readouterr().out.splitlines()[1]
+
+
 def test_a_whole_run_on_a_file(capsys, tmp_path):
     rows = "\n".join(f"{i};{i * i % 7};{'ab'[i % 2]};{3 * i + i * i % 7 + i % 3}" for i in range(30))
     (tmp_path / "data.csv").write_text("a;price ($) and $x;town;y\n" + rows)

@@ -138,9 +138,12 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
 
 
 def listed(task: Task) -> str:
-    """The files' labels, if they are few enough to print."""
+    """The files' labels, if they are few enough to print, or the numbers to learn."""
     if task.name not in ("classify", "tag", "relation"):
         return ""
+    if getattr(task, "targets", "") == "numbers":
+        mark = " with decimal commas" if getattr(task, "decimal", "") == "," else ""
+        return f'; the numbers of "{task.labels[0]}"{mark}'
     names = ", ".join(task.labels)
     return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
 

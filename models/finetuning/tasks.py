@@ -24,7 +24,7 @@ from ..adapting.choosing import METHODS, OPTIONS, config_for
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
-from ..text.numbers import DECIMALS
+from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
@@ -94,6 +94,7 @@ class Settings(TrainingSettings):
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
+        self.decimal = DECIMAL_NAMES.get(self.decimal, self.decimal)
         self.check_adapt()
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(

@@ -71,6 +71,11 @@ class Table:
         """ "." or ",": as the user says it, or found from the whole file."""
         return self.decimal or decimal_mark({name: self.cells(name) for name in self.names}, self.delimiter, self.where)
 
+    @property
+    def reading(self) -> list[str]:
+        """What a reader should know of how the cells were read: nothing of points and commas where they usually are."""
+        return [f"numbers with decimal commas; columns cut at {_called(self.delimiter)}"] if self.decimal_mark == "," else []
+
     def numbers(self, name: str) -> np.ndarray | None:
         """A column as float64, NaN where a value is missing; None if it is text: fewer than half of its values are numbers.
 

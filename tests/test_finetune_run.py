@@ -534,6 +534,7 @@ def test_texts_from_python(tmp_path, task):
     ]
     typed = predictor(["\t".join(parts)])
     assert predictor([parts]) == predictor([list(parts)]) == typed
+    assert predictor([]) == []
     for wrong, says in (
         ("anna went", "give a list of texts"),
         ([3], "text 1: a text is a string"),
@@ -779,6 +780,11 @@ def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
 def test_no_rate_is_advised_that_is_not_higher():
     assert too_little(tasks.Settings(lr=5e-5), 4, 0.02).endswith(", or a higher --lr: a small BERT bears 1e-3")
     assert too_little(tasks.Settings(lr=1e-3), 2, 0.02).endswith("Try more --epochs or a smaller --batch-size")
+
+
+def test_a_setting_that_does_not_exist_is_named():
+    with pytest.raises(TypeError, match="finetune: no setting is called 'trian'; did you mean 'train'"):
+        finetuning.finetune("classify", trian="x.tsv")
 
 
 def test_a_question_and_a_sentence_are_a_pair(tmp_path):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..bert.config import BertConfig
 from ..bert.weights import config_file, locate
-from ..errors import BadInput, count
+from ..errors import BadInput, count, suggestion
 from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from . import comparing
@@ -125,6 +127,10 @@ def work(job: Run) -> None:
 
 def finetune(task: str, train: str = "", say: Callable[[str], None] = print, overwrite: bool = False, **settings: Any) -> Run:
     """Train, measure the alternatives, write and return everything: the command in one call. Settings are its options."""
+    known = {*inspect.get_annotations(finetune), *(f.name for f in dataclasses.fields(Settings))}
+    for name in settings.keys() - known:
+        near = suggestion(name, known)
+        raise TypeError(f"finetune: no setting is called {name!r}" + (f"; did you mean {near!r}?" if near else ""))
     s = Settings(task=task, train=str(train), **settings)
     cure = "give another output, or overwrite=True"
     with contextlib.ExitStack() as until_the_end:

@@ -80,6 +80,8 @@ class Predictor:
 
     def records(self, examples: list[Any]) -> list[dict[str, Any]]:
         """One record per example."""
+        if not examples:
+            return []
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)

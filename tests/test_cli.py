@@ -60,7 +60,7 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
             ["--csv", "README.md", "--target", "y", "--delimiter", "ab"],
             "--delimiter must be one sign, or one of comma, semicolon",
         ),
-        (["--output", "README.md"], "--output README.md: cannot make this folder: File exists"),
+        (["--output", "README.md"], "--output README.md is a file; give a folder"),
         (["--lr", "100"], "gradient descent diverged at step"),
     ],
 )

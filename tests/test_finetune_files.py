@@ -49,6 +49,7 @@ CLASSIFY = [  # train, dev, what is said (after the file's name)
     ("text\tlabel\n", GOOD_TSV, "train.tsv: the file has a header and no rows"),
     (gzip.compress(GOOD_TSV.encode()), GOOD_TSV, "train.tsv: compressed by gzip; unpack it first"),
     (GOOD_TSV, GOOD_TSV.encode("utf-16-le"), "dev.tsv:1: a NUL byte, which no text file holds; try --enc"),
+    (b"\x7fELF\0\xff\n\0", GOOD_TSV, "train.tsv:1: this is a binary file (or UTF-16), not utf-8 text"),
     (GOOD_TSV + "a\0b\tpos\n", GOOD_TSV, "train.tsv:10: a NUL byte, which no text file holds; is it a text file?"),
     ('text,label\nb,neg\n"a,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a quote is opened and never closed"),
     ('text,label\nb,neg\n"a" b,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a field goes on after its closing quote"),

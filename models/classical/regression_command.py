@@ -20,6 +20,7 @@ from minitorch.files import replacing
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of, read_table
+from ..training.runs import make_folder
 from ..training.settings import usable_device
 from .linear_regression import (
     LinearModel,
@@ -63,10 +64,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     problem = _problem(args)
     output = Path(args.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--output {output}: cannot make this folder: {error.strerror}") from None
+    make_folder(output)
     X, y = problem.train
     rows = f"{count(len(y), 'training row')}, {count(len(problem.test[1]), 'test row')}"
     print(f'{short(problem.name)}: "{short(problem.target)}" from {count(len(problem.features), "feature")}')

@@ -105,7 +105,7 @@ def work(job: Run) -> None:
     held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
     print(
         f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
-        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {t.steps:,} steps of up to "
+        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {count(t.steps, 'step')} of up to "
         f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
     )
     try:

@@ -243,6 +243,8 @@ def read_text(path: Path, encoding: str) -> str:
     except UnicodeError as error:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
+        if b"\0" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            raise BadInput(f"{path}:{line}: this is a binary file (or UTF-16), not {encoding} text") from None
         guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
         raise BadInput(f"{path}:{line}: the text is not {encoding}; try --encoding {guess}") from None
     except (LookupError, ValueError):

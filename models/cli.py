@@ -134,6 +134,8 @@ def reason(error: OSError) -> str:
     """An OSError on one line: its own text, or the file that it names; without either it may be of the standard output."""
     if error.strerror is None:
         return short(error, LONGEST)
+    if isinstance(error, FileExistsError) and error.filename is not None and os.path.isfile(error.filename):
+        return short(f"{error.filename} is a file; give a folder", LONGEST)
     if error.filename is not None:
         return short(f"{error.filename}: {error.strerror}", LONGEST)
     try:

@@ -225,6 +225,7 @@ def test_check_says_what_is_off_and_gives_more_hints(tmp_path, capsys):
         (["grade", "nowhere"], "there is no such folder"),
         (["grade", "."], "holds no folders"),
         (["grade", __file__], "is a file; give the folder"),
+        (["grade", Path(__file__).parent, "--output", __file__], "is a file; give a folder"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, says, tmp_path, monkeypatch, capsys):

@@ -85,8 +85,8 @@ def work(job: Run) -> int:
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )
     print(
-        f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, training.safetensors, "
-        "metrics.jsonl, curve.png\n"
+        f"{job.folder}/: config.json, model.safetensors, tokenizer.json, tokenizer_config.json, vocab.txt, run.json, "
+        "training.safetensors, metrics.jsonl, curve.png\n"
     )
     print(showing(trials(job.model, text), job.folder))
     return 0

@@ -61,7 +61,7 @@ def work(job: Run) -> int:
     s, text = job.settings, job.text
     print(
         f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
-        f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
+        f"{len(text.valid.ids):,} held out; {count(s.steps, 'step')} of {s.batch_size} x {s.length} tokens on {s.device}, "
         f"{count(s.workers, 'thread')}\n"
         f"baselines in nats per word: uniform guessing {text.uniform:.3f}, word frequencies only {text.unigram:.3f}"
     )

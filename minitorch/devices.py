@@ -21,7 +21,7 @@ _NUMPY = (np.ndarray, np.generic, int, float, type(None))
 
 CUPY_MISSING = (
     'device "cuda" needs CuPy, which is not installed: pip install "cupy-cuda13x[ctk]" (CUDA 13) or "cupy-cuda12x[ctk]" (CUDA '
-    "12), and an NVIDIA GPU with its driver; `python -m minitorch.tools.doctor` says what this machine has"
+    "12), and an NVIDIA GPU with its driver; `minitorch doctor` says what this machine has"
 )
 
 
@@ -65,9 +65,7 @@ def cupy() -> ModuleType:
     except ModuleNotFoundError as error:
         raise RuntimeError(CUPY_MISSING) from error
     except ImportError as error:
-        raise RuntimeError(
-            f'device "cuda": CuPy does not import ({error}); `python -m minitorch.tools.doctor` says why'
-        ) from error
+        raise RuntimeError(f'device "cuda": CuPy does not import ({error}); `minitorch doctor` says why') from error
 
 
 def cupy_with_a_gpu() -> ModuleType:
@@ -76,9 +74,7 @@ def cupy_with_a_gpu() -> ModuleType:
     try:
         library.cuda.runtime.getDeviceCount()
     except library.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(
-            f'device "cuda": CuPy finds no usable GPU ({error}); `python -m minitorch.tools.doctor` says what to do'
-        ) from error
+        raise RuntimeError(f'device "cuda": CuPy finds no usable GPU ({error}); `minitorch doctor` says what to do') from error
     return library
 
 

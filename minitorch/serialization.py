@@ -64,12 +64,12 @@ def load(path: str | os.PathLike[str], map_location: str | None = None, *, weigh
     with open(path, "rb") as file:
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             if entry["dtype"] not in _DTYPES:
-                raise ValueError(f"load: {path}: tensor {_cut(name)!r} is stored as {entry['dtype']}, which NumPy does not have")
+                raise ValueError(f"{path}: tensor {_cut(name)!r} is stored as {entry['dtype']}, which NumPy does not have")
             file.seek(start + entry["data_offsets"][0])
             try:
                 array = _read_array(file, entry)
             except (ValueError, MemoryError, OSError) as error:
-                raise ValueError(f"load: {path}: tensor {_cut(name)!r} cannot be read: {error}") from None
+                raise ValueError(f"{path}: tensor {_cut(name)!r} cannot be read: {error}") from None
             if _KEY in metadata and entry["dtype"] == "BF16":
                 array = array.astype(dtypes.bfloat16)
             tensors[name] = Tensor(devices.move(array, map_location))
@@ -81,8 +81,8 @@ def load(path: str | os.PathLike[str], map_location: str | None = None, *, weigh
         if version == _VERSION:
             return _rebuild(described["tree"], tensors)
     except _DAMAGE as error:
-        raise ValueError(f"load: {path}: the description of its nesting is damaged ({_cut(repr(error))})") from error
-    raise ValueError(f"load: {path} has minitorch's format {_cut(version)}, this one reads {_VERSION}: update minitorch")
+        raise ValueError(f"{path}: the description of its nesting is damaged ({_cut(repr(error))})") from error
+    raise ValueError(f"{path} has minitorch's format {_cut(version)}, this one reads {_VERSION}: update minitorch")
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -220,11 +220,11 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     """The tensors' entries, the metadata, and the offset of the tensors' bytes; or an error that names the fault."""
     _safetensors()
     if not os.path.exists(path):
-        raise FileNotFoundError(f"load: there is no file {path}")
+        raise FileNotFoundError(f"there is no file {path}")
     if os.path.isdir(path):
-        raise IsADirectoryError(f"load: {path} is a folder; give the name of the file in it")
+        raise IsADirectoryError(f"{path} is a folder; give the name of the file in it")
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f"load: {path} is a pipe or a device, not an ordinary file")
+        raise ValueError(f"{path} is a pipe or a device, not an ordinary file")
     size = os.path.getsize(path)
     try:
         with open(path, "rb") as file:
@@ -232,18 +232,16 @@ def _read_header(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
             length = int.from_bytes(begin[:8], "little")
             _check_beginning(path, begin, size)
             if 8 + length > size:
-                raise ValueError(
-                    f"load: {path} is truncated: its header alone has {length} bytes, the file {size}; copy it again"
-                )
+                raise ValueError(f"{path} is truncated: its header alone has {length} bytes, the file {size}; copy it again")
             if length > _LONGEST_HEADER:
-                raise ValueError(f"load: {path} has a damaged header: {length:,} bytes, the format allows {_LONGEST_HEADER:,}")
+                raise ValueError(f"{path} has a damaged header: {length:,} bytes, the format allows {_LONGEST_HEADER:,}")
             file.seek(8)
             text = file.read(length)
     except OSError as error:
-        raise OSError(f"load: {path} cannot be read: {error.strerror}") from error
+        raise OSError(f"{path} cannot be read: {error.strerror}") from error
     header, needed = _parse_header(path, text, size)
     if needed > size:
-        raise ValueError(f"load: {path} is truncated: its header announces {needed} bytes, the file has {size}; copy it again")
+        raise ValueError(f"{path} is truncated: its header announces {needed} bytes, the file has {size}; copy it again")
     return header, header.pop("__metadata__", None) or {}, 8 + length
 
 
@@ -265,7 +263,7 @@ def _parse_header(path: Any, text: bytes, size: int) -> tuple[dict[str, Any], in
         if incomplete and needed <= size:
             raise ValueError(f"its tensors have {needed} bytes, the file {size}")
     except (*_DAMAGE, library.SafetensorError) as error:
-        raise ValueError(f"load: {path} has a damaged header ({_cut(error)}); get a new copy of the file") from error
+        raise ValueError(f"{path} has a damaged header ({_cut(error)}); get a new copy of the file") from error
     return header, needed
 
 
@@ -288,10 +286,10 @@ def _check_beginning(path: Any, begin: bytes, size: int) -> None:
         return
     if begin[:2] == b"PK" or begin[:1] == b"\x80":
         raise ValueError(
-            f"load: {path} is a pickle or a zip archive (PyTorch's .pt and .bin are, NumPy's .npz too). minitorch never reads "
+            f"{path} is a pickle or a zip archive (PyTorch's .pt and .bin are, NumPy's .npz too). minitorch never reads "
             "pickles, which can run any program. Convert it on a machine that has PyTorch: "
             'safetensors.torch.save_file(torch.load("model.pt", weights_only=True), "model.safetensors")'
         )
     if size == 0:
-        raise ValueError(f"load: {path} is empty (0 bytes)")
-    raise ValueError(f"load: {path} is not a safetensors file: it begins with {begin[:8]!r}")
+        raise ValueError(f"{path} is empty (0 bytes)")
+    raise ValueError(f"{path} is not a safetensors file: it begins with {begin[:8]!r}")

@@ -8,7 +8,6 @@ Read next: startup.py, then the module of a job.
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import itertools
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import startup
-from .errors import LONGEST, BadInput, short
+from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
@@ -32,6 +31,7 @@ JOBS = {
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
+TAKE_A_FILE = ("--corpus", "--csv", "--train")  # options for the file that a job learns from
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
 
 
@@ -45,9 +45,12 @@ class Parser(argparse.ArgumentParser):
         if jobs is not None and message == f"the following arguments are required: {jobs.metavar}":
             self.exit(2, f"{self.format_help()}\n{self.prog}: error: say which {jobs.metavar} you want\n")
         known = [*self._option_string_actions, *(str(word) for action in self._actions for word in action.choices or ())]
-        for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message):
-            if near := difflib.get_close_matches(word, known, 1):
-                message += f"; did you mean {near[0]}?"
+        file = re.search(r"(?:invalid choice: '|unrecognized arguments: )(?!-)([^\s']+\.\w+)", message)
+        if file and (option := next((name for name in TAKE_A_FILE if name in known), None)):
+            message = f"{message.partition(' (choose')[0]}; a file is given with {option} {file[1]}"
+        for word in re.findall(r"(?:invalid choice: '|unrecognized arguments: .*?)(-*\w[\w-]*)", message if not file else ""):
+            if near := suggestion(word, known):
+                message += f"; did you mean {near}?"
         if re.match(r"unrecognized arguments: [^-]", message) and any(action.dest == "text" for action in self._actions):
             message += "; put a text of several words in quotes"
         usage = self.format_usage()
@@ -131,6 +134,8 @@ def reason(error: OSError) -> str:
     """An OSError on one line: its own text, or the file that it names; without either it may be of the standard output."""
     if error.strerror is None:
         return short(error, LONGEST)
+    if isinstance(error, FileExistsError) and error.filename is not None and os.path.isfile(error.filename):
+        return short(f"{error.filename} is a file; give a folder", LONGEST)
     if error.filename is not None:
         return short(f"{error.filename}: {error.strerror}", LONGEST)
     try:

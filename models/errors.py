@@ -7,6 +7,12 @@ import re
 from collections.abc import Iterable
 
 LONGEST = 1000  # characters of a message
+OTHER_NAMES = {  # what other programs call a setting
+    "learning-rate": "lr", "num-train-epochs": "epochs", "num-epochs": "epochs", "max-steps": "steps", "max-length": "length",
+    "max-seq-length": "length", "seq-length": "length", "output-dir": "output", "train-file": "train", "test-file": "test",
+    "validation-file": "dev", "eval-file": "dev", "train-batch-size": "batch-size", "lora-r": "rank", "lora-alpha": "alpha",
+    "gradient-accumulation-steps": "accumulate", "warmup-ratio": "warmup", "data": "csv", "alpha": "ridge",
+}  # fmt: skip
 
 
 class BadInput(ValueError):
@@ -50,6 +56,14 @@ def quoted(value: object, most: int = 80) -> str:
         return "a number with thousands of digits"
     except RecursionError:
         return f"a {type(value).__name__}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The known name that a word probably means, by its usual name elsewhere or by its spelling; or ""."""
+    plain = {name.lstrip("-").replace("_", "-"): name for name in known}
+    word = word.lstrip("-").replace("_", "-")
+    near = [OTHER_NAMES[word]] if OTHER_NAMES.get(word) in plain else difflib.get_close_matches(word, plain, 1)
+    return plain[near[0]] if near else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

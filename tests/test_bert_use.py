@@ -37,6 +37,8 @@ def test_three_lines_of_python(folder):
     assert vectors.shape == (3, 16)
     assert (abs(vectors[0] - vectors[2]) < 1e-6).all()
     assert bert.embed(model, tokenizer, []).shape == (0, 16)
+    with pytest.raises(ValueError, match="give a list of texts"):
+        bert.embed(model, tokenizer, "the cat sat")
 
 
 def test_guesses_are_the_softmax_of_the_logits(folder, device):

@@ -60,7 +60,7 @@ def test_a_wrong_command_line_ends_with_2(arguments, capsys):
             ["--csv", "README.md", "--target", "y", "--delimiter", "ab"],
             "--delimiter must be one sign, or one of comma, semicolon",
         ),
-        (["--output", "README.md"], "--output README.md: cannot make this folder: File exists"),
+        (["--output", "README.md"], "--output README.md is a file; give a folder"),
         (["--lr", "100"], "gradient descent diverged at step"),
     ],
 )
@@ -79,6 +79,11 @@ def test_a_mistake_is_one_line_and_status_2(arguments, message, capsys, monkeypa
         (["pretrain", "--lenght", "32"], "did you mean --length?"),
         (["linear-regression", "--rigde", "1"], "did you mean --ridge?"),
         (["linear-regression", "surplus"], "unrecognized arguments: surplus"),
+        (["linear-regression", "x.csv"], "unrecognized arguments: x.csv; a file is given with --csv x.csv"),
+        (["pretrain", "texts/a.txt", "--steps", "3"], "unrecognized arguments: texts/a.txt; a file is given with --corpus"),
+        (["finetune", "num.csv"], "invalid choice: 'num.csv'; a file is given with --train num.csv"),
+        (["finetune", "classify", "--learning-rate", "1e-3"], "did you mean --lr?"),
+        (["pretrain", "--max_length", "64"], "did you mean --length?"),
         (["finetune", "clasify"], "did you mean classify?"),
         (["course", "chek"], "did you mean check?"),
         (["fill-mask", "the", "function", "[MASK]"], "put a text of several words in quotes"),
@@ -199,6 +204,14 @@ def test_a_file_without_a_target_names_its_columns(capsys, tmp_path):
     (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     assert cli.main(["linear-regression", "--csv", str(tmp_path / "data.csv")]) == 2
     assert "--csv needs --target COLUMN; the columns of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--decimal", ","], ["--decimal", "comma"]])
+def test_decimal_commas_are_said(capsys, tmp_path, option):
+    (tmp_path / "data.csv").write_text("a;b;y\n" + "".join(f"{i},5;{i * i % 7};{3 * i},25\n" for i in range(20)))
+    arguments = ["--csv", str(tmp_path / "data.csv"), "--target", "y", "--output", str(tmp_path), *option]
+    assert cli.main(["linear-regression", *arguments]) == 0
+    assert 'numbers with decimal commas; columns cut at ";"' in capsys.readouterr().out.splitlines()[1]
 
 
 def test_a_whole_run_on_a_file(capsys, tmp_path):

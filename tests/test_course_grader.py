@@ -224,6 +224,8 @@ def test_check_says_what_is_off_and_gives_more_hints(tmp_path, capsys):
         (["check", "."], "holds no assignment's file"),
         (["grade", "nowhere"], "there is no such folder"),
         (["grade", "."], "holds no folders"),
+        (["grade", __file__], "is a file; give the folder"),
+        (["grade", Path(__file__).parent, "--output", __file__], "is a file; give a folder"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(arguments, says, tmp_path, monkeypatch, capsys):
@@ -251,6 +253,22 @@ def test_grade_writes_table_feedback_csv_and_gradescope(tmp_path, capsys):
     results = json.loads((tmp_path / "out/gradescope/ada/mlm/results.json").read_text(encoding="utf-8"))
     assert results["score"] == sum(t["score"] for t in results["tests"]) == sum(t["max_score"] for t in results["tests"])
     assert {t["visibility"] for t in results["tests"]} == {"visible", "after_published"}
+
+
+def test_a_learner_whose_file_has_another_name_is_told_of(tmp_path, capsys):
+    (tmp_path / "in" / "dora" / "deeper").mkdir(parents=True)
+    for name in ("Scalar_final.py", "deeper/other.py", "visible_tests.py"):
+        (tmp_path / "in" / "dora" / name).write_text("")
+    (tmp_path / "in" / "empty").mkdir()
+    status, out, err = course(capsys, "grade", tmp_path / "in", "--output", tmp_path / "out")
+    assert status == 0
+    files = "scalar.py, tensors.py, engine.py, attention.py, mlm.py, kernel.py"
+    said = f"dora: none of {files} is there; it holds Scalar_final.py, other.py"
+    for text in (out, err):
+        assert said in text.splitlines()
+        assert "kernel.py is there" in next(line for line in text.splitlines() if line.startswith("empty: "))
+    status, out, _ = course(capsys, "grade", tmp_path / "in", "--assignment", "mlm", "--output", tmp_path / "out")
+    assert "dora: mlm.py is not there; it holds Scalar_final.py, other.py" in out.splitlines()
 
 
 def test_odd_folders_and_names_are_named(tmp_path, capsys):

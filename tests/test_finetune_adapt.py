@@ -120,7 +120,7 @@ def test_vectors_do_not_decay(base, tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--adapt", "lore"], "there is no such method; there are lora"),
+        (["--adapt", "lore"], "there is no such method; did you mean lora? There are lora"),
         (["--adapt", "ia3", "--rank", "4"], "--rank is for lora, rslora, dora, adalora"),
         (["--rank", "4"], "--rank is a setting of --adapt METHOD"),
         (["--adapt", "lora", "--freeze", "1"], "leave out --freeze"),

@@ -49,6 +49,7 @@ CLASSIFY = [  # train, dev, what is said (after the file's name)
     ("text\tlabel\n", GOOD_TSV, "train.tsv: the file has a header and no rows"),
     (gzip.compress(GOOD_TSV.encode()), GOOD_TSV, "train.tsv: compressed by gzip; unpack it first"),
     (GOOD_TSV, GOOD_TSV.encode("utf-16-le"), "dev.tsv:1: a NUL byte, which no text file holds; try --enc"),
+    (b"\x7fELF\0\xff\n\0", GOOD_TSV, "train.tsv:1: this is a binary file (or UTF-16), not utf-8 text"),
     (GOOD_TSV + "a\0b\tpos\n", GOOD_TSV, "train.tsv:10: a NUL byte, which no text file holds; is it a text file?"),
     ('text,label\nb,neg\n"a,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a quote is opened and never closed"),
     ('text,label\nb,neg\n"a" b,pos\nb,neg\n', GOOD_TSV, "train.tsv:3: a field goes on after its closing quote"),
@@ -188,7 +189,9 @@ def test_bad_options(tmp_path, capsys, model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for argv in ([], ["classify", "--train", train]):  # the default checkpoint, before there is one
         assert "`minitorch pretrain` makes one" in complaint(capsys, *argv)
-    assert complaint(capsys, "qa", "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
+    for task in ("qa", "classify", "tag"):  # a task that is named is the user's own: it is not trained on other files
+        assert complaint(capsys, task, "--model", model, "--output", tmp_path / "out").startswith("--train FILE is missing")
+    assert not (tmp_path / "out").exists()
     (tmp_path / "run.toml").write_text("learning-rate = 1")
     assert "no setting is called 'learning-rate'" in complaint(capsys, *usual, "--config", tmp_path / "run.toml")
     assert not (tmp_path / "out").exists()

@@ -162,7 +162,9 @@ REFUSED = [
     ("t.jsonl", lines(*({"text": "a", "label": x} for x in (["x"], ["y", {"z": 1}]))), {}, ":2: {'z': 1} in the list of labels"),
     ("t.tsv", "a\t1\n", {"columns": "text,text"}, "--columns names text more than once"),
     ("t.tsv", "good film\t1\nbad film\t0\n", {}, "if that line is no header, name the columns with --columns"),
-    ("t.csv", "text;score\na;0,5\nb;1,5\n", {}, ":2: what is the label '0,5'. Write decimals with a point"),
+    ("t.csv", 'text,score\na,"0,5"\nb,"1,5"\n', {}, ":2: what is the label '0,5'. Write decimals with a point"),
+    ("t.tsv", "text\tscore\na\t0,5\nb\t1\n", {}, ":2: what is the label '0,5'. Write decimals with a point"),
+    ("t.csv", "text;score\na;0,5\nb;1,5\nc;1,2,3\n", {}, ":2: what is the label '0,5'. Write decimals with a point"),
     ("t.csv", "text,score\na,0.5\nb,1.5\nc,2.5\nd,3.5\ne,high\nf,4.5\n", {}, ":6: the target 'high' is not a number"),
     ("t.csv", "text,score\na,1\nb,2\n", {}, ":2: the label '1' occurs once .* or --targets numbers if it is a quantity"),
     ("t.csv", "text,x,y\na,1,0\nb,2,0\n", {"label": "x,y"}, ':3: "x" must be 0 or 1'),
@@ -178,6 +180,13 @@ def test_classify_refuses(tmp_path, file, content, settings, says):
     """With the cure."""
     with pytest.raises(BadInput, match=says):
         read(Classify, tmp_path / file, content, **settings)
+
+
+@pytest.mark.parametrize("content", ["text;score\na;0,5\nb;-1,5\nc;2\n", "text\tscore\na\t0,5\nb\t-1,5\nc\t2,0\n"])
+def test_labels_with_decimal_commas_are_numbers_where_no_comma_cuts_the_file(tmp_path, content):
+    task, examples = read(Classify, tmp_path / "t.csv", content)
+    assert task.targets == "numbers"
+    assert [task.number(e) for e in examples] == [0.5, -1.5, 2]
 
 
 # ----------------------------------------------------------------------------------------------------------------- tag

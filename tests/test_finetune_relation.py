@@ -558,7 +558,7 @@ def test_the_command_its_report_and_its_resumption(tmp_path, capsys):
         "; labels Hate(e1,e2), Hate(e2,e1), Love(e1,e2), Love(e2,e1), Other",
         "relations, right in their direction too; the averages leave Other out",
         "labels, each direction for itself; the averages leave Other out",
-        "another relation",
+        "another answer",
         "1 Hate(e1,e2)",
         "TF-IDF around the entities + linear SVM",
         "the same BERT from random weights",

@@ -14,7 +14,7 @@ from models.errors import BadInput
 from models.finetuning import report, tag, tasks
 from models.finetuning.documentation import tagged
 from models.finetuning.qa import Question, best_window, window_starts
-from models.finetuning.run import Run
+from models.finetuning.run import Run, too_little
 from models.finetuning.tag import owned, windows
 from tests import finetune_cases as cases
 
@@ -520,7 +520,7 @@ def test_predict_complains(tmp_path, capsys):
         (tmp_path / name).mkdir()
         (tmp_path / name / "finetune.json").write_text("{}")
     assert main(["predict", "--model", str(tmp_path), "a"]) == 2
-    assert capsys.readouterr().err.endswith(f"give {tmp_path / 'classify'}, {tmp_path / 'tag'}\n")
+    assert capsys.readouterr().err.endswith(f"give {tmp_path / 'classify'} or {tmp_path / 'tag'}\n")
 
 
 @each_task
@@ -534,6 +534,7 @@ def test_texts_from_python(tmp_path, task):
     ]
     typed = predictor(["\t".join(parts)])
     assert predictor([parts]) == predictor([list(parts)]) == typed
+    assert predictor([]) == []
     for wrong, says in (
         ("anna went", "give a list of texts"),
         ([3], "text 1: a text is a string"),
@@ -774,6 +775,16 @@ def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
     assert "axis\tB-PARAM\n" in (tmp_path / "out" / "tag" / "data" / "train.conll").read_text()
     assert main(argv) == 2
     assert "holds a run already" in capsys.readouterr().err
+
+
+def test_no_rate_is_advised_that_is_not_higher():
+    assert too_little(tasks.Settings(lr=5e-5), 4, 0.02).endswith(", or a higher --lr: a small BERT bears 1e-3")
+    assert too_little(tasks.Settings(lr=1e-3), 2, 0.02).endswith("Try more --epochs or a smaller --batch-size")
+
+
+def test_a_setting_that_does_not_exist_is_named():
+    with pytest.raises(TypeError, match="finetune: no setting is called 'trian'; did you mean 'train'"):
+        finetuning.finetune("classify", trian="x.tsv")
 
 
 def test_a_question_and_a_sentence_are_a_pair(tmp_path):

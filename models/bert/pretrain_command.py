@@ -61,7 +61,7 @@ def work(job: Run) -> int:
     s, text = job.settings, job.text
     print(
         f"BERT {s.size}, {job.model.num_parameters():,} parameters; {len(text.train.ids):,} tokens to learn from, "
-        f"{len(text.valid.ids):,} held out; {s.steps:,} steps of {s.batch_size} x {s.length} tokens on {s.device}, "
+        f"{len(text.valid.ids):,} held out; {count(s.steps, 'step')} of {s.batch_size} x {s.length} tokens on {s.device}, "
         f"{count(s.workers, 'thread')}\n"
         f"baselines in nats per word: uniform guessing {text.uniform:.3f}, word frequencies only {text.unigram:.3f}"
     )
@@ -85,8 +85,8 @@ def work(job: Run) -> int:
         f"{last['valid_accuracy']:.1%} of the masked words guessed right"
     )
     print(
-        f"{job.folder}/: config.json, model.safetensors, tokenizer.json, vocab.txt, run.json, training.safetensors, "
-        "metrics.jsonl, curve.png\n"
+        f"{job.folder}/: config.json, model.safetensors, tokenizer.json, tokenizer_config.json, vocab.txt, run.json, "
+        "training.safetensors, metrics.jsonl, curve.png\n"
     )
     print(showing(trials(job.model, text), job.folder))
     return 0

@@ -63,6 +63,8 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
 
     Reimers and Gurevych (2019), "Sentence-BERT", https://arxiv.org/abs/1908.10084, section 3.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"give a list of texts, such as [{texts[:30]!r}]; a single string would be read letter by letter")
     bert = getattr(model, "bert", model)
     longest = model.config.max_position_embeddings
     vectors = []

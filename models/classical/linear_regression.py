@@ -222,7 +222,7 @@ def load_csv(table: Table, target: str, features: list[str] | None = None) -> Co
     known = ~np.isnan(y)
     if not known.all():
         remarks.append(f"dropped {count(int((~known).sum()), 'row')} without a target")
-    return table.path, kept, target, X[known], y[known], remarks
+    return table.path, kept, target, X[known], y[known], [*table.reading, *remarks]
 
 
 def cure_of(table: Table, name: str) -> str:

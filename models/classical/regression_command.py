@@ -18,8 +18,9 @@ from minitorch.devices import Array, move
 from minitorch.files import replacing
 
 from ..errors import LONGEST, BadInput, count, listing, short
-from ..text.numbers import DECIMALS
+from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of, read_table
+from ..training.runs import make_folder
 from ..training.settings import usable_device
 from .linear_regression import (
     LinearModel,
@@ -44,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--features", metavar="A,B,C", help="the columns to predict it from (default: every other numeric column)")
     add("--columns", metavar="A,B,C", help="names of the columns, if the first line does not name them")
     add("--delimiter", default="", help="separator of columns: tab, comma, semicolon, bar, space, or a sign (default: found)")
-    add("--decimal", choices=tuple(DECIMALS), help="decimal mark of the numbers (default: found from the whole file)")
+    text = "decimal mark of the numbers, or the sign itself (default: found from the whole file)"
+    add("--decimal", type=lambda sign: DECIMAL_NAMES.get(sign, sign), choices=tuple(DECIMALS), help=text)
     add("--encoding", default="utf-8", help="encoding of the file (default: %(default)s)")
     add("--missing", choices=("drop", "mean"), default="drop", help="rows with missing values: leave out, or fill in the mean")
     add("--test-share", type=float, default=0.2, metavar="S", help="share of the rows kept for testing (default: %(default)s)")
@@ -62,10 +64,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     problem = _problem(args)
     output = Path(args.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--output {output}: cannot make this folder: {error.strerror}") from None
+    make_folder(output)
     X, y = problem.train
     rows = f"{count(len(y), 'training row')}, {count(len(problem.test[1]), 'test row')}"
     print(f'{short(problem.name)}: "{short(problem.target)}" from {count(len(problem.features), "feature")}')

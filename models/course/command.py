@@ -58,7 +58,11 @@ def run(args: argparse.Namespace) -> int:
     if args.command == "check":
         return check(args.folder, args.hints, args.task)
     if args.command == "grade":
-        return grade_folder(args.folder, args.assignment, args.output)
+        try:
+            return grade_folder(args.folder, args.assignment, args.output)
+        except KeyboardInterrupt:
+            print("\nstopped: what is graded is kept; the same command goes on from there")
+            raise
     chosen = [find(args.assignment)] if args.assignment else all_assignments()
     if args.command == "release":
         files = release(chosen, args.target)

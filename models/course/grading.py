@@ -34,18 +34,23 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     make_folder(output, output)
     earlier = Earlier(output / UNFINISHED)
     rows: Rows = []
+    absent: list[str] = []
     for learner in learners:
         grades: dict[str, Grade] = {}
+        missing = []
         for a in chosen:
             path = find_file(learner, a.file)
-            if name or path.exists() or path.is_symlink():
+            if not (path.exists() or path.is_symlink()):
+                missing.append(a.file)
+            if name or a.file not in missing:
                 grades[a.name] = earlier.find(learner.name, a, path) or earlier.keep(learner.name, graded(learner, a, path))
-        if not grades:
-            note(f"{short(learner.name)}: none of {listing(a.file for a in chosen)} is there")
+        if not grades or (name and missing):
+            absent.append(f"{short(learner.name)}: {nothing_of(learner, missing)}")
+            note(absent[-1])
         rows.append((learner.name, grades))
         write_reports(rows, output)
     used = [a for a in chosen if any(a.name in grades for _, grades in rows)]
-    print(reports.table(rows, used))
+    print("\n".join([reports.table(rows, used), *absent]))
     for learner_name, grades in rows:
         for result in grades.values():
             if result.notes:
@@ -70,6 +75,8 @@ def graded(learner: Path, assignment: Assignment, path: Path) -> Grade:
 
 def learners_in(folder: Path) -> list[Path]:
     """The learners' folders; what looks like one and is not is named."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; give the folder that holds one folder per learner")
     if not folder.is_dir():
         raise BadInput(f"{folder}: there is no such folder; it should hold one folder per learner")
     learners = []
@@ -83,6 +90,14 @@ def learners_in(folder: Path) -> list[Path]:
     if not learners:
         raise BadInput(f"{folder} holds no folders; it should hold one per learner, with the learner's file in it")
     return learners
+
+
+def nothing_of(learner: Path, missing: list[str]) -> str:
+    """ "none of scalar.py, ... is there; it holds Scalar_final.py": a file of another name is not graded."""
+    ours = {*(a.file for a in all_assignments()), "visible_tests.py"}
+    there = sorted({path.name for pattern in ("*.py", "*/*.py") for path in learner.glob(pattern)} - ours)
+    held = f"; it holds {listing(there)}" if there else ""
+    return f"{f'none of {listing(missing)} is' if len(missing) > 1 else f'{missing[0]} is not'} there{held}"
 
 
 def find_file(learner: Path, name: str) -> Path:

@@ -93,7 +93,7 @@ class Learner(Link):
             used, wall = cpu_time(self.process.pid), time.monotonic() - self.turn
             slow = wall if used is None or self.used is None else max(used - self.used, wall / PATIENCE)
             if slow > self.allowed:
-                self.ending = f"stopped after {self.seconds:g} seconds: an endless loop?"
+                self.ending = f"the code was stopped after {self.seconds:g} seconds (an endless loop?)"
                 self.kill()
                 return
 
@@ -227,7 +227,9 @@ def run(start: Callable[[], Learner], tests: list[Test], report: Callable[..., N
                 except FarError as error:
                     return report(loaded=False, loading=failure(error), means=learner.means)
                 except Gone:
-                    return report(loaded=False, loading=f"no result: {learner.close()} during the import", means=learner.means)
+                    return report(
+                        loaded=False, loading=f"no result: {learner.close()} while it was imported", means=learner.means
+                    )
                 report(loaded=True, means=learner.means)
             try:
                 report(test=test.name, **outcome(test.run, learner.fresh()))

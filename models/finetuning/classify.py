@@ -151,7 +151,7 @@ class Classify(Task):
     def learn(self, examples: list[Example]) -> None:
         """Find the kind of the labels, their names, and how often each occurs."""
         if self.targets == "auto":
-            self.targets = "numbers" if self.s.decimal else kind_of([e.target for e in examples], self.s.separator)
+            self.targets = "numbers" if self.s.decimal else kind_of(examples, self.s.separator, self.delimiter)
         if self.targets == "numbers":
             self.learn_scale(examples)
             self.labels = [self.columns["label"]]

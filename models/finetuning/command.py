@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..bert.config import BertConfig
 from ..bert.weights import config_file, locate
-from ..errors import BadInput, count
+from ..errors import BadInput, count, suggestion
 from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from . import comparing
@@ -47,16 +49,17 @@ def run(args: argparse.Namespace) -> int:
     for name in ("dev", "test"):
         if chosen.get(name):
             raise BadInput(f"--{name} needs --train: the examples to learn from")
+    if task := chosen.get("task"):
+        raise BadInput(
+            f"--train FILE is missing: the examples of {task} to learn from; without a task, minitorch finetune takes "
+            f"{' and '.join(MAKERS)} on Python's own documentation"
+        )
     try:
         locate(chosen.get("model", Settings.model))  # before the files are read, which takes time
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from error
-    tasks = [chosen["task"]] if chosen.get("task") else list(MAKERS)
-    base = chosen.get("output", Settings.output)
-    for task in tasks:
-        if task not in MAKERS:
-            raise BadInput(f"--train FILE is missing; without files there are {' and '.join(MAKERS)}, not {task}")
-        output = base if chosen.get("task") else f"{base}/{task}"
+    for task in MAKERS:
+        output = f"{chosen.get('output', Settings.output)}/{task}"
         refuse_overwriting(output, KEPT, args.overwrite)
         files = make_files(task, Path(output) / "data", print)
         one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})
@@ -102,7 +105,7 @@ def work(job: Run) -> None:
     held = f"{len(job.data.dev):,} {'dev' if job.s.dev else 'held out for dev'}, {len(job.data.test):,} test"
     print(
         f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
-        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {t.steps:,} steps of up to "
+        f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {count(t.steps, 'step')} of up to "
         f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
     )
     try:
@@ -124,6 +127,10 @@ def work(job: Run) -> None:
 
 def finetune(task: str, train: str = "", say: Callable[[str], None] = print, overwrite: bool = False, **settings: Any) -> Run:
     """Train, measure the alternatives, write and return everything: the command in one call. Settings are its options."""
+    known = {*inspect.get_annotations(finetune), *(f.name for f in dataclasses.fields(Settings))}
+    for name in settings.keys() - known:
+        near = suggestion(name, known)
+        raise TypeError(f"finetune: no setting is called {name!r}" + (f"; did you mean {near!r}?" if near else ""))
     s = Settings(task=task, train=str(train), **settings)
     cure = "give another output, or overwrite=True"
     with contextlib.ExitStack() as until_the_end:
@@ -137,9 +144,12 @@ def finetune(task: str, train: str = "", say: Callable[[str], None] = print, ove
 
 
 def listed(task: Task) -> str:
-    """The files' labels, if they are few enough to print."""
+    """The files' labels, if they are few enough to print, or the numbers to learn."""
     if task.name not in ("classify", "tag", "relation"):
         return ""
+    if getattr(task, "targets", "") == "numbers":
+        mark = " with decimal commas" if getattr(task, "decimal", "") == "," else ""
+        return f'; the numbers of "{task.labels[0]}"{mark}'
     names = ", ".join(task.labels)
     return f"; labels {names}" if len(names) < 90 else f"; {len(task.labels)} labels"
 

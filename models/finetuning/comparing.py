@@ -162,4 +162,3 @@ def check(chosen: dict[str, Any]) -> None:
         raise BadInput("--adapt all compares on one task with files: classify, tag, qa or choice, and --train FILE")
     if chosen.get("freeze"):
         raise BadInput("--adapt all has a way with frozen layers of its own: leave out --freeze")
-

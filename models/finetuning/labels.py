@@ -20,14 +20,22 @@ from ..text.numbers import DECIMALS, decimal_mark, number, without_unit
 from ..text.tables import DELIMITERS
 
 
-def kind_of(targets: list[Any], separator: str) -> str:
-    """several for lists and texts with the separator, numbers if they have fractions, otherwise classes."""
-    given = [t for t in targets if t != ""]
+def kind_of(examples: Sequence[Any], separator: str, delimiter: str) -> str:
+    """several for lists and texts with the separator, numbers if they have fractions, otherwise classes.
+
+    2,5 may be two labels; where no comma cuts the file, it is a number if all labels are such. Between semicolons, where
+    spreadsheets with decimal commas write them, a third may also be whole.
+    """
+    given = [e.target for e in examples if e.target != ""]
     texts = [t.strip() for t in given if isinstance(t, str)]
     if any(isinstance(t, list) for t in given) or (separator and any(separator in t for t in texts)):
         return "several"
     if texts and all(t[:1] == "[" and t[-1:] == "]" for t in texts):
         return "several"
+    commas = [t for t in texts if re.fullmatch(r"[+-]?\d+,\d+", t)]
+    least = len(texts) * (2 / 3 if delimiter == ";" else 1)
+    if commas and delimiter != "," and len(commas) >= least and all(quantity(t, ",") is not None for t in given):
+        return "numbers"
     values = [value for t in given if (value := quantity(t, ".")) is not None]  # others are names; or slips among numbers
     fraction = any(v != int(v) for v in values if np.isfinite(v))
     return "numbers" if fraction and len(values) > 0.8 * len(given) else "classes"

@@ -203,7 +203,7 @@ def relations(
 
 
 def directions(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Of each directed label: how often the answer was right, the same relation turned round, and another relation."""
+    """Of each directed label: how often the answer was right, the same relation turned round, and another answer."""
     found = {label: {"right": 0, "turned": 0, "another": 0} for label in labels if undirected(label) != label}
     for g, p in zip(gold, predicted, strict=True):
         if g in found:

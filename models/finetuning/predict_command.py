@@ -9,7 +9,7 @@ from typing import Any
 
 from minitorch.files import write_text
 
-from ..errors import BadInput
+from ..errors import BadInput, count
 from ..text.labelled import as_json
 from ..training.settings import usable_device
 from .predictor import Predictor
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     lines = [as_json(record) for record in records]
     if args.output:
         write_text(args.output, "\n".join(lines) + "\n")
-        print(f"{args.output}: {len(lines)} predictions")
+        print(f"{args.output}: {count(len(lines), 'prediction')}")
         return 0
     for record, line in zip(records, lines, strict=True):
         print(line if args.json else readable(record))

@@ -38,7 +38,8 @@ class Predictor:
         path = folder / FACTS
         if not path.exists():
             within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
-            which = listing(within, longest=250) if within else "a folder that `minitorch finetune` wrote"
+            which = " or ".join(filter(None, (listing(part, longest=250) for part in (within[:-1], within[-1:]))))
+            which = which or "a folder that `minitorch finetune` wrote"
             raise BadInput(f"{folder}: no {FACTS} here; give {which}")
         try:
             saved = parse_json(read_text(path))
@@ -83,6 +84,8 @@ class Predictor:
 
     def records(self, examples: list[Any]) -> list[dict[str, Any]]:
         """One record per example."""
+        if not examples:
+            return []
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)

@@ -275,9 +275,9 @@ def common_confusions(table: list[list[int]], labels: list[str], most: int = 20)
 def directions_text(directions: dict[str, dict[str, int]]) -> str:
     """How often a relation was found and its direction was right, or turned round."""
     width = max(len(shortened(label)) for label in [*directions, "relation, right"])
-    lines = [f"{'directions':{width}}    right   turned  another relation"]
+    lines = [f"{'directions':{width}}    right   turned  another answer"]
     for label, n in directions.items():
-        lines.append(f"{shortened(label):{width}}  {n['right']:7,}  {n['turned']:7,}  {n['another']:16,}")
+        lines.append(f"{shortened(label):{width}}  {n['right']:7,}  {n['turned']:7,}  {n['another']:14,}")
     return "\n".join(lines)
 
 

@@ -243,10 +243,11 @@ def too_little(s: Settings, steps: int, spread: float) -> str:
     way = s.lr * steps / 2
     if way >= spread / 10:
         return ""
+    higher = ", or a higher --lr: a small BERT bears 1e-3" if s.lr < 1e-3 else ""
     return (
         f"{count(steps, 'step')} at a rate of at most {s.lr:g} {'moves' if steps == 1 else 'move'} a weight by {way:.1g} or so, "
-        f"and weights are of the size {spread:g}: hardly anything will be learnt. Try more --epochs, a smaller --batch-size, or "
-        "a higher --lr: a small BERT bears 1e-3"
+        f"and weights are of the size {spread:g}: hardly anything will be learnt. Try more --epochs"
+        f"{',' if higher else ' or'} a smaller --batch-size{higher}"
     )
 
 

@@ -24,7 +24,7 @@ from ..adapting.choosing import METHODS, OPTIONS, config_for
 from ..bert.weights import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
-from ..text.numbers import DECIMALS
+from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
 from ..training.batches import batches_by_length
@@ -41,7 +41,7 @@ class Settings(TrainingSettings):
 
     task: str = option("", "classify, tag, relation, qa or choice")
     model: str = option(PRETRAINED, "folder of the checkpoint to start from")
-    train: str = option("", "file with the examples to learn from", "a task made from Python's own documentation")
+    train: str = option("", "file with the examples to learn from", "without a task: Python's own documentation")
     dev: str = option("", "file that chooses the best checkpoint", "a share of --train is held out for that")
     test: str = option("", "file for the final report, used for nothing else", "the report is on the dev examples")
     output: str = option("runs/finetune", "folder for the checkpoint, the report and the run's other files")
@@ -94,6 +94,7 @@ class Settings(TrainingSettings):
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
+        self.decimal = DECIMAL_NAMES.get(self.decimal, self.decimal)
         self.check_adapt()
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(

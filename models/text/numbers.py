@@ -24,6 +24,7 @@ from ..errors import BadInput
 
 MISSING = {"", "na", "n/a", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "?"}  # in any case of letters
 DECIMALS = {"point": ".", "comma": ","}
+DECIMAL_NAMES = {sign: name for name, sign in DECIMALS.items()}  # --decimal takes the sign, too
 MINUS = str.maketrans(dict.fromkeys("\u2212\u2012\u2013\ufe63\uff0d", "-"))  # − ‒ – and two more
 SPACES = " \u00a0\u2007\u2008\u2009\u202f"  # no-break, figure, punctuation, thin and narrow no-break space
 UNIT = re.compile(r"(?P<sign>[+-]?)\s*(?P<before>[$¢£¤¥฿₠-⃏]?)\s*(?P<number>.*?)\s*(?P<after>[$¢£¤¥฿₠-⃏%‰]?)", re.DOTALL)

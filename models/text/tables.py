@@ -71,6 +71,11 @@ class Table:
         """ "." or ",": as the user says it, or found from the whole file."""
         return self.decimal or decimal_mark({name: self.cells(name) for name in self.names}, self.delimiter, self.where)
 
+    @property
+    def reading(self) -> list[str]:
+        """What a reader should know of how the cells were read: nothing of points and commas where they usually are."""
+        return [f"numbers with decimal commas; columns cut at {_called(self.delimiter)}"] if self.decimal_mark == "," else []
+
     def numbers(self, name: str) -> np.ndarray | None:
         """A column as float64, NaN where a value is missing; None if it is text: fewer than half of its values are numbers.
 
@@ -238,6 +243,8 @@ def read_text(path: Path, encoding: str) -> str:
     except UnicodeError as error:
         at = getattr(error, "start", 0)
         line = data.count(b"\n", 0, at) + 1
+        if b"\0" in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            raise BadInput(f"{path}:{line}: this is a binary file (or UTF-16), not {encoding} text") from None
         guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8" if is_utf8(data) else "latin-1"
         raise BadInput(f"{path}:{line}: the text is not {encoding}; try --encoding {guess}") from None
     except (LookupError, ValueError):

@@ -45,6 +45,8 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except FileExistsError:
+        raise BadInput(f"--output {folder} is a file; give a folder") from None
     except OSError as error:
         raise BadInput(f"--output {folder}: cannot write there: {error.strerror}") from None
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 import minitorch
 from minitorch.devices import canonical, cupy_with_a_gpu
 
-from ..errors import BadInput, quoted
+from ..errors import BadInput, quoted, suggestion
 from ..reading import read_toml
 from .precision import HELP, check_precision
 
@@ -100,8 +99,8 @@ def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
         for key, value in read_toml(args.config).items():
             name = key.replace("-", "_")
             if name not in fields:
-                close = difflib.get_close_matches(name[:40], fields, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                close = suggestion(name[:40], fields)
+                hint = f"; did you mean {close!r}?" if close else ""
                 raise BadInput(f"{args.config}: no setting is called {quoted(key)}{hint}")
             values[name] = typed(args.config, key, value, str(fields[name].type))
     return {**values, **{name: getattr(args, name) for name in fields if getattr(args, name) is not None}}

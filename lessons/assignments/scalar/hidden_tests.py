@@ -86,7 +86,7 @@ def _():
 
 @task("1.2", points=1)
 def the_rule_of_power(m):
-    """(xⁿ)' = n xⁿ⁻¹, for whole, negative and broken n, and x⁰."""
+    """(xⁿ)' = n xⁿ⁻¹, for whole, negative and fractional n, and x⁰."""
     found = {}
     for x, n in ((3.0, 2), (2.0, -1.0), (4.0, 0.5), (-2.0, 3), (0.0, 0), (1.7, 0), (0.0, 1), (0.0, 2)):
         value, dx = m.power(x, n)

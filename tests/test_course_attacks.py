@@ -6,7 +6,12 @@ A few run by default, one of each kind; all of them, and what they print, in the
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -262,6 +267,36 @@ def test_an_attack_earns_nothing(attack):
 @pytest.mark.parametrize("attack", SLOW)
 def test_every_attack_earns_nothing(attack):
     attacked(SLOW[attack])
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process in Linux's /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_an_endless_loop_does_not_outlive_the_grader(how):
+    """Ctrl-C ends the grader, which ends the supervisor; the learner's process ends with it."""
+    test = "from models.course.testing import task\n@task('1.1', points=1)\ndef one(m):\n    return {}\n"
+    order = {"source": "print('begun', flush=True)\nwhile True:\n    pass\n", "path": "/nowhere/x.py", "seconds": 600}
+    order |= {"files": [("visible_tests", test)], "names": ["one"]}
+    command = [sys.executable, "-c", grader.START, *supervisor.import_paths()]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process.stdin.write(json.dumps(order).encode())
+    process.stdin.close()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (found := children.read_text().split()):
+        time.sleep(0.05)
+    learner = Path("/proc") / found[0]
+    begun = learner / "status"
+    while "Seccomp:\t2" not in begun.read_text() and process.poll() is None and sum(cpu(learner)) < 300:
+        time.sleep(0.05)
+    time.sleep(0.3)  # now it runs the learner's loop
+    process.send_signal(how)
+    process.wait()
+    while learner.exists() and (learner / "stat").read_text().split()[2] != "Z":  # or the test's own time limit
+        time.sleep(0.05)
+
+
+def cpu(process):
+    """User's and system's clock ticks of a process."""
+    return [int(n) for n in (process / "stat").read_text().rpartition(")")[2].split()[11:13]]
 
 
 FORGED_TIMES = (

@@ -19,6 +19,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -38,7 +39,7 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 MEMORY_CALLS = {"x86_64": (9, 10), "aarch64": (222, 226)}  # mmap, mprotect: their third argument is the protection
 CLONE3 = 435
 CLONE_THREAD, CLONE_NEWNET, PROT_EXEC = 0x10000, 0x40000000, 4
-PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 LANDLOCK_CREATE, LANDLOCK_RESTRICT = 444, 446
 NOBODY = 65534
 
@@ -60,8 +61,9 @@ def confine() -> list[str]:
         with contextlib.suppress(OSError, KeyError, AttributeError):
             step(libc)
             done.append(name)
-        if name == "another user":  # changing the user resets it
+        if name == "another user":  # changing the user resets both
             libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it does not outlive the supervisor
     return done
 
 

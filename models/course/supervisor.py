@@ -33,6 +33,7 @@ MEMORY = 4 << 30  # bytes of address space for the learner's process
 THREADS = 64
 LARGEST_OUTPUT = 4000  # characters of its output that are kept
 LARGEST_FILE = 1 << 26  # bytes that it may print
+MOST_SECONDS = 1200  # of CPU time in all, should it outlive this process
 PATIENCE = 3  # one call may last so many times longer than the test's CPU time: the process waits, or the machine is busy
 START = "import sys; sys.path[:] = sys.argv[1:]; sys.dont_write_bytecode = True; from models.course.subject import main; main()"
 
@@ -57,7 +58,8 @@ class Learner(Link):
         self.over = threading.Event()
         self.begin(seconds + 30)  # loading NumPy is not the learner's time
         threading.Thread(target=self._watch, daemon=True).start()
-        limits = {"AS": MEMORY, "FSIZE": LARGEST_FILE} | ({"NPROC": THREADS} if os.name == "posix" and not os.getuid() else {})
+        limits = {"AS": MEMORY, "FSIZE": LARGEST_FILE, "CPU": MOST_SECONDS}
+        limits |= {"NPROC": THREADS} if os.name == "posix" and not os.getuid() else {}
         self.means = self.request("confine", limits) if closed else None
 
     def load(self) -> Any:
@@ -179,6 +181,7 @@ def environment(room: Path) -> dict[str, str]:
 
 def main() -> None:
     """Run the tests of the order on standard input."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the learner's process is ended, too
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     order = json.load(sys.stdin)

@@ -328,6 +328,17 @@ def test_several_adapters_on_one_base(tmp_path):
         model.delete_adapter("ia3")
 
 
+def test_nothing_is_left_of_a_deleted_adalora():
+    model = get_peft_model(base(), CONFIGS["adalora"]())
+    model.add_adapter("other", LoraConfig(r=2))
+    model.set_adapter("other")
+    model.delete_adapter("default")
+    assert model.allocators == {}
+    model.add_adapter("default", LoraConfig(r=2))  # the name is free, and nothing of AdaLoRA comes back with it
+    model.set_adapter("default")
+    assert model.regularization() == 0.0
+
+
 def test_the_optimiser_knows_what_is_trained_alone():
     model = get_peft_model(base(), LoraConfig(r=2))
     model(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()

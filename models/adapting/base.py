@@ -128,17 +128,27 @@ class Adapted(nn.Module):
         return layer(*inputs, **options)
 
 
+def standing_at(model: nn.Module, path: str) -> Any:
+    """What stands at a path: the layer, or the Adapted in its place."""
+    for part in path.split(".") if path else ():
+        model = getattr(plain(model), part)
+    return model
+
+
+def plain(layer: Any) -> Any:
+    """The layer as it is without adapters."""
+    return layer.base_layer if isinstance(layer, Adapted) else layer
+
+
 def layer_at(model: nn.Module, path: str) -> Any:
-    """The layer at a path, as it is without adapters."""
-    for part in path.split("."):
-        model = getattr(model.base_layer if isinstance(model, Adapted) else model, part)
-    return model.base_layer if isinstance(model, Adapted) else model
+    """The layer at a path ("" is the model), as it is without adapters."""
+    return plain(standing_at(model, path))
 
 
 def put(model: nn.Module, path: str, name: str, method: nn.Module) -> Any:
     """Give the layer at ``path`` a method under a name."""
     above, _, child = path.rpartition(".")
-    parent = layer_at(model, above) if above else model
+    parent = layer_at(model, above)
     layer = getattr(parent, child)
     if not isinstance(layer, Adapted):
         training, layer = layer.training, Adapted(layer)

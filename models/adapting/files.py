@@ -28,7 +28,6 @@ from .base import Adapted, PeftConfig, paths
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FINGERPRINT = "base_model_sha256"
 VIRTUAL = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
-HEADS = {"SEQ_CLS": ["classifier", "score"], "TOKEN_CLS": ["classifier", "score"], "QUESTION_ANS": ["qa_outputs"]}
 TASKS = {
     "BertForSequenceClassification": "SEQ_CLS",
     "BertForTokenClassification": "TOKEN_CLS",
@@ -57,7 +56,7 @@ def save(model: Any, folder: Path, name: str) -> None:
     if config.modules_to_save is None and model.heads[name]:
         config.modules_to_save = sorted({key.rpartition(".")[0] for key in model.heads[name]})
     folder.mkdir(parents=True, exist_ok=True)
-    start = {True: "base_model.", False: "base_model.model."}[config.peft_type in VIRTUAL]
+    start = "base_model." if config.peft_type in VIRTUAL else "base_model.model."
     weights: dict[str, Tensor] = {f"{start}{key}": p.detach() for key, p in model.heads[name].items()}
     for key, parameter in model.own[name].items():
         weights[key if config.peft_type in VIRTUAL else f"base_model.model.{key}"] = parameter.detach()

@@ -27,7 +27,7 @@ from minitorch import Tensor, nn
 from ..errors import BadInput, listing
 from . import files
 from .adalora import AdaLoraConfig, RankAllocator, Triplets
-from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put
+from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put, standing_at
 from .bitfit import BitFitConfig
 
 
@@ -137,18 +137,13 @@ class PeftModel(nn.Module):
         for layer in self._adapted().values():
             if name in layer.adapters:
                 del layer.adapters[name]
-        for table in (self.peft_config, self.own, self.heads):
-            table.pop(name)
+        tables: tuple[dict[str, Any], ...] = (self.peft_config, self.own, self.heads, self.allocators)
+        for table in tables:
+            table.pop(name, None)
 
     def _adapted(self) -> dict[str, Adapted]:
-        found = {}
-        for path in paths(self.base_model):
-            layer: Any = self.base_model
-            for part in path.split(".") if path else ():
-                layer = getattr(layer.base_layer if isinstance(layer, Adapted) else layer, part)
-            if isinstance(layer, Adapted):
-                found[path] = layer
-        return found
+        found = {path: standing_at(self.base_model, path) for path in paths(self.base_model)}
+        return {path: layer for path, layer in found.items() if isinstance(layer, Adapted)}
 
     def _activate(self, names: tuple[str, ...]) -> None:
         for layer in self._adapted().values():
@@ -258,7 +253,7 @@ class PeftModel(nn.Module):
     def _strip(self) -> nn.Module:
         for path, layer in self._adapted().items():
             above, _, child = path.rpartition(".")
-            setattr(layer_at(self.base_model, above) if above else self.base_model, child, layer.base_layer)
+            setattr(layer_at(self.base_model, above), child, layer.base_layer)
         for parameter in self.base_model.parameters():
             parameter.requires_grad_(True)
         return self.base_model

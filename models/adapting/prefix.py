@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
-from ..errors import BadInput
 from .base import PeftConfig, put
-from .prompt import body
+from .prompt import body, check_count
 
 
 @dataclass
@@ -33,8 +32,7 @@ class PrefixTuningConfig(PeftConfig):
     rate: ClassVar[float] = 5e-3
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_virtual_tokens, int) or self.num_virtual_tokens < 1:
-            raise BadInput(f"num_virtual_tokens must be a whole number of at least 1, not {self.num_virtual_tokens!r}")
+        check_count(self.num_virtual_tokens)
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         config = body(model).config

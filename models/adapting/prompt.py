@@ -97,10 +97,15 @@ class PromptEncoderConfig(PeftConfig):
         return {"prompt_encoder.embedding.weight" if own else "prompt_embeddings": prompt.prompt, **own}
 
 
+def check_count(n: Any) -> None:
+    """BadInput for what is no number of virtual tokens."""
+    if not isinstance(n, int) or n < 1:
+        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1, not {n!r}")
+
+
 def check(config: Any) -> None:
     """What both have in common."""
-    if not isinstance(config.num_virtual_tokens, int) or config.num_virtual_tokens < 1:
-        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1, not {config.num_virtual_tokens!r}")
+    check_count(config.num_virtual_tokens)
     if config.pool not in ("cls", "first"):
         raise BadInput(f'pool is {config.pool!r}; there are "cls" and "first"')
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInput, count
 from ..training.pictures import save_curve
-from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
+from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
 from ..training.settings import add_options, given, same_settings
 from .pretraining import KEPT, Run, Settings, read_state
 from .report import showing, trials
@@ -29,10 +29,7 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Run:
         refuse_overwriting(output, KEPT, args.overwrite)
         settings.check()  # before a folder is made
         return Run(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))
-    if not (unfinished(output) / STATE).is_file():
-        raise BadInput(f"{output / STATE}: {NOTHING_TO_RESUME.format('every --save-every steps')}")
-    until_the_end.enter_context(alone_in(output))
-    folder = unfinished(output)
+    folder = folder_to_resume(output, "every --save-every steps", until_the_end)
     state = folder / STATE
     saved = read_state(state)["settings"]
     same_settings(state, saved, chosen, Settings, free=("output", "device"))

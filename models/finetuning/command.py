@@ -18,7 +18,7 @@ from typing import Any
 from ..bert.config import BertConfig
 from ..bert.weights import config_file, locate
 from ..errors import BadInput, count, suggestion
-from ..training.runs import NOTHING_TO_RESUME, STATE, alone_in, complete, how_to_go_on, new_folder, refuse_overwriting, unfinished
+from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings
 from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
@@ -162,10 +162,7 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
         new = Run(Settings(**chosen))
         new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
         return new
-    if not (unfinished(output) / STATE).is_file():
-        raise BadInput(f"{output / STATE}: {NOTHING_TO_RESUME.format('at every evaluation')}")
-    until_the_end.enter_context(alone_in(output))
-    folder = unfinished(output)
+    folder = folder_to_resume(output, "at every evaluation", until_the_end)
     state = folder / STATE
     saved = read_state(state)["settings"]
     same_settings(state, saved, chosen, Settings, FREE)

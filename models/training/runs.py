@@ -71,6 +71,14 @@ def new_folder(
     return new
 
 
+def folder_to_resume(folder: Path, when: str, until: contextlib.ExitStack) -> Path:
+    """Lock ``folder`` until the stack ends; return where the state of the run to resume is. ``when``: a run writes one."""
+    if not (unfinished(folder) / STATE).is_file():
+        raise BadInput(f"{folder / STATE}: {NOTHING_TO_RESUME.format(when)}")
+    until.enter_context(alone_in(folder))
+    return unfinished(folder)
+
+
 def unfinished(folder: Path) -> Path:
     """The folder of the run to resume: NEW if a run that overwrites this one has saved a state."""
     return folder / NEW if (folder / NEW / STATE).is_file() else folder

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import minitorch
 from models import bert
@@ -191,3 +192,21 @@ def theirs_50_steps(job, start, batches):
         schedule.step()
         losses.append(loss.item())
     return losses
+
+
+def stop_at(job, step):
+    """Train until the state of a step is saved (save_every=1), and no further."""
+
+    class Stop(Exception):
+        """What ends a run in the middle."""
+
+    save = job.save_state
+
+    def save_and_stop():
+        save()
+        if job.trainer.step == step:
+            raise Stop
+
+    job.trainer.on_state = save_and_stop
+    with pytest.raises(Stop):
+        job.trainer.train()

@@ -594,26 +594,13 @@ def test_a_damaged_record_is_one_line(tmp_path):
             finetuning.load(tmp_path / "out")
 
 
-class Stop(Exception):
-    """What ends a run in the middle."""
-
-
 def test_a_resumed_run_is_bit_equal(tmp_path):
     """With dropout and threads: the new embeddings are in the state as all others are."""
     whole = cases.run("relation", tmp_path, n=40, epochs=2, dropout=0.1, threads=2, save_every=1)
     whole.train()
     again = dataclasses.replace(whole.s, output=str(tmp_path / "broken"))
     broken = Run(again, say=lambda text: None)
-    save = broken.save_state
-
-    def stop_at_7():
-        save()
-        if broken.trainer.step == 7:
-            raise Stop
-
-    broken.trainer.on_state = stop_at_7
-    with pytest.raises(Stop):
-        broken.trainer.train()
+    cases.stop_at(broken, 7)
     going_on = Run(again, say=lambda text: None)
     going_on.load_state()
     going_on.train()

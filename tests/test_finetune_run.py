@@ -246,10 +246,6 @@ def test_each_task_is_learnt(tmp_path, task, least):
     assert [r[key] for r in records] == [r[key] for r in expected]
 
 
-class Stop(Exception):
-    """What ends a run in the middle."""
-
-
 @each_task
 def test_a_resumed_run_is_bit_equal(tmp_path, task):
     """With dropout, threads and early stopping on: the state at any step is all that the rest depends on."""
@@ -257,16 +253,7 @@ def test_a_resumed_run_is_bit_equal(tmp_path, task):
     whole = cases.run(task, tmp_path, **options)
     whole.train()
     broken = quiet(settings=dataclasses.replace(whole.s, output=str(tmp_path / "broken")))
-    save = broken.save_state
-
-    def stop_at_7():
-        save()
-        if broken.trainer.step == 7:
-            raise Stop
-
-    broken.trainer.on_state = stop_at_7
-    with pytest.raises(Stop):
-        broken.trainer.train()
+    cases.stop_at(broken, 7)
     going_on = quiet(settings=dataclasses.replace(whole.s, output=str(tmp_path / "broken")))
     going_on.load_state()
     assert going_on.trainer.step == 7

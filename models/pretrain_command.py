@@ -13,7 +13,7 @@ from pathlib import Path
 from .bert import pretraining as bert
 from .errors import BadInput, count
 from .training.pictures import save_curve
-from .training.pretraining import PretrainingRun
+from .training.pretraining import KEPT, PretrainingRun
 from .training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
 from .training.settings import add_options, given, same_settings
 
@@ -32,9 +32,9 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
     settings = bert.Settings(**chosen)
     output = Path(settings.output)
     if not args.resume:
-        refuse_overwriting(output, bert.KEPT, args.overwrite)
+        refuse_overwriting(output, KEPT, args.overwrite)
         settings.check()  # before a folder is made
-        return bert.Run(settings, folder=new_folder(output, bert.KEPT, args.overwrite, until_the_end))
+        return bert.Run(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))
     folder = folder_to_resume(output, "every --save-every steps", until_the_end)
     state = folder / STATE
     saved = bert.read_state(state)["settings"]

@@ -16,11 +16,12 @@ import minitorch
 from minitorch import Tensor
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 
+from ..checkpoints.files import PRETRAINED
+from ..checkpoints.saved import check_sizes
 from ..text.corpus import Corpus
 from ..text.prepared import IN_PYTHON, Text, prepare
 from ..training.loop import decay_groups, to_device
 from ..training.pretraining import PretrainingRun, PretrainingSettings
-from ..training.runs import STATE
 from ..training.score import Score
 from ..training.settings import option
 from .config import PRESETS, BertConfig
@@ -28,10 +29,8 @@ from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
 from .report import showing, trials
-from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
-__all__ = ["KEPT", "Run", "Settings", "decay_groups", "prepare", "read_state", "ready"]
-KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
+__all__ = ["Run", "Settings", "decay_groups", "prepare", "read_state", "ready"]
 
 
 @dataclass

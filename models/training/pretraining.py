@@ -25,6 +25,7 @@ from minitorch import Tensor, optim
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 
+from ..checkpoints.files import MODEL_FILES
 from ..errors import BadInput, count
 from ..reading import named_tensors
 from ..text.prepared import IN_PYTHON, Text
@@ -34,6 +35,8 @@ from .precision import Precision
 from .runs import STATE
 from .score import Score
 from .settings import TrainingSettings, flag, option
+
+KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
 
 
 @dataclass

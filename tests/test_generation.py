@@ -249,9 +249,9 @@ def test_tokens_are_heard_of_as_they_come():
     model, heard = make(), []
     ids, mask = left_padded([[5, 9, 2], [11]])
     table = model.generate(ids, mask, max_new_tokens=4, eos_token_id=None, streamer=lambda i, token: heard.append((i, token)))
-    assert [i for i, _ in heard] == [0, 1] * 4
+    assert [i for i, _ in heard] == [0, 1] * 5
     for i in (0, 1):
-        assert [token for j, token in heard if j == i] == table[i, 3:].numpy().tolist()
+        assert [token for j, token in heard if j == i] == [*table[i, 3:].numpy().tolist(), None]
 
 
 def test_lengths():

@@ -41,7 +41,7 @@ class GPTDecoder:
         if self.starts:
             for row, new in zip(self.rows, ids.tolist(), strict=True):
                 row += new
-        starts = [self.start(len(row)) for row in self.rows]
+        starts = [seen_from(len(row), self.model.config.n_positions) for row in self.rows]
         if starts != self.starts or not self.use_cache:
             self.cache, self.starts = Cache(), starts
         seen = [row[start:] for row, start in zip(self.rows, starts, strict=True)]
@@ -59,12 +59,6 @@ class GPTDecoder:
             logits: NDArray[np.floating[Any]] = self.model.lm_head(hidden).cpu().numpy()[:, : self.vocab_size]
         return logits
 
-    def start(self, length: int) -> int:
-        """Where a text of so many tokens is seen from: half of the positions become free whenever all are taken."""
-        P = self.model.config.n_positions
-        half = max(1, P // 2)
-        return 0 if length <= P else -((P - length) // half) * half
-
     def reorder(self, rows: Ids) -> None:
         """Row i continues what row rows[i] was."""
         self.rows = [list(self.rows[i]) for i in rows]
@@ -74,6 +68,12 @@ class GPTDecoder:
     def tensor(self, ids: NDArray[Any]) -> Tensor:
         """On the model's device."""
         return minitorch.from_numpy(ids).to(self.device)
+
+
+def seen_from(length: int, positions: int) -> int:
+    """Where a text of so many tokens is seen from: whenever all positions are taken, half of them become free."""
+    half = max(1, positions // 2)
+    return 0 if length <= positions else -((positions - length) // half) * half
 
 
 def generate_ids(

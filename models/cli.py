@@ -24,6 +24,7 @@ JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
     "pretrain": ("models.pretrain_command", "pretrain a BERT or a GPT on text: with no options, on Python's own documentation"),
     "generate": ("models.gpt.generate_command", "continue a text with a GPT, token by token"),
+    "evaluate": ("models.evaluating.command", "perplexity of a text under GPTs and BERTs: per token, per character, per byte"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),

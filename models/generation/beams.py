@@ -42,7 +42,8 @@ class Beams:
         texts = [[*self.tokens[parent], token] for parent, token in zip(parents, ids, strict=True)]
         n = len(texts[0])
         ends = [n == self.most or stop(text) for text in texts]
-        new = [(total[best[i]] / n**self.config.length_penalty, texts[i]) for i in range(min(self.k, len(texts))) if ends[i]]
+        scores = (total[best] / n**self.config.length_penalty).tolist()
+        new = [(scores[i], texts[i]) for i in range(min(self.k, len(texts))) if ends[i]]
         self.finished = sorted([*self.finished, *new], key=lambda found: -found[0])[: self.k]  # stable: the older first
         keep = [i for i, end in enumerate(ends) if not end][: self.k]
         self.tokens, self.scores = [texts[i] for i in keep], total[best[keep]]

@@ -73,10 +73,8 @@ class GenerationConfig:
             raise BadInput("beams and sampling exclude each other: give num_beams or do_sample")
         several = self.num_return_sequences
         if several > max(1, self.num_beams) and not self.do_sample:
-            raise BadInput(
-                f"{several} sequences need as many beams, or do_sample: "
-                + (f"a search with {self.num_beams} beams has {self.num_beams}" if self.num_beams > 1 else "greedy text is one")
-            )
+            cure = f"num_beams is {self.num_beams}" if self.num_beams > 1 else "greedy text is one: give num_beams or do_sample"
+            raise BadInput(f"{several} sequences need as many beams; {cure}")
 
     @property
     def stops(self) -> list[str]:

@@ -1,4 +1,4 @@
 """Text and tables as files hold them, before any model sees them.
 
-Read tokenizer, corpus, python_docs (a text that every Python installation has), prepared, tables, labelled.
+Read tokenizer (plain, characters, bpe for GPT; loading for any), corpus, python_docs (a text that every Python installation has), prepared, tables, labelled.
 """

@@ -28,6 +28,8 @@ from minitorch.files import write_text
 from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
+from ..checkpoints.files import MODEL_FILES, PRETRAINED
+from ..checkpoints.saved import check_sizes
 from ..errors import BadInput, count
 from ..reading import named_tensors
 from ..text.corpus import Corpus
@@ -51,7 +53,6 @@ from .data import Blocks, Pairs
 from .masked_rows import find_masked
 from .model import BertForMaskedLM, BertForPreTraining
 from .score import Score
-from .weights import MODEL_FILES, PRETRAINED, check_sizes
 
 KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
 NUMBERS = ("loss", "accuracy", "valid_loss", "valid_accuracy", "unigram_baseline", "uniform_baseline", "lr")

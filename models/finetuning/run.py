@@ -20,7 +20,7 @@ from minitorch.files import write_text
 
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
-from ..bert.weights import MODEL_FILES, read_weights
+from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
 from ..training import states

@@ -21,7 +21,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..adapting.choosing import METHODS, OPTIONS, config_for
-from ..bert.weights import PRETRAINED
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
 from ..text.numbers import DECIMAL_NAMES, DECIMALS

@@ -17,7 +17,8 @@ from ..adapting import PeftModel
 from ..adapting.base import head_names
 from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
+from ..checkpoints.files import config_file, locate, read_all_shapes
+from ..checkpoints.saved import check_sizes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
 from .tasks import Settings, Task

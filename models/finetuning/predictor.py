@@ -21,9 +21,9 @@ from ..reading import parse_json, read_json, read_text
 from ..text.labelled import refuse_halves
 from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
+from ..training.trainer import Trainer
 from .run import FACTS, TASKS
 from .tasks import Settings, Task
-from .trainer import Trainer
 
 
 class Predictor:

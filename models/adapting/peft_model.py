@@ -192,6 +192,14 @@ class PeftModel(nn.Module):
         every = list(self.parameters())
         return sum(p.numel() for p in every if p.requires_grad), sum(p.numel() for p in every)
 
+    def num_parameters(self) -> int:
+        """How many parameters the active adapter computes with; of a layer that it trains whole the copy counts alone."""
+        whole = [layer.base_layer for layer in self._adapted().values() if layer.trained is not layer.base_layer]
+        others = {id(p) for layer in whole for p in layer.parameters()}
+        others |= {id(p) for name in self.peft_config for p in self.trained(name).values()}
+        base = sum(p.numel() for p in self.parameters() if id(p) not in others)
+        return base + sum(p.numel() for p in self.trained().values())
+
     def plan(self, total_step: int) -> None:
         """Tell AdaLoRA the length of the training; the first tenth keeps the whole budget, the last fifth the final one."""
         config = self.peft_config[self.active_adapter]

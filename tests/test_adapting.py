@@ -54,8 +54,10 @@ CONFIGS = {
     "pfeiffer": lambda: BottleneckConfig(style="pfeiffer", bottleneck=2),
     "houlsby": lambda: BottleneckConfig(style="houlsby", bottleneck=2),
     "bitfit": lambda: BitFitConfig(),
+    "lora with biases": lambda: LoraConfig(r=2, lora_alpha=4, bias="all", lora_bias=True),
+    "lora with words": lambda: LoraConfig(r=2, lora_alpha=4, trainable_token_indices=[3, 7]),
 }
-MERGED = ("lora", "rslora", "dora", "all linear", "ia3", "adalora", "bitfit")
+MERGED = ("lora", "rslora", "dora", "all linear", "ia3", "adalora", "bitfit", "lora with biases", "lora with words")
 each = pytest.mark.parametrize("method", CONFIGS)
 
 
@@ -379,6 +381,14 @@ def test_adalora_ends_at_the_budget_it_was_given():
     [
         (lambda: get_peft_model(base(), LoraConfig(target_modules=["q_proj"])), "no layer is called q_proj; there are"),
         (lambda: get_peft_model(base(), LoraConfig(r=9)), "a rank of 9 is larger than its own"),
+        (lambda: get_peft_model(base(), LoraConfig(layers_to_transform=[7])), r"chooses no layer; their numbers are 0, 1"),
+        (lambda: get_peft_model(base(), LoraConfig(target_modules="query", layers_to_transform=[0])), "needs a list of names"),
+        (lambda: get_peft_model(base(), LoraConfig(target_modules="(")), "is no regular expression"),
+        (lambda: LoraConfig(bias="some"), 'there are "none", "all" and "lora_only"'),
+        (lambda: LoraConfig(init_lora_weights="pissa"), "init_lora_weights is 'pissa'; there are True, False, 'gaussian'"),
+        (lambda: LoraConfig(use_dora=True, lora_bias=True), "exclude each other"),
+        (lambda: get_peft_model(base(), LoraConfig(trainable_token_indices=[20])), "resize_token_embeddings makes room"),
+        (lambda: get_peft_model(base(BertForMaskedLM), LoraConfig(trainable_token_indices=[3])), "the head computes with"),
         (lambda: LoraConfig(r=0), "the rank r must be a whole number of at least 1"),
         (lambda: AdaLoraConfig(init_r=2, target_r=3), "target_r ≤ init_r"),
         (lambda: get_peft_model(base(), AdaLoraConfig()), "AdaLoRA needs total_step"),
@@ -429,7 +439,16 @@ def test_names_choose_layers_as_in_peft():
     assert len(matching(model, ["dense"])) == 2 * 3 + 1
     assert len(matching(model, ["output.dense"])) == 2 * 2
     assert len(matching(model, "all-linear")) == 2 * 6 + 1
-    assert matching(model, ["query"], layers=[1]) == ["bert.encoder.layer.1.attention.self.query"]
+    assert len(matching(model, "all-linear", exclude=["pooler.dense"])) == 2 * 6
+    assert len(matching(model, ["dense"], exclude=r".*\.layer\.1\..*")) == 3 + 1
+    found = {"bert.encoder.layer.1.attention.self.query"}
+    for options in ({}, {"layers_pattern": "layer"}, {"layers_pattern": ["h", "layer"]}):
+        config = LoraConfig(target_modules=["query"], layers_to_transform=1, **options)
+        assert set(config.chosen(model)) == found
+    assert LoraConfig(target_modules=["query", "dense"], modules_to_save=["pooler", "layer.0"]).chosen(model) == [
+        "bert.encoder.layer.1.attention.self.query", "bert.encoder.layer.1.attention.output.dense",
+        "bert.encoder.layer.1.intermediate.dense", "bert.encoder.layer.1.output.dense",
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------- PEFT itself
@@ -442,12 +461,22 @@ def theirs(folder):
     return transformers.BertForSequenceClassification.from_pretrained(folder).double().eval()
 
 
-PEFTS = {
+PEFTS = {  # method: PEFT's config, whose fields are ours
     "lora": ("LoraConfig", {"r": 2, "lora_alpha": 4}),
     "rslora": ("LoraConfig", {"r": 2, "lora_alpha": 4, "use_rslora": True}),
     "dora": ("LoraConfig", {"r": 2, "lora_alpha": 4, "use_dora": True}),
     "all linear": ("LoraConfig", {"r": 2, "lora_alpha": 4, "target_modules": "all-linear"}),
+    "all biases": ("LoraConfig", {"r": 2, "lora_alpha": 4, "bias": "all"}),
+    "their biases": ("LoraConfig", {"r": 2, "lora_alpha": 4, "bias": "lora_only", "lora_bias": True}),
+    "words": ("LoraConfig", {"r": 2, "lora_alpha": 4, "trainable_token_indices": [3, 7]}),
+    "patterns": ("LoraConfig", {"r": 2, "rank_pattern": {"value": 3}, "alpha_pattern": {r"layer\.1\..*query": 9}}),
+    "one layer": (
+        "LoraConfig",
+        {"r": 2, "target_modules": ["query", "dense"], "layers_to_transform": [1], "exclude_modules": ["attention.output.dense"]},
+    ),
+    "adalora": ("AdaLoraConfig", {"init_r": 2, "target_r": 1, "lora_alpha": 4, "total_step": 10}),
     "ia3": ("IA3Config", {}),
+    "ia3, keys alone": ("IA3Config", {"target_modules": ["key"], "feedforward_modules": []}),
     "prompt": ("PromptTuningConfig", {"num_virtual_tokens": 3}),
     "p-tuning": ("PromptEncoderConfig", {"num_virtual_tokens": 3, "encoder_hidden_size": 5}),
 }
@@ -458,7 +487,10 @@ def test_folders_pass_both_ways(method, tmp_path):
     """Ours in PEFT: the same logits, loss and gradients; PEFT's own, with other weights, here."""
     peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
     ids, mask, labels = (torch.tensor(t.tolist()) for t in (IDS, MASK, tensor([0, 1])))
-    ours = adapted(method)
+    kind, options = PEFTS[method]
+    more = {"pool": "first"} if method in ("prompt", "p-tuning") else {}
+    ours = get_peft_model(base(), globals()[kind](**options, **more))
+    fill(ours.own["default"], ["ia3_l", "magnitude_vector"])
     fill(ours.heads["default"])
     ours.save_pretrained(tmp_path / "ours")
     trainable = method not in ("prompt", "p-tuning")  # PEFT goes on with none of these
@@ -474,15 +506,14 @@ def test_folders_pass_both_ways(method, tmp_path):
         right = sorted(
             p.grad.numpy().ravel().round(6).tolist()
             for n, p in other.named_parameters()
-            if p.requires_grad and "classifier" not in n
+            if p.requires_grad and "classifier" not in n and "ranknum" not in n  # how many triplets there are
         )
         np.testing.assert_allclose(np.concatenate(mine), np.concatenate(right), atol=3e-6)
-    kind, options = PEFTS[method]
     torch.manual_seed(1)
     made = peft.get_peft_model(theirs(tmp_path / "base"), getattr(peft, kind)(task_type="SEQ_CLS", **options)).double().eval()
     with torch.no_grad():
-        for p in made.parameters():
-            if p.requires_grad:
+        for n, p in made.named_parameters():
+            if p.requires_grad and "ranknum" not in n:
                 p += 0.1 * torch.randn_like(p)
     made.save_pretrained(str(tmp_path / "theirs"))
     read = PeftModel.from_pretrained(base(), tmp_path / "theirs")

@@ -14,7 +14,7 @@ Read before: lora.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,14 +24,18 @@ import minitorch.nn.functional as F
 from minitorch import Tensor, nn
 
 from ..errors import BadInput
-from .base import PeftConfig, layer_at, matching, put
+from .base import layer_at, put
+from .lora import LowRankConfig
 
 PARTS = ("lora_A", "lora_B", "lora_E")
 
 
 @dataclass
-class AdaLoraConfig(PeftConfig):
-    """total_step T is required for training. The budget is full for tinit steps, and final for the last tfinal steps."""
+class AdaLoraConfig(LowRankConfig):
+    """total_step T is required for training. The budget is full for tinit steps, and final for the last tfinal steps.
+
+    r and init_lora_weights are PEFT's, and not read: the ranks are init_r and target_r.
+    """
 
     target_r: int = 8
     init_r: int = 12
@@ -42,16 +46,15 @@ class AdaLoraConfig(PeftConfig):
     beta2: float = 0.85
     orth_reg_weight: float = 0.5
     total_step: int | None = None
-    lora_alpha: float = 8
-    lora_dropout: float = 0.0
-    target_modules: str | list[str] | None = None
-    fan_in_fan_out: bool = False
-    rank_pattern: dict[str, list[bool]] = field(default_factory=dict)
+    r: int = 8
+    init_lora_weights: bool | str = True
+    rank_pattern: dict[str, list[bool]] | None = None
 
     peft_type: ClassVar[str] = "ADALORA"
     rate: ClassVar[float] = 2e-3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.target_r <= self.init_r:
             raise BadInput(f"AdaLoRA needs 1 ≤ target_r ≤ init_r, got target_r={self.target_r} and init_r={self.init_r}")
         if self.total_step is not None and self.total_step <= self.tinit + self.tfinal:
@@ -59,8 +62,8 @@ class AdaLoraConfig(PeftConfig):
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        for path in self.without_saved(matching(model, self.target_modules or ["query", "value"])):
-            kept = self.rank_pattern.get(f"{path}.lora_E")
+        for path in self.chosen(model):
+            kept = (self.rank_pattern or {}).get(f"{path}.lora_E")
             triplets = put(model, path, name, Triplets(layer_at(model, path), self.init_r if kept is None else sum(kept), self))
             found |= {f"{path}.{part}": getattr(triplets, part) for part in PARTS}
         return found

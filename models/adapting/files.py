@@ -17,13 +17,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import minitorch
 from minitorch import Tensor
 from minitorch.files import write_text
 
 from ..errors import BadInput, listing
 from ..reading import read_json, read_tensors
-from .base import Adapted, PeftConfig, paths
+from . import tokens
+from .base import Adapted, PeftConfig, paths, standing_at
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FINGERPRINT = "base_model_sha256"
@@ -37,14 +40,17 @@ TASKS = {
 
 
 def fingerprint(model: Any, name: str) -> str:
-    """A digest of the base's weights, without the layers that the adapter brings along (the head)."""
+    """A digest of the base's weights, without what the adapter brings along: the head, rows of the word embeddings."""
     digest, own = hashlib.sha256(), {key.rpartition(".")[0] for key in model.heads[name]}
+    rows = model.peft_config[name].trainable_token_indices or []
     with model.disable_adapter():
         for path, layer in sorted(paths(model.base_model).items()):
             if path not in own:
                 for key, parameter in sorted(layer.named_parameters(recurse=False)):
-                    digest.update(f"{path}.{key}{parameter.shape}".encode())
-                    digest.update(parameter.detach().numpy().tobytes())
+                    values = parameter.detach().numpy()
+                    values = np.delete(values, rows, axis=0) if rows and path.rpartition(".")[2] == tokens.PLACE else values
+                    digest.update(f"{path}.{key}{values.shape}".encode())
+                    digest.update(values.tobytes())
     return digest.hexdigest()
 
 
@@ -59,7 +65,7 @@ def save(model: Any, folder: Path, name: str) -> None:
     start = "base_model." if config.peft_type in VIRTUAL else "base_model.model."
     weights: dict[str, Tensor] = {f"{start}{key}": p.detach() for key, p in model.heads[name].items()}
     for key, parameter in model.own[name].items():
-        weights[key if config.peft_type in VIRTUAL else f"base_model.model.{key}"] = parameter.detach()
+        weights[key if config.peft_type in VIRTUAL else f"base_model.model.{wrapped(model, name, key)}"] = parameter.detach()
     if config.peft_type in VIRTUAL and "prompt_embeddings" not in weights:  # trained through an MLP: its result, too
         weights["prompt_embeddings"] = virtual(model, name).vectors().detach()
     values = {**config.to_dict(), "inference_mode": True}
@@ -74,6 +80,13 @@ def save(model: Any, folder: Path, name: str) -> None:
     (folder / CONFIG).unlink(missing_ok=True)
     minitorch.save(weights, folder / WEIGHTS, {FINGERPRINT: fingerprint(model, name)})
     write_text(folder / CONFIG, json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def wrapped(model: Any, name: str, key: str) -> str:
+    """PEFT's name of a parameter: a bias of the adapter's stands in the base's place, within the layer that is adapted."""
+    path, _, last = key.rpartition(".")
+    inside = key in model.biases[name] and isinstance(standing_at(model.base_model, path), Adapted)
+    return f"{path}.base_layer.{last}" if inside else key
 
 
 def prune(weights: dict[str, Tensor]) -> dict[str, list[bool]]:
@@ -119,6 +132,9 @@ def fill(model: Any, folder: Path, name: str, weights: dict[str, Tensor]) -> Non
     for key, value in weights.items():
         for start in ("base_model.model.", "base_model."):
             key = key.removeprefix(start)
+        if ".original_module." in key or ".modules_to_save." in key:
+            continue  # PEFT's bias="all" writes the head's bias three times
+        key = key.replace(".base_layer.", ".")
         found[re.sub(r"\.adapters\.[^.]+\.", f".adapters.{name}.", key)] = value
     if config.peft_type in VIRTUAL:  # a file may hold the table and what it was made from: one of them is wanted
         found = {k: v for k, v in found.items() if k in wanted or not k.startswith(("prompt_embeddings", "prompt_encoder."))}

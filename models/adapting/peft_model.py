@@ -25,10 +25,9 @@ import minitorch
 from minitorch import Tensor, nn
 
 from ..errors import BadInput, listing
-from . import files
+from . import files, tokens
 from .adalora import AdaLoraConfig, RankAllocator, Triplets
 from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put, standing_at
-from .bitfit import BitFitConfig
 
 
 class PeftModel(nn.Module):
@@ -40,7 +39,8 @@ class PeftModel(nn.Module):
         self.peft_config: dict[str, PeftConfig] = {}
         self.own: dict[str, dict[str, nn.Parameter]] = {}  # adapter: its parameters, by their names in a file
         self.heads: dict[str, dict[str, nn.Parameter]] = {}
-        self.base_biases: dict[str, nn.Parameter] = {}  # those that BitFit takes the place of
+        self.biases: dict[str, dict[str, nn.Parameter]] = {}  # adapter: those that take the place of the base's
+        self.base_biases: dict[str, nn.Parameter] = {}  # the base's, meanwhile
         self.allocators: dict[str, RankAllocator] = {}
         for parameter in base_model.parameters():
             parameter.requires_grad_(False)
@@ -81,6 +81,8 @@ class PeftModel(nn.Module):
             raise BadInput(f"an adapter's name must be an identifier, such as my_lora, not {name!r}")
         model = self.base_model
         self.own[name] = config.attach(model, name)
+        self.biases[name] = {f"{p}.bias": nn.Parameter(layer_at(model, p).bias.detach().clone()) for p in config.biased(model)}
+        self.own[name] |= self.biases[name] | tokens.attach(model, name, config.trainable_token_indices)
         self.heads[name] = {}
         for head in self._heads_of(config):
             whole = put(model, head, name, Whole(layer_at(model, head)))
@@ -137,7 +139,7 @@ class PeftModel(nn.Module):
         for layer in self._adapted().values():
             if name in layer.adapters:
                 del layer.adapters[name]
-        tables: tuple[dict[str, Any], ...] = (self.peft_config, self.own, self.heads, self.allocators)
+        tables: tuple[dict[str, Any], ...] = (self.peft_config, self.own, self.heads, self.biases, self.allocators)
         for table in tables:
             table.pop(name, None)
 
@@ -148,12 +150,10 @@ class PeftModel(nn.Module):
     def _activate(self, names: tuple[str, ...]) -> None:
         for layer in self._adapted().values():
             layer.active = names
-        biases = next((self.own[n] for n in names if isinstance(self.peft_config[n], BitFitConfig)), None)
         for path, parameter in self.base_biases.items():
             _set(self.base_model, path, parameter)
-        self.base_biases = {}
-        for path, parameter in (biases or {}).items():
-            self.base_biases[path] = _set(self.base_model, path, parameter)
+        biases = {path: parameter for name in names for path, parameter in self.biases[name].items()}
+        self.base_biases = {path: _set(self.base_model, path, parameter) for path, parameter in biases.items()}
 
     @contextlib.contextmanager
     def _rows(self, names: Sequence[str] | None) -> Iterator[None]:
@@ -177,8 +177,9 @@ class PeftModel(nn.Module):
         if name not in self.peft_config:
             raise BadInput(f"adapter_names: there is no adapter {name!r}; there are {listing(self.peft_config)}")
         kind = self.peft_config[name].peft_type
-        if kind in ("BITFIT", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"):
-            raise BadInput(f"adapter_names: {name!r} is {kind}, which cannot differ within a batch; give it a batch of its own")
+        if self.biases[name] or kind in files.VIRTUAL:
+            what = "has biases of its own" if self.biases[name] else f"is {kind}"
+            raise BadInput(f"adapter_names: {name!r} {what}, which cannot differ within a batch; give it a batch of its own")
 
     # ----------------------------------------------------------------------------------------------- counts and files
 
@@ -244,13 +245,11 @@ class PeftModel(nn.Module):
             if method is not None and not isinstance(method, Whole) and not hasattr(method, "merged"):
                 kind = self.peft_config[name].peft_type
                 raise BadInput(f"{kind} cannot be merged: its change is no change of a weight; save the adapter instead")
+        self._activate((name,))
+        self.base_biases = {}  # the adapter's own stay in their place
         for layer in self._adapted().values():
             if name in layer.adapters:
                 _merge(layer.base_layer, layer.adapters[name])
-        biases, self.base_biases = self.own[name], {}
-        if isinstance(self.peft_config[name], BitFitConfig):
-            for path, parameter in biases.items():
-                _set(self.base_model, path, parameter)
         return self._strip()
 
     def unload(self) -> nn.Module:

@@ -288,6 +288,70 @@ def test_an_adapter_comes_back_from_its_folder(method, tmp_path):
     assert {n for n, p in further.trained().items() if p.requires_grad} == set(further.trained())
 
 
+HUB = {  # what adapters 1.3.0 writes for seq_bn[reduction_factor=4], but for the settings of PHM layers
+    "adapter_residual_before_ln": False, "cross_adapter": False, "dropout": 0.0, "init_weights": "bert", "inv_adapter": None,
+    "init_weights_seed": None, "inv_adapter_reduction_factor": None, "is_parallel": False, "leave_out": [], "ln_after": False,
+    "ln_before": False, "mh_adapter": False, "non_linearity": "relu", "original_ln_after": True, "original_ln_before": True,
+    "output_adapter": True, "phm_layer": False, "phm_dim": 4, "shared_W_phm": False, "reduction_factor": 4, "use_gating": False,
+    "residual_before_ln": True, "scaling": 1.0, "stochastic_depth": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "changes"), [
+    ("pfeiffer", {}),
+    ("houlsby", {"mh_adapter": True, "original_ln_before": False, "non_linearity": "swish"}),
+])  # fmt: skip
+def test_adapterhubs_folders_pass_both_ways(method, changes, tmp_path):
+    """Its names and configs, and the logits that it computed."""
+    adapted(method).save_adapter(tmp_path)
+    ours = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert ours["config"].items() <= {**HUB, **changes}.items()
+    places = ["output"] if method == "pfeiffer" else ["attention.output", "output"]
+    parts = ("adapter_down.0.bias", "adapter_down.0.weight", "adapter_up.bias", "adapter_up.weight")
+    names = {f"bert.encoder.layer.{i}.{place}.adapters.default.{part}" for i in (0, 1) for place in places for part in parts}
+    assert set(minitorch.load(tmp_path / "adapter.safetensors")) == names
+    assert set(minitorch.load(tmp_path / "model_head.safetensors")) == {"classifier.weight", "classifier.bias"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**ours, "config": {**HUB, **changes}}))
+    np.testing.assert_allclose(logits(PeftModel.from_pretrained(base(), tmp_path)), VECTORS[method], atol=2e-6)
+
+
+@pytest.mark.parametrize("m", [1, 3, 7, 20])
+def test_adapterhub_reads_the_width_that_was_written(m, tmp_path):
+    """Also where it does not divide the hidden size, and where a layer is left out."""
+    model = get_peft_model(base(), BottleneckConfig(bottleneck=m, leave_out=[0]), "own").eval()
+    model.save_adapter(tmp_path)
+    factor = json.loads((tmp_path / "adapter_config.json").read_text())["config"]["reduction_factor"]
+    assert int(8 // factor) == m
+    again = PeftModel.from_pretrained(base(), tmp_path, "other")
+    np.testing.assert_array_equal(logits(again), logits(model))
+    assert {key.split(".")[3] for key in again.own["other"]} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"is_parallel": True, "scaling": 4.0}, "no support for scaling = 4.0, is_parallel = True|no support for is_parallel"),
+        ({"reduction_factor": {"1": 2}}, "reduction_factor must be a number"),
+        ({"output_adapter": False}, "no support for mh_adapter = False, output_adapter = False"),
+        ({"non_linearity": "selu"}, 'non_linearity "selu" is unknown'),
+        ({"something": 1}, "no support for something = 1"),
+    ],
+)
+def test_other_adapters_of_adapterhub_are_refused(changes, says, tmp_path):
+    adapted("pfeiffer").save_adapter(tmp_path)
+    values = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**values, "config": {**HUB, **changes}}))
+    with pytest.raises(BadInput, match=says):
+        PeftModel.from_pretrained(base(), tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**values, "config": {"architecture": "lora", "r": 8}}))
+    with pytest.raises(BadInput, match="of AdapterHub's kind lora"):
+        PeftModel.from_pretrained(base(), tmp_path)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({**values, "config": HUB}))
+    (tmp_path / "adapter.safetensors").rename(tmp_path / "pytorch_adapter.bin")
+    with pytest.raises(BadInput, match="use_safetensors=True"):
+        PeftModel.from_pretrained(base(), tmp_path)
+
+
 def test_another_base_is_noticed(tmp_path):
     adapted("lora").save_pretrained(tmp_path)
     other = base()

@@ -12,6 +12,7 @@ from minitorch import optim
 pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
 
 from models import cli
+from models.adapting import PeftModel
 from models.adapting.choosing import METHODS
 from models.finetuning.predictor import Predictor
 from models.finetuning.run import Run
@@ -104,6 +105,18 @@ def test_the_words_of_a_task_are_trained_and_come_along(base, tmp_path):
     found, merged = (Predictor(tmp_path / name).file(str(tmp_path / "dev.data")) for name in ("run", "merged"))
     for one, other in zip(found, merged, strict=True):
         np.testing.assert_allclose(list(one["probabilities"].values()), list(other["probabilities"].values()), atol=1e-5)
+
+
+def test_a_bottleneck_is_exported_to_adapterhub(base, tmp_path, capsys):
+    run = train(base, tmp_path, adapt="houlsby")
+    assert cli.main(["adapt", "export", str(tmp_path / "run"), str(tmp_path / "hub")]) == 0
+    names = {"adapter.safetensors", "adapter_config.json", "head_config.json", "model_head.safetensors"}
+    assert {path.name for path in (tmp_path / "hub").iterdir()} == names
+    again = PeftModel.from_pretrained(run.model.unload(), tmp_path / "hub")
+    assert again.peft_config["default"].style == "houlsby"
+    train(base, tmp_path, adapt="lora", output=str(tmp_path / "lora"))
+    assert cli.main(["adapt", "export", str(tmp_path / "lora"), str(tmp_path / "no")]) == 2
+    assert "is for bottleneck adapters; 'default' is LORA" in capsys.readouterr().err
 
 
 def test_numbers_come_back_in_the_units_of_the_file(base, tmp_path):

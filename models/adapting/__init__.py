@@ -11,6 +11,7 @@ prompt.py       trained vectors in front of the text: prompt tuning, P-tuning
 prefix.py       trained keys and values in every layer: prefix-tuning, P-tuning v2
 peft_model.py   a base model with adapters by name: get_peft_model, PeftModel
 files.py        an adapter's folder, as PEFT writes it
+adapterhub.py   the same as AdapterHub writes it, for bottleneck adapters
 Read next: base.py, lora.py, peft_model.py.
 """
 

@@ -4,6 +4,8 @@
                        base_model.model.classifier.weight
     prompts, prefix    prompt_embeddings; the head base_model.classifier.weight
 
+A bottleneck adapter can also stand in AdapterHub's layout (adapterhub.py).
+
 The header of the weights names the base by a fingerprint: an adapter on another base than its own answers nonsense.
 Read before: peft_model.py.
 """
@@ -25,7 +27,7 @@ from minitorch.files import write_text
 
 from ..errors import BadInput, listing
 from ..reading import read_json, read_tensors
-from . import tokens
+from . import adapterhub, tokens
 from .base import Adapted, PeftConfig, paths, standing_at
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -110,14 +112,20 @@ def virtual(model: Any, name: str) -> Any:
 
 def read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
     """Config and weights of a folder."""
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise BadInput(f"{folder}: no {name} here, so this is not a saved adapter, or saving it was not finished")
+    if not (folder / CONFIG).is_file():
+        raise BadInput(f"{folder}: no {CONFIG} here, so this is not a saved adapter, or saving it was not finished")
     values = read_json(folder / CONFIG, "the settings of an adapter")
+    hub = adapterhub.is_one(values)
     try:
-        config = PeftConfig.of(values)
+        config = adapterhub.config_of(values) if hub else PeftConfig.of(values)
     except BadInput as error:
         raise BadInput(f"{folder / CONFIG}: {error}") from None
+    if hub:
+        own, head = adapterhub.read(folder)
+        config.modules_to_save = sorted({key.rpartition(".")[0] for key in head})
+        return config, own | head
+    if not (folder / WEIGHTS).is_file():
+        raise BadInput(f"{folder}: no {WEIGHTS} here, so saving this adapter was not finished")
     weights = read_tensors(folder / WEIGHTS)
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise BadInput(f"{folder / WEIGHTS}: not the weights of an adapter, but something else that minitorch saved")
@@ -127,6 +135,7 @@ def read(folder: Path) -> tuple[PeftConfig, dict[str, Tensor]]:
 def fill(model: Any, folder: Path, name: str, weights: dict[str, Tensor]) -> None:
     """Put the weights of a folder into an adapter; every name and shape has to fit."""
     path, config = folder / WEIGHTS, model.peft_config[name]
+    path = path if path.is_file() else folder / adapterhub.WEIGHTS
     wanted = {**model.own[name], **model.heads[name]}
     found = {}
     for key, value in weights.items():

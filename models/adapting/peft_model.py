@@ -25,7 +25,7 @@ import minitorch
 from minitorch import Tensor, nn
 
 from ..errors import BadInput, listing
-from . import files, tokens
+from . import adapterhub, files, tokens
 from .adalora import AdaLoraConfig, RankAllocator, Triplets
 from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put, standing_at
 
@@ -216,11 +216,16 @@ class PeftModel(nn.Module):
         """Write adapter_config.json and adapter_model.safetensors."""
         files.save(self, Path(folder), adapter_name or self.active_adapter)
 
+    def save_adapter(self, folder: str | Path, adapter_name: str | None = None) -> None:
+        """Write a bottleneck adapter in AdapterHub's layout."""
+        name = adapter_name or self.active_adapter
+        adapterhub.save(self, Path(folder), name, {files.FINGERPRINT: files.fingerprint(self, name)})
+
     @classmethod
     def from_pretrained(
         cls, model: nn.Module, folder: str | Path, adapter_name: str = "default", is_trainable: bool = False
     ) -> PeftModel:
-        """``model`` with the adapter of a folder, ours or PEFT's."""
+        """``model`` with the adapter of a folder, ours, PEFT's or AdapterHub's."""
         config, weights = files.read(Path(folder))
         config.inference_mode = not is_trainable
         adapted = cls(model, config, adapter_name)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import minitorch
 from minitorch import nn, optim, tensor
@@ -262,6 +264,30 @@ def test_merged_is_unmerged(method, tmp_path):
     np.testing.assert_allclose(logits(again), right, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", MERGED)
+def test_unmerging_restores_the_same_bits(method):
+    """Merged in place the model answers as before, through the base's layers alone; whatever comes next takes the change out."""
+    model = adapted(method)
+    model.add_adapter("other", LoraConfig(r=1))
+    right, before = logits(model), bits(model)
+    with model.disable_adapter():
+        base_answer = logits(model)
+    for undo in (model.unmerge_adapter, model.train, lambda: model.set_adapter("default"), model.merge_adapter):
+        model.merge_adapter()
+        np.testing.assert_allclose(logits(model.eval()), right, atol=1e-10)
+        assert bits(model) != before or method == "bitfit"
+        undo()
+        model.eval()
+    with model.disable_adapter():
+        np.testing.assert_array_equal(logits(model), base_answer)
+    assert bits(model) == before
+    np.testing.assert_array_equal(logits(model), right)
+    model.merge_adapter()
+    model.set_adapter("other")
+    model.delete_adapter("default")
+    assert bits(model.unload()) == bits(base())
+
+
 def test_what_is_no_weight_is_not_merged():
     for method in CONFIGS.keys() - set(MERGED) - {"ia3, the paper's"}:
         model = adapted(method)
@@ -425,16 +451,30 @@ def test_other_heads_answer_for_the_text_alone(kind, method):
         assert model(IDS, attention_mask=MASK, labels=labels, masked_only=True).loss.item() == pytest.approx(whole, abs=1e-12)
 
 
-def test_adalora_ends_at_the_budget_it_was_given():
-    config = AdaLoraConfig(init_r=4, target_r=2, tinit=2, tfinal=3, total_step=12, lora_alpha=4)
-    model = get_peft_model(base(), config)
-    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    for step in range(1, 13):
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(st.data())
+def test_adalora_ends_at_the_budget_it_was_given(data):
+    """At every step as many triplets are left as the budget says, whatever the sizes and the phases."""
+    target = data.draw(st.integers(1, 4), "target_r")
+    first = data.draw(st.integers(target, 6), "init_r")
+    tinit, tfinal, between = (data.draw(st.integers(least, 6), name) for name, least in (("tinit", 0), ("tfinal", 0), ("T", 1)))
+    total = tinit + tfinal + between
+    minitorch.manual_seed(data.draw(st.integers(0, 99), "seed"))
+    every = data.draw(st.integers(1, 4), "deltaT")
+    options = {"tinit": tinit, "tfinal": tfinal, "total_step": total, "deltaT": every, "lora_alpha": 4}
+    config = AdaLoraConfig(init_r=first, target_r=target, **options)
+    linears = {str(i): nn.Linear(7, 6) for i in range(data.draw(st.integers(1, 4), "layers"))}
+    allocator = RankAllocator({name: Triplets(linear, first, config) for name, linear in linears.items()}, config)
+    optimizer = optim.AdamW([p for t in allocator.triplets.values() for p in t.parameters()], lr=0.05, weight_decay=0.0)
+    for step in range(1, total + 1):
         optimizer.zero_grad()
-        model.train()(IDS, attention_mask=MASK, labels=tensor([0, 1])).loss.backward()
+        x = minitorch.randn(5, 7)
+        minitorch.stack([(allocator.triplets[name](linears[name], x) ** 2).mean() for name in linears]).sum().backward()
         optimizer.step()
-        model.update_and_allocate(step)
-    assert sum(int((p.detach().numpy() != 0).sum()) for n, p in model.own["default"].items() if n.endswith("lora_E")) == 8
+        allocator.update(step)
+        left = sum(int(np.count_nonzero(t.lora_E.detach().numpy())) for t in allocator.triplets.values())
+        assert left == allocator.budget(step) or step % every
+    assert left == target * len(linears)
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
@@ -582,3 +622,26 @@ def test_folders_pass_both_ways(method, tmp_path):
     made.save_pretrained(str(tmp_path / "theirs"))
     read = PeftModel.from_pretrained(base(), tmp_path / "theirs")
     np.testing.assert_allclose(logits(read), made(ids, attention_mask=mask).logits.detach().numpy(), atol=1e-6)
+
+
+def test_batches_whose_rows_use_different_adapters_are_pefts(tmp_path):
+    """Two adapters and the base in one batch, as PEFT computes it with the same folders on one base."""
+    peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
+    model = None
+    for i, options in enumerate(({"r": 2}, {"r": 3, "target_modules": ["key", "output.dense"]})):
+        one = get_peft_model(base(), LoraConfig(lora_alpha=4, **options))
+        fill(one.own["default"])
+        fill({f"{i}{name}": p for name, p in one.heads["default"].items()}, ["weight"] * i)
+        one.save_pretrained(tmp_path / f"a{i}")
+        if model is None:
+            model = PeftModel.from_pretrained(base(), tmp_path / "a0", "a0")
+        else:
+            model.load_adapter(tmp_path / "a1", "a1")
+    other = peft.PeftModel.from_pretrained(theirs(tmp_path / "base"), str(tmp_path / "a0"), "a0").double().eval()
+    other.load_adapter(str(tmp_path / "a1"), "a1")
+    other.double()
+    ids, mask = (torch.tensor(t.tolist() + t.tolist()) for t in (IDS, MASK))
+    for names in (["a0", "a1", "__base__", "a0"], ["a1"] * 4, ["__base__", "a1", "a1", "a0"]):
+        right = other(ids, attention_mask=mask, adapter_names=names).logits.detach().numpy()
+        found = model(tensor(ids.tolist()), attention_mask=tensor(mask.tolist()), adapter_names=names).logits
+        np.testing.assert_allclose(found.detach().numpy(), right, atol=1e-6)

@@ -119,6 +119,14 @@ def test_a_bottleneck_is_exported_to_adapterhub(base, tmp_path, capsys):
     assert "is for bottleneck adapters; 'default' is LORA" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [{}, {"eval_every": 1, "patience": 1}, {"rank": 3, "epochs": 4, "batch_size": 5}])
+def test_adaloras_folder_has_the_ranks_that_were_asked_for(options, base, tmp_path):
+    """Whichever evaluation was best: one before the budget's end does not count."""
+    run = train(base, tmp_path, adapt="adalora", **options)
+    kept = json.loads((tmp_path / "run" / "adapter_config.json").read_text())["rank_pattern"]
+    assert sum(map(sum, kept.values())) == run.s.rank * len(kept)
+
+
 def test_numbers_come_back_in_the_units_of_the_file(base, tmp_path):
     rows = "\n".join(f"{'good' if i % 2 else 'bad'} film\t{100 + 10 * (i % 2)}" for i in range(24))
     (tmp_path / "n.tsv").write_text(f"text\tlabel\n{rows}\n")

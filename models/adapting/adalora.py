@@ -133,11 +133,12 @@ class RankAllocator:
 
     def update(self, step: int) -> None:
         """Ī and Ū with the gradients of this step, then E = 0 for those outside the budget."""
-        final = self.config.total_step is not None and step > self.config.total_step - self.config.tfinal
-        if not final:
+        c, budget = self.config, self.budget(step)
+        last = (c.total_step or 0) - c.tfinal
+        if step <= last:
             self.score()
-        if final or step <= self.config.tinit or step % self.config.deltaT == 0:
-            self.mask(self.budget(step))
+        if step <= c.tinit or step >= last or step % c.deltaT == 0:
+            self.mask(budget)
 
     def score(self) -> None:
         """Ī ← β₁Ī + (1-β₁)I, Ū ← β₂Ū + (1-β₂)|I - Ī|."""
@@ -161,11 +162,10 @@ class RankAllocator:
         if not self.mean:
             return
         scores = {path: self.importance(path) for path in self.triplets}
-        every = np.sort(np.concatenate(list(scores.values())))
-        out = len(every) - budget
-        if out <= 0:
-            return
+        every = np.concatenate(list(scores.values()))
+        dropped = np.zeros(len(every), bool)
+        dropped[np.argsort(every, kind="stable")[: max(0, len(every) - budget)]] = True  # exactly so many, where scores tie, too
+        parts = np.split(dropped, np.cumsum([len(part) for part in scores.values()])[:-1])
         with minitorch.no_grad():
-            for path, module in self.triplets.items():
-                dropped = scores[path] <= every[out - 1]
-                module.lora_E[Tensor(dropped)] = 0.0
+            for module, out in zip(self.triplets.values(), parts, strict=True):
+                module.lora_E[Tensor(out)] = 0.0

@@ -153,6 +153,8 @@ class Adapted(nn.Module):
     def forward(self, *inputs: Any, **options: Any) -> Any:
         if self.groups is None:
             return self.run(self.active, *inputs, **options)
+        if len(inputs[0]) != sum(len(rows) for _, rows in self.groups):
+            raise BadInput(f"adapter_names: a name for each of the {len(inputs[0])} rows of the batch is needed")
         parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in self.groups]
         order = minitorch.argsort(minitorch.cat([rows for _, rows in self.groups]))
         return minitorch.index_select(minitorch.cat(parts), 0, order)

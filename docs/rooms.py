@@ -34,6 +34,7 @@ ROWS = [
     ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],
+    ["models/prompting"],
     ["models/course"],
     ["models/cli"],
     ["models"],

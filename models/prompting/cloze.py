@@ -30,6 +30,7 @@ from .calibration import CALIBRATIONS
 from .template import Template
 from .verbalizer import EXAMPLE, RULES, Verbalizer, find_words, parse_words
 
+METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "matthews")
 AUTO = re.compile(r"auto(?::(\d{1,3}))?")
 MISSING = f"--words is missing: a word for each class, as --words {EXAMPLE}"
 OPTIONS = (  # of the command: a prompt's own settings, and those of fine-tuning that apply
@@ -52,6 +53,7 @@ class Settings(tasks.Settings):
     curve: bool = option(False, "score against the number of training examples, next to other methods (table, picture, JSON)")
     sizes: str = option("0,4,16,64,256", "curve: numbers of training examples")
     draws: int = option(5, "curve: how many times the examples are drawn; the table has mean and deviation")
+    metric: str = option("accuracy", f"curve: the score, of {', '.join(METRICS)}")
     output: str = option("runs/prompt", "folder for the trained model, or the curve")
     batch_size: int = option(16, "examples per step")
     lr: float = option(None, "highest learning rate", "of three, the best on half of the training examples")
@@ -66,7 +68,7 @@ class Settings(tasks.Settings):
         super().check()
         self.check_values(steps=(0, np.inf), demonstrations=(0, 64), draws=(1, 1000))
         self.lr = lr  # if there is none, it is chosen later
-        for name, allowed in (("rule", RULES), ("calibrate", ("none", *CALIBRATIONS))):
+        for name, allowed in (("rule", RULES), ("calibrate", ("none", *CALIBRATIONS)), ("metric", METRICS)):
             if getattr(self, name) not in allowed:
                 raise BadInput(f"{flag(name)} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
         if self.demonstrations and not self.train:
@@ -110,6 +112,9 @@ class Cloze(Classify):
 
     def check(self, examples: list[Example]) -> None:
         """Every label needs a word."""
+        if self.s.finds:
+            super().check(examples)
+            return
         for e in examples:
             if (label := self.names(e)[0]) not in self.labels:
                 words = [word for some in self.words.values() for word in some]
@@ -155,10 +160,12 @@ class Cloze(Classify):
         """(C, V): the mean over each class's examples of log p(word at the mask)."""
         features = self.features(self.pool, tokenizer, shown=False)
         sums = np.zeros((len(self.labels), len(tokenizer)))
-        for f in features:
+        for i in range(0, len(features), 32):
+            batch = self.batch(features[i : i + 32], tokenizer)
+            targets = batch.pop("labels").numpy()
             with minitorch.no_grad():
-                logits = model(**{name: x for name, x in self.batch([f], tokenizer).items() if name != "labels"}).logits[0, 0]
-                sums[f.target] += F.log_softmax(logits, -1).numpy()[: len(tokenizer)]
+                log_p = F.log_softmax(model(**batch).logits[:, 0], -1).numpy()  # (B, V)
+            np.add.at(sums, targets, log_p[:, : len(tokenizer)])
         return sums / np.bincount([f.target for f in features], minlength=len(self.labels))[:, None]
 
     def features(self, examples: list[Example], tokenizer: Tokenizer, shown: bool = True, free: bool = False) -> list[Feature]:

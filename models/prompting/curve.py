@@ -59,7 +59,7 @@ def head(s: Settings, reader: Classify, train: list[Example], test: list[Example
 def vectors(s: Settings, reader: Classify, train: list[Example], test: list[Example]) -> dict[str, Any]:
     """A regression on the mean of the last hidden states, before and after contrastive training."""
     make = like(Contrastive, reader)
-    before = Vectors(fit(dataclasses.replace(s, steps=0), make, train, 1.0, shown=False))
+    before = Vectors(fit(dataclasses.replace(s, steps=0), make, train, 1.0, "", shown=False))
     after = Vectors(learnt(s, make, train, shown=False))
     return {"mean vector": linear(before, reader, train, test), "mean vector, contrastive": linear(after, reader, train, test)}
 
@@ -140,7 +140,7 @@ def draw_curve(s: Settings, chosen: dict[str, Any], resume: bool, overwrite: boo
     make_folder(folder)
     with alone_in(folder):
         begin(folder, chosen, resume)
-        finish(s, reader, train, test, read_json(folder / CURVE)["cells"] if resume else {})
+        finish(s, reader, train, test, dict(read_json(folder / CURVE).get("cells", {})) if resume else {})
 
 
 def finish(s: Settings, reader: Classify, train: list[Example], test: list[Example], cells: dict[str, Any]) -> None:
@@ -148,8 +148,8 @@ def finish(s: Settings, reader: Classify, train: list[Example], test: list[Examp
     targets = [reader.target(e) for e in train]
     sizes, gold = sizes_of(s, len(train), len(reader.labels)), [reader.target(e) for e in test]
     jobs = [(d, n, m) for d in range(s.draws) for n in sizes for m in METHODS if able(m, n, d, s, reader)]
-    report = {"metric": s.metric or "accuracy", "sizes": sizes, "draws": s.draws, "test": len(test), "cells": cells}
-    report["majority"] = metrics.classes(gold, [int(np.bincount(targets).argmax())] * len(gold), reader.labels)[report["metric"]]
+    report = {"metric": s.metric, "sizes": sizes, "draws": s.draws, "test": len(test), "cells": cells}
+    report["majority"] = metrics.classes(gold, [int(np.bincount(targets).argmax())] * len(gold), reader.labels)[s.metric]
     path = Path(s.output) / CURVE
     print(f"{count(s.draws, 'draw')} of {', '.join(map(str, sizes))} examples: {count(len(jobs), 'measurement')}; the first draw "
           "shows how long one takes")  # fmt: skip
@@ -167,10 +167,8 @@ def finish(s: Settings, reader: Classify, train: list[Example], test: list[Examp
                     print(f"\nstopped; the same command with --resume goes on: {len(cells)} of {len(jobs)} are finished")
                     raise
                 guesses = {row: np.array(p).argmax(-1).tolist() for row, p in answers.items()}
-                cells[key] = {
-                    "examples": size,
-                    "scores": {row: metrics.classes(gold, g, reader.labels)[report["metric"]] for row, g in guesses.items()},
-                }
+                scores = {row: metrics.classes(gold, g, reader.labels)[s.metric] for row, g in guesses.items()}
+                cells[key] = {"examples": size, "scores": scores}
                 write_text(path, as_json(report, 1) + "\n")
             bar.update()
     report["rows"] = rows_of(cells)

@@ -107,14 +107,14 @@ def made(args: argparse.Namespace, chosen: dict[str, Any], until: contextlib.Exi
     for note in reader.notes:
         print(note)
     prompt = Prompt.untrained(s, reader, train)  # first, so that errors of template and words come before the training
-    if not s.words or s.finds:
+    if s.finds:
         print("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.words.items()))
     if train and s.steps:
         refuse_overwriting(s.output, KEPT, args.overwrite, "use --overwrite or another --output")
         folder = new_folder(Path(s.output), KEPT, args.overwrite, until)
         print(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}")
         try:
-            prompt = Prompt.trained(s, reader, train)
+            prompt = Prompt.trained(s, prompt.task, train)
         except KeyboardInterrupt:
             print("\nstopped; nothing is saved, so the same command starts again")
             raise

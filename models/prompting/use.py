@@ -46,7 +46,7 @@ Make = Callable[[tasks.Settings, list[Example]], Any]  # a task for these settin
 # ------------------------------------------------------------------------------------------------------- training
 
 
-def fit(s: Any, make: Make, train: list[Example], lr: float, label: str = "", shown: bool = True) -> Trainer:
+def fit(s: Any, make: Make, train: list[Example], lr: float, label: str, shown: bool) -> Trainer:
     """The checkpoint's model, trained on the examples for --steps steps (whole epochs) at a highest rate of lr."""
     s = dataclasses.replace(s, lr=lr, eval_every=NEVER, save_every=NEVER)
     task = make(s, train)
@@ -57,7 +57,7 @@ def fit(s: Any, make: Make, train: list[Example], lr: float, label: str = "", sh
     return trainer
 
 
-def best_rate(s: Any, make: Make, train: list[Example], label: str = "", shown: bool = True) -> float:
+def best_rate(s: Any, make: Make, train: list[Example], shown: bool = True) -> float:
     """--lr, or of three rates the one whose run on one half of the examples has the lowest loss on the other half.
 
     The middle one is the method's own with --adapt, or 5e-5 at BERT-base's width and more where the model is narrower: a step of
@@ -73,15 +73,15 @@ def best_rate(s: Any, make: Make, train: list[Example], label: str = "", shown: 
     by_class = sorted(np.random.default_rng([s.seed, 11]).permutation(len(train)), key=lambda i: task.target(train[i]))
     halves = [[train[i] for i in by_class[part::2]] for part in (0, 1)]
     for rate in (middle / 4, middle, middle * 4):
-        t = fit(s, make, halves[0], rate, f"{label}trying the rate {rate:.2g}", shown)
+        t = fit(s, make, halves[0], rate, f"trying the rate {rate:.2g}", shown)
         with Workers(s.workers) as workers:
             losses[rate] = t.answer(t.task.features(halves[1], t.tokenizer), workers)[1]
     return min(losses, key=lambda rate: losses[rate])
 
 
-def learnt(s: Any, make: Make, train: list[Example], label: str = "", shown: bool = True) -> Trainer:
-    """Both: choose the rate, then train on all examples."""
-    return fit(s, make, train, best_rate(s, make, train, label, shown), label, shown)
+def learnt(s: Any, make: Make, train: list[Example], shown: bool = True) -> Trainer:
+    """Choose the rate, then train on all examples."""
+    return fit(s, make, train, best_rate(s, make, train, shown), "training", shown)
 
 
 def like(kind: Any, reader: Any) -> Make:
@@ -117,10 +117,10 @@ class Prompt:
         return cls(Trainer(dataclasses.replace(s, lr=s.lr or 1.0), task, tokenizer, model, [], []))
 
     @classmethod
-    def trained(cls, s: Settings, reader: Cloze, train: list[Example], label: str = "", shown: bool = True) -> Prompt:
+    def trained(cls, s: Settings, reader: Cloze, train: list[Example], shown: bool = True) -> Prompt:
         """Fine-tuned on the examples."""
-        refuse_without_head(s.model)
-        return cls(learnt(s, like(Cloze, reader), train, label, shown))
+        found = reader if reader.words else cls.untrained(s, reader, train).task  # the words are found once, from all examples
+        return cls(learnt(s, like(Cloze, found), train, shown))
 
     def probabilities(self, examples: list[Example], calibrate: str | None = None) -> np.ndarray[Any, Any]:
         """(N, C), calibrated as the settings say, or as asked."""

@@ -38,6 +38,7 @@ ROWS = [
     ["models/classical"],
     ["models/finetuning"],
     ["models/pretrain_command"],
+    ["models/prompting"],
     ["models/course"],
     ["models/cli"],
     ["models"],

@@ -34,6 +34,7 @@ ROWS = [
     ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],
+    ["models/comparison"],
     ["models/course"],
     ["models/cli"],
     ["models"],

@@ -18,7 +18,7 @@ from minitorch.parallel import Workers
 from ..bert.model import BertModel
 from ..bert.use import embed, load
 from ..classical.baselines import Baseline
-from ..finetuning.tasks import Batches
+from ..finetuning.tasks import Batches, cut
 from ..finetuning.trainer import Trainer, make_model, random_model
 from ..training.loop import clocks
 from .settings import Problem
@@ -60,7 +60,8 @@ class Vectors:
         for i in range(0, len(order), 16):
             part = order[i : i + 16]
             ids = self.tokenizer.encode_lines([text.replace("\t", " ") for text in part])
-            short = [self.tokenizer.decode(x[1:-1][:room]) if len(x) > room else t for t, x in zip(part, ids, strict=True)]
+            cuts = [cut(x, room, self.p.s.truncate) for x in ids]
+            short = [self.tokenizer.decode(c) if len(c) < len(x) else t for t, x, c in zip(part, ids, cuts, strict=True)]
             self.known.update(zip(part, embed(self.model, self.tokenizer, short), strict=True))
         if new:
             self.price = (clocks() - started) / len(new)

@@ -259,5 +259,5 @@ def answer_text(task: Any, example: Any, prediction: Any) -> str:
     if "entities" in record:
         return short("; ".join(f"{e['type']}: {e['text']}" for e in record["entities"]) or "none", 120)
     found = record.get("prediction", record.get("tags"))
-    found = f"{found:.4g}" if isinstance(found, float) else " ".join(found) if isinstance(found, list) else found
+    found = f"{found:.6g}" if isinstance(found, float) else " ".join(found) if isinstance(found, list) else found
     return short(found, 120)

@@ -37,7 +37,7 @@ class Rows(Classify):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.targets, self.columns = "numbers", {"text": "the row as a sentence", "pair": "", "label": settings.target}
-        self.features: list[str] = []
+        self.heads: list[str] = []
         self.values: dict[str, list[str]] = {}  # of the text columns, those that have a column of 0 and 1
 
     def read(self, path: str, labelled: bool = True) -> list[Any]:
@@ -51,9 +51,9 @@ class Rows(Classify):
         if y is None:
             raise BadInput(f'{table.where(0, s.target)}: the target holds text ("{table.cells(s.target)[0]}"), not numbers')
         columns = {name: table.numbers(name) for name in table.names if name != s.target}
-        if not self.features:
+        if not self.heads:
             self.choose(table, columns)
-        X = np.stack([self.column(table, columns, name) for name in self.features], axis=1)  # (n, d)
+        X = np.stack([self.column(table, columns, name) for name in self.heads], axis=1)  # (n, d)
         known = np.flatnonzero(~np.isnan(y))
         if len(known) < len(y):
             self.notes.append(f"{path}: {count(len(y) - len(known), 'row')} without a target left out")
@@ -66,17 +66,17 @@ class Rows(Classify):
         for name, column in columns.items():
             cells = {cell for cell in table.cells(name) if cell.casefold() not in MISSING}
             if column is not None and not np.isnan(column).all():
-                self.features.append(name)
+                self.heads.append(name)
             elif column is None and 2 <= len(cells) <= MOST_VALUES:
                 self.values[name] = sorted(cells)
-                self.features += [f"{name} = {value}" for value in self.values[name]]
+                self.heads += [f"{name} = {value}" for value in self.values[name]]
             else:
                 left_out.append(name)
         if left_out:
             self.notes.append(
                 f"only BERT's sentence has these columns, which hold no numbers and no few values: {listing(left_out)}"
             )
-        if not self.features:
+        if not self.heads:
             raise BadInput(
                 f'{table.path}: no column but "{self.s.target}" holds numbers or few values: nothing to predict it from'
             )

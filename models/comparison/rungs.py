@@ -33,7 +33,7 @@ def steps_for(problem: Problem) -> list[Step]:
     """All rungs of the task, cheap ones first, without those that --skip names."""
     task, s = problem.task, problem.s
     if task.name == "table":
-        rungs = for_tables(task, problem.data.dev)
+        rungs = for_tables(task, problem.data.dev, len(problem.data.train))
     elif task.name == "classify":
         rungs = [*simplest(task, 1), *pipeline.for_texts(task)]
     else:

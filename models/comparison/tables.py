@@ -25,7 +25,7 @@ class Numbers:
     parameters, size = 0, 0
 
     def __init__(self, task: Any) -> None:
-        self.task, self.names = task, task.features
+        self.task, self.names = task, task.heads
 
     def fit(self, examples: list[Any], y: Any = None, make: Any = None) -> Any:
         """(n, d)"""
@@ -58,14 +58,14 @@ class ThreeWays(Baseline):
         """The heaviest columns, per deviation of the column."""
         w = self.line.weight
         order = np.argsort(-np.abs(w))[:6]
-        return ["one deviation more changes the answer by: " + ", ".join(f"{self.task.features[i]} {w[i]:+.3g}" for i in order)]
+        return ["one deviation more changes the answer by: " + ", ".join(f"{self.task.heads[i]} {w[i]:+.3g}" for i in order)]
 
 
 class MLP(Baseline):
     """Two hidden layers of 64, ReLU, AdamW with a cosine schedule; the epoch that is best on the held-out rows is kept."""
 
-    def __init__(self, task: Any, lr: float, dev: list[Any], epochs: int = 40, batch: int = 64) -> None:
-        self.task, self.lr, self.dev, self.epochs, self.batch = task, lr, dev, epochs, batch
+    def __init__(self, task: Any, lr: float, dev: list[Any], whole: int, epochs: int = 40, batch: int = 64) -> None:
+        self.task, self.lr, self.dev, self.whole, self.epochs, self.batch = task, lr, dev, whole, epochs, batch
 
     def fit(self, examples: list[Any]) -> Baseline:
         task, seed = self.task, self.task.s.seed
@@ -85,7 +85,9 @@ class MLP(Baseline):
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            error = self.error_on_dev() if len(examples) >= len(self.dev) else 0.0  # a small subset gets no held-out rows
+            error = (
+                self.error_on_dev() if len(examples) == self.whole else 0.0
+            )  # a point of the learning curve has no held-out rows
             if error < best or not error:
                 best, kept = error, {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.load_state_dict(kept)
@@ -104,8 +106,8 @@ class MLP(Baseline):
         return [float(y) for y in z.astype(np.float64) * self.task.scale + self.task.mean]
 
 
-def for_tables(task: Any, dev: list[Any]) -> list[Rung]:
-    """From the mean to the network."""
+def for_tables(task: Any, dev: list[Any], whole: int) -> list[Rung]:
+    """From the mean to the network, which keeps its best epoch on ``dev`` where it learns from the ``whole`` training rows."""
     mean = lambda value: Constant(lambda examples: float(np.mean([task.number(e) for e in examples])))  # noqa: E731
     ways = {
         "normal equations": linear_regression.fit_normal_equations,
@@ -118,5 +120,5 @@ def for_tables(task: Any, dev: list[Any]) -> list[Rung]:
         Rung(name, lambda value, make=make: Linear(lambda: make(value), task, Numbers(task)), setting, grid)
         for name, make, setting, grid in trees(True, task.s.seed, {})
     ]
-    network = Rung("neural network (MLP) on the engine", lambda lr: MLP(task, lr, dev), "rate", (3e-3, 1e-3))
+    network = Rung("neural network (MLP) on the engine", lambda lr: MLP(task, lr, dev, whole), "rate", (3e-3, 1e-3))
     return [Rung("mean", mean), *linear, Rung("ridge regression", ridge, "λ", (1.0, 10.0, 100.0)), *grown, network]

@@ -76,10 +76,9 @@ def the_cheapest(state: dict[str, Any], done: dict[str, Any], tests: dict[str, A
             else []
         )
     a, b = done[cheap], done[best]
-    times = ratio(b["train_cpu_seconds"], a["train_cpu_seconds"])
-    slower = ratio(b["cpu_ms_per_answer"], a["cpu_ms_per_answer"])
+    times, slower = (ratio(b[key], a[key]) for key in ("train_cpu_seconds", "cpu_ms_per_answer"))
     text = f"Of those that cannot be told apart {cheap} is the cheapest: {cost(a)}; {best} took {cost(b)}"
-    return [f"{text}, {times} the training and {slower} the time per answer."]
+    return [f"{text}, that is {times} the training and {slower} the time per answer."]
 
 
 def pretraining(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..classical.baselines import Linear, TfIdf
+from ..classical.baselines import Constant, Linear, TfIdf
 from ..classical.pipeline import KeywordRules, Neighbours
 
 MOST = 40  # words of an example that is explained
@@ -43,7 +43,7 @@ def whole_model(model: Any, task: Any) -> list[str]:
         return list(model.weights_of_words())
     if not isinstance(model, Linear) or not isinstance(model.features, TfIdf) or not hasattr(model.model, "classes_"):
         return importance(model)
-    weights = class_weights(model)
+    weights = class_weights(model, overall=True)
     if weights is None:
         return importance(model)
     names = np.array(columns(model.features))
@@ -58,13 +58,13 @@ def importance(model: Any) -> list[str]:
     return [f"it splits most by {', '.join(names[np.argsort(-found)[:TOP]])}"] if len(names) else []
 
 
-def class_weights(model: Linear) -> Any:
-    """(C, V): how much a word speaks for each class; None of a model without weights."""
+def class_weights(model: Linear, overall: bool = False) -> Any:
+    """(C, V): how much a word speaks for each class; None without weights. overall: of naive Bayes, times its frequency."""
     inner = model.model
     if hasattr(inner, "feature_log_prob_"):
         log_p = inner.feature_log_prob_  # (C, V)
         others = np.stack([np.delete(log_p, c, 0).mean(0) for c in range(len(log_p))])
-        return np.exp(log_p) * (log_p - others)
+        return (log_p - others) * (np.exp(log_p) if overall else 1.0)
     coef = getattr(inner, "coef_", None)
     if coef is None or np.ndim(coef) != 2:
         return None
@@ -81,7 +81,9 @@ def columns(features: Any) -> list[str]:
 
 
 def of_example(model: Any, task: Any, e: Any) -> str:
-    """Why this answer."""
+    """Why this answer; "" where there is nothing to say."""
+    if isinstance(model, Constant):
+        return ""
     if isinstance(model, KeywordRules):
         word, c = model.rule_for(e)
         return f"{task.labels[c]}, because it holds “{word}”" if word else f"{task.labels[c]}, because no rule applies"

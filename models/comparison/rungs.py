@@ -67,7 +67,9 @@ def with_bert(problem: Problem) -> list[Step]:
     pace: list[Pace] = []
 
     def rates(usual: float) -> tuple[float, ...]:
-        return (s.lr,) if s.lr_given else (usual, float(f"{3 * usual:.1g}"))
+        return (usual, float(f"{3 * usual:.1g}"))
+
+    whole = (s.lr,) if s.lr_given else rates(s.lr)
 
     def training(n: int, m: int) -> float:
         if not pace:
@@ -89,7 +91,7 @@ def with_bert(problem: Problem) -> list[Step]:
     elif task.name != "relation":
         head = lambda lr: Tuned(problem, lr, "head")  # noqa: E731
         steps.append(Step("BERT frozen, a linear head", head, "rate", rates(METHODS["head"](s).rate), "BERT", training))
-    steps.append(Step("BERT fine-tuned", lambda lr: Tuned(problem, lr), "rate", rates(s.lr), "BERT", training))
+    steps.append(Step("BERT fine-tuned", lambda lr: Tuned(problem, lr), "rate", whole, "BERT", training))
     if task.name != "relation":
         steps.append(
             Step(
@@ -101,7 +103,7 @@ def with_bert(problem: Problem) -> list[Step]:
             "the same BERT from random weights",
             lambda lr: Tuned(problem, lr, random=True),
             "rate",
-            rates(s.lr),
+            whole,
             "neural",
             training,
         )

@@ -39,6 +39,7 @@ ROWS = [
     ["models/finetuning"],
     ["models/pretrain_command"],
     ["models/prompting"],
+    ["models/comparison"],
     ["models/course"],
     ["models/cli"],
     ["models"],

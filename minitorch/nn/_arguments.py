@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import dtypes
@@ -299,19 +299,27 @@ def check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
 
 def check_begun(module: Any, name: str) -> None:
     """Module.__init__ has run, so there is a place to register ``name``."""
-    if "_modules" not in module.__dict__:
+    if "_kinds" not in module.__dict__:
         raise AttributeError(
             f"cannot assign '{name}' before Module.__init__() call: "
             f"{type(module).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
         )
 
 
-def check_name(module: Any, kind: str, name: str, members: Mapping[str, Any]) -> None:
+def check_name(module: Any, kind: str, name: str) -> None:
     """The name is a string without dots, and the module does not use it for something else."""
     check_begun(module, name)
     if not isinstance(name, str):
         raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
     if "." in name or name == "":
         raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
-    if hasattr(module, name) and name not in members:
+    if hasattr(module, name) and module._kinds.get(name) != kind:
         raise KeyError(f"attribute '{name}' already exists in {type(module).__name__}")
+
+
+def check_member(kind: str, name: str, value: Any, expected: type) -> None:
+    """The member is of its kind's class, or None."""
+    if value is not None and not isinstance(value, expected):
+        cure = "; wrap it: Parameter(x)" if kind == "parameter" else ""
+        kind = "child" if kind == "module" else kind
+        raise TypeError(f"{kind} '{name}' must be a {expected.__name__} or None, got {type(value).__name__}{cure}")

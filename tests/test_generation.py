@@ -16,6 +16,7 @@ from models.generation.cache import Cache
 from models.generation.decoder import filtered
 from models.generation.generate import Draws, generate
 from models.generation.settings import GenerationConfig
+from models.gpt.decoding import GPTDecoder
 
 from .gpt_cases import by_formula, make, theirs
 
@@ -141,6 +142,25 @@ def test_the_score_of_a_beam_is_the_models_own():
     assert found["sequences_scores"][0] == pytest.approx(scores[4], abs=1e-5)
     assert found["sequences_scores"] == sorted(found["sequences_scores"], reverse=True)
     assert scores[1] <= scores[2] + 1e-6 <= scores[4] + 2e-6
+
+
+@pytest.mark.parametrize("options", [{"length_penalty": 0.0}, {"early_stopping": True}, {"num_return_sequences": 2}])
+def test_beams_that_keep_the_greedy_text_never_score_below_it(options):
+    model, rng, lower, common = make(seed=3), np.random.default_rng(0), 0, {"max_new_tokens": 12, "eos_token_id": 3}
+    prompts = rng.integers(1, 50, (60, 3))
+    penalty = options.get("length_penalty", 1.0)
+    greedy = generate(GPTDecoder(model, prompts.tolist()), prompts, GenerationConfig(**common))
+    for keep in (True, False):
+        config = GenerationConfig(num_beams=2, keep_greedy=keep, **common, **options)
+        found = generate(GPTDecoder(model, prompts.tolist()), prompts, config)[:: config.num_return_sequences]
+        for prompt, one, best in zip(prompts.tolist(), greedy, found, strict=True):
+            with minitorch.no_grad():
+                log_p = filters.log_softmax(model(minitorch.tensor([prompt + one.tokens])).logits[0].numpy().astype(np.float64))
+            total = sum(log_p[len(prompt) - 1 + i, token] for i, token in enumerate(one.tokens))
+            below = total / len(one.tokens) ** penalty > best.score + 1e-5
+            assert not (keep and below)
+            lower += below
+    assert lower > 0  # Hugging Face's rules do let it go
 
 
 def test_more_beams_than_tokens_and_nothing_to_write():
@@ -312,6 +332,8 @@ def test_a_cache_grows_and_takes_other_rows():
         ({"top_k": 2.5}, "top_k is a whole number"),
         ({"repetition_penalty": 0}, "repetition_penalty is a number above 0"),
         ({"num_beams": 0}, "num_beams is a whole number of at least 1"),
+        ({"num_beams": None}, "num_beams is a whole number of at least 1"),
+        ({"num_return_sequences": 10**12, "do_sample": True}, "num_return_sequences is at most 10,000"),
         ({"max_new_tokens": -1}, "max_new_tokens is a whole number of at least 0"),
         ({"max_length": 2}, "the prompt has 2 tokens, max_length, which counts them, is 2: give max_new_tokens"),
         ({"early_stopping": "always"}, 'early_stopping is True, False or "never"'),

@@ -87,11 +87,14 @@ def test_an_empty_prompt_begins_a_text_or_is_refused(folder):
 
 def test_a_folder_whose_parts_do_not_belong_together(folder, tmp_path):
     tokenizer, _ = gpt.load(folder)
-    make(vocab_size=20).save_pretrained(tmp_path)
+    make(vocab_size=20, eos_token_id=None).save_pretrained(tmp_path)
     with pytest.raises(BadInput, match="no tokenizer here"):
         gpt.load(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(BadInput, match=rf"the tokenizer has {len(tokenizer)} tokens, the model 20; they do not belong together"):
+        gpt.load(tmp_path)
+    make(vocab_size=900).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=rf"the tokenizer has {len(tokenizer)} tokens, the model 900"):
         gpt.load(tmp_path)
 
 

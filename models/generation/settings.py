@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import BadInput, nearest, quoted
 
+MOST_ROWS = 10_000
 NEW_TOKENS = 20  # Hugging Face's default, if neither max_new_tokens nor max_length is given
 
 
@@ -31,6 +32,7 @@ class GenerationConfig:
     num_beams: int = 1
     length_penalty: float = 1.0  # a hypothesis of n tokens has the score Σ log p / n^length_penalty: above 0 favours long ones
     early_stopping: bool | str = False  # True: stop at num_beams hypotheses; "never": not before none can become better
+    keep_greedy: bool = False  # True: beams never score below the greedy text; Hugging Face's may (beams.py)
     num_return_sequences: int = 1
     eos_token_id: int | Sequence[int] | None = None
     pad_token_id: int | None = None
@@ -53,8 +55,10 @@ class GenerationConfig:
         """Refuse values without a meaning, and combinations."""
         for name, least in {"max_new_tokens": 0, "max_length": 1, "num_beams": 1, "num_return_sequences": 1, "top_k": 0}.items():
             value = getattr(self, name)
-            if value is not None and (not is_whole(value) or value < least):
+            if (value is not None or name.startswith("num_")) and (not is_whole(value) or value < least):
                 raise BadInput(f"{name} is a whole number of at least {least}, not {quoted(value)}")
+            if name.startswith("num_") and value > MOST_ROWS:
+                raise BadInput(f"{name} is at most {MOST_ROWS:,}, not {value:,}: all of them are written at once")
         for name, most in {"temperature": math.inf, "top_p": 1, "min_p": 1}.items():
             value = getattr(self, name)
             if value is not None and not (is_number(value) and 0 <= value <= most and value < math.inf):

@@ -105,7 +105,7 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
             name = next(iter(chosen), "seed").replace("_", "-")
             raise BadInput(f"--beams looks for the most probable text, --{name} is for one at random: give one of them")
         penalty = {} if args.length_penalty is None else {"length_penalty": args.length_penalty}
-        return {**options, "num_beams": args.num_beams, **penalty}
+        return {**options, "num_beams": args.num_beams, "keep_greedy": True, **penalty}
     if args.length_penalty is not None:
         raise BadInput("--length-penalty is for --beams")
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if args.seed is None else args.seed

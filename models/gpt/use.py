@@ -28,6 +28,7 @@ from ..text.loading import load_tokenizer
 from .decoding import GPTDecoder
 from .model import GPT2LMHeadModel
 
+ROUNDED = 256  # so many tokens may a model have more than its tokenizer: some round the vocabulary up
 Hears = Callable[[int, str | None], None]  # (sequence, a new piece of its text), or None for its end
 
 
@@ -40,8 +41,9 @@ def load(folder: str | Path, device: str = "cpu") -> tuple[Any, Any]:
         )
     model = GPT2LMHeadModel.from_pretrained(where)
     tokenizer = load_tokenizer(where)
-    if len(tokenizer) > model.config.vocab_size:
-        sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
+    V = model.config.vocab_size
+    if not 0 <= V - len(tokenizer) < max(ROUNDED, V // 10):
+        sizes = f"the tokenizer has {len(tokenizer):,} tokens, the model {V:,}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
     return tokenizer, model.to(device)
 

@@ -86,15 +86,16 @@ def new(model, prompts, **options):
     return table[:, len(prompts[0]) :].tolist()
 
 
-def test_equals_numbers_that_were_computed_elsewhere():
-    model = by_formula()
+def test_equals_numbers_that_were_computed_elsewhere(device):
+    model = by_formula().to(device)
     options = {"max_new_tokens": 6, "eos_token_id": None}
-    assert new(model, [[1, 2, 3, 4]], **options) == [[3, 3, 3, 3, 12, 12]]
+    prompt = minitorch.tensor([[1, 2, 3, 4]]).to(device)
+    assert model.generate(prompt, **options).cpu().numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 12, 12]]
+    ids, mask = (t.to(device) for t in left_padded([[1, 2, 3, 4], [2]]))
+    assert model.generate(ids, mask, num_beams=2, **options).shape == (2, 10)
     for penalty, score in ((0.0, -10.568636), (1.0, -1.761439), (2.0, -0.293573)):
-        found = model.generate(
-            minitorch.tensor([[1, 2, 3, 4]]), num_beams=3, length_penalty=penalty, return_dict_in_generate=True, **options
-        )
-        assert found["sequences"].numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 3, 12]]
+        found = model.generate(prompt, num_beams=3, length_penalty=penalty, return_dict_in_generate=True, **options)
+        assert found["sequences"].cpu().numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 3, 12]]
         assert found["sequences_scores"] == [pytest.approx(score, abs=1e-5)]
 
 

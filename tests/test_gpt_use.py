@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,6 +127,24 @@ def test_several_texts_one_after_the_other(folder, capsys, monkeypatch, tmp_path
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert shown == "".join(f"--- {i} ---\n{r['prompt']}{r['text']}\n" for i, r in enumerate(records, 1))
     assert all(r["end"] == "length" and len(r["tokens"]) == 6 for r in records)
+
+
+def test_ctrl_c_leaves_what_was_written(folder):
+    command = [sys.executable, "-m", "models.cli", "generate", "The class", "--model", str(folder), "--max-new-tokens", "9999999"]
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)
+    seen = b""
+    while len(seen) < 30:
+        more = os.read(process.stdout.fileno(), 1000)
+        assert more, process.stderr.read().decode()
+        seen += more
+    process.send_signal(signal.SIGINT)
+    error = process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert seen.startswith(b"The class")
+    assert error.endswith("\nminitorch generate: stopped\n")
+    assert "--seed" in error
+    assert "Traceback" not in error
 
 
 def test_a_stop_string_is_left_out(folder, capsys):

@@ -73,4 +73,5 @@ class Growing:
 
     def reorder(self, rows: Any) -> None:
         """Take these rows."""
-        self.kept, self.room = Tensor(self.kept.array[rows]), None
+        kept = self.kept.array
+        self.kept, self.room = Tensor(kept[array_module(kept).asarray(rows)]), None

@@ -205,6 +205,17 @@ def test_a_batch_gives_what_each_prompt_gives_alone_with_and_without_a_cache(way
         assert (together[i * k : (i + 1) * k, alone.shape[1] :] == 1).all()  # nothing but padding after the end
 
 
+def test_threads_change_no_sample():
+    model, found = make("wider", n_positions=200), []
+    before = minitorch.get_num_threads()
+    for threads in (1, 2):
+        minitorch.set_num_threads(threads)
+        found.append(new(model, [[5, 9, 2]] * 3, do_sample=True, seed=4, max_new_tokens=60, eos_token_id=None))
+    minitorch.set_num_threads(before)
+    assert found[0] == found[1]
+    assert found[0][0] == found[0][1] == found[0][2]  # the same text, seed and weights
+
+
 def test_a_seed_decides_and_without_one_the_global_stream():
     model, options = make(), {"do_sample": True, "max_new_tokens": 10, "eos_token_id": None, "top_k": 0}
     first = new(model, [[5, 9]], seed=1, **options)

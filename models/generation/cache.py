@@ -74,4 +74,8 @@ class Growing:
     def reorder(self, rows: Any) -> None:
         """Take these rows."""
         kept = self.kept.array
-        self.kept, self.room = Tensor(kept[array_module(kept).asarray(rows)]), None
+        taken = kept[array_module(kept).asarray(rows)]
+        if self.room is not None and len(rows) == len(self.room):  # the room is there: use it
+            self.room[:, :, : taken.shape[2]] = taken
+        else:
+            self.kept, self.room = Tensor(taken), None

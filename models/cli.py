@@ -28,6 +28,7 @@ JOBS = {
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
     "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
+    "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }

@@ -1,7 +1,7 @@
 """The same job as the leanest PyTorch program that a good user would write: functions, fused where that is faster.
 
-Queries, keys and values in one product; scaled_dot_product_attention with is_causal (with dropout its slow path is taken on a CPU,
-so attention is written out there); fused AdamW; subnormal numbers flushed to zero. The weights have Hugging Face's names.
+Queries, keys and values in one product; scaled_dot_product_attention with is_causal (with dropout, whose path is slow on a CPU,
+attention is written out); fused AdamW; subnormal numbers flushed to zero. The weights have Hugging Face's names.
 """
 
 from __future__ import annotations

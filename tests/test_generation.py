@@ -42,6 +42,8 @@ def test_filters_by_hand():
     penalised = filters.repetition_penalty(np.array([[2.0, 1.0, -1.0, -2.0]]), [[0, 3, 3]], 2.0)
     np.testing.assert_array_equal(penalised, [[1.0, 1.0, -1.0, -4.0]])
     assert [kept(filters.min_p(X, p)) for p in (0.0, 0.2, 0.5, 1.0)] == [4, 3, 2, 1]
+    none = GenerationConfig(do_sample=True, temperature=None, top_k=None, top_p=None)
+    np.testing.assert_allclose(filters.softmax(filtered(X, [[]], none)), P)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,9 @@ def test_a_cache_grows_and_takes_other_rows():
         ({"min_p": "x"}, "min_p is a number from 0 to 1, not 'x'"),
         ({"top_k": -1}, "top_k is a whole number of at least 0, not -1"),
         ({"top_k": 2.5}, "top_k is a whole number"),
-        ({"repetition_penalty": 0}, "repetition_penalty is a number above 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty is a number from 0.001 to 1,000"),
+        ({"eos_token_id": "end"}, "eos_token_id is the id of a token, a list of some or None, not 'end'"),
+        ({"eos_token_id": [3, -1]}, "eos_token_id is the id of a token"),
         ({"num_beams": 0}, "num_beams is a whole number of at least 1"),
         ({"num_beams": None}, "num_beams is a whole number of at least 1"),
         ({"num_return_sequences": 10**12, "do_sample": True}, "num_return_sequences is at most 10,000"),

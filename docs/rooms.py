@@ -37,6 +37,7 @@ ROWS = [
     ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],
+    ["models/pretrain_command"],
     ["models/course"],
     ["models/cli"],
     ["models"],

@@ -35,7 +35,7 @@ HUB: tuple[str, ...] = (
     "trust_remote_code",
 )
 HUB += ("use_auth_token", "use_safetensors", "attn_implementation")
-UNUSED: tuple[str, ...] = ("architectures", "bos_token_id", "eos_token_id", "sep_token_id", "chunk_size_feed_forward", "is_decoder", "use_cache")
+UNUSED = ("architectures", "bos_token_id", "eos_token_id", "sep_token_id", "chunk_size_feed_forward", "is_decoder", "use_cache")
 UNUSED += ("add_cross_attention", "is_encoder_decoder", "finetuning_task", "pruned_heads", "torchscript", "tokenizer_class")
 UNUSED += ("return_dict", "dtype", "torch_dtype", "transformers_version", "name_or_path", "task_specific_params")
 FIXED: dict[str, tuple[Any, ...]] = {"return_dict": (True,), "dtype": ("float32", "auto", minitorch.float32)}

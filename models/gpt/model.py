@@ -8,7 +8,7 @@ before it; LayerNorm stands before each part and not after its sum, so that x fl
 the head is the table of embeddings and nothing more. Parameter names, arguments and outputs are Hugging Face's.
 
 Shapes: B sequences, S new tokens each, n tokens in the cache, H hidden size, A heads of width d = H/A, I = 4H, V vocabulary size.
-Read before: config.py, ../bert/model.py. Read next: weights.py, ../generation/generate.py.
+Read before: config.py, ../bert/model.py. Read next: weights.py, decoding.py.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from minitorch.ops import may_read
 from ..checkpoints.parts import KeysAndValues, Output, activation
 from ..generation.cache import Cache
 from .config import GPT2Config
+from .decoding import generate_ids
 from .weights import SavedGPT
 
 
@@ -232,3 +233,7 @@ class GPT2LMHeadModel(PreTrained):
             attentions=decoded.attentions,
         )
         return output.to_tuple() if return_dict is False else output
+
+    def generate(self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Any:
+        """Prompts (B, S) and what follows them; arguments and meaning are Hugging Face's (decoding.py)."""
+        return generate_ids(self, input_ids, attention_mask, **options)

@@ -40,18 +40,16 @@ class Settings(PretrainingSettings):
     corpus: list[str] = option([], "text files: one sentence per line, a blank line between documents", IN_PYTHON)
     output: str = option(PRETRAINED, "folder for the checkpoint and the run's other files")
     size: str = option("tiny", "tiny, mini, small, medium or base")
-    layers: int = option(0, "encoder layers; 0: as --size has it")
-    hidden: int = option(0, "hidden size (heads and feed-forward layer follow); 0: as --size has it")
     tokenizer: str | None = option(None, "use this vocab.txt, tokenizer.json or folder instead of learning a vocabulary")
     long_length: int = option(128, "tokens per sequence in the long steps, which teach the later positions")
     long_every: int = option(10, "every n-th step has long sequences (and fewer of them); 0: no step has")
-    warmup: int = option(100, "steps to reach the highest rate, which then falls linearly to 0")
     mask_probability: float = option(0.25, "share of tokens that are masked and predicted")
     whole_word: bool = option(False, "mask all pieces of a word together")
     static_masking: bool = option(False, "use the same masks in every epoch")
     nsp: bool = option(False, "train on sentence pairs, with next-sentence prediction in addition to masked words")
     validation: float = option(0.04, "share of documents held out for validation")
 
+    label: ClassVar[str] = "bert"
     sizes: ClassVar[Any] = PRESETS
     moving: ClassVar[tuple[str, ...]] = ("nsp", "whole_word")
 
@@ -122,6 +120,7 @@ class Run(PretrainingRun):
 
     name, settings_class, unit = "BERT", Settings, "masked word"
     baselines: ClassVar[dict[str, str]] = {"unigram": "word frequencies only", "uniform": "uniform guessing"}
+    files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
     advice = "the model has not even learnt word frequencies; give it more --steps"
 
     def read_text(self, resuming: bool) -> Text:

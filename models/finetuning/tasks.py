@@ -128,8 +128,6 @@ class Settings(TrainingSettings):
             rate = config_for(self).rate
             if self.freeze:
                 raise BadInput("--adapt freezes the whole model: leave out --freeze")
-            if self.task == "relation":
-                raise BadInput("--adapt does not apply to relation, whose markers are new words of the model: train it whole")
         else:
             for name in OPTIONS:
                 if getattr(self, name) != getattr(Settings, name):
@@ -168,6 +166,7 @@ class Task:
     least = 1  # training examples that a label needs
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
     usage = "--file FILE"  # what `minitorch predict` is given
+    words: tuple[str, ...] = ()  # which the task adds to the vocabulary
 
     def __init__(self, settings: Settings) -> None:
         self.s = settings

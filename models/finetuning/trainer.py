@@ -44,10 +44,11 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
-    if fresh := [*fresh, *task.extend(tokenizer, model)]:
-        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
+    new_words = task.extend(tokenizer, model)
+    if fresh or new_words:
+        say(f"starting at random, because the checkpoint lacks them: {', '.join([*fresh, *new_words])}")
     if s.adapt:
-        model = adapted(s, model, fresh)
+        model = adapted(s, model, fresh, [tokenizer.vocabulary[word] for word in task.words])
     virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
     longest = model.config.max_position_embeddings - virtual
     if s.length > longest:
@@ -57,11 +58,12 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     return tokenizer, model.to(s.device)
 
 
-def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
+def adapted(s: Settings, model: Any, fresh: Sequence[str], words: list[int]) -> PeftModel:
     """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
     config = config_for(s)
     config.base_model_name_or_path = str(Path(s.model).resolve()) if Path(s.model).is_dir() else s.model
     config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
+    config.trainable_token_indices = words or None
     return PeftModel(model, config)
 
 

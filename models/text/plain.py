@@ -72,6 +72,11 @@ class PlainTokenizer:
         """Of the token that fills short rows."""
         return self.id_of(self.pad_token)
 
+    @property
+    def document_end(self) -> tuple[int, ...]:
+        """The ids that end each document of a corpus."""
+        return () if self.eos_token_id is None else (self.eos_token_id,)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         return self.encode_lines([text])[0]

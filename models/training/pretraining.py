@@ -43,6 +43,7 @@ KEPT = (STATE, *MODEL_FILES)  # a run that has one of these is not overwritten
 class PretrainingSettings(TrainingSettings):
     """Choices of every run; each is an option of ``minitorch pretrain`` and a key of its TOML file. A model adds its own."""
 
+    label: ClassVar[str]  # what --model calls the model
     sizes: ClassVar[Any] = ()  # what --size may be
     moving: ClassVar[tuple[str, ...]] = ()  # settings with which shapes change from step to step, as no CUDA graph's can
 
@@ -50,7 +51,7 @@ class PretrainingSettings(TrainingSettings):
     output: str = option("runs/pretrain", "folder for the checkpoint and the run's other files")
     size: str = option("tiny", "the model's size")
     layers: int = option(0, "layers; 0: as --size has it")
-    hidden: int = option(0, "hidden size; 0: as --size has it")
+    hidden: int = option(0, "hidden size (the feed-forward layer follows, and BERT's heads); 0: as --size has it")
     vocab_size: int = option(2048, "pieces in the vocabulary learnt from the text")
     tokenizer: str | None = option(None, "use this tokenizer instead of learning a vocabulary")
     length: int = option(32, "tokens per sequence")
@@ -115,6 +116,7 @@ class PretrainingRun:
     settings_class: Any
     baselines: dict[str, str]  # the best one first: its name in metrics.jsonl and in Text, and what it knows
     unit: str  # what is predicted
+    files: tuple[str, ...]  # of the checkpoint
     advice: str  # to a user whose model stays above its best baseline
 
     def read_text(self, resuming: bool) -> Text:

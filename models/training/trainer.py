@@ -71,12 +71,12 @@ class Trainer:
         """Hold the best weights so far in memory."""
         self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def train(self, label: str = "") -> None:
-        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first."""
+    def train(self, label: str = "", shown: bool = True) -> None:
+        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first. ``shown``: with a bar."""
         s = self.s
         prepare_kernels(s.device)
         every = s.eval_every or self.batches.count
-        bar = progress(self.steps, self.step)
+        bar = progress(self.steps, self.step, shown=shown)
         bar.set_description_str(label)
         order: tuple[int, Any] = (-1, None)
         glance = Glance(s.device)
@@ -119,7 +119,7 @@ class Trainer:
     @property
     def is_stale(self) -> bool:
         """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the last gain: that could be chance."""
-        if not self.s.patience or self.stale < self.s.patience:
+        if not self.s.patience or self.stale < self.s.patience or not self.settled(self.step):
             return False
         gained = self.metrics[-1 - self.stale]["step"]
         return bool(self.step - max(self.warmup, gained) >= min(self.batches.count, 100))
@@ -232,9 +232,13 @@ class Trainer:
         if better:
             self.on_best()
 
+    def settled(self, step: int) -> bool:
+        """Was the model then as small as was asked for? With AdaLoRA ranks fall away, and a checkpoint with more is not kept."""
+        return not hasattr(self.model, "settled") or self.model.settled(step)
+
     def is_better(self, value: float, loss: float) -> bool:
         """Better than the best evaluation so far: by the metric; where that ties, as is usual on few examples, by the loss."""
-        if self.best is None:
+        if self.best is None or not self.settled(self.last_best["step"]):
             return True
         sign = -1 if self.metric in self.task.smaller_is_better else 1
         return (sign * value, -loss) > (sign * self.best, -self.last_best["dev_loss"])

@@ -246,6 +246,8 @@ def test_the_command_trains_reports_and_predicts(tmp_path, capsys):
     assert json.loads(lines[0])["text"] == cases.words(1)[0]
     assert main(["predict", "--model", s.output, "a" * 200]) == 0
     assert "text 1: 201 pieces, the model reads 128; what is beyond is cut off" in capsys.readouterr().err
+    assert main(["predict", "--model", s.output, "abc", "a!"]) == 0
+    assert "text 2: holds characters that no training pair has" in capsys.readouterr().err
 
 
 def test_a_bert_as_the_encoder_and_the_same_from_random_weights(tmp_path, capsys):

@@ -26,6 +26,7 @@ from .model import Seq2SeqTransformer
 from .pairs import read_pairs
 from .run import FACTS
 from .task import Settings
+from .vocabulary import UNKNOWN
 from .vocabulary import load as load_vocabularies
 from .writing import write
 
@@ -75,8 +76,11 @@ class Predictor:
         return self.records([p.source for p in pairs], [p.where for p in pairs], options)
 
     def records(self, sources: list[str], places: list[str], options: dict[str, Any]) -> list[dict[str, Any]]:
-        """One record per source; says which are cut."""
-        _, sizes = self.vocabularies[0].encode(sources, self.s.length)
+        """One record per source; says which are cut, and which hold characters without an id."""
+        rows, sizes = self.vocabularies[0].encode(sources, self.s.length)
+        for place, ids in zip(places, rows, strict=True):
+            if not self.vocabularies[0].bert and UNKNOWN in ids:
+                self.say(f"{place}: holds characters that no training pair has; the model cannot tell them apart")
         long = np.flatnonzero(np.array(sizes) > self.s.length)
         if len(long):
             others = f" (and {count(len(long) - 1, 'other')})" if len(long) > 1 else ""

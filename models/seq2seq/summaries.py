@@ -22,8 +22,8 @@ from ..text.python_docs import ALL_LIBRARIES, deal, fingerprint, sources
 
 SIZES = {"train": 8000, "dev": 400, "test": 400}  # pairs at most
 SHORTEST, LONGEST = 3, 20  # words of a first line
-CHARACTERS = 400  # of a source; its end is cut
-DEFAULTS: dict[str, Any] = {"length": 96, "target_length": 32}
+CHARACTERS = 300  # of a source; its end is cut
+DEFAULTS: dict[str, Any] = {"length": 64, "target_length": 32, "epochs": 8}
 Function = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 

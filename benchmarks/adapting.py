@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 from models.bert.config import BertConfig
-from models.bert.weights import config_file, locate
+from models.checkpoints.files import config_file, locate
 from models.errors import BadInput
 from models.finetuning.comparing import WAYS, begin, cost_of, draw, settings_of
 from models.finetuning.report import finish, size_text

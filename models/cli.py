@@ -22,7 +22,7 @@ from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
-    "pretrain": ("models.bert.pretrain_command", "pretrain a BERT on text: with no options, on Python's own documentation"),
+    "pretrain": ("models.pretrain_command", "pretrain a BERT or a GPT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),

@@ -21,9 +21,9 @@ import numpy as np
 import minitorch
 import minitorch.nn.functional as F
 
+from ..checkpoints.files import locate
 from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
-from .weights import locate
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:

@@ -147,6 +147,7 @@ def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
 def draw(rows: list[dict[str, Any]], others: list[dict[str, Any]], path: Path) -> None:
     """A line for each way: its score (with its deviation, if several seeds ran), what it trains, and the time of a step."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     metric, names = rows[0]["metric"], [row["name"] for row in rows]
     figure = Figure(figsize=(12, 1.5 + 0.3 * len(rows)), layout="constrained")
@@ -157,10 +158,12 @@ def draw(rows: list[dict[str, Any]], others: list[dict[str, Any]], path: Path) -
     known = sorted((row[metric], row["name"]) for row in others if metric in row)
     for value, name in known[-1:]:  # the best model without a neural network
         score.axvline(value, color="#888888", linestyle="--", linewidth=1)
-        score.annotate(f" {name}", (value, len(rows) - 0.4), fontsize=8, color="#555555", va="center", annotation_clip=False)
+        side = "right" if value > sum(score.get_xlim()) / 2 else "left"
+        score.annotate(f" {name} ", (value, len(rows) - 0.35), fontsize=8, color="#555555", va="center", ha=side)
     score.set(title=f"{metric}: what it brings", yticks=range(len(rows)), yticklabels=names, ylim=(len(rows), -0.7))
     trained.barh(range(len(rows)), [row["trained"] for row in rows], color=colours)
     trained.set(xscale="log", title="trained parameters", xlim=(min(row["trained"] for row in rows) / 3, None))
+    trained.xaxis.set_minor_formatter(NullFormatter())
     time.barh(range(len(rows)), [row["ms_per_step"] for row in rows], color=colours)
     time.set(title="ms per step")
     for part in (score, trained, time):

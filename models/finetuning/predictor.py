@@ -15,15 +15,15 @@ from minitorch.parallel import Workers
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
-from ..bert.weights import locate
+from ..checkpoints.files import locate
 from ..errors import BadInput, count, listing, short
 from ..reading import parse_json, read_json, read_text
 from ..text.labelled import refuse_halves
 from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
+from ..training.trainer import Trainer
 from .run import FACTS, TASKS
 from .tasks import Settings, Task
-from .trainer import Trainer
 
 
 class Predictor:

@@ -116,7 +116,7 @@ class TargetedConfig(PeftConfig):
     exclude_modules: str | list[str] | None = None
     fan_in_fan_out: bool = False
 
-    usual: ClassVar[list[str]] = ["query", "value"]
+    usual: ClassVar[list[str]] = ["query", "value", "c_attn"]  # of BERT, and of GPT-2
 
     def targets(self, model: nn.Module, layers: Iterable[int] | None = None, stack: str = r"[^.]*") -> list[str]:
         """The paths of the chosen layers; layers: only those of these numbers, in a list whose name fits ``stack``."""
@@ -239,8 +239,8 @@ def fits(path: str, names: str | Iterable[str]) -> bool:
 
 
 def head_names(model: nn.Module) -> list[str]:
-    """The children that make the model's answer from the encoder's states: classifier, qa_outputs, cls."""
-    body = ("bert", "embeddings", "encoder", "pooler", "transformer")
+    """The children that make the model's answer from the hidden states: classifier, qa_outputs, cls, lm_head."""
+    body = ("bert", "embeddings", "encoder", "pooler", "transformer", "wte", "wpe", "h", "ln_f")
     return [name for name, child in model.named_children() if name not in body and any(True for _ in child.parameters())]
 
 

@@ -38,6 +38,7 @@ TASKS = {
     "BertForTokenClassification": "TOKEN_CLS",
     "BertForQuestionAnswering": "QUESTION_ANS",
     "BertModel": "FEATURE_EXTRACTION",
+    "GPT2LMHeadModel": "CAUSAL_LM",
 }
 
 
@@ -50,7 +51,7 @@ def fingerprint(model: Any, name: str) -> str:
             if path not in own:
                 for key, parameter in sorted(layer.named_parameters(recurse=False)):
                     values = parameter.detach().numpy()
-                    values = np.delete(values, rows, axis=0) if rows and path.rpartition(".")[2] == tokens.PLACE else values
+                    values = np.delete(values, rows, axis=0) if rows and path.rpartition(".")[2] in tokens.PLACES else values
                     digest.update(f"{path}.{key}{values.shape}".encode())
                     digest.update(values.tobytes())
     return digest.hexdigest()

@@ -439,6 +439,16 @@ def test_the_optimiser_knows_what_is_trained_alone():
     }
 
 
+@pytest.mark.parametrize("config", [LoraConfig(r=2, layers_to_transform=[1]), BottleneckConfig(leave_out=[0])])
+def test_layers_below_the_first_adapter_need_no_gradient(config):
+    """Backward ends where nothing below learns; with adapters everywhere that is at the embeddings."""
+    model = get_peft_model(base(), config)
+    states = model.train()(IDS, attention_mask=MASK, output_hidden_states=True).hidden_states
+    assert [state.requires_grad for state in states] == [False, False, True]
+    everywhere = get_peft_model(base(), LoraConfig(r=2)).train()
+    assert [s.requires_grad for s in everywhere(IDS, output_hidden_states=True).hidden_states] == [False, True, True]
+
+
 @pytest.mark.parametrize("kind", [BertForTokenClassification, BertForMaskedLM])
 @pytest.mark.parametrize("method", ["prompt, [CLS] pooled", "prefix", "lora"])
 def test_other_heads_answer_for_the_text_alone(kind, method):
@@ -528,6 +538,12 @@ def test_broken_folders_are_named(tmp_path):
         ({"target_modules": ["query"]}, "which this model has no place for"),
         ({"r": 3}, "this model needs"),
         ({"r": "many"}, "r must be of type int, not many"),
+        ({"target_modules": ["query", 3]}, "target_modules must be of type"),
+        ({"rank_pattern": {"query": "two"}}, "rank_pattern must be of type"),
+        ({"rank_pattern": {"query": 0}}, "the rank must be at least 1, not 0"),
+        ({"alpha_pattern": {"(": 2}}, "is no regular expression"),
+        ({"modules_to_save": [[1]]}, "modules_to_save must be of type"),
+        ({"lora_dropout": 2}, "lora_dropout must be at least 0 and less than 1"),
     ):
         with pytest.raises(BadInput, match=says):
             with_config(**changes)

@@ -82,7 +82,7 @@ class Triplets(nn.Module):
             nn.init.normal_(side, std=0.02)
 
     def forward(self, layer: Any, x: Tensor) -> Tensor:
-        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E), self.lora_B) * self.scaling
+        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E) * self.scaling, self.lora_B)
 
     def merged(self, weight: Tensor) -> Tensor:
         """W + s B (E ∘ A)."""

@@ -18,7 +18,7 @@ from minitorch import Tensor, nn
 
 from ..generation.cache import Cache
 from .base import PeftConfig, put
-from .prompt import arguments, body, check_count, in_front
+from .prompt import arguments, body, check_sizes, in_front
 
 
 @dataclass
@@ -33,7 +33,7 @@ class PrefixTuningConfig(PeftConfig):
     rate: ClassVar[float] = 5e-3
 
     def __post_init__(self) -> None:
-        check_count(self.num_virtual_tokens)
+        check_sizes(self.num_virtual_tokens, self.encoder_hidden_size)
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         place, base = body(model)

@@ -102,15 +102,17 @@ class PromptEncoderConfig(PeftConfig):
         return {"prompt_encoder.embedding.weight" if own else "prompt_embeddings": prompt.prompt, **own}
 
 
-def check_count(n: Any) -> None:
-    """BadInput for what is no number of virtual tokens."""
-    if not isinstance(n, int) or n < 1:
-        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1, not {n!r}")
+def check_sizes(n: Any, width: Any = None) -> None:
+    """BadInput for what is no number of virtual tokens, or no width of an MLP."""
+    if not isinstance(n, int) or not 1 <= n <= 2**16:
+        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1 and at most {2**16:,}, not {n!r}")
+    if width is not None and not 1 <= width <= 2**20:
+        raise BadInput(f"encoder_hidden_size must be from 1 to {2**20:,}, not {width}")
 
 
 def check(config: Any) -> None:
     """What both have in common."""
-    check_count(config.num_virtual_tokens)
+    check_sizes(config.num_virtual_tokens, getattr(config, "encoder_hidden_size", None))
     if config.pool not in ("cls", "first"):
         raise BadInput(f'pool is {config.pool!r}; there are "cls" and "first"')
 

@@ -396,18 +396,20 @@ def test_another_base_is_noticed(tmp_path):
 
 def test_several_adapters_on_one_base(tmp_path):
     """Switched by name, and row by row within a batch."""
-    right = {}
-    model = None
+    right, model, held = {}, None, base()
+    one_base = {id(p) for p in held.parameters()}
     for i, method in enumerate(("lora", "ia3", "houlsby", "dora")):
         one = adapted(method)
         fill({f"{i}{k}": p for k, p in one.heads["default"].items()}, ["weight"] if i % 2 else [])
         right[method] = logits(one)
         one.save_pretrained(tmp_path / method)
         if model is None:
-            model = PeftModel.from_pretrained(base(), tmp_path / method, method)
+            model = PeftModel.from_pretrained(held, tmp_path / method, method)
         else:
             model.load_adapter(tmp_path / method, method)
     assert model.active_adapter == "lora"
+    own = {id(p) for method in right for p in model.trained(method).values()}
+    assert {id(p) for p in model.parameters()} == one_base | own  # the base is there once
     for method, answer in right.items():
         model.set_adapter(method)
         np.testing.assert_allclose(logits(model), answer, atol=1e-12)

@@ -164,8 +164,9 @@ class Adapted(nn.Module):
             return self.run(self.active, *inputs, **options)
         if len(inputs[0]) != sum(len(rows) for _, rows in self.groups):
             raise BadInput(f"adapter_names: a name for each of the {len(inputs[0])} rows of the batch is needed")
-        parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in self.groups]
-        order = minitorch.argsort(minitorch.cat([rows for _, rows in self.groups]))
+        groups = [(names, rows.to(inputs[0].device)) for names, rows in self.groups]
+        parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in groups]
+        order = minitorch.argsort(minitorch.cat([rows for _, rows in groups]))
         return minitorch.index_select(minitorch.cat(parts), 0, order)
 
     def run(self, names: Sequence[str], *inputs: Any, **options: Any) -> Any:

@@ -66,7 +66,7 @@ class PromptTuningConfig(PeftConfig):
             at = minitorch.tensor((ids * (n // max(1, len(ids)) + 1))[:n])
         else:
             at = minitorch.randint(0, V, (n,))
-        return minitorch.index_select(words.detach(), 0, at)
+        return minitorch.index_select(words.detach(), 0, at.to(words.device))
 
 
 @dataclass

@@ -38,6 +38,8 @@ ROWS = [
     ["models/classical"],
     ["models/finetuning"],
     ["models/pretrain_command"],
+    ["models/prompting"],
+    ["models/comparison"],
     ["models/course"],
     ["models/cli"],
     ["models"],

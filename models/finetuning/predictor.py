@@ -36,6 +36,8 @@ class Predictor:
         """
         folder = Path(folder)
         path = folder / FACTS
+        if (folder / "prompt.json").is_file():
+            raise BadInput(f"{folder} holds a prompt; it answers by: minitorch prompt --model {folder} 'a text'")
         if not path.exists():
             within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
             which = " or ".join(filter(None, (listing(part, longest=250) for part in (within[:-1], within[-1:]))))

@@ -148,9 +148,9 @@ def between_steps() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def progress(steps: int, done: int, unit: str = "step") -> Any:
-    """A progress bar; in a log file it is drawn rarely."""
+def progress(steps: int, done: int, unit: str = "step", shown: bool = True) -> Any:
+    """A progress bar; in a log file it is drawn rarely. Not ``shown``: one that draws nothing, inside of another."""
     from tqdm import tqdm
 
     pause = 0.2 if sys.stderr.isatty() else 15.0  # seconds between two drawings
-    return tqdm(total=steps, initial=done, unit=unit, dynamic_ncols=True, mininterval=pause)
+    return tqdm(total=steps, initial=done, unit=unit, dynamic_ncols=True, mininterval=pause, disable=not shown)

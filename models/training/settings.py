@@ -123,7 +123,7 @@ def given(args: argparse.Namespace, kind: Any, besides: Sequence[str] = ()) -> d
     if args.resume and args.overwrite:
         raise BadInput("--resume continues the run in --output and --overwrite replaces it: give one of them")
     values: dict[str, Any] = {}
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind) if hasattr(args, f.name)}  # those that the command offers
     if args.config:
         for key, value in read_toml(args.config).items():
             name = key.replace("-", "_")

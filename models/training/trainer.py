@@ -66,12 +66,12 @@ class Trainer:
         """Hold the best weights so far in memory."""
         self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
-    def train(self, label: str = "") -> None:
-        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first."""
+    def train(self, label: str = "", shown: bool = True) -> None:
+        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first. ``shown``: with a bar."""
         s = self.s
         prepare_kernels(s.device)
         every = s.eval_every or self.batches.count
-        bar = progress(self.steps, self.step)
+        bar = progress(self.steps, self.step, shown=shown)
         bar.set_description_str(label)
         order: tuple[int, Any] = (-1, None)
         glance = Glance(s.device)

@@ -49,7 +49,8 @@ CONFIGS = {
     "ia3, the paper's": lambda: IA3Config(**PAPER),
     "adalora": lambda: AdaLoraConfig(init_r=2, target_r=1, lora_alpha=4, total_step=10),
     "prompt": lambda: PromptTuningConfig(num_virtual_tokens=3, pool="first"),
-    "prompt, [CLS] pooled": lambda: PromptTuningConfig(num_virtual_tokens=3),
+    "prompt, [CLS] pooled": lambda: PromptTuningConfig(num_virtual_tokens=3, pool="cls"),
+    "prompt, mean pooled": lambda: PromptTuningConfig(num_virtual_tokens=3),
     "p-tuning": lambda: PromptEncoderConfig(num_virtual_tokens=3, encoder_hidden_size=5, pool="first"),
     "prefix": lambda: PrefixTuningConfig(num_virtual_tokens=3),
     "prefix, projected": lambda: PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=5),
@@ -172,6 +173,18 @@ def test_adalora_and_ia3_by_hand():
         with minitorch.no_grad():
             factors.ia3_l.copy_(minitorch.Tensor(np.array(l, float).reshape(factors.ia3_l.shape)))
         np.testing.assert_allclose(factors(linear, x).detach().numpy(), right)
+
+
+def test_the_mean_that_a_prompt_pools_is_of_the_text_alone():
+    """Neither of virtual tokens nor of padding; also where the last layer would be computed at [CLS] alone."""
+    model = adapted("prompt, mean pooled")
+    hidden = model.bert(IDS, attention_mask=MASK).last_hidden_state
+    by_hand = minitorch.stack([hidden[0].mean(0), hidden[1, :3].mean(0)])
+    right = model.base_model.classifier(by_hand).detach().numpy()
+    np.testing.assert_allclose(logits(model), right, atol=1e-12)
+    np.testing.assert_allclose(logits(model, rows=tensor([[0], [0]])), right, atol=1e-12)
+    whole = model(IDS[1:, :3]).logits.detach().numpy()
+    np.testing.assert_allclose(whole, right[1:], atol=1e-12)
 
 
 def test_adaloras_budget_falls_as_planned():

@@ -6,9 +6,9 @@
 Lester, Al-Rfou and Constant (2021), "The Power of Scale for Parameter-Efficient Prompt Tuning",
 https://arxiv.org/abs/2104.08691; Liu et al. (2021), "GPT Understands, Too", https://arxiv.org/abs/2103.10385.
 
-The virtual tokens stand before [CLS], at positions 0 to n-1. What comes back has the text's rows alone, and [CLS] is
-pooled (``pool="cls"``). PEFT pools virtual token 0 (``pool="first"``), which knows little: with MiniLM it cost a quarter of
-the accuracy. Read before: base.py.
+The virtual tokens stand before [CLS], at positions 0 to n-1. What comes back has the text's rows alone, and what is pooled for
+a classifier is their mean (``pool="mean"``) or [CLS], as the checkpoint's pooler has it ("cls"). PEFT pools virtual token 0
+("first"), which knows little: with MiniLM it cost a quarter of the accuracy. Read before: base.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
+from ..bert.masked_rows import rows_at
 from ..errors import BadInput
 from ..generation.cache import Cache
 from .base import PeftConfig, layer_at, put
@@ -35,7 +36,7 @@ class PromptTuningConfig(PeftConfig):
     prompt_tuning_init: str = "SAMPLE_VOCAB"
     prompt_tuning_init_text: str | None = None
     tokenizer_name_or_path: str | None = None
-    pool: str = "cls"
+    pool: str = "mean"
 
     peft_type: ClassVar[str] = "PROMPT_TUNING"
     unsaid: ClassVar[dict[str, Any]] = {"pool": "first"}
@@ -78,7 +79,7 @@ class PromptEncoderConfig(PeftConfig):
     encoder_reparameterization_type: str = "MLP"
     encoder_num_layers: int = 2
     encoder_dropout: float = 0.0
-    pool: str = "cls"
+    pool: str = "mean"
 
     peft_type: ClassVar[str] = "P_TUNING"
     unsaid: ClassVar[dict[str, Any]] = {"pool": "first"}
@@ -113,8 +114,8 @@ def check_sizes(n: Any, width: Any = None) -> None:
 def check(config: Any) -> None:
     """What both have in common."""
     check_sizes(config.num_virtual_tokens, getattr(config, "encoder_hidden_size", None))
-    if config.pool not in ("cls", "first"):
-        raise BadInput(f'pool is {config.pool!r}; there are "cls" and "first"')
+    if config.pool not in ("mean", "cls", "first"):
+        raise BadInput(f'pool is {config.pool!r}; there are "mean", "cls" and "first"')
 
 
 def body(model: nn.Module) -> tuple[str, Any]:
@@ -175,25 +176,35 @@ class Prompt(nn.Module):
         if n + S > bert.config.max_position_embeddings:
             most = bert.config.max_position_embeddings
             raise ValueError(f"{n} virtual tokens and a text of {S} are more than the model's {most} positions; shorten the text")
-        given["attention_mask"] = in_front(given["attention_mask"], n, cache, S)
+        text_mask = given["attention_mask"]
+        given["attention_mask"] = in_front(text_mask, n, cache, S)
         if len(cache):  # it goes on, and the cache holds the virtual tokens
             return layer(inputs_embeds=x, **given)
         if given.get("token_type_ids") is not None:
             types = given["token_type_ids"]
             given["token_type_ids"] = minitorch.cat([types[:, :1].expand(B, n) * 0, types], dim=1)
         rows, return_dict = given.get("rows"), given.pop("return_dict")
+        mean = self.pool == "mean" and getattr(bert, "pooler", None) is not None
         if rows is not None:
-            given["rows"] = rows + n
+            given["rows"] = None if mean else rows + n
         x = minitorch.cat([P.astype(x.dtype).expand(B, n, H), x], dim=1)
-        return self.of_the_text(bert, layer(inputs_embeds=x, **given), n, rows, return_dict)
-
-    def of_the_text(self, bert: Any, output: Any, n: int, rows: Tensor | None, return_dict: bool | None) -> Any:
-        """The output without the virtual tokens' rows."""
+        output = layer(inputs_embeds=x, **given)
         names = ("last_hidden_state", "pooler_output", "past_key_values", "hidden_states", "attentions")
         values = {name: getattr(output, name) for name in names if hasattr(output, name)}
-        if rows is None:
-            values["last_hidden_state"] = values["last_hidden_state"][:, n:]
-            if self.pool != "first" and getattr(bert, "pooler", None) is not None:
-                values["pooler_output"] = bert.pooler(values["last_hidden_state"])
+        if rows is None or mean:
+            hidden = values["last_hidden_state"][:, n:]
+            values["last_hidden_state"] = hidden if rows is None else rows_at(hidden, rows)
+            if mean:
+                values["pooler_output"] = mean_of(hidden, text_mask)
+            elif self.pool == "cls" and values.get("pooler_output") is not None:
+                values["pooler_output"] = bert.pooler(hidden)
         output = type(output)(**values)
         return output.to_tuple() if return_dict is False else output
+
+
+def mean_of(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of the tokens (B, S, H) that the mask (B, S) lets pass: (B, H)."""
+    if mask is None:
+        return hidden.mean(1)
+    weights = mask.astype(hidden.dtype)[:, :, None]
+    return (hidden * weights).sum(1) / weights.sum(1)

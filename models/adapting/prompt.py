@@ -188,18 +188,21 @@ class Prompt(nn.Module):
         if rows is not None:
             given["rows"] = None if mean else rows + n
         x = minitorch.cat([P.astype(x.dtype).expand(B, n, H), x], dim=1)
-        output = layer(inputs_embeds=x, **given)
+        output = self.of_the_text(layer(inputs_embeds=x, **given), n, rows, bert, text_mask, mean)
+        return output.to_tuple() if return_dict is False else output
+
+    def of_the_text(self, output: Any, n: int, rows: Tensor | None, bert: Any, mask: Tensor | None, mean: bool) -> Any:
+        """The output without the virtual tokens' rows; pooled anew, since the body pooled the first of them."""
         names = ("last_hidden_state", "pooler_output", "past_key_values", "hidden_states", "attentions")
         values = {name: getattr(output, name) for name in names if hasattr(output, name)}
         if rows is None or mean:
             hidden = values["last_hidden_state"][:, n:]
             values["last_hidden_state"] = hidden if rows is None else rows_at(hidden, rows)
             if mean:
-                values["pooler_output"] = mean_of(hidden, text_mask)
+                values["pooler_output"] = mean_of(hidden, mask)
             elif self.pool == "cls" and values.get("pooler_output") is not None:
                 values["pooler_output"] = bert.pooler(hidden)
-        output = type(output)(**values)
-        return output.to_tuple() if return_dict is False else output
+        return type(output)(**values)
 
 
 def mean_of(hidden: Tensor, mask: Tensor | None) -> Tensor:

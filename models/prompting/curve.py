@@ -31,7 +31,7 @@ from ..training.loop import progress
 from ..training.runs import alone_in, make_folder, refuse_overwriting
 from .cloze import Cloze, Settings
 from .contrastive import Contrastive, Vectors
-from .use import LEAST, Prompt, fit, has_head, learnt, like
+from .use import LEAST, Prompt, fit, has_head, learnt, like, read
 
 CURVE = "curve.json"
 COLOURS = ("#cc4400", "#f0a000", "#204a87", "#729fcf", "#888888", "#2e7d32", "#7b3f9e")
@@ -127,12 +127,7 @@ def draw_curve(s: Settings, chosen: dict[str, Any], resume: bool, overwrite: boo
         refuse_overwriting(folder, kept, overwrite)
     guesses = has_head(s.model)
     reader = Cloze(s) if guesses else Classify(s)
-    train = reader.read(s.train)
-    reader.learn(train)
-    test = reader.read(s.test)
-    reader.check(test)
-    for note in reader.notes:
-        print(note)
+    train, test = read(s, reader)
     if guesses:
         Prompt.untrained(s, reader, train)  # errors of template and words come before anything is written
     else:

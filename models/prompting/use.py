@@ -28,7 +28,7 @@ from ..bert.config import BertConfig
 from ..bert.weights import config_file, locate, read_all_shapes
 from ..errors import BadInput, short
 from ..finetuning import tasks
-from ..finetuning.classify import Example
+from ..finetuning.classify import Classify, Example
 from ..finetuning.predictor import check_types
 from ..finetuning.trainer import Trainer, make_model
 from ..reading import parse_json, read_text
@@ -94,6 +94,18 @@ def like(kind: Any, reader: Any) -> Make:
         return task
 
     return make
+
+
+def read(s: Settings, reader: Classify, say: Callable[[str], None] = print) -> tuple[list[Example], list[Example]]:
+    """The examples of --train and --test, each empty if there is none, checked; ``reader`` then knows columns and labels."""
+    train = reader.read(s.train) if s.train else []
+    if train:
+        reader.learn(train)
+    test = reader.read(s.test) if s.test else []
+    reader.check(test)
+    for note in reader.notes:
+        say(note)
+    return train, test
 
 
 # ----------------------------------------------------------------------------------------------------- a prompt

@@ -17,7 +17,7 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES
+from ..bert.weights import MODEL_FILES, PRETRAINED
 from ..classical.baselines import Linear, linear_models
 from ..errors import BadInput, count
 from ..finetuning import metrics
@@ -28,7 +28,7 @@ from ..training.runs import STATE, complete, new_folder
 from ..training.settings import add_options, flag, given
 from .cloze import OPTIONS, Cloze, Settings
 from .curve import CURVE, draw_curve
-from .use import PROMPT, Prompt, load, read
+from .use import LEAST, PROMPT, Prompt, load, read
 
 KEPT = (PROMPT, CURVE, STATE, *MODEL_FILES)  # an output folder that has one of these is not overwritten
 
@@ -84,16 +84,17 @@ def answer(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: cont
 
 def is_ready(chosen: dict[str, Any]) -> bool:
     """Is --model a folder of this command, to be used as it is?"""
-    return (Path(chosen.get("model", Settings.model)) / PROMPT).is_file() and not {"train", "words", "template"} & chosen.keys()
+    return (Path(chosen.get("model", PRETRAINED)) / PROMPT).is_file() and not {"train", "words", "template"} & chosen.keys()
 
 
 def from_folder(chosen: dict[str, Any]) -> tuple[Prompt, list[Any], list[Any]]:
     """The prompt of a folder, and the examples to score."""
     free = ("model", "test", "device", "calibrate", "columns", "delimiter", "encoding", "threads", "output")
+    model = chosen.get("model", PRETRAINED)
     if fixed := [name for name in chosen if name not in free]:
-        raise BadInput(f"{flag(fixed[0])} was settled when {chosen['model']} was trained: leave it out")
+        raise BadInput(f"{flag(fixed[0])} was settled when {model} was trained: leave it out")
     changes = {name: value for name, value in chosen.items() if name in free[3:-1]}
-    prompt = load(chosen["model"], chosen.get("device", "cpu"), **changes)
+    prompt = load(model, chosen.get("device", "cpu"), **changes)
     test = prompt.task.read(chosen["test"]) if "test" in chosen else []
     prompt.task.check(test)
     return prompt, [], test
@@ -115,7 +116,8 @@ def made(
     if Path(s.output).resolve() == Path(s.model).resolve():
         raise BadInput(f"--output {s.output} is the checkpoint that the training starts from; give another folder")
     folder = new_folder(Path(s.output), KEPT, args.overwrite, until, say, cure="use --overwrite or another --output")
-    say(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}")
+    trials = "; before it three rates are tried on half of them" if s.lr is None and len(train) >= LEAST else ""
+    say(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}{trials}")
     try:
         prompt = Prompt.trained(s, prompt.task, train)
     except KeyboardInterrupt:
@@ -133,10 +135,10 @@ def judged(prompt: Prompt, train: list[Any], test: list[Any]) -> dict[str, Any]:
     task = prompt.task
     gold = np.array([task.target(e) for e in test])
     p = prompt.probabilities(test)
-    known = np.bincount([task.target(e) for e in train or test], minlength=len(task.labels))
+    usual = int(np.bincount(gold).argmax())
     report = {
         "scores": metrics.classes(gold.tolist(), p.argmax(-1).tolist(), task.labels),
-        "most_frequent": {"label": task.labels[known.argmax()], "accuracy": float((gold == known.argmax()).mean())},
+        "most_frequent": {"label": task.labels[usual], "accuracy": float((gold == usual).mean())},
         "leaning": dict(zip(task.labels, prompt.leaning().mean(0).tolist(), strict=True)),
         "examples": {"train": len(train), "test": len(test)},
         "predictions": [{**task.shown(e, row), "gold": task.gold(e)} for e, row in zip(test, p, strict=True)],

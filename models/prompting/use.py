@@ -23,7 +23,6 @@ import minitorch
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 
-from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
 from ..bert.weights import config_file, locate, read_all_shapes
 from ..errors import BadInput, short
@@ -65,8 +64,10 @@ def best_rate(s: Any, make: Make, train: list[Example], shown: bool = True) -> f
     """
     if s.lr is not None:
         return float(s.lr)
+    usual = dataclasses.replace(s)
+    usual.check_adapt()  # sets the method's own rate
     width = BertConfig.from_json_file(config_file(locate(s.model))).hidden_size
-    middle = config_for(s).rate if s.adapt else 5e-5 * 768 / width
+    middle = usual.lr if s.adapt else usual.lr * 768 / width
     if len(train) < LEAST:
         return middle
     task, losses = make(s, train), {}

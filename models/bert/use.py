@@ -22,9 +22,9 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
+from ..checkpoints.files import locate
 from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
-from .weights import locate
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:

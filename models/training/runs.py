@@ -27,7 +27,8 @@ NEW = ".new"  # in a run's folder: the unfinished run that will replace it
 LEFT = (
     "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json", "model.safetensors.index.json",
     "added_tokens.json", "special_tokens_map.json", "finetune.json", "run.json", "metrics.jsonl",
-    "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl", "prompt.json", STATE,
+    "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
+    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE,
 )  # fmt: skip
 
 

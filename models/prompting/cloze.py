@@ -20,7 +20,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..bert.model import BertForMaskedLM
-from ..bert.weights import PRETRAINED
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput, listing
 from ..finetuning import tasks
 from ..finetuning.classify import Classify, Example

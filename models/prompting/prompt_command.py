@@ -17,7 +17,7 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES, PRETRAINED
+from ..checkpoints.files import MODEL_FILES, PRETRAINED
 from ..classical.baselines import Linear, linear_models
 from ..errors import BadInput, count
 from ..finetuning import metrics

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..adapting.choosing import METHODS
 from ..classical import pipeline
+from ..classical.featured_crf import HandMadeCRF
 from ..classical.pipeline import Rung
 from ..errors import BadInput
 from .bert import STEPS, Frozen, Pace, Tuned, Vectors
@@ -27,6 +28,7 @@ class Step(Rung):
     kind: str = "words"
     seconds: Callable[[int, int], float] | None = None
     vectors: Vectors | None = None
+    needs_model: bool = False
 
 
 def steps_for(problem: Problem) -> list[Step]:
@@ -38,6 +40,8 @@ def steps_for(problem: Problem) -> list[Step]:
         rungs = [*simplest(task, 1), *pipeline.for_texts(task)]
     else:
         rungs = simplest(task)
+    if task.name == "tag":
+        rungs.append(Rung("CRF on hand-made features", HandMadeCRF, "c", (0.1, 1.0, 0.01)))
     found = [Step(r.name, r.make, r.setting, r.grid, kind_of(r.name)) for r in rungs]
     found += with_bert(problem)
     words = [word.strip().casefold() for word in s.skip.split(",") if word.strip()]

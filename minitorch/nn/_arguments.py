@@ -198,6 +198,23 @@ def check_limit(function: str, name: str, value: float) -> None:
         raise ValueError(f"{function}: {name} must not be negative, got {value}; a negative limit would turn the numbers round")
 
 
+def check_batch_norm(input: Any, per_channel: Mapping[str, Any], training: bool) -> None:
+    """Batch norm: one number per channel, dimension 1, in each tensor; in training at least two numbers to take a mean of."""
+    if input.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected an input of shape (N, C, ...), got {tuple(input.shape)}")
+    refuse_integers("batch_norm", input.dtype)
+    channels = input.shape[1]
+    if training and input.numel() == channels:
+        raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got shape {tuple(input.shape)}")
+    for name, x in per_channel.items():
+        if x is None and name.startswith("running") and not training:
+            raise RuntimeError(f"batch_norm: {name} must be defined in evaluation mode; with training=True it may be None")
+        if x is not None and tuple(x.shape) != (channels,):
+            raise RuntimeError(f"batch_norm: {name} should have shape ({channels},), the channels; got {tuple(x.shape)}")
+        if x is not None and x.dtype != input.dtype and input.dtype.itemsize != 2:
+            raise RuntimeError(f"batch_norm: {name} is {x.dtype}, the input {input.dtype}; cast one with .to(dtype)")
+
+
 # ------------------------------------------------------------------------------------------------------ padding
 
 
@@ -282,19 +299,27 @@ def check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
 
 def check_begun(module: Any, name: str) -> None:
     """Module.__init__ has run, so there is a place to register ``name``."""
-    if "_modules" not in module.__dict__:
+    if "_kinds" not in module.__dict__:
         raise AttributeError(
             f"cannot assign '{name}' before Module.__init__() call: "
             f"{type(module).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
         )
 
 
-def check_name(module: Any, kind: str, name: str, members: Mapping[str, Any]) -> None:
+def check_name(module: Any, kind: str, name: str) -> None:
     """The name is a string without dots, and the module does not use it for something else."""
     check_begun(module, name)
     if not isinstance(name, str):
         raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
     if "." in name or name == "":
         raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
-    if hasattr(module, name) and name not in members:
+    if hasattr(module, name) and module._kinds.get(name) != kind:
         raise KeyError(f"attribute '{name}' already exists in {type(module).__name__}")
+
+
+def check_member(kind: str, name: str, value: Any, expected: type) -> None:
+    """The member is of its kind's class, or None."""
+    if value is not None and not isinstance(value, expected):
+        cure = "; wrap it: Parameter(x)" if kind == "parameter" else ""
+        kind = "child" if kind == "module" else kind
+        raise TypeError(f"{kind} '{name}' must be a {expected.__name__} or None, got {type(value).__name__}{cure}")

@@ -1,7 +1,8 @@
 """Tagging with a conditional random field on hand-made features: what named entities were found with before neural networks.
 
-p(tags | words) ∝ exp Σᵢ (Σₖ λₖ fₖ(words, i, tagᵢ) + μ(tagᵢ₋₁, tagᵢ)): the features of tagging.py, and a weight for each pair of tags,
-which a classifier of single words lacks. Lafferty, McCallum and Pereira (2001); Okazaki's CRFsuite does the work (extra ``crf``).
+p(tags | words) ∝ exp Σᵢ (Σₖ λₖ fₖ(words, i, tagᵢ) + μ(tagᵢ₋₁, tagᵢ)): the features of tagging.py, and a weight for each pair of
+tags, which a classifier of single words lacks. Lafferty, McCallum and Pereira (2001). Okazaki's CRFsuite does the work (extra
+``crf``).
 Read before: tagging.py.
 """
 

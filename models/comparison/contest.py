@@ -119,7 +119,7 @@ class Contest:
         following = f"; next: {later[0].name}" if later else ""
         self.say(f"[{at}] {self.steps.index(step) + 1} of {len(self.steps)}: {step.name}{following}")
         record: dict[str, Any] = {"kind": step.kind}
-        if step.seconds is not None and self.p.no_model:
+        if step.needs_model and self.p.no_model:
             record |= {"status": "left out", "reason": self.p.no_model}
         else:
             record |= self.guarded(lambda: self.judged(step, share), self.clock.left)
@@ -208,8 +208,8 @@ class Contest:
         """Score against number of examples: the same random subsets for all; draw by draw, so that what is there is even."""
         end = self.clock.spent + seconds
         sizes = [n for n in SIZES if n < len(self.p.data.train)]
-        left_out = self.p.no_model and steps and steps[0].seconds is not None
-        for draw in range(self.p.s.draws if sizes and not left_out else 0):
+        steps = [step for step in steps if not (step.needs_model and self.p.no_model)]
+        for draw in range(self.p.s.draws if sizes and steps else 0):
             for n in sizes:
                 for step in steps:
                     known = self.state["curve"].setdefault(step.name, {}).setdefault(str(n), [])

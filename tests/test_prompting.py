@@ -224,6 +224,32 @@ def test_zero_shot_is_the_masked_lm_at_the_mask(base):
         prompt("a single text")
 
 
+def test_loss_and_gradients_are_those_of_pytorch(base):
+    """Cross entropy over the mean logits of each class's words, with Hugging Face's masked LM."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertForMaskedLM.from_pretrained(base).eval()
+    prompt = prompting.Prompt.untrained(settings(base, words="good:pos,nice:pos,bad:neg", template="{text} it was [MASK] ."))
+    task, t = prompt.task, prompt.trainer
+    examples = [Example("a film", None, "pos", ""), Example("the very book and plot", None, "neg", "")]
+    batch = task.batch(task.features(examples, t.tokenizer), t.tokenizer)
+    loss, _ = task.loss(t.model, batch)
+    loss.backward()
+    ids = torch.tensor(batch["input_ids"].numpy())
+    at = (ids == t.tokenizer.mask_id).int().argmax(1)
+    logits = theirs(ids, attention_mask=torch.tensor(batch["attention_mask"].numpy())).logits[torch.arange(2), at]
+    good, nice, bad = (t.tokenizer.vocabulary[word] for word in ("good", "nice", "bad"))
+    scores = torch.stack([logits[:, [good, nice]].mean(-1), logits[:, bad]], -1)
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1]))
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    for name, p in t.model.named_parameters():
+        if p.grad is not None:
+            np.testing.assert_allclose(p.grad.numpy(), gradients[name].numpy(), atol=2e-6, err_msg=name)
+    assert sum(p.grad is not None for p in t.model.parameters()) > 30
+
+
 def test_several_words_pairs_and_calibration(base):
     s = settings(base, template="{text} ? [MASK] , {pair}", words="good:yes,fine:yes,bad:no", calibrate="pmi", rule="sum")
     prompt = prompting.Prompt.untrained(s)
@@ -274,13 +300,16 @@ def test_training_learns_and_its_folder_answers_the_same(base, files, tmp_path, 
     assert "TF-IDF + logistic regression on the same 200 examples" in report
     assert "the most frequent class" in report
     assert command("--model", out, "--test", files["test"], "--json", text) == 0
-    again = capsys.readouterr().out
-    assert again.splitlines()[0] in report
-    assert json.loads(again.splitlines()[-1])["prediction"] == "pos"
-    assert json.loads(again.splitlines()[-1]) == prompting.load(out)([text])[0]
+    again = capsys.readouterr()
+    assert again.err.splitlines()[0] in report
+    assert json.loads(again.out)["prediction"] == "pos"
+    assert json.loads(again.out) == prompting.load(out)([text])[0]
     tokenizer, model = bert.load(out)  # an ordinary checkpoint
     guesses = dict(bert.fill_mask(model, tokenizer, f"{text} it was [MASK]", top_k=len(tokenizer))[0])
     assert guesses["good"] > guesses["bad"]
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 24
+    assert json.loads((out / "report.json").read_text())["scores"]["accuracy"] > 0.8
+    assert "is the checkpoint that the training starts from" in refusal(capsys, *arguments, "--output", base, "--overwrite")
     assert refusal(capsys, *arguments, "--output", out).endswith("holds a run already: use --overwrite or another --output")
     assert refusal(capsys, "--model", out, "--length", 20, "x") == f"--length was settled when {out} was trained: leave it out"
     assert cli.main(["predict", "--model", str(out), "x"]) == 2

@@ -20,6 +20,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..bert.model import BertForMaskedLM
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput, listing
 from ..finetuning import tasks
 from ..finetuning.classify import Classify, Example
@@ -31,7 +32,7 @@ from .template import Template
 from .verbalizer import EXAMPLE, RULES, Verbalizer, find_words, parse_words
 
 METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "matthews")
-AUTO = re.compile(r"auto(?::(\d{1,3}))?")
+AUTO = re.compile(r"auto(?::([1-9]\d?))?")
 MISSING = f"--words is missing: a word for each class, as --words {EXAMPLE}"
 OPTIONS = (  # of the command: a prompt's own settings, and those of fine-tuning that apply
     "template", "words", "rule", "calibrate", "demonstrations", "steps", "curve", "sizes", "draws", "model", "train", "test",
@@ -44,8 +45,11 @@ OPTIONS = (  # of the command: a prompt's own settings, and those of fine-tuning
 class Settings(tasks.Settings):
     """Every choice of a prompt; each is an option of ``minitorch prompt`` and a key of its TOML file."""
 
+    model: str = option(PRETRAINED, "folder of a masked LM, or one that this command wrote, to be used as it is")
     template: str = option("{text} It was [MASK].", "frame around a text with one [MASK]; {pair}: the second text of a pair")
     words: str = option("", f"words for the classes, as {EXAMPLE}; auto or auto:N finds N for each class from --train (auto: 3)")
+    train: str = option("", "few-shot: file with the examples to learn from")
+    test: str = option("", "file with examples to score on")
     rule: str = option("mean", "score of a class with several words: mean of their logits, or sum of their probabilities")
     calibrate: str = option("none", "take out the model's leaning to a word: contextual, pmi or none")
     demonstrations: int = option(0, "sets of training examples, one of each class, to show after a text; answers are averaged")
@@ -80,7 +84,7 @@ class Settings(tasks.Settings):
     def finds(self) -> int:
         """How many words per class are to be found; 0: they are given."""
         found = AUTO.fullmatch(self.words)
-        return max(1, int(found[1] or 3)) if found else 0
+        return int(found[1] or 3) if found else 0
 
 
 class Cloze(Classify):

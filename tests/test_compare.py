@@ -210,7 +210,7 @@ def test_without_a_test_file_the_three_parts_share_no_example(files):
 
 def test_all_rungs_of_classification(files, tmp_path, capsys):
     state = run(files, tmp_path, "--train", files["train"], "--test", files["test"], "--also", files["test"], "--draws", "1")
-    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 13
+    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 16
     for r in state["rungs"].values():
         assert r["also"] == r["score"]  # the same file
         assert set(r["typos"]) == {"0.1", "0.3"}
@@ -220,7 +220,7 @@ def test_all_rungs_of_classification(files, tmp_path, capsys):
             assert r["chosen"] == max(r["tried"], key=lambda pair: pair[1])[0]  # the first of the best
     assert all(len(scores) == 1 for sizes in state["curve"].values() for scores in sizes.values())
     said = capsys.readouterr().out
-    assert re.search(r"3 of 13: .*; next: TF-IDF", said)
+    assert re.search(r"3 of 16: .*; next: TF-IDF", said)
     assert (tmp_path / "out" / "report.txt").read_text().strip() in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5

@@ -37,6 +37,7 @@ from .settings import Problem, subset
 RECORD = "report.json"
 SIZES = (10, 30, 100, 300, 1000)
 FOR_PAGE = 0.04  # share of the budget that is kept for drawing the page
+FOR_ONE = 0.6  # share of the time left that one rung may take while others wait
 FOR_CHEAP_CURVES = 0.3  # share of the time left that the cheap rungs' learning curves may take
 
 
@@ -122,7 +123,8 @@ class Contest:
         if step.needs_model and self.p.no_model:
             record |= {"status": "left out", "reason": self.p.no_model}
         else:
-            record |= self.guarded(lambda: self.judged(step, share), self.clock.left)
+            limit = self.clock.left * (FOR_ONE if later and step.seconds else 1)
+            record |= self.guarded(lambda: self.judged(step, share, limit), limit)
         if record["status"] != "done":
             self.say(f"    {record['status']}: {record['reason']}")
         self.state["rungs"][step.name] = record
@@ -142,11 +144,11 @@ class Contest:
         except Exception as error:
             return {"status": "failed", "reason": short(str(error).partition("\n")[0] or type(error).__name__, 200)}
 
-    def judged(self, step: Step, share: float) -> dict[str, Any]:
+    def judged(self, step: Step, share: float, limit: float) -> dict[str, Any]:
         """Tune, train, answer; the record of it all."""
         p, task = self.p, self.p.task
         train, dev, test = p.data.train, p.data.dev, p.data.test
-        grid = self.affordable(step, share)
+        grid = self.affordable(step, share, limit)
         if step.vectors is not None:
             step.vectors.begin()
         if step.seconds is None:
@@ -185,16 +187,16 @@ class Contest:
             "answers": [answer_text(task, e, a) for e, a in zip(test, predictions, strict=True)],
         }
 
-    def affordable(self, step: Step, share: float) -> list[Any]:
-        """The setting's values that fit into the rung's share of the time left; OutOfTime if not even one fits into all of it."""
+    def affordable(self, step: Step, share: float, limit: float) -> list[Any]:
+        """The setting's values that fit into the rung's share of the time left; OutOfTime if not even one fits into the limit."""
         if step.seconds is None:
             return list(step.grid)
         p = self.p
         m = len(p.data.test) * (1 + len(self.spoilt)) + len(p.also) + 40 * len(self.told)
         once = step.seconds(len(p.data.train), m)
-        if once > self.clock.left:
-            raise OutOfTime(f"it would take about {minutes(once)}, and {minutes(self.clock.left)} are left")
-        times = len(step.grid) if step.vectors is not None else int(max(1, self.clock.left * share // once))
+        if once > limit:
+            raise OutOfTime(f"it would take about {minutes(once)}, and may take {minutes(limit)}")
+        times = len(step.grid) if step.vectors is not None or not once else int(max(1, self.clock.left * share // once))
         return list(step.grid[:times])
 
     def score(self, examples: list[Any], predictions: list[Any]) -> float | None:

@@ -17,6 +17,8 @@ from ..classical.featured_crf import HandMadeCRF
 from ..classical.pipeline import Rung
 from ..errors import BadInput
 from .bert import STEPS, Frozen, Pace, Tuned, Vectors
+from .cloze import ClozeRung
+from .networks import networks
 from .settings import Problem
 from .tables import for_tables
 
@@ -25,7 +27,7 @@ KINDS = {"rules": "no learning, or rules", "words": "traditional", "BERT": "pret
 
 @dataclass(frozen=True)
 class Step(Rung):
-    """A rung with its kind (of KINDS), and the seconds that n training and m other examples take; None: too few to ask."""
+    """A rung with its kind (of KINDS), and the seconds that n training and m other examples take (None: few; 0: unknown)."""
 
     kind: str = "words"
     seconds: Callable[[int, int], float] | None = None
@@ -45,6 +47,7 @@ def steps_for(problem: Problem) -> list[Step]:
     if task.name == "tag":
         rungs.append(Rung("CRF on hand-made features", HandMadeCRF, "c", (0.1, 0.01)))
     found = [Step(r.name, r.make, r.setting, r.grid, kind_of(r.name)) for r in rungs]
+    found += [Step(r.name, r.make, r.setting, r.grid, "neural", lambda n, m: 0.0) for r in networks(task)]
     found += with_bert(problem)
     words = [word.strip().casefold() for word in s.skip.split(",") if word.strip()]
     for word in words:
@@ -91,6 +94,8 @@ def with_bert(problem: Problem) -> list[Step]:
         add("BERT frozen, a linear head", lambda lr: Tuned(problem, lr, "head"), "rate", rates(METHODS["head"](s).rate))
     add("BERT fine-tuned", lambda lr: Tuned(problem, lr), "rate", whole)
     add("BERT with LoRA", lambda lr: Tuned(problem, lr, "lora"), "rate", rates(METHODS["lora"](s).rate))
+    if task.name == "classify" and task.targets == "classes":
+        add("BERT asked for a word (cloze)", lambda lr: ClozeRung(problem, lr), "rate", whole)
     add("the same BERT from random weights", lambda lr: Tuned(problem, lr, random=True), "rate", whole, "neural")
     return steps
 

@@ -46,10 +46,12 @@ class OutOfTime(BaseException):
 
 
 class Clock:
-    """What is left of the budget."""
+    """What is left of the budget, in seconds, which is set once the settings are read."""
 
-    def __init__(self, minutes: float) -> None:
-        self.begun, self.budget = time.monotonic(), 60 * minutes
+    budget = 0.0
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
 
     @property
     def spent(self) -> float:
@@ -85,9 +87,8 @@ class Clock:
 class Contest:
     """Runs the rungs and fills ``state``, the page's content: {rungs: {name: record}, curve: {name: {n: scores}}, ...}."""
 
-    def __init__(self, problem: Problem, folder: Path, state: dict[str, Any], say: Callable[[str], None] = print) -> None:
-        self.p, self.folder, self.state, self.say = problem, folder, state, say
-        self.clock = Clock(problem.s.budget)
+    def __init__(self, problem: Problem, folder: Path, state: dict[str, Any], clock: Clock, say: Callable[[str], None]) -> None:
+        self.p, self.folder, self.state, self.clock, self.say = problem, folder, state, clock, say
         self.steps = steps_for(problem)
         self.state["order"] = [step.name for step in self.steps]
         self.told = telling(problem.task, problem.data.test)

@@ -114,6 +114,18 @@ def test_linear(lead, n, m, bias, strided, seed):
     compare("sum_rows", y)
 
 
+@pytest.mark.parametrize("packs", [False, True])
+@given(rows=st.sampled_from([2, 24, 32, 33, 48, 49]), n=st.sampled_from([0, 5, 64]), m=st.sampled_from([16, 50, 64]), seed=seeds)
+def test_linear_of_a_sentence(packs, rows, n, m, seed):
+    """Few rows, with a BLAS that packs the operands of small products, and with one that does not."""
+    rng = np.random.default_rng(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "packs_small", lambda: packs)
+        compare(
+            "linear", numbers(rng, 1, rows, n), numbers(rng, m, n, strided=seed % 2 == 0), numbers(rng, m) if seed % 3 else None
+        )
+
+
 @quiet
 @given(lead=st.lists(sizes, max_size=2), n=sizes, scale=scales, strided=st.booleans(), empty=st.booleans(), seed=seeds)
 def test_softmax(lead, n, scale, strided, empty, seed):

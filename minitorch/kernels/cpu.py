@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..blas import packs_small
 from ..devices import Array
 from ..threads import spread
 from . import updates
@@ -70,11 +71,16 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 def linear(x: Array, weight: Array, bias: Array) -> Any:
     """The bias is added in place: as fast, with one array less.
 
-    Few rows (a sentence) run 2 times faster: packing W is then most of the work, and OpenBLAS's AVX-512 kernels want it first.
+    Few rows (a sentence) run 1.5 times faster with W first, because packing W is then most of the work. OpenBLAS's AVX-512
+    kernels pack nothing for up to 1,200 results and 10⁶ multiplications: 16 rows of W at a time are 1.4 times faster again.
     """
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    k = x.shape[-1]
+    rows = x.reshape(math.prod(x.shape[:-1]), k)
     few = 1 < len(rows) <= 48
-    y = (weight @ rows.T).T if few else rows @ weight.T
+    if few and len(rows) <= 32 and len(rows) * k <= 60000 and len(weight) % 16 == 0 and not packs_small():
+        y = (weight.reshape(len(weight) // 16, 16, k) @ rows.T).reshape(len(weight), len(rows)).T
+    else:
+        y = (weight @ rows.T).T if few else rows @ weight.T
     if few and bias is not None:
         y = np.add(y, bias, order="C")
     elif bias is not None:

@@ -126,7 +126,7 @@ def embedding(
         raise RuntimeError(f"embedding: the weight must be a matrix (entries, size), got shape {tuple(weight.shape)}")
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, got {index.dtype}; convert them with .long()")
-    if index.size and may_read(index) and (int(index.min()) < 0 or int(index.max()) >= weight.shape[0]):
+    if may_read(index) and not dtypes.all_below(index, weight.shape[0]):
         bad = index.min() if index.min() < 0 else index.max()
         raise IndexError(f"embedding: index {bad} is out of range for a table of {weight.shape[0]} rows")
     factor = None

@@ -22,12 +22,14 @@ from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
-    "pretrain": ("models.bert.pretrain_command", "pretrain a BERT on text: with no options, on Python's own documentation"),
+    "pretrain": ("models.pretrain_command", "pretrain a BERT or a GPT on text: with no options, on Python's own documentation"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
+    "compare": ("models.comparison.command", "compare every way to learn a task, from counting words to BERT, on one page"),
     "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
+    "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }

@@ -49,6 +49,7 @@ def additive(mask: np.ndarray) -> np.ndarray:
 def _layers() -> dict[str, Case]:
     x = normal(4, 6)
     image = normal(2, 3, 4)
+    square = normal(2, 2, 5, 4)
     words = integers(7, 3, 5)
     simple = {
         "ReLU": {}, "SiLU": {}, "GELU": {}, "GELU tanh": {"approximate": "tanh"}, "Tanh": {}, "Sigmoid": {}, "Softplus": {},
@@ -88,6 +89,38 @@ def _layers() -> dict[str, Case]:
             lambda nn: nn.CosineEmbeddingLoss(0.2), [x, normal(4, 6, seed=1), np.array([1, -1, -1, 1])]
         ),
         "CosineSimilarity": Case(lambda nn: nn.CosineSimilarity(), [x, normal(4, 6, seed=1)]),
+        "Conv1d": Case(lambda nn: nn.Conv1d(3, 4, 2, stride=2, padding=1, dilation=2), [image]),
+        "Conv1d same": Case(lambda nn: nn.Conv1d(3, 6, 4, padding="same", groups=3, bias=False), [image]),
+        "Conv2d": Case(lambda nn: nn.Conv2d(2, 4, (3, 2), (2, 1), (1, 0)), [square]),
+        **{
+            f"Conv2d {mode}": Case(lambda nn, mode=mode: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode=mode), [square])
+            for mode in ("reflect", "replicate", "circular")
+        },
+        "Conv1d same reflect": Case(lambda nn: nn.Conv1d(3, 2, 4, padding="same", padding_mode="reflect"), [image]),
+        "MaxPool1d": Case(lambda nn: nn.MaxPool1d(3, 2, 1, ceil_mode=True), [image]),
+        "MaxPool2d": Case(lambda nn: nn.MaxPool2d(2, 1, dilation=2), [square]),
+        "AvgPool1d": Case(lambda nn: nn.AvgPool1d(3, 2, 1, count_include_pad=False), [image]),
+        "AvgPool2d": Case(lambda nn: nn.AvgPool2d(2, divisor_override=3), [square]),
+        "AdaptiveAvgPool1d": Case(lambda nn: nn.AdaptiveAvgPool1d(3), [image]),
+        "AdaptiveAvgPool2d": Case(lambda nn: nn.AdaptiveAvgPool2d((1, None)), [square]),
+        "AdaptiveMaxPool1d": Case(lambda nn: nn.AdaptiveMaxPool1d(3), [image]),
+        "AdaptiveMaxPool2d": Case(lambda nn: nn.AdaptiveMaxPool2d(2), [square]),
+        "BatchNorm1d": Case(lambda nn: nn.BatchNorm1d(6), [x]),
+        "BatchNorm1d evaluated": Case(lambda nn: nn.BatchNorm1d(3, eps=0.1).eval(), [image]),
+        "BatchNorm2d plain": Case(lambda nn: nn.BatchNorm2d(2, affine=False, track_running_stats=False).eval(), [square]),
+        **{
+            f"EmbeddingBag {mode}": Case(lambda nn, mode=mode: nn.EmbeddingBag(7, 4, mode=mode, padding_idx=2), [words])
+            for mode in ("sum", "mean", "max")
+        },
+        "RNN": Case(lambda nn: nn.RNN(4, 5), [image]),
+        "RNN relu": Case(lambda nn: nn.RNN(4, 5, 2, "relu", bias=False, bidirectional=True), [image]),
+        "LSTM": Case(lambda nn: Flat(nn, nn.LSTM(4, 5, batch_first=True)), [image]),
+        "LSTM deep": Case(lambda nn: Flat(nn, nn.LSTM(4, 3, 2, bidirectional=True)), [image]),
+        "LSTM projected": Case(lambda nn: Flat(nn, nn.LSTM(4, 5, 2, proj_size=2)), [image]),
+        "GRU": Case(lambda nn: nn.GRU(4, 5, 2, batch_first=True, bidirectional=True), [image]),
+        "RNNCell": Case(lambda nn: nn.RNNCell(6, 3), [x]),
+        "LSTMCell": Case(lambda nn: nn.LSTMCell(6, 3), [x]),
+        "GRUCell": Case(lambda nn: nn.GRUCell(6, 3, bias=False), [x]),
     }  # fmt: skip
 
 
@@ -99,6 +132,21 @@ def Fixed(nn: Any, loss: Any) -> Any:
             return loss(input, input.detach() * 0 + 0.25)
 
     return WithTarget()
+
+
+def Flat(nn: Any, lstm: Any) -> Any:
+    """An LSTM whose output, h_n and c_n are one tuple."""
+
+    class OneTuple(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = lstm
+
+        def forward(self, input: Any) -> Any:
+            output, states = self.lstm(input)
+            return (output, *states)
+
+    return OneTuple()
 
 
 def _transformers() -> dict[str, Case]:
@@ -205,7 +253,7 @@ def run_torch(case: Case) -> dict[str, np.ndarray]:
 
     module = case.build(torch.nn).double()
     state = weights({name: tuple(p.shape) for name, p in module.named_parameters()})
-    module.load_state_dict({name: torch.from_numpy(x) for name, x in state.items()})
+    module.load_state_dict({name: torch.from_numpy(x) for name, x in state.items()}, strict=False)  # without buffers
     return run(case, module, lambda x: torch.from_numpy(x.copy()), lambda x: x.detach().numpy())
 
 
@@ -215,7 +263,7 @@ def run_minitorch(case: Case, device: str) -> dict[str, np.ndarray]:
 
     module = case.build(minitorch.nn).double().to(device)
     state = weights({name: p.shape for name, p in module.named_parameters()})
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=False)
     return run(case, module, lambda x: minitorch.tensor(x, device=device), lambda x: x.detach().cpu().numpy())
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import dtypes
@@ -196,6 +196,23 @@ def check_limit(function: str, name: str, value: float) -> None:
     """A length or size to stay below."""
     if not value >= 0:
         raise ValueError(f"{function}: {name} must not be negative, got {value}; a negative limit would turn the numbers round")
+
+
+def check_batch_norm(input: Any, per_channel: Mapping[str, Any], training: bool) -> None:
+    """Batch norm: one number per channel, dimension 1, in each tensor; in training at least two numbers to take a mean of."""
+    if input.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected an input of shape (N, C, ...), got {tuple(input.shape)}")
+    refuse_integers("batch_norm", input.dtype)
+    channels = input.shape[1]
+    if training and input.numel() == channels:
+        raise ValueError(f"batch_norm: expected more than 1 value per channel when training, got shape {tuple(input.shape)}")
+    for name, x in per_channel.items():
+        if x is None and name.startswith("running") and not training:
+            raise RuntimeError(f"batch_norm: {name} must be defined in evaluation mode; with training=True it may be None")
+        if x is not None and tuple(x.shape) != (channels,):
+            raise RuntimeError(f"batch_norm: {name} should have shape ({channels},), the channels; got {tuple(x.shape)}")
+        if x is not None and x.dtype != input.dtype and input.dtype.itemsize != 2:
+            raise RuntimeError(f"batch_norm: {name} is {x.dtype}, the input {input.dtype}; cast one with .to(dtype)")
 
 
 # ------------------------------------------------------------------------------------------------------ padding

@@ -14,9 +14,7 @@ import numpy as np
 
 from .. import ops
 from .. import random as _random
-from ..changes import mark_changed
 from ..devices import array_module
-from ..grad_mode import no_grad
 from ..ops import layer_norm, raw
 from ..ops._autocast import autocast
 from ..ops.activations import gelu, linear_gelu
@@ -26,6 +24,7 @@ from ..tensor import Tensor
 from . import _arguments as check
 from . import functional_extra
 from ._arguments import class_targets, in_place_if, loss_function, reduced
+from .functional_bags import shorten_rows
 from .functional_extra import *  # noqa: F403  its __all__ is part of the one below
 
 __all__ = [
@@ -113,17 +112,8 @@ def embedding(
     padding_idx = check.row_of_table(padding_idx, weight.shape[0])
     if max_norm is not None:
         check.check_limit("embedding", "max_norm", max_norm)
-        _shorten_rows(weight, raw(input), max_norm, norm_type)
+        shorten_rows(weight, raw(input), max_norm, norm_type)
     return ops.nn.embedding(input, weight, padding_idx, scale_grad_by_freq, sparse)
-
-
-def _shorten_rows(weight: Tensor, index: Any, max_norm: float, norm_type: float) -> None:
-    xp = array_module(weight.array)
-    taken = xp.unique(index)
-    with no_grad():
-        norm = raw(ops.norm(Tensor(weight.array[taken]), norm_type, 1, keepdim=True))
-    weight.array[taken] *= xp.where(norm > max_norm, max_norm / (norm + 1e-7), 1).astype(weight.dtype)
-    mark_changed(weight.array)
 
 
 # ------------------------------------------------------------------------------------------------------- losses

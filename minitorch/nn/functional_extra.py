@@ -13,17 +13,29 @@ import numpy as np
 
 from .. import dtypes, ops
 from ..devices import array_module
-from ..grad_mode import mode
+from ..grad_mode import mode, no_grad
 from ..ops import raw
 from ..ops import rms_norm as rms_norm
 from ..ops._arguments import may_read
 from ..ops._autocast import autocast
 from ..ops._op import in_float32, in_floats
+from ..ops.batch_norm import normalize_batch
+from ..ops.convolution import conv1d as conv1d
+from ..ops.convolution import conv2d as conv2d
 from ..ops.extra_activations import glu as glu
 from ..ops.extra_activations import log_sigmoid as logsigmoid
 from ..ops.extra_activations import mish as mish
 from ..ops.extra_activations import softplus as softplus
+from ..ops.pooling import adaptive_avg_pool1d as adaptive_avg_pool1d
+from ..ops.pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
+from ..ops.pooling import adaptive_max_pool1d as adaptive_max_pool1d
+from ..ops.pooling import adaptive_max_pool2d as adaptive_max_pool2d
+from ..ops.pooling import avg_pool1d as avg_pool1d
+from ..ops.pooling import avg_pool2d as avg_pool2d
+from ..ops.pooling import max_pool1d as max_pool1d
+from ..ops.pooling import max_pool2d as max_pool2d
 from ._arguments import (
+    check_batch_norm,
     check_padding,
     check_probabilities,
     check_reduction,
@@ -34,10 +46,13 @@ from ._arguments import (
     ratio_of_sums,
     reduced,
 )
+from .functional_bags import embedding_bag as embedding_bag
 
 __all__ = [
-    "binary_cross_entropy", "cosine_embedding_loss", "cosine_similarity", "elu", "glu", "huber_loss", "kl_div", "l1_loss",
-    "leaky_relu", "logsigmoid", "mish", "normalize", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "avg_pool1d", "avg_pool2d",
+    "batch_norm", "binary_cross_entropy", "conv1d", "conv2d", "cosine_embedding_loss", "cosine_similarity", "elu",
+    "embedding_bag", "glu", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "logsigmoid", "max_pool1d", "max_pool2d",
+    "mish", "normalize", "pad", "pairwise_distance", "rms_norm", "smooth_l1_loss", "softplus",
 ]  # fmt: skip
 
 # -------------------------------------------------------------------------------------------------- activations
@@ -184,3 +199,38 @@ def _padded_positions(input: Any, dim: int, before: int, after: int, mode: str) 
         positions = np.pad(positions, around, mode="reflect" if mode == "reflect" else "edge")
         positions = positions[kept.start : len(positions) - max(-after, 0)]
     return array_module(raw(input)).asarray(positions)
+
+
+# ------------------------------------------------------------------------------------------- batch normalisation
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """(x - mean)/√(var + eps) · weight + bias per channel, x (N, C, ...): by the batch's statistics, else by the running ones.
+
+    In training the running ones, where given, become (1 - momentum) running + momentum batch; their variance is the unbiased
+    one. source: arXiv 1502.03167, algorithms 1 and 2
+    """
+    shape, axis = (-1, *(1,) * (input.ndim - 2)), (0, *range(2, input.ndim))
+    check_batch_norm(input, {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}, training)
+    scale, shift = (None if x is None else x.reshape(shape) for x in (weight, bias))
+    if not training:
+        unit = (input - running_mean.reshape(shape)) / (running_var.reshape(shape) + eps).sqrt()
+        y = unit if scale is None else unit * scale
+        return (y if shift is None else y + shift).to(input.dtype)
+    if input.numel() == 0:
+        return input * 1
+    if running_mean is not None:
+        with no_grad():
+            wide = input.detach().to(dtypes.promote_types(input.dtype, dtypes.float32))
+            running_mean.copy_((1 - momentum) * running_mean + momentum * wide.mean(axis))
+            running_var.copy_((1 - momentum) * running_var + momentum * ops.var(wide, axis))
+    return normalize_batch(input, scale, shift, axis=axis, eps=eps)

@@ -3,6 +3,7 @@
 elementwise, comparisons, reductions, shaping,
 indexing, linalg                                     the operations of arrays
 nn, activations, attention, normalization, losses    those of neural networks
+convolution, pooling, recurrent                      those of images and sequences
 extra_...                                            rarely used operations: look them up
 _op, _promotion, _autocast                           @op, and the dtypes of its operands
 checks, checks_indexing                              the errors for wrong arguments
@@ -24,6 +25,7 @@ from . import (
     indexing,
     linalg,
     normalization,
+    recurrent,
     reductions,
     shaping,
 )
@@ -48,6 +50,7 @@ from .extra_shaping import *
 from .indexing import *
 from .linalg import *
 from .normalization import *
+from .recurrent import *
 from .reductions import *
 from .shaping import *
 
@@ -66,5 +69,6 @@ __all__ += extra_shaping.__all__
 __all__ += indexing.__all__
 __all__ += linalg.__all__
 __all__ += normalization.__all__
+__all__ += recurrent.__all__
 __all__ += reductions.__all__
 __all__ += shaping.__all__

@@ -17,7 +17,7 @@ from ..grad_mode import mode
 from ._arguments import raw
 from ._promotion import astype
 
-HALF = "matmul mm bmm addmm baddbmm linear einsum scaled_dot_product_attention"
+HALF = "matmul mm bmm addmm baddbmm linear einsum conv1d conv2d scaled_dot_product_attention"
 FLOAT32 = (
     "prod mse_loss l1_loss smooth_l1_loss huber_loss cosine_embedding_loss cross_entropy nll_loss kl_div "
     "binary_cross_entropy_with_logits add_layer_norm"  # the last is ours, treated like layer_norm

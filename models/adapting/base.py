@@ -33,31 +33,42 @@ class PeftConfig:
     """The settings of a method. ``task_type``: SEQ_CLS, TOKEN_CLS, QUESTION_ANS, FEATURE_EXTRACTION, or None.
 
     ``modules_to_save``: layers that are trained whole and saved along; None means the model's head.
+    ``trainable_token_indices``: words of the vocabulary whose embeddings are trained, too (tokens.py).
     """
 
     task_type: str | None = None
     base_model_name_or_path: str | None = None
     modules_to_save: list[str] | None = None
     inference_mode: bool = False
+    trainable_token_indices: list[int] | None = None
 
     peft_type: ClassVar[str] = ""
     rate: ClassVar[float] = 1e-3  # a learning rate that suits the method
     unsaid: ClassVar[dict[str, Any]] = {}  # what a file means that does not name a field, where PEFT does otherwise than we
 
     def __init_subclass__(cls) -> None:
-        PEFT_TYPES[cls.peft_type] = cls
+        if cls.peft_type:
+            PEFT_TYPES[cls.peft_type] = cls
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         """Put the method into the model under a name; its parameters, by their names in a file."""
         raise NotImplementedError
 
+    def biased(self, model: nn.Module) -> list[str]:
+        """The layers whose bias is trained: the method's own takes its place."""
+        return []
+
     def without_saved(self, found: Iterable[str]) -> list[str]:
-        """The layers that are not trained whole."""
-        return [path for path in found if path not in (self.modules_to_save or ())]
+        """The layers that are not trained whole, and not in one that is."""
+        whole = [rf"(.*\.)?{re.escape(name)}(\..*)?" for name in self.modules_to_save or ()]
+        return [path for path in found if not any(re.fullmatch(name, path) for name in whole)]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of adapter_config.json."""
-        return {"peft_type": self.peft_type, **dataclasses.asdict(self)}
+        values = {"peft_type": self.peft_type, **dataclasses.asdict(self)}
+        if self.trainable_token_indices is None:
+            del values["trainable_token_indices"]  # which PEFT knows for LoRA alone
+        return values
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> PeftConfig:
@@ -85,12 +96,39 @@ def check_type(name: str, value: Any, kind: str) -> None:
         raise BadInput(f"{name} must be of type {kind}, not {short(value)}")
 
 
-# What PEFT writes and what changes nothing here: its version, how the base was loaded, and settings at their usual values.
+# What PEFT writes and what changes no answer: its version, how the base was loaded, how training began, sizes of the model.
 IGNORED = {
-    "peft_type", "auto_mapping", "revision", "peft_version", "base_model_class", "layers_pattern", "loftq_config", "eva_config",
-    "corda_config", "runtime_config", "megatron_core", "ensure_weight_tying", "lora_ga_config", "use_bdlora", "arrow_config",
-    "exclude_modules", "qalora_group_size", "num_transformer_submodules", "token_dim", "num_layers", "num_attention_heads",
+    "peft_type", "auto_mapping", "revision", "peft_version", "base_model_class", "runtime_config", "megatron_core", "eva_config",
+    "ensure_weight_tying", "qalora_group_size", "num_transformer_submodules", "token_dim", "num_layers", "num_attention_heads",
+    "tokenizer_kwargs", "init_weights",
 }  # fmt: skip
+
+
+@dataclass
+class TargetedConfig(PeftConfig):
+    """The settings of a method for layers that are chosen by name.
+
+    ``target_modules``, ``exclude_modules``: names, or a regular expression; targets may be "all-linear", or None, the method's
+    usual ones. ``fan_in_fan_out``: PEFT's model held these weights transposed (GPT-2), which changes nothing here.
+    """
+
+    target_modules: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    fan_in_fan_out: bool = False
+
+    usual: ClassVar[list[str]] = ["query", "value"]
+
+    def targets(self, model: nn.Module, layers: Iterable[int] | None = None, stack: str = r"[^.]*") -> list[str]:
+        """The paths of the chosen layers; layers: only those of these numbers, in a list whose name fits ``stack``."""
+        found = matching(model, self.target_modules or self.usual, exclude=self.exclude_modules or ())
+        if layers is not None:
+            wanted = set(layers)
+            numbers = {path: m[1] for path in found if (m := re.match(rf"(?:.*?\.)??(?:{stack})\.(\d+)\.", path))}
+            found = [path for path in found if int(numbers.get(path, -1)) in wanted]
+            if not found:
+                there = sorted({int(number) for number in numbers.values()})
+                raise BadInput(f"layers_to_transform={sorted(wanted)} chooses no layer; their numbers are {listing(there)}")
+        return self.without_saved(found)
 
 
 class Adapted(nn.Module):
@@ -115,6 +153,8 @@ class Adapted(nn.Module):
     def forward(self, *inputs: Any, **options: Any) -> Any:
         if self.groups is None:
             return self.run(self.active, *inputs, **options)
+        if len(inputs[0]) != sum(len(rows) for _, rows in self.groups):
+            raise BadInput(f"adapter_names: a name for each of the {len(inputs[0])} rows of the batch is needed")
         parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in self.groups]
         order = minitorch.argsort(minitorch.cat([rows for _, rows in self.groups]))
         return minitorch.index_select(minitorch.cat(parts), 0, order)
@@ -168,32 +208,34 @@ def paths(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def matching(
-    model: nn.Module, targets: str | Iterable[str], kinds: tuple[type, ...] = (nn.Linear,), layers: Iterable[int] | None = None
-) -> list[str]:
-    """The paths of the layers that ``targets`` chooses, as PEFT reads it.
+def matching(model: nn.Module, targets: str | Iterable[str], exclude: str | Iterable[str] = ()) -> list[str]:
+    """The paths of the Linear layers that ``targets`` chooses and ``exclude`` does not, as PEFT reads both.
 
     A list of names: the whole path, or its end after a dot. A string: a regular expression for the whole path; "all-linear":
-    every Linear but those of the head. layers: only those of these numbers.
+    every Linear but those of the head.
     """
-    known = {path: layer for path, layer in paths(model).items() if isinstance(layer, kinds)}
+    known = [path for path, layer in paths(model).items() if isinstance(layer, nn.Linear)]
     if targets == "all-linear":
         heads = tuple(f"{name}." for name in head_names(model))
         found = [path for path in known if not f"{path}.".startswith(heads)]
-    elif isinstance(targets, str):
-        found = [path for path in known if re.fullmatch(targets, path)]
     else:
-        ends = tuple(targets)
-        found = [path for path in known if path in ends or path.endswith(tuple(f".{end}" for end in ends))]
-    if layers is not None:
-        wanted = set(layers)
-        found = [path for path in found if (m := re.search(r"\.layers?\.(\d+)\.", path)) and int(m[1]) in wanted]
+        found = [path for path in known if fits(path, targets)]
+    found = [path for path in found if not fits(path, exclude)]
     if not found:
         ends = sorted({re.sub(r"^.*\.\d+\.", "", path) for path in known})
-        raise BadInput(
-            f"no layer is called {targets if isinstance(targets, str) else listing(targets)}; there are {listing(ends)}"
-        )
+        what = f"no layer is called {targets if isinstance(targets, str) else listing(targets)}"
+        raise BadInput(f"{what}{' and not excluded' if exclude else ''}; there are {listing(ends)}")
     return found
+
+
+def fits(path: str, names: str | Iterable[str]) -> bool:
+    """Is the path one of the names, or does it end in one after a dot? A string is a regular expression for all of it."""
+    if isinstance(names, str):
+        try:
+            return re.fullmatch(names, path) is not None
+        except re.error as error:
+            raise BadInput(f"{names!r} is no regular expression: {error}") from None
+    return any(path == name or path.endswith(f".{name}") for name in names)
 
 
 def head_names(model: nn.Module) -> list[str]:

@@ -158,7 +158,7 @@ def close_together(rows: list[dict[str, Any]], metric: str) -> list[list[dict[st
 
 def check(chosen: dict[str, Any]) -> None:
     """BadInput where the comparison makes no sense."""
-    if chosen.get("task") in (None, "", "relation"):
-        raise BadInput("--adapt all compares on one task with files: classify, tag, qa or choice, and --train FILE")
+    if not chosen.get("task"):
+        raise BadInput("--adapt all compares on one task with files: classify, tag, relation, qa or choice, and --train FILE")
     if chosen.get("freeze"):
         raise BadInput("--adapt all has a way with frozen layers of its own: leave out --freeze")

@@ -20,19 +20,20 @@ from minitorch.files import write_text
 
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
-from ..bert.weights import MODEL_FILES, read_weights
+from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
 from ..training import states
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
+from ..training.trainer import Trainer
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
 from .relation import Relation
 from .tag import Tag
 from .tasks import Settings, Task
-from .trainer import Trainer, make_model
+from .trainer import make_model
 
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten

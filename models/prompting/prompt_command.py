@@ -1,0 +1,143 @@
+"""``minitorch prompt --template "{text} It was [MASK]." --words great:positive,terrible:negative ...``
+
+Zero-shot; with --train on few examples; with --curve against other methods. Read before: use.py, curve.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitorch.files import write_text
+
+from ..bert.weights import MODEL_FILES
+from ..classical.baselines import Linear, linear_models
+from ..errors import BadInput, count
+from ..finetuning import metrics
+from ..finetuning.predict_command import readable
+from ..finetuning.report import class_table, confusion_text
+from ..text.labelled import as_json
+from ..training.runs import STATE, complete, new_folder, refuse_overwriting
+from ..training.settings import add_options, flag, given
+from .cloze import OPTIONS, Cloze, Settings
+from .curve import CURVE, draw_curve
+from .use import PROMPT, Prompt, load
+
+KEPT = (PROMPT, CURVE, STATE, *MODEL_FILES)  # an output folder that has one of these is not overwritten
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options: one a setting."""
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts to classify, or - for the lines of standard input; a tab "
+                        "stands between the two of a pair")  # fmt: skip
+    add_options(parser, Settings, skip=[f.name for f in dataclasses.fields(Settings) if f.name not in OPTIONS])
+    parser.add_argument("--json", action="store_true", help="print one JSON object per text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """``minitorch prompt``"""
+    chosen = given(args, Settings)
+    if args.resume and not chosen.get("curve"):
+        raise BadInput("--resume goes on with a --curve; training on a few examples starts again")
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            if chosen.get("curve"):
+                if args.texts:
+                    raise BadInput("--curve answers no texts: leave them out")
+                s = Settings(**chosen)
+                s.check()
+                draw_curve(s, chosen, args.resume, args.overwrite, KEPT)
+            else:
+                answer(args, chosen, until_the_end)
+        except (ValueError, RuntimeError) as error:
+            raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    return 0
+
+
+def answer(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: contextlib.ExitStack) -> None:
+    """Train if there are examples, score a test file, answer texts."""
+    texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.texts == ["-"] else args.texts
+    if args.texts and not texts:
+        raise BadInput("standard input holds no text")
+    if not texts and not (chosen.get("test") or chosen.get("train")):
+        raise BadInput("nothing to do: give texts, --test FILE to score on, or --train FILE to learn from")
+    prompt, train, test = from_folder(chosen) if is_ready(chosen) else made(args, chosen, until_the_end)
+    if test:
+        report = judged(prompt, train, test)
+        print(report)
+        if train and prompt.task.s.steps:
+            write_text(Path(prompt.task.s.output) / "report.txt", report + "\n")
+    for record in prompt(texts):
+        print(as_json(record) if args.json else readable(record))
+
+
+def is_ready(chosen: dict[str, Any]) -> bool:
+    """Is --model a folder of this command, to be used as it is?"""
+    return (Path(chosen.get("model", Settings.model)) / PROMPT).is_file() and not {"train", "words", "template"} & chosen.keys()
+
+
+def from_folder(chosen: dict[str, Any]) -> tuple[Prompt, list[Any], list[Any]]:
+    """The prompt of a folder, and the examples to score."""
+    free = ("model", "test", "device", "calibrate", "columns", "delimiter", "encoding", "threads", "output")
+    if fixed := [name for name in chosen if name not in free]:
+        raise BadInput(f"{flag(fixed[0])} was settled when {chosen['model']} was trained: leave it out")
+    changes = {name: value for name, value in chosen.items() if name in free[3:-1]}
+    prompt = load(chosen["model"], chosen.get("device", "cpu"), **changes)
+    test = prompt.task.read(chosen["test"]) if "test" in chosen else []
+    prompt.task.check(test)
+    return prompt, [], test
+
+
+def made(args: argparse.Namespace, chosen: dict[str, Any], until: contextlib.ExitStack) -> tuple[Prompt, list[Any], list[Any]]:
+    """A prompt from settings, trained and saved if there are examples; and the examples to learn from and to score."""
+    s = Settings(**chosen)
+    s.check()
+    reader = Cloze(s)
+    train = reader.read(s.train) if s.train else []
+    if train:
+        reader.learn(train)
+    test = reader.read(s.test) if s.test else []
+    reader.check(test)
+    for note in reader.notes:
+        print(note)
+    prompt = Prompt.untrained(s, reader, train)  # first, so that errors of template and words come before the training
+    if s.finds:
+        print("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.words.items()))
+    if train and s.steps:
+        refuse_overwriting(s.output, KEPT, args.overwrite, "use --overwrite or another --output")
+        folder = new_folder(Path(s.output), KEPT, args.overwrite, until)
+        print(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}")
+        try:
+            prompt = Prompt.trained(s, prompt.task, train)
+        except KeyboardInterrupt:
+            print("\nstopped; nothing is saved, so the same command starts again")
+            raise
+        prompt.save(folder)
+        complete(folder, Path(s.output))
+        print(f"{s.output}/: model.safetensors, config.json, tokenizer.json, {PROMPT} (rate {prompt.trainer.s.lr:.2g})")
+        print(f"use it: minitorch prompt --model {s.output} 'a text'\n")
+    return prompt, train, test
+
+
+def judged(prompt: Prompt, train: list[Any], test: list[Any]) -> str:
+    """Scores on the test examples, next to the most frequent class and a linear model that learnt from the same examples."""
+    task, labels = prompt.task, prompt.task.labels
+    gold = np.array([task.target(e) for e in test])
+    scores = metrics.classes(gold.tolist(), prompt.probabilities(test).argmax(-1).tolist(), labels)
+    known = np.array([task.target(e) for e in train or test])
+    usual = np.bincount(known, minlength=len(labels)).argmax()
+    lines = [f"{count(len(test), 'test example')}: accuracy {scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}"]
+    lines += [f"always {labels[usual]}, the most frequent class: accuracy {(gold == usual).mean():.4f}"]
+    if len(set(known.tolist())) > 1 and train:
+        name, make = next(iter(linear_models(task).items()))
+        right = np.array(Linear(make, task).fit(train).predict(test)).argmax(-1) == gold
+        lines += [f"TF-IDF + {name} on the same {count(len(train), 'example')}: accuracy {right.mean():.4f}"]
+    leaning = prompt.leaning().mean(0)
+    lines += ["without a text the model says " + ", ".join(f"{x} {p:.1%}" for x, p in zip(labels, leaning, strict=True))]
+    return "\n".join([*lines, "", class_table(scores["classes"]), "", confusion_text(scores["confusion"], labels)])

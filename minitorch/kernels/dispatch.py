@@ -40,7 +40,7 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
     name = name_of(definition)
     partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
     inside = {partner, *map(name_of, parts)}
-    multiplies = name in ("matmul", "linear", "sum_rows", "attention", "attention_backward")  # loops call BLAS there alone
+    multiplies = name in ("matmul", "linear", "attention", "attention_backward")  # loops call BLAS there alone
 
     def run(x: Any, *arguments: Any, **named: Any) -> Any:
         own = _own.get(name) if _own else None

@@ -33,7 +33,7 @@ ROWS = [
     ["models/text", "models/training"],
     ["models/generation"],
     ["models/bert"],
-    ["models/gpt"],
+    ["models/gpt", "models/seq2seq"],
     ["models/evaluating"],
     ["models/adapting"],
     ["models/classical"],

@@ -42,6 +42,8 @@ def test_filters_by_hand():
     penalised = filters.repetition_penalty(np.array([[2.0, 1.0, -1.0, -2.0]]), [[0, 3, 3]], 2.0)
     np.testing.assert_array_equal(penalised, [[1.0, 1.0, -1.0, -4.0]])
     assert [kept(filters.min_p(X, p)) for p in (0.0, 0.2, 0.5, 1.0)] == [4, 3, 2, 1]
+    none = GenerationConfig(do_sample=True, temperature=None, top_k=None, top_p=None)
+    np.testing.assert_allclose(filters.softmax(filtered(X, [[]], none)), P)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_equals_numbers_that_were_computed_elsewhere(device):
     for penalty, score in ((0.0, -10.568636), (1.0, -1.761439), (2.0, -0.293573)):
         found = model.generate(prompt, num_beams=3, length_penalty=penalty, return_dict_in_generate=True, **options)
         assert found["sequences"].cpu().numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 3, 12]]
-        assert found["sequences_scores"] == [pytest.approx(score, abs=1e-5)]
+        assert found.sequences_scores.item() == pytest.approx(score, abs=1e-5)
 
 
 GRID = [
@@ -140,8 +142,9 @@ def test_the_score_of_a_beam_is_the_models_own():
         scores[beams] = sum(log_p[len(prompt) - 1 + i, token] for i, token in enumerate(tokens)) / 8
     options = {"max_new_tokens": 8, "eos_token_id": None, "num_beams": 4, "num_return_sequences": 3}
     found = model.generate(minitorch.tensor([prompt]), return_dict_in_generate=True, **options)
-    assert found["sequences_scores"][0] == pytest.approx(scores[4], abs=1e-5)
-    assert found["sequences_scores"] == sorted(found["sequences_scores"], reverse=True)
+    beams = found.sequences_scores.tolist()
+    assert beams[0] == pytest.approx(scores[4], abs=1e-5)
+    assert beams == sorted(beams, reverse=True)
     assert scores[1] <= scores[2] + 1e-6 <= scores[4] + 2e-6
 
 
@@ -203,6 +206,15 @@ def test_a_batch_gives_what_each_prompt_gives_alone_with_and_without_a_cache(way
         alone = np.array(new(model, [prompt], **options))
         np.testing.assert_array_equal(together[i * k : (i + 1) * k, : alone.shape[1]], alone)
         assert (together[i * k : (i + 1) * k, alone.shape[1] :] == 1).all()  # nothing but padding after the end
+
+
+def test_dropout_changes_no_text_and_is_on_again_afterwards():
+    model = make(resid_pdrop=0.5, attn_pdrop=0.5, embd_pdrop=0.5)
+    quiet = new(model, [[5, 9]], eos_token_id=None)
+    model.train()
+    assert new(model, [[5, 9]], eos_token_id=None) == quiet
+    assert model.training
+    assert model.transformer.drop.training
 
 
 def test_threads_change_no_sample():
@@ -342,7 +354,9 @@ def test_a_cache_grows_and_takes_other_rows():
         ({"min_p": "x"}, "min_p is a number from 0 to 1, not 'x'"),
         ({"top_k": -1}, "top_k is a whole number of at least 0, not -1"),
         ({"top_k": 2.5}, "top_k is a whole number"),
-        ({"repetition_penalty": 0}, "repetition_penalty is a number above 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty is a number from 0.001 to 1,000"),
+        ({"eos_token_id": "end"}, "eos_token_id is the id of a token, a list of some or None, not 'end'"),
+        ({"eos_token_id": [3, -1]}, "eos_token_id is the id of a token"),
         ({"num_beams": 0}, "num_beams is a whole number of at least 1"),
         ({"num_beams": None}, "num_beams is a whole number of at least 1"),
         ({"num_return_sequences": 10**12, "do_sample": True}, "num_return_sequences is at most 10,000"),

@@ -53,9 +53,6 @@ def generate(
         raise BadInput("there is no prompt: generation starts from at least one token")
     if config.stops and decode is None:
         raise BadInput("stop strings need a tokenizer: a text ends where one stands in it")
-    for token in config.ends:
-        if token < 0:
-            raise BadInput(f"the end token {token} is no id")
     stop = Stopping(config, decode)
     draws = Draws(config.seed, said if sources is None else sources, config.num_return_sequences) if config.do_sample else None
     if config.num_beams > 1:

@@ -24,7 +24,7 @@ class GenerationConfig:
     max_new_tokens: int | None = None
     max_length: int | None = None  # prompt included; max_new_tokens comes first
     do_sample: bool = False
-    temperature: float = 1.0  # 0: the most probable token
+    temperature: float | None = 1.0  # 0: the most probable token
     top_k: int | None = 50  # 0 or None: all
     top_p: float | None = 1.0
     min_p: float | None = None
@@ -63,14 +63,16 @@ class GenerationConfig:
             value = getattr(self, name)
             if value is not None and not (is_number(value) and 0 <= value <= most and value < math.inf):
                 raise BadInput(f"{name} is a number from 0{' to 1' if most == 1 else ''}, not {quoted(value)}")
-        if not (is_number(self.length_penalty) and abs(self.length_penalty) < 1000):
-            raise BadInput(f"length_penalty is a number, such as 1.0, not {quoted(self.length_penalty)}")
-        if not (is_number(self.repetition_penalty) and 0 < self.repetition_penalty < math.inf):
-            raise BadInput(f"repetition_penalty is a number above 0 (1: none), not {quoted(self.repetition_penalty)}")
+        if not (is_number(self.length_penalty) and abs(self.length_penalty) <= 10):
+            raise BadInput(f"length_penalty is a number from -10 to 10, not {quoted(self.length_penalty)}")
+        if not (is_number(self.repetition_penalty) and 1e-3 <= self.repetition_penalty <= 1e3):
+            raise BadInput(f"repetition_penalty is a number from 0.001 to 1,000 (1: none), not {quoted(self.repetition_penalty)}")
         if self.early_stopping not in (True, False, "never"):
             raise BadInput(f'early_stopping is True, False or "never", not {quoted(self.early_stopping)}')
         if self.seed is not None and not is_whole(self.seed):
             raise BadInput(f"the seed is a whole number, not {quoted(self.seed)}")
+        if not all(is_whole(end) and end >= 0 for end in self.ends):
+            raise BadInput(f"eos_token_id is the id of a token, a list of some or None, not {quoted(self.eos_token_id)}")
         if any(not isinstance(stop, str) or not stop for stop in self.stops):
             raise BadInput("a stop string is a text of at least one character")
         if self.num_beams > 1 and self.do_sample:
@@ -90,7 +92,7 @@ class GenerationConfig:
     def ends(self) -> list[int]:
         """The tokens that end a text."""
         ids = self.eos_token_id
-        return [] if ids is None else [int(i) for i in ids] if isinstance(ids, Sequence) else [int(ids)]
+        return [] if ids is None else list(ids) if isinstance(ids, Sequence) else [ids]
 
     @property
     def filler(self) -> int:

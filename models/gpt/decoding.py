@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 import minitorch
 from minitorch import Tensor
 
+from ..checkpoints.parts import Output
 from ..errors import BadInput
 from ..generation.cache import Cache
+from ..generation.decoder import Generated
 from ..generation.generate import generate, padded
 from ..generation.settings import GenerationConfig
 
@@ -48,7 +50,7 @@ class GPTDecoder:
         n = len(self.cache)
         width = n + ids.shape[1] if n else max(map(len, seen))
         mask = np.arange(width) >= width - np.array([[len(row)] for row in seen])  # (R, n + S)
-        new = ids if n else np.array([[0] * (width - len(row)) + row for row in seen], np.int64)  # (R, S)
+        new = ids if n else left_padded(seen)  # (R, S)
         with minitorch.no_grad():
             hidden = self.model.transformer(
                 self.tensor(new),
@@ -76,6 +78,29 @@ def seen_from(length: int, positions: int) -> int:
     return 0 if length <= positions else -((positions - length) // half) * half
 
 
+def continued(
+    model: Any,
+    texts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    use_cache: bool,
+    vocab_size: int | None = None,
+    **more: Any,
+) -> list[Generated]:
+    """generate's results for texts of any length; the model is in eval mode meanwhile, for dropout would make it chance."""
+    training = model.training
+    model.eval()
+    try:
+        return generate(GPTDecoder(model, texts, use_cache, vocab_size), left_padded(texts), config, texts, **more)
+    finally:
+        model.train(training)
+
+
+def left_padded(rows: Sequence[Sequence[int]]) -> Ids:
+    """A table (R, S) whose rows end with the given ones."""
+    width = max(map(len, rows))
+    return np.array([[0] * (width - len(row)) + list(row) for row in rows], np.int64)
+
+
 def generate_ids(
     model: Any, input_ids: Tensor, attention_mask: Tensor | None = None, use_cache: bool = True, **options: Any
 ) -> Any:
@@ -94,11 +119,10 @@ def generate_ids(
     if mask.shape != prompts.shape:
         raise BadInput(f"attention_mask must have the shape of input_ids, {prompts.shape}, got {mask.shape}")
     texts = [row[keep].tolist() for row, keep in zip(prompts, mask, strict=True)]
-    if not all(texts):
+    if not texts or not all(texts):
         raise BadInput("a prompt without a token: start it with the token that begins or ends a text, or with any other")
     decode = None if tokenizer is None else tokenizer.decode
-    results = generate(GPTDecoder(model, texts, use_cache), prompts, config, texts, decode=decode, streamer=streamer)
+    results = continued(model, texts, config, use_cache, decode=decode, streamer=streamer)
     table = minitorch.from_numpy(padded(prompts, results, config.filler)).to(input_ids.device)
-    if not whole:
-        return table
-    return {"sequences": table, "sequences_scores": [result.score for result in results]}
+    scores = minitorch.tensor([result.score for result in results]) if config.num_beams > 1 else None
+    return Output(sequences=table, sequences_scores=scores) if whole else table

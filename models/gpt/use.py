@@ -17,15 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..checkpoints.files import locate
 from ..errors import BadInput
-from ..generation.generate import generate
 from ..generation.settings import GenerationConfig
 from ..generation.streaming import TextStream
 from ..text.loading import load_tokenizer
-from .decoding import GPTDecoder
+from .decoding import continued
 from .model import GPT2LMHeadModel
 
 ROUNDED = 256  # so many tokens may a model have more than its tokenizer: some round the vocabulary up
@@ -89,9 +86,7 @@ def write(
         if hears is not None:
             hears(i, None)
 
-    decoder = GPTDecoder(model, rows, use_cache, vocab_size=len(tokenizer))
-    table = np.array([[0] * (max(map(len, rows)) - len(row)) + row for row in rows], np.int64)
-    results = generate(decoder, table, config, rows, decode=tokenizer.decode, streamer=hear)
+    results = continued(model, rows, config, use_cache, len(tokenizer), decode=tokenizer.decode, streamer=hear)
     texts = []
     for stream, result in zip(streams, results, strict=True):
         why = "end" if result.tokens and result.tokens[-1] in ends else "stop" if stream.stopped else "length"

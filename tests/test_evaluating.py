@@ -155,6 +155,11 @@ def test_a_bert_without_its_head_and_other_models_are_refused(bert_folder, tmp_p
     (tmp_path / "text.txt").write_text(TEXT)
     assert main(["evaluate", str(tmp_path / "text.txt"), "--model", str(tmp_path)]) == 2
     assert "its file has no cls.predictions, the head that guesses masked words" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "training.safetensors").touch()
+    for command in (["evaluate", str(tmp_path / "text.txt")], ["generate", "The"]):
+        assert main([*command, "--model", str(tmp_path / "run")]) == 2
+        assert "this run is not finished; continue it with minitorch pretrain --resume --output" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"model_type": "t5"}')
     assert main(["evaluate", str(tmp_path / "text.txt"), "--model", str(tmp_path)]) == 2
     assert 'model_type is "t5"; a text\'s perplexity is defined here for gpt2 and bert' in capsys.readouterr().err

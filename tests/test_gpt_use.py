@@ -71,6 +71,11 @@ def test_a_piece_is_sure():
     assert stream.end() == "aé→ STOP it " == "".join(pieces)
     assert pieces[:4] == ["a", "é", "→", " "]
     assert stream.stopped
+    long = TextStream(decode, ["ab"], pieces.append)
+    for i in [0, 1, 2, *([0] * 200), 1, 2]:
+        long.put(i)
+    assert long.end() == "aé" + 200 * "a" + "é"
+    assert len(long.tail) < 100
     stream = TextStream(decode, ["STOPS"], pieces.append)
     for i in range(8):
         stream.put(i)

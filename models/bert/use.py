@@ -22,7 +22,7 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ..checkpoints.files import locate
+from ..checkpoints.files import locate, refuse_unfinished
 from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
 
@@ -30,8 +30,7 @@ from .model import BertForMaskedLM
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
     """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
-    if (where / "training.safetensors").is_file() and not (where / "config.json").is_file():
-        raise ValueError(f"{where}: this run is not finished; continue it with minitorch pretrain --resume --output {where}")
+    refuse_unfinished(where)
     tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"

@@ -57,6 +57,12 @@ def locate(name_or_folder: str | Path) -> Path:
         raise FileNotFoundError(f"{folder}: no such folder, and the download failed: {type(error).__name__}: {reason}") from error
 
 
+def refuse_unfinished(folder: Path) -> None:
+    """Raise an error if the folder is that of a pretraining run that has not come to its end."""
+    if (folder / "training.safetensors").is_file() and not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: this run is not finished; continue it with minitorch pretrain --resume --output {folder}")
+
+
 def config_file(folder: Path) -> Path:
     """config.json, or Google's bert_config.json."""
     for name in ("config.json", "bert_config.json"):

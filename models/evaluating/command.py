@@ -11,7 +11,7 @@ from typing import Any
 
 from ..bert.model import BertForMaskedLM
 from ..bert.use import load as load_bert
-from ..checkpoints.files import PRETRAINED_GPT, config_file, locate, read_all_shapes
+from ..checkpoints.files import PRETRAINED_GPT, config_file, locate, read_all_shapes, refuse_unfinished
 from ..errors import BadInput, short
 from ..gpt.use import load as load_gpt
 from ..reading import read_json, read_text
@@ -76,6 +76,7 @@ def content(file: str) -> str:
 def measured(folder: str, text: str, length: int | None, stride: int | None, device: str) -> Perplexity:
     """Perplexity under the model of a folder, in the way of its kind."""
     where = locate(folder)
+    refuse_unfinished(where)
     kind = read_json(config_file(where), "a configuration").get("model_type", "bert")
     if kind == "gpt2":
         tokenizer, model = load_gpt(where, device)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.files import locate
+from ..checkpoints.files import locate, refuse_unfinished
 from ..errors import BadInput
 from ..generation.settings import GenerationConfig
 from ..generation.streaming import TextStream
@@ -32,10 +32,7 @@ Hears = Callable[[int, str | None], None]  # (sequence, a new piece of its text)
 def load(folder: str | Path, device: str = "cpu") -> tuple[Any, Any]:
     """The tokenizer and the model of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
-    if (where / "training.safetensors").is_file() and not (where / "config.json").is_file():
-        raise BadInput(
-            f"{where}: this run is not finished; continue it with minitorch pretrain --model gpt --resume --output {where}"
-        )
+    refuse_unfinished(where)
     model = GPT2LMHeadModel.from_pretrained(where)
     tokenizer = load_tokenizer(where)
     V = model.config.vocab_size

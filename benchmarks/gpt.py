@@ -22,8 +22,8 @@ from .steps import HEAD, table
 
 CONTESTS = {
     "nanoGPT's recipe for a CPU": GPTJob(),
-    "pretraining as the command does it": GPTJob(batch=32, vocabulary=2048),
-    "the same with dropout": GPTJob(batch=32, vocabulary=2048, dropout=0.1),
+    "pretraining as the command does it": GPTJob(batch=16, vocabulary=2048),
+    "the same with dropout": GPTJob(batch=16, vocabulary=2048, dropout=0.1),
     "GPT mini, 256 tokens, 8,192 pieces": GPTJob(hidden=256, batch=8, length=256, vocabulary=8192),
 }
 

@@ -284,6 +284,19 @@ def test_layer_norm_and_biases_do_not_decay(text, tmp_path):
     assert not any(names[id(p)].endswith("bias") or ".ln_" in names[id(p)] for p in decayed["params"])
 
 
+def test_the_rate_rises_in_a_line_and_falls_along_a_cosine(text, tmp_path):
+    """nanoGPT's get_lr: min + ½ (1 + cos πt) (max - min)."""
+    chosen = {**SMALL, "steps": 20, "warmup": 4, "lr": 0.5, "min_lr": 0.1}
+    run = Run(Settings(**chosen, corpus=[str(text)], output=str(tmp_path / "run")), lambda _: None)
+    rates = []
+    for _ in range(21):
+        rates.append(run.schedule.get_last_lr()[0])
+        run.optimizer.step()
+        run.schedule.step()
+    falling = [0.05 + 0.5 * (1 + np.cos(np.pi * t / 16)) * 0.45 for t in range(17)]
+    assert rates == pytest.approx([0, 0.125, 0.25, 0.375, *falling])
+
+
 # ------------------------------------------------------------------------------------------------------------ mistakes
 
 
@@ -295,6 +308,7 @@ def test_layer_norm_and_biases_do_not_decay(text, tmp_path):
         ({"model": "bert"}, "--heads is an option of --model gpt; --model bert has no use for it"),
         ({"size": "tiny"}, "--size must be one of nano, mini, medium, small, not 'tiny'"),
         ({"heads": 3}, "--hidden, --heads: "),
+        ({"min_lr": 1.5}, "--min-lr must be from 0 to 1, not 1.5"),
         ({"heads": -1}, "--heads must be at least 0, not -1"),
         ({"length": 0}, "--length must be at least 1, not 0"),
         ({"validation": 1.5}, "--validation must be"),

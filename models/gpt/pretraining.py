@@ -1,7 +1,7 @@
 """Causal pretraining: GPT's settings, model, batches and loss. The loop and all else is of every pretraining run.
 
 Each token is guessed from those before it. Radford et al. (2018), "Improving language understanding by generative pre-training",
-equation 1; the recipe (AdamW with β₂ 0.99, weight decay 0.1, cosine to a tenth) is that of Karpathy's nanoGPT for small texts.
+equation 1; the recipe (AdamW with β₂ 0.99, weight decay 0.1, cosine) is that of Karpathy's nanoGPT for small texts.
 Read before: model.py, data.py, models/training/pretraining.py. Read next: report.py.
 """
 
@@ -45,9 +45,9 @@ class Settings(PretrainingSettings):
         "bpe", "bpe (learnt from the text), characters, or a tokenizer.json or folder with one of them"
     )
     length: int = option(64, "tokens per sequence, and the most that the model reads")
-    batch_size: int = option(32, "sequences per step")
-    steps: int = option(2000, "training steps (weight updates)")
-    min_lr: float = option(1e-4, "the rate at the end, to which it falls along a cosine")
+    batch_size: int = option(16, "sequences per step")
+    steps: int = option(2500, "training steps (weight updates)")
+    min_lr: float = option(0.05, "the rate at the end, as a share of the highest; it falls along a cosine")
     beta2: float = option(0.99, "AdamW's β₂, the decay of its mean of squared gradients")
     weight_decay: float = option(0.1, "AdamW's weight decay; biases and LayerNorm have none")
     validation: float = option(0.05, "share of the text held out for validation: its end")
@@ -58,7 +58,7 @@ class Settings(PretrainingSettings):
 
     def limits(self) -> dict[str, tuple[float, float]]:
         """The least and the most that numbers may be."""
-        return {**super().limits(), "heads": (0, math.inf), "min_lr": (0, self.lr)}
+        return {**super().limits(), "heads": (0, math.inf), "min_lr": (0, 1)}
 
     def check(self) -> None:
         """As for every run; and the heads must share out the hidden size."""
@@ -125,13 +125,12 @@ class Run(PretrainingRun):
     def make_schedule(self) -> Any:
         """Up in a line, down along half a wave of the cosine, to --min-lr."""
         s = self.settings
-        low = s.min_lr / s.lr
 
         def factor(t: int) -> float:
             if t < s.warmup:
                 return t / s.warmup
             done = min(1.0, (t - s.warmup) / max(1, s.steps - s.warmup))
-            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
+            return s.min_lr + (1 - s.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
         return LambdaLR(self.optimizer, factor)
 

@@ -18,9 +18,11 @@ from minitorch.parallel import Workers
 from ..bert.model import BertModel
 from ..bert.use import embed, load
 from ..classical.baselines import Baseline
-from ..finetuning.tasks import Batches, cut
-from ..finetuning.trainer import Trainer, make_model, random_model
+from ..finetuning.tasks import cut
+from ..finetuning.trainer import make_model, random_model
+from ..training.batches import Batches
 from ..training.loop import clocks
+from ..training.trainer import Trainer
 from .settings import Problem
 
 STEPS = 100  # at least so many when there are few examples: else nothing is learnt from ten

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..bert.config import BertConfig
-from ..bert.weights import PRETRAINED, config_file, locate
+from ..checkpoints.files import PRETRAINED, config_file, locate
 from ..errors import BadInput, count
 from ..finetuning.run import TASKS, Data, hold_out, read_data
 from ..finetuning.tasks import Settings as FinetuneSettings

@@ -18,7 +18,7 @@ from ..bert.model import BertModel
 from ..bert.use import mean_pooled, to_device
 from ..finetuning.classify import Classify
 from ..finetuning.tasks import Task
-from ..finetuning.trainer import Trainer
+from ..training.trainer import Trainer
 
 
 def pair_loss(z: Tensor, labels: Tensor) -> Tensor:

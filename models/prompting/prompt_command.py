@@ -16,7 +16,7 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES
+from ..checkpoints.files import MODEL_FILES
 from ..classical.baselines import Linear, linear_models
 from ..errors import BadInput, count
 from ..finetuning import metrics

@@ -25,14 +25,15 @@ from minitorch.parallel import Workers
 
 from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import config_file, locate, read_all_shapes
+from ..checkpoints.files import config_file, locate, read_all_shapes
 from ..errors import BadInput, short
 from ..finetuning import tasks
 from ..finetuning.classify import Example
 from ..finetuning.predictor import check_types
-from ..finetuning.trainer import Trainer, make_model
+from ..finetuning.trainer import make_model
 from ..reading import parse_json, read_text
 from ..text.labelled import as_json, refuse_halves
+from ..training.trainer import Trainer
 from .calibration import CALIBRATIONS
 from .cloze import Cloze, Settings
 

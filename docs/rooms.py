@@ -34,6 +34,7 @@ ROWS = [
     ["models/generation"],
     ["models/bert"],
     ["models/gpt", "models/seq2seq"],
+    ["models/evaluating"],
     ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],

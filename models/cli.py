@@ -23,6 +23,8 @@ from .errors import LONGEST, BadInput, short, suggestion
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
     "pretrain": ("models.pretrain_command", "pretrain a BERT or a GPT on text: with no options, on Python's own documentation"),
+    "generate": ("models.gpt.generate_command", "continue a text with a GPT, token by token"),
+    "evaluate": ("models.evaluating.command", "perplexity of a text under GPTs and BERTs: per token, per character, per byte"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
@@ -31,6 +33,7 @@ JOBS = {
     "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
+    "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }

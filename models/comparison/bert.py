@@ -120,7 +120,7 @@ class Tuned(Baseline):
         s = dataclasses.replace(s, epochs=max(s.epochs, -(-STEPS // -(-len(examples) // s.batch_size))))
         whole = len(examples) == len(self.p.data.train)  # or a point of the learning curve, which has no held-out examples
         trainer = self.trainer = Trainer(s, task, tokenizer, model, examples, self.p.data.dev if whole else [])
-        trainer.train("")
+        trainer.train("", shown=False)
         model.load_state_dict(trainer.weights)
         trainer.weights = {}
         self.parameters = model.num_parameters()

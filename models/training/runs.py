@@ -28,7 +28,7 @@ LEFT = (
     "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json", "model.safetensors.index.json",
     "added_tokens.json", "special_tokens_map.json", "finetune.json", "seq2seq.json", "run.json", "metrics.jsonl",
     "curve.png", "attention.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
-    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE,
+    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE, "events.out.tfevents.minitorch",
 )  # fmt: skip
 
 

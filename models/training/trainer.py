@@ -131,12 +131,21 @@ class Trainer:
 
     def one_step(self, features: Sequence[Any], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer.zero_grad()
+        losses = self.gradients(features, parameters, workers)
+        self.precision.update(self.optimizer, parameters, self.s.clip)
+        if hasattr(self.model, "update_and_allocate"):
+            self.model.update_and_allocate(self.step + 1)
+        self.schedule.step()
+        return losses
+
+    def gradients(self, features: Sequence[Any], parameters: Sequence[Tensor], workers: Workers) -> list[Tensor]:
+        """Forward and backward over the micro-batches; their losses."""
         s = self.s
         pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
         micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
         weights = [self.task.weight(batch) for batch in micro]
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer.zero_grad()
 
         def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
             with self.precision.block():
@@ -145,12 +154,7 @@ class Trainer:
             return self.precision.scaler.scale(loss), loss.detach()
 
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
-        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
-        self.precision.update(self.optimizer, parameters, s.clip)
-        if hasattr(self.model, "update_and_allocate"):
-            self.model.update_and_allocate(self.step + 1)
-        self.schedule.step()
-        return [loss for _, loss in results]
+        return [loss for _, loss in workers.backward(parameters, parts, seed=(s.seed, self.step))]
 
     def read(self) -> None:
         """The losses since the last evaluation as numbers (a GPU may still be computing them); an error if one is not finite."""

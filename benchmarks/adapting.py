@@ -62,17 +62,29 @@ def main() -> int:
         print(json.dumps(memory_of(args.memory_of, chosen)))
         return 0
     ways = args.ways.split(",") if args.ways else list(WAYS)
+    if odd := [way for way in ways if way not in WAYS]:
+        parser.error(f"--ways: there is no {odd[0]!r}; there are {', '.join(WAYS)}")
+    try:
+        everything(ways, args.seeds, {"model": Settings.model, **chosen})
+    except BadInput as error:
+        parser.error(str(error))
+    return 0
+
+
+def everything(ways: list[str], seeds: int, chosen: dict[str, Any]) -> None:
+    """All runs, then all costs."""
     base = Path(chosen["output"])
     begin(base, chosen, resume=True)
     runs: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
+    for seed in range(seeds):
         for way in ways:
             runs += of_one_seed(way, seed, chosen, runs)
             write(chosen, ways, runs, {})
-    costs = read_json(base / COSTS) if (base / COSTS).is_file() else measure(ways, chosen)
+    costs = read_json(base / COSTS) if (base / COSTS).is_file() else {}
+    if not costs.keys() >= set(ways):
+        costs = measure(ways, chosen)
     write_text(base / COSTS, json.dumps(costs, indent=1) + "\n")
     print("\n" + write(chosen, ways, runs, costs))
-    return 0
 
 
 # ---------------------------------------------------------------------------------------------------------- the runs

@@ -28,7 +28,10 @@ JOBS = {
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
     "compare": ("models.comparison.command", "compare every way to learn a task, from counting words to BERT, on one page"),
-    "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
+    "adapt": (
+        "models.finetuning.adapt_command",
+        "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
+    ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),

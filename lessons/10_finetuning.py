@@ -352,7 +352,7 @@ folder.cleanup()
 # %% [markdown]
 # ## Read next
 #
-# - `models/bert/weights.py`: names, prefixes, tied weights, and the loading report.
+# - `models/checkpoints/saved.py`: names, prefixes, tied weights, and the loading report.
 # - `minitorch/serialization.py`: how the library writes such files and never leaves one half-written.
 # - `models/bert/model.py`: `BertForSequenceClassification` and the other heads.
 # - Then lesson 11, `11_fast.py`.

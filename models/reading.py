@@ -1,6 +1,6 @@
 """Reading files that may be damaged: text, JSON, TOML, tensors. Every fault is a BadInput, one line that names the file.
 
-Read before: errors.py. Read next: training/settings.py, bert/weights.py.
+Read before: errors.py. Read next: training/settings.py, checkpoints/files.py.
 """
 
 from __future__ import annotations

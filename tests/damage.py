@@ -28,8 +28,8 @@ import numpy as np
 import minitorch
 from models import cli
 from models.bert import pretraining
-from models.finetuning.trainer import Trainer
 from models.training.runs import STATE
+from models.training.trainer import Trainer
 
 from . import finetune_cases as cases
 

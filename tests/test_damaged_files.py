@@ -12,7 +12,7 @@ import pytest
 
 import minitorch
 from models import bert
-from models.bert import config as bert_config
+from models.checkpoints import config as bert_config
 from models.errors import BadInput, quoted, short
 from models.reading import read_bytes, read_json, read_tensors, read_toml
 from models.training.runs import STATE

@@ -12,12 +12,13 @@ from minitorch import optim
 pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
 
 from models import cli
+from models.adapting import PeftModel
 from models.adapting.choosing import METHODS
 from models.finetuning.predictor import Predictor
 from models.finetuning.run import Run
 from models.finetuning.tasks import Settings
 
-from .finetune_cases import checkpoint, stop_at, write_classify, write_qa, write_tag
+from .finetune_cases import WRITERS, checkpoint, stop_at, write_classify, write_relation
 
 NO_CHANGE_OF_A_WEIGHT = ("houlsby", "pfeiffer", "prompt", "ptuning", "prefix", "ptuning2")
 
@@ -29,7 +30,7 @@ def base(tmp_path_factory):
 
 def train(base, folder, task="classify", **changes):
     folder.mkdir(exist_ok=True)
-    maker = {"classify": write_classify, "tag": write_tag, "qa": write_qa}[task]
+    maker = {**WRITERS, "relation": write_relation}[task]
     files = {name: maker(folder / f"{name}.data", n, seed) for name, n, seed in (("train", 24, 0), ("dev", 8, 1))}
     usual = {"epochs": 2, "batch_size": 8, "threads": 1, "compare": "none", "output": str(folder / "run"), "model": base}
     run = Run(Settings(task=task, **{**usual, **files, **changes}), say=lambda text: None)
@@ -83,13 +84,47 @@ def test_a_resumed_run_is_bit_equal(method, base, tmp_path):
         np.testing.assert_array_equal(p.numpy(), second.model.trained()[name].numpy(), err_msg=name)
 
 
-@pytest.mark.parametrize("task", ["tag", "qa"])
-@pytest.mark.parametrize("method", ["lora", "pfeiffer", "prompt", "ptuning2"])
+@pytest.mark.parametrize("task", ["tag", "qa", "choice", "relation"])
+@pytest.mark.parametrize("method", ["lora", "pfeiffer", "prompt", "ptuning2", "bitfit"])
 def test_other_tasks(task, method, base, tmp_path):
     run = train(base, tmp_path, task, adapt=method)
     found = Predictor(tmp_path / "run").file(str(tmp_path / "dev.data"))
-    key = {"tag": "tags", "qa": "prediction"}[task]
+    key = "tags" if task == "tag" else "prediction"
     assert [r[key] for r in found] == [r[key] for r in answers(run)]
+
+
+def test_the_words_of_a_task_are_trained_and_come_along(base, tmp_path):
+    """The markers of relations are no words of the checkpoint: the adapter's folder brings their embeddings."""
+    run = train(base, tmp_path, "relation", adapt="lora", lr=0.01)
+    rows = run.model.own["default"]["bert.embeddings.word_embeddings.token_adapter.trainable_tokens_delta"]
+    words = Predictor(tmp_path / "run").trainer.model.own["default"]
+    np.testing.assert_array_equal(next(p for name, p in words.items() if "tokens_delta" in name).tolist(), rows.tolist())
+    config = json.loads((tmp_path / "run" / "adapter_config.json").read_text())
+    assert len(config["trainable_token_indices"]) == len(rows) == 4
+    assert cli.main(["adapt", "merge", str(tmp_path / "run"), str(tmp_path / "merged")]) == 0
+    found, merged = (Predictor(tmp_path / name).file(str(tmp_path / "dev.data")) for name in ("run", "merged"))
+    for one, other in zip(found, merged, strict=True):
+        np.testing.assert_allclose(list(one["probabilities"].values()), list(other["probabilities"].values()), atol=1e-5)
+
+
+def test_a_bottleneck_is_exported_to_adapterhub(base, tmp_path, capsys):
+    run = train(base, tmp_path, adapt="houlsby")
+    assert cli.main(["adapt", "export", str(tmp_path / "run"), str(tmp_path / "hub")]) == 0
+    names = {"adapter.safetensors", "adapter_config.json", "head_config.json", "model_head.safetensors"}
+    assert {path.name for path in (tmp_path / "hub").iterdir()} == names
+    again = PeftModel.from_pretrained(run.model.unload(), tmp_path / "hub")
+    assert again.peft_config["default"].style == "houlsby"
+    train(base, tmp_path, adapt="lora", output=str(tmp_path / "lora"))
+    assert cli.main(["adapt", "export", str(tmp_path / "lora"), str(tmp_path / "no")]) == 2
+    assert "is for bottleneck adapters; 'default' is LORA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{}, {"eval_every": 1, "patience": 1}, {"rank": 3, "epochs": 4, "batch_size": 5}])
+def test_adaloras_folder_has_the_ranks_that_were_asked_for(options, base, tmp_path):
+    """Whichever evaluation was best: one before the budget's end does not count."""
+    run = train(base, tmp_path, adapt="adalora", **options)
+    kept = json.loads((tmp_path / "run" / "adapter_config.json").read_text())["rank_pattern"]
+    assert sum(map(sum, kept.values())) == run.s.rank * len(kept)
 
 
 def test_numbers_come_back_in_the_units_of_the_file(base, tmp_path):

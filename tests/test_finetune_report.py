@@ -7,8 +7,8 @@ import pytest
 
 from models.finetuning import report
 from models.finetuning.tag import Tag
-from models.finetuning.trainer import RUNNING
 from models.text.labelled import Sentence
+from models.training.trainer import RUNNING
 from tests import finetune_cases as cases
 
 LONG = [f"{name}({way})" for name in ("Cause-Effect", "Entity-Destination") for way in ("e1,e2", "e2,e1")]

@@ -16,6 +16,7 @@ from models.finetuning.documentation import tagged
 from models.finetuning.qa import Question, best_window, window_starts
 from models.finetuning.run import Run, too_little
 from models.finetuning.tag import owned, windows
+from models.training.batches import Batches
 from tests import finetune_cases as cases
 
 each_task = pytest.mark.parametrize("task", list(cases.WRITERS))
@@ -594,7 +595,7 @@ def test_batches_are_of_one_length_and_complete():
     """Every feature once an epoch; little padding; a function of (seed, epoch)."""
     rng = np.random.default_rng(0)
     features = [tasks.Feature(i, [0] * int(n), []) for i, n in enumerate(rng.integers(5, 100, 500))]
-    batches = tasks.Batches(features, 16, seed=1)
+    batches = Batches(features, 16, seed=1)
     epochs = [batches.epoch(n) for n in (0, 1, 0)]
     assert sorted(np.concatenate(epochs[0]).tolist()) == list(range(500))
     assert all((a == b).all() for a, b in zip(epochs[0], epochs[2], strict=True))
@@ -731,12 +732,12 @@ def library(folder, words, files=60):
 
 def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
     """Two tasks from the documentation that is there, split by source file; ordinary files are left to look at."""
-    from models.finetuning import documentation
+    from models.text import python_docs
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     found = [("alpha", library(tmp_path / "a", cases.GOOD)), ("beta", library(tmp_path / "b", cases.BAD[:5]))]
-    monkeypatch.setattr(documentation, "source_folders", lambda libraries: found)
+    monkeypatch.setattr(python_docs, "source_folders", lambda libraries: found)
     model = str(cases.checkpoint(tmp_path / "start"))
     argv = [
         "finetune",

@@ -181,6 +181,19 @@ def test_shared_parameters_come_once_and_are_saved_under_both_names():
     assert "# 15 parameters" in repr(net)
 
 
+def test_members_are_plain_attributes_that_only_the_module_registers() -> None:
+    """Python finds them without a function of ours; a subclass may ask __getattr__ for them; the tables by kind are read-only."""
+    layer = nn.Linear(3, 2)
+    assert vars(layer)["weight"] is layer.weight is layer._parameters["weight"] is layer.__getattr__("weight")
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        layer._parameters["weight"] = None  # type: ignore[index]
+    twin = copy.deepcopy(layer)
+    twin.weight = nn.Parameter(minitorch.zeros(2, 3))
+    assert list(twin.state_dict()) == list(layer.state_dict()) == ["weight", "bias"]
+    assert "weight" in dir(layer)
+    assert layer.weight is not twin.weight
+
+
 def test_registration_errors():
     class Late(nn.Module):
         def __init__(self):

@@ -18,8 +18,8 @@ import pytest
 import minitorch
 from minitorch import serialization
 from minitorch.parallel import Workers
-from models import bert, cli
-from models.bert import pretrain_command, pretraining
+from models import bert, cli, pretrain_command
+from models.bert import pretraining
 from models.bert.pretraining import Run, Settings, decay_groups
 from models.errors import BadInput
 from models.text import prepared, python_docs

@@ -113,7 +113,7 @@ def class_targets(name: str, input: Any, target: Any, weight: Any, ignore_index:
         ignored = None
     else:
         t = array_module(t).where(ignored, 0, t)
-    if t.size and may_read(t) and (int(t.min()) < 0 or int(t.max()) >= classes):
+    if may_read(t) and not dtypes.all_below(t, classes):
         bad = int(t.min()) if t.min() < 0 else int(t.max())
         raise IndexError(f"Target {bad} is out of bounds: {name} got {classes} classes, numbered 0 to {classes - 1}")
     weights = None if weight is None else raw(weight)[t]
@@ -299,19 +299,27 @@ def check_mask(name: str, mask: Any, *shapes: tuple[int, ...]) -> None:
 
 def check_begun(module: Any, name: str) -> None:
     """Module.__init__ has run, so there is a place to register ``name``."""
-    if "_modules" not in module.__dict__:
+    if "_kinds" not in module.__dict__:
         raise AttributeError(
             f"cannot assign '{name}' before Module.__init__() call: "
             f"{type(module).__name__}.__init__ must begin with super().__init__(), which makes the place to register it"
         )
 
 
-def check_name(module: Any, kind: str, name: str, members: Mapping[str, Any]) -> None:
+def check_name(module: Any, kind: str, name: str) -> None:
     """The name is a string without dots, and the module does not use it for something else."""
     check_begun(module, name)
     if not isinstance(name, str):
         raise TypeError(f"a {kind}'s name must be a string, got {type(name).__name__}")
     if "." in name or name == "":
         raise KeyError(f"a {kind}'s name must not be empty or contain a dot, which separates levels of the tree: '{name}'")
-    if hasattr(module, name) and name not in members:
+    if hasattr(module, name) and module._kinds.get(name) != kind:
         raise KeyError(f"attribute '{name}' already exists in {type(module).__name__}")
+
+
+def check_member(kind: str, name: str, value: Any, expected: type) -> None:
+    """The member is of its kind's class, or None."""
+    if value is not None and not isinstance(value, expected):
+        cure = "; wrap it: Parameter(x)" if kind == "parameter" else ""
+        kind = "child" if kind == "module" else kind
+        raise TypeError(f"{kind} '{name}' must be a {expected.__name__} or None, got {type(value).__name__}{cure}")

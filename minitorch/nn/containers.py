@@ -25,7 +25,8 @@ class _ListOfModules(Module):
     def _renew(self, modules: Iterable[Any]) -> None:
         """Hold exactly these, numbered from 0."""
         modules = list(modules)
-        self._modules.clear()
+        for name in self._modules:
+            delattr(self, name)
         for i, module in enumerate(modules):
             self.add_module(str(i), module)
 
@@ -41,7 +42,7 @@ class _ListOfModules(Module):
     def __delitem__(self, index: int | slice) -> None:
         names = list(self._modules)[index] if isinstance(index, slice) else [self._name_at(index)]
         for name in names:
-            del self._modules[name]
+            delattr(self, name)
         self._renew(self)
 
     def append(self, module: Module) -> Self:

@@ -274,7 +274,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        del self._modules[key]
+        self.pop(key)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -304,11 +304,14 @@ class ModuleDict(Module):
 
     def pop(self, key: str) -> Any:
         """Take a module out and return it."""
-        return self._modules.pop(key)
+        module = self[key]
+        delattr(self, key)
+        return module
 
     def clear(self) -> None:
         """Take all modules out."""
-        self._modules.clear()
+        for key in self:
+            delattr(self, key)
 
 
 class ParameterList(Module):

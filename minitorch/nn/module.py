@@ -8,8 +8,8 @@
         def forward(self, x):
             return self.fc(x).relu()
 
-A module keeps three dictionaries: parameters (learnt), buffers (tensors that belong to it but are not learnt) and modules
-(its children). Everything else here is a walk over that tree: collecting, saving, loading, moving.
+Parameters (learnt), buffers (tensors that belong to it but are not learnt) and modules (its children) are plain attributes, and
+the module notes which name is of which kind. Everything else here is a walk over that tree: collecting, saving, loading, moving.
 Read before: tensor.py, parameter.py. Read next: layers.py (and containers.py).
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -28,7 +29,7 @@ from ..grad_mode import no_grad
 from ..hooks import Handle
 from ..tensor import Tensor
 from . import _printing as printing
-from ._arguments import check_begun, check_name
+from ._arguments import check_begun, check_member, check_name
 from ._state_dict import IncompatibleKeys, as_tensor, problems_of
 from .parameter import Parameter
 
@@ -45,10 +46,8 @@ class Module:
 
     def __init__(self) -> None:
         self.training = True
-        self._parameters: dict[str, Parameter | None] = {}
-        self._buffers: dict[str, Tensor | None] = {}
+        self._kinds: dict[str, str] = {}  # the members in the order of their registration: name -> kind
         self._not_saved: set[str] = set()  # names of buffers that state_dict leaves out
-        self._modules: dict[str, Module | None] = {}
         self._forward_hooks: OrderedDict[int, Any] = OrderedDict()
         self._forward_pre_hooks: OrderedDict[int, Any] = OrderedDict()
 
@@ -60,65 +59,59 @@ class Module:
     # ------------------------------------------------------------------------------- attributes are registration
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            self._make_room(name, "_parameters")
-            self.register_parameter(name, value)
+        new = "parameter" if isinstance(value, Parameter) else "module" if isinstance(value, Module) else None
+        if new is not None:
+            check_begun(self, name)
+            if self._kinds.get(name) != new and name in self.__dict__:
+                delattr(self, name)  # a member of the same kind keeps its place
+            self._register(new, name, value)
             return
-        if isinstance(value, Module):
-            self._make_room(name, "_modules")
-            self.add_module(name, value)
-            return
-        for members, kind in (("_parameters", Parameter), ("_buffers", Tensor), ("_modules", Module)):
-            if name in self.__dict__.get(members, ()):
-                if value is not None and not isinstance(value, kind):
-                    raise TypeError(
-                        f"cannot assign a {type(value).__name__} as {members[1:-1]} '{name}' of {type(self).__name__}: "
-                        f"{kind.__name__} or None expected; `del` the name first to use it for something else"
-                    )
-                self.__dict__[members][name] = value
-                return
+        kind = self.__dict__.get("_kinds", {}).get(name)
+        if kind is not None and value is not None and not isinstance(value, expected := KINDS[kind]):
+            raise TypeError(
+                f"cannot assign a {type(value).__name__} as {kind} '{name}' of {type(self).__name__}: "
+                f"{expected.__name__} or None expected; `del` the name first to use it for something else"
+            )
         object.__setattr__(self, name, value)
 
-    def _make_room(self, name: str, kept: str) -> None:
-        """Forget ``name`` if it is of another kind; within the dictionary ``kept`` it keeps its place."""
-        check_begun(self, name)
-        if name not in self.__dict__[kept]:
-            for members in (self.__dict__, self._parameters, self._buffers, self._modules):
-                members.pop(name, None)
-            self._not_saved.discard(name)
+    def _register(self, kind: str, name: str, value: Any) -> None:
+        check_name(self, kind, name)
+        check_member(kind, name, value, KINDS[kind])
+        self._kinds[name] = kind
+        self.__dict__[name] = value
 
-    def __getattr__(self, name: str) -> Any:  # Python calls it only if the instance's __dict__ lacks the name
-        kept = self.__dict__
-        if "_modules" in kept:  # __init__ has run
-            for members in (kept["_modules"], kept["_parameters"], kept["_buffers"]):
-                if name in members:
-                    return members[name]
+    @property
+    def _parameters(self) -> Mapping[str, Any]:
+        return self._members("parameter")
+
+    @property
+    def _buffers(self) -> Mapping[str, Any]:
+        return self._members("buffer")
+
+    @property
+    def _modules(self) -> Mapping[str, Any]:
+        return self._members("module")
+
+    def _members(self, kind: str) -> Mapping[str, Any]:
+        return MappingProxyType({name: self.__dict__[name] for name, k in self._kinds.items() if k == kind})
+
+    def __getattr__(self, name: str) -> Any:  # for a subclass that asks here for a member; Python itself finds all members
+        if name in self.__dict__:
+            return self.__dict__[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
-        for members in (self._parameters, self._buffers, self._modules):
-            if name in members:
-                del members[name]
-                self._not_saved.discard(name)
-                return
         object.__delattr__(self, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+        self._kinds.pop(name, None)
+        self._not_saved.discard(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter; None reserves the name (a layer without bias)."""
-        check_name(self, "parameter", name, self._parameters)
-        if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"parameter '{name}' must be a Parameter or None, got {type(param).__name__}; wrap it: Parameter(x)")
-        self._parameters[name] = param
+        self._register("parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is not learnt. It moves with the module and, if persistent, is saved with it."""
-        check_name(self, "buffer", name, self._buffers)
-        if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"buffer '{name}' must be a Tensor or None, got {type(tensor).__name__}")
-        self._buffers[name] = tensor
+        self._register("buffer", name, tensor)
         if persistent:
             self._not_saved.discard(name)
         else:
@@ -126,10 +119,7 @@ class Module:
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child."""
-        check_name(self, "module", name, self._modules)
-        if module is not None and not isinstance(module, Module):
-            raise TypeError(f"child '{name}' must be a Module or None, got {type(module).__name__}")
-        self._modules[name] = module
+        self._register("module", name, module)
 
     register_module = add_module
 
@@ -391,3 +381,6 @@ def _add_hook(hooks: OrderedDict[int, Any], hook: tuple[Any, bool], prepend: boo
     if prepend:
         hooks.move_to_end(handle.key, last=False)
     return handle
+
+
+KINDS: dict[str, type] = {"parameter": Parameter, "buffer": Tensor, "module": Module}

@@ -92,7 +92,7 @@ class RNNBase(Module):
         """The parameters of each chain of steps: layers, and in each layer its directions."""
         kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         names = [[f"{kind}_{chain}" for kind in kinds] for chain in self._chains()]
-        return [[self._parameters[n] for n in row if n in self._parameters] for row in names]  # type: ignore[misc]
+        return [[self._parameters[n] for n in row if n in self._parameters] for row in names]
 
     # ---------------------------------------------------------------------------------------------- the computation
 
@@ -175,7 +175,7 @@ class RNNBase(Module):
             raise ValueError(f"{self.mode}: the input must be (T, in) or have a batch as third dimension, got shape {x.shape}")
         if x.shape[-1] != self.input_size:
             raise RuntimeError(f"{self.mode}: input.size(-1) must be equal to input_size {self.input_size}, got shape {x.shape}")
-        dtype = self._parameters["weight_ih_l0"].dtype  # type: ignore[union-attr]
+        dtype = self._parameters["weight_ih_l0"].dtype
         if x.dtype != dtype and mode.autocast is None:
             raise ValueError(
                 f"{self.mode}: the input is {x.dtype}, the weights {dtype}; convert the input: x.to(minitorch.{dtype})"

@@ -6,10 +6,12 @@ adalora.py      the same with a budget of ranks that goes where it counts
 ia3.py          factors for keys, values and inner activations
 bottleneck.py   two small layers after a block: Houlsby, Pfeiffer
 bitfit.py       biases alone
+tokens.py       embeddings of new words, which any of these may bring along
 prompt.py       trained vectors in front of the text: prompt tuning, P-tuning
 prefix.py       trained keys and values in every layer: prefix-tuning, P-tuning v2
 peft_model.py   a base model with adapters by name: get_peft_model, PeftModel
 files.py        an adapter's folder, as PEFT writes it
+adapterhub.py   the same as AdapterHub writes it, for bottleneck adapters
 Read next: base.py, lora.py, peft_model.py.
 """
 

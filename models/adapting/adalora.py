@@ -14,7 +14,7 @@ Read before: lora.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,14 +24,18 @@ import minitorch.nn.functional as F
 from minitorch import Tensor, nn
 
 from ..errors import BadInput
-from .base import PeftConfig, layer_at, matching, put
+from .base import layer_at, put
+from .lora import LowRankConfig
 
 PARTS = ("lora_A", "lora_B", "lora_E")
 
 
 @dataclass
-class AdaLoraConfig(PeftConfig):
-    """total_step T is required for training. The budget is full for tinit steps, and final for the last tfinal steps."""
+class AdaLoraConfig(LowRankConfig):
+    """total_step T is required for training. The budget is full for tinit steps, and final for the last tfinal steps.
+
+    r and init_lora_weights are PEFT's, and not read: the ranks are init_r and target_r.
+    """
 
     target_r: int = 8
     init_r: int = 12
@@ -42,16 +46,15 @@ class AdaLoraConfig(PeftConfig):
     beta2: float = 0.85
     orth_reg_weight: float = 0.5
     total_step: int | None = None
-    lora_alpha: float = 8
-    lora_dropout: float = 0.0
-    target_modules: str | list[str] | None = None
-    fan_in_fan_out: bool = False
-    rank_pattern: dict[str, list[bool]] = field(default_factory=dict)
+    r: int = 8
+    init_lora_weights: bool | str = True
+    rank_pattern: dict[str, list[bool]] | None = None
 
     peft_type: ClassVar[str] = "ADALORA"
     rate: ClassVar[float] = 2e-3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.target_r <= self.init_r:
             raise BadInput(f"AdaLoRA needs 1 ≤ target_r ≤ init_r, got target_r={self.target_r} and init_r={self.init_r}")
         if self.total_step is not None and self.total_step <= self.tinit + self.tfinal:
@@ -59,8 +62,8 @@ class AdaLoraConfig(PeftConfig):
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        for path in self.without_saved(matching(model, self.target_modules or ["query", "value"])):
-            kept = self.rank_pattern.get(f"{path}.lora_E")
+        for path in self.chosen(model):
+            kept = (self.rank_pattern or {}).get(f"{path}.lora_E")
             triplets = put(model, path, name, Triplets(layer_at(model, path), self.init_r if kept is None else sum(kept), self))
             found |= {f"{path}.{part}": getattr(triplets, part) for part in PARTS}
         return found
@@ -79,7 +82,7 @@ class Triplets(nn.Module):
             nn.init.normal_(side, std=0.02)
 
     def forward(self, layer: Any, x: Tensor) -> Tensor:
-        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E), self.lora_B) * self.scaling
+        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E) * self.scaling, self.lora_B)
 
     def merged(self, weight: Tensor) -> Tensor:
         """W + s B (E ∘ A)."""
@@ -88,7 +91,7 @@ class Triplets(nn.Module):
 
     def off_orthogonal(self) -> list[Tensor]:
         """‖A Aᵀ - I‖ and ‖Bᵀ B - I‖."""
-        eye = minitorch.eye(self.lora_A.shape[0], dtype=self.lora_A.dtype)
+        eye = minitorch.eye(self.lora_A.shape[0], dtype=self.lora_A.dtype, device=self.lora_A.device)
         return [minitorch.sqrt(((G - eye) ** 2).sum()) for G in (self.lora_A @ self.lora_A.mT, self.lora_B.mT @ self.lora_B)]
 
 
@@ -109,7 +112,7 @@ class RankAllocator:
         like = {f"{path}.{part}": getattr(m, part) for path, m in self.triplets.items() for part in PARTS}
         for kind in ("mean", "spread"):
             found = state.get(kind) if isinstance(state, dict) else None
-            values = {k: v.numpy() for k, v in found.items()} if isinstance(found, dict) else None
+            values = {k: host(v) for k, v in found.items()} if isinstance(found, dict) else None
             shapes = {k: v.shape for k, v in values.items()} if values is not None else None
             if shapes not in ({}, {k: p.shape for k, p in like.items()}):
                 raise BadInput("the state of AdaLoRA's budget is not that of this model")
@@ -130,11 +133,12 @@ class RankAllocator:
 
     def update(self, step: int) -> None:
         """Ī and Ū with the gradients of this step, then E = 0 for those outside the budget."""
-        final = self.config.total_step is not None and step > self.config.total_step - self.config.tfinal
-        if not final:
+        c, budget = self.config, self.budget(step)
+        last = (c.total_step or 0) - c.tfinal
+        if step <= last:
             self.score()
-        if final or step <= self.config.tinit or step % self.config.deltaT == 0:
-            self.mask(self.budget(step))
+        if step <= c.tinit or step >= last or step % c.deltaT == 0:
+            self.mask(budget)
 
     def score(self) -> None:
         """Ī ← β₁Ī + (1-β₁)I, Ū ← β₂Ū + (1-β₂)|I - Ī|."""
@@ -144,7 +148,7 @@ class RankAllocator:
                 w, key = getattr(module, part), f"{path}.{part}"
                 if w.grad is None:
                     raise BadInput("AdaLoRA: update_and_allocate needs gradients; call it after backward and before zero_grad")
-                I = np.abs(w.array * w.grad.array)
+                I = np.abs(host(w) * host(w.grad))
                 self.mean[key] = b1 * self.mean.get(key, 0.0) + (1 - b1) * I
                 self.spread[key] = b2 * self.spread.get(key, 0.0) + (1 - b2) * np.abs(I - self.mean[key])
 
@@ -158,11 +162,15 @@ class RankAllocator:
         if not self.mean:
             return
         scores = {path: self.importance(path) for path in self.triplets}
-        every = np.sort(np.concatenate(list(scores.values())))
-        out = len(every) - budget
-        if out <= 0:
-            return
+        every = np.concatenate(list(scores.values()))
+        dropped = np.zeros(len(every), bool)
+        dropped[np.argsort(every, kind="stable")[: max(0, len(every) - budget)]] = True  # exactly so many, where scores tie, too
+        parts = np.split(dropped, np.cumsum([len(part) for part in scores.values()])[:-1])
         with minitorch.no_grad():
-            for path, module in self.triplets.items():
-                dropped = scores[path] <= every[out - 1]
-                module.lora_E[Tensor(dropped)] = 0.0
+            for module, out in zip(self.triplets.values(), parts, strict=True):
+                module.lora_E *= Tensor(~out[:, None]).to(module.lora_E.device)
+
+
+def host(t: Tensor) -> np.ndarray:
+    """The numbers in the CPU's memory, where triplets are scored."""
+    return t.detach().cpu().numpy()

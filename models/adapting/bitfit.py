@@ -25,15 +25,17 @@ class BitFitConfig(PeftConfig):
     rate: ClassVar[float] = 2e-3
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-        layers = biased(model)
-        return {f"{path}.bias": nn.Parameter(layers[path].bias.detach().clone()) for path in self.without_saved(layers)}
+        return {}
+
+    def biased(self, model: nn.Module) -> list[str]:
+        return self.without_saved(all_biased(model))
 
 
-def biased(model: nn.Module) -> dict[str, nn.Module]:
+def all_biased(model: nn.Module) -> list[str]:
     """The layers of the encoder that have a bias."""
     heads = tuple(f"{name}." for name in head_names(model))
-    return {
-        path: layer
+    return [
+        path
         for path, layer in paths(model).items()
         if isinstance(getattr(layer, "bias", None), nn.Parameter) and not f"{path}.".startswith(heads)
-    }
+    ]

@@ -13,7 +13,7 @@ Pfeiffer et al. (2020), "AdapterFusion", https://arxiv.org/abs/2005.00247. Names
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import minitorch.nn.functional as F
@@ -22,36 +22,48 @@ from minitorch import Tensor, nn
 from ..errors import BadInput
 from .base import PeftConfig, layer_at, matching, put
 
-NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swish": F.silu}
+NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu, "gelu": F.gelu, "swish": F.silu, "silu": F.silu, "tanh": F.tanh,
+}  # fmt: skip
 
 
 @dataclass
 class BottleneckConfig(PeftConfig):
-    """``style``: "houlsby" or "pfeiffer". ``bottleneck`` m: None means H/16. ``non_linearity``: relu, gelu or swish."""
+    """``style``: "houlsby" or "pfeiffer". ``bottleneck`` m: None means H/16. ``non_linearity``: relu, gelu or swish.
+
+    ``leave_out``: numbers of encoder layers that get no adapter.
+    """
 
     style: str = "pfeiffer"
     bottleneck: int | None = None
     non_linearity: str | None = None
+    leave_out: list[int] = field(default_factory=list)
 
     peft_type: ClassVar[str] = "BOTTLENECK"
 
     def __post_init__(self) -> None:
         if self.style not in ("houlsby", "pfeiffer"):
             raise BadInput(f'style "{self.style}" is unknown; there are houlsby and pfeiffer')
+        if self.bottleneck is not None and not 1 <= self.bottleneck <= 2**20:
+            raise BadInput(f"bottleneck, the width of the adapter, must be from 1 to {2**20:,}, not {self.bottleneck}")
         self.non_linearity = self.non_linearity or ("swish" if self.style == "houlsby" else "relu")
         if self.non_linearity not in NONLINEARITIES:
             raise BadInput(f'non_linearity "{self.non_linearity}" is unknown; there are {", ".join(NONLINEARITIES)}')
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         houlsby, found = self.style == "houlsby", {}
-        places = r".*\.layer\.\d+\.(attention\.)?output\.dense" if houlsby else r".*\.layer\.\d+\.output\.dense"
-        for dense in matching(model, places):
+        left_out = rf"(?!({'|'.join(map(str, self.leave_out))})\.)" if self.leave_out else ""
+        for dense in matching(model, rf".*\.layer\.{left_out}\d+\.{'(attention.)?' if houlsby else ''}output\.dense"):
             size, output = layer_at(model, dense).out_features, dense.removesuffix(".dense")
-            adapter = (Houlsby if houlsby else Pfeiffer)(size, self.bottleneck or max(1, size // 16), self)
+            adapter = (Houlsby if houlsby else Pfeiffer)(size, self.size(size), self)
             put(model, dense if houlsby else output, name, adapter)
             for part, own in (("adapter_down.0", adapter.down), ("adapter_up", adapter.up)):
                 found |= {f"{output}.adapters.{name}.{part}.{k}": p for k, p in own.named_parameters()}
         return found
+
+    def size(self, hidden: int) -> int:
+        """m, for layers of a width."""
+        return self.bottleneck or max(1, hidden // 16)
 
 
 class Bottleneck(nn.Module):

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
-from .base import PeftConfig, layer_at, matching, put
+from .base import TargetedConfig, fits, layer_at, put
 
 PAPER = {
     "target_modules": r".*(self\.key|self\.value|layer\.\d+\.output\.dense)",
@@ -26,22 +26,21 @@ PAPER = {
 
 
 @dataclass
-class IA3Config(PeftConfig):
+class IA3Config(TargetedConfig):
     """target_modules: the layers; feedforward_modules: those among them whose input is scaled, not their output."""
 
-    target_modules: str | list[str] | None = None
     feedforward_modules: str | list[str] | None = None
-    fan_in_fan_out: bool = False
     init_ia3_weights: bool = True
 
     peft_type: ClassVar[str] = "IA3"
     rate: ClassVar[float] = 1e-2
+    usual: ClassVar[list[str]] = ["key", "value", "output.dense", "c_attn", "mlp.c_proj"]
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        inputs = set(matching(model, self.feedforward_modules or ["output.dense"]))
-        for path in self.without_saved(matching(model, self.target_modules or ["key", "value", "output.dense"])):
-            factors = put(model, path, name, Factors(layer_at(model, path), path in inputs))
+        inputs = ["output.dense", "mlp.c_proj"] if self.feedforward_modules is None else self.feedforward_modules
+        for path in self.targets(model):
+            factors = put(model, path, name, Factors(layer_at(model, path), fits(path, inputs)))
             found[f"{path}.ia3_l"] = factors.ia3_l
         return found
 

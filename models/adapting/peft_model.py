@@ -25,10 +25,12 @@ import minitorch
 from minitorch import Tensor, nn
 
 from ..errors import BadInput, listing
-from . import files
+from . import adapterhub, files, tokens
 from .adalora import AdaLoraConfig, RankAllocator, Triplets
 from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put, standing_at
-from .bitfit import BitFitConfig
+
+BASE = "__base__"  # in adapter_names: this row uses none
+PRETRAINED = ("cls", "lm_head")  # heads that guess words: they are no task's own
 
 
 class PeftModel(nn.Module):
@@ -40,7 +42,9 @@ class PeftModel(nn.Module):
         self.peft_config: dict[str, PeftConfig] = {}
         self.own: dict[str, dict[str, nn.Parameter]] = {}  # adapter: its parameters, by their names in a file
         self.heads: dict[str, dict[str, nn.Parameter]] = {}
-        self.base_biases: dict[str, nn.Parameter] = {}  # those that BitFit takes the place of
+        self.biases: dict[str, dict[str, nn.Parameter]] = {}  # adapter: those that take the place of the base's
+        self.base_biases: dict[str, nn.Parameter] = {}  # the base's, meanwhile
+        self.unmerged: dict[str, nn.Parameter] = {}  # the base's, while an adapter is merged, by their paths
         self.allocators: dict[str, RankAllocator] = {}
         for parameter in base_model.parameters():
             parameter.requires_grad_(False)
@@ -48,7 +52,7 @@ class PeftModel(nn.Module):
         self.set_adapter(adapter_name)
 
     def forward(self, *inputs: Any, adapter_names: Sequence[str] | None = None, **options: Any) -> Any:
-        """The base model's own arguments. adapter_names: for each row of the batch the adapter that it uses."""
+        """The base model's own arguments. adapter_names: for each row of the batch the adapter that it uses, or "__base__"."""
         with self._rows(adapter_names):
             output = self.base_model(*inputs, **options)
         if self.training and self.active_adapter in self.allocators and getattr(output, "loss", None) is not None:
@@ -81,6 +85,8 @@ class PeftModel(nn.Module):
             raise BadInput(f"an adapter's name must be an identifier, such as my_lora, not {name!r}")
         model = self.base_model
         self.own[name] = config.attach(model, name)
+        self.biases[name] = {f"{p}.bias": nn.Parameter(layer_at(model, p).bias.detach().clone()) for p in config.biased(model)}
+        self.own[name] |= self.biases[name] | tokens.attach(model, name, config.trainable_token_indices)
         self.heads[name] = {}
         for head in self._heads_of(config):
             whole = put(model, head, name, Whole(layer_at(model, head)))
@@ -93,7 +99,7 @@ class PeftModel(nn.Module):
     def _heads_of(self, config: PeftConfig) -> list[str]:
         """The layers that are trained whole; PEFT names some that a model need not have."""
         if config.modules_to_save is None:
-            return [name for name in head_names(self.base_model) if name != "cls"]  # the head of masked words was pretrained
+            return [name for name in head_names(self.base_model) if name not in PRETRAINED]
         known = paths(self.base_model)
         found = [name for name in dict.fromkeys(config.modules_to_save) if name in known]
         if config.modules_to_save and not found:
@@ -137,7 +143,7 @@ class PeftModel(nn.Module):
         for layer in self._adapted().values():
             if name in layer.adapters:
                 del layer.adapters[name]
-        tables: tuple[dict[str, Any], ...] = (self.peft_config, self.own, self.heads, self.allocators)
+        tables: tuple[dict[str, Any], ...] = (self.peft_config, self.own, self.heads, self.biases, self.allocators)
         for table in tables:
             table.pop(name, None)
 
@@ -146,14 +152,15 @@ class PeftModel(nn.Module):
         return {path: layer for path, layer in found.items() if isinstance(layer, Adapted)}
 
     def _activate(self, names: tuple[str, ...]) -> None:
+        for path, parameter in self.unmerged.items():
+            _set(self.base_model, path, parameter)
+        self.unmerged = {}
         for layer in self._adapted().values():
             layer.active = names
-        biases = next((self.own[n] for n in names if isinstance(self.peft_config[n], BitFitConfig)), None)
         for path, parameter in self.base_biases.items():
             _set(self.base_model, path, parameter)
-        self.base_biases = {}
-        for path, parameter in (biases or {}).items():
-            self.base_biases[path] = _set(self.base_model, path, parameter)
+        biases = {path: parameter for name in names for path, parameter in self.biases[name].items()}
+        self.base_biases = {path: _set(self.base_model, path, parameter) for path, parameter in biases.items()}
 
     @contextlib.contextmanager
     def _rows(self, names: Sequence[str] | None) -> Iterator[None]:
@@ -161,9 +168,11 @@ class PeftModel(nn.Module):
         if names is None:
             yield
             return
+        self.unmerge_adapter()
         for name in dict.fromkeys(names):
             self._check_mixed(name)
-        groups = [((name,), Tensor(np.flatnonzero(np.asarray(names) == name))) for name in dict.fromkeys(names)]
+        rows = {name: Tensor(np.flatnonzero(np.asarray(names) == name)) for name in dict.fromkeys(names)}
+        groups = [(() if name == BASE else (name,), at) for name, at in rows.items()]
         layers = list(self._adapted().values())
         for layer in layers:
             layer.groups = groups
@@ -174,11 +183,14 @@ class PeftModel(nn.Module):
                 layer.groups = None
 
     def _check_mixed(self, name: str) -> None:
+        if name == BASE:
+            return
         if name not in self.peft_config:
             raise BadInput(f"adapter_names: there is no adapter {name!r}; there are {listing(self.peft_config)}")
         kind = self.peft_config[name].peft_type
-        if kind in ("BITFIT", "PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"):
-            raise BadInput(f"adapter_names: {name!r} is {kind}, which cannot differ within a batch; give it a batch of its own")
+        if self.biases[name] or kind in files.VIRTUAL:
+            what = "has biases of its own" if self.biases[name] else f"is {kind}"
+            raise BadInput(f"adapter_names: {name!r} {what}, which cannot differ within a batch; give it a batch of its own")
 
     # ----------------------------------------------------------------------------------------------- counts and files
 
@@ -192,11 +204,24 @@ class PeftModel(nn.Module):
         every = list(self.parameters())
         return sum(p.numel() for p in every if p.requires_grad), sum(p.numel() for p in every)
 
+    def num_parameters(self) -> int:
+        """How many parameters the active adapter computes with; of a layer that it trains whole the copy counts alone."""
+        whole = [layer.base_layer for layer in self._adapted().values() if layer.trained is not layer.base_layer]
+        others = {id(p) for layer in whole for p in layer.parameters()}
+        others |= {id(p) for name in self.peft_config for p in self.trained(name).values()}
+        base = sum(p.numel() for p in self.parameters() if id(p) not in others)
+        return base + sum(p.numel() for p in self.trained().values())
+
     def plan(self, total_step: int) -> None:
         """Tell AdaLoRA the length of the training; the first tenth keeps the whole budget, the last fifth the final one."""
         config = self.peft_config[self.active_adapter]
         if isinstance(config, AdaLoraConfig) and config.total_step is None:
             config.total_step, config.tinit, config.tfinal = total_step, total_step // 10, total_step // 5
+
+    def settled(self, step: int) -> bool:
+        """Is the adapter as small as it will be? AdaLoRA's is once its budget has fallen to the end."""
+        allocator = self.allocators.get(self.active_adapter)
+        return allocator is None or allocator.budget(step) == allocator.budget(allocator.config.total_step or step)
 
     def update_and_allocate(self, step: int) -> None:
         """AdaLoRA's budget of a step (from 1); after backward, before zero_grad. Other methods need nothing."""
@@ -207,11 +232,16 @@ class PeftModel(nn.Module):
         """Write adapter_config.json and adapter_model.safetensors."""
         files.save(self, Path(folder), adapter_name or self.active_adapter)
 
+    def save_adapter(self, folder: str | Path, adapter_name: str | None = None) -> None:
+        """Write a bottleneck adapter in AdapterHub's layout."""
+        name = adapter_name or self.active_adapter
+        adapterhub.save(self, Path(folder), name, {files.FINGERPRINT: files.fingerprint(self, name)})
+
     @classmethod
     def from_pretrained(
         cls, model: nn.Module, folder: str | Path, adapter_name: str = "default", is_trainable: bool = False
     ) -> PeftModel:
-        """``model`` with the adapter of a folder, ours or PEFT's."""
+        """``model`` with the adapter of a folder, ours, PEFT's or AdapterHub's."""
         config, weights = files.read(Path(folder))
         config.inference_mode = not is_trainable
         adapted = cls(model, config, adapter_name)
@@ -228,21 +258,39 @@ class PeftModel(nn.Module):
 
     # ------------------------------------------------------------------------------------------------------- merging
 
+    def merge_adapter(self) -> None:
+        """Put the active adapter's change into the weights: the same answers at the base's speed. Training takes it out again."""
+        name = self.active_adapter
+        own = {path: layer for path, layer in self._adapted().items() if name in layer.adapters}
+        if not all(isinstance(layer.adapters[name], Whole) or hasattr(layer.adapters[name], "merged") for layer in own.values()):
+            kind = self.peft_config[name].peft_type
+            raise BadInput(f"{kind} cannot be merged: its change is no change of a weight; save the adapter instead")
+        self.unmerge_adapter()
+        for path, layer in own.items():
+            if not isinstance(layer.adapters[name], Whole):
+                before = dict(layer.base_layer.named_parameters())
+                _merge(layer.base_layer, layer.adapters[name])
+                layer.active = ()
+                self.unmerged |= {f"{path}.{key}": parameter for key, parameter in before.items()}
+
+    def unmerge_adapter(self) -> None:
+        """Give the base's layers their own weights back, bit for bit, and let the adapter work next to them."""
+        self._activate((self.active_adapter,))
+
+    def train(self, mode: bool = True) -> PeftModel:
+        """Training mode, in which nothing is merged; or, with False, evaluation mode."""
+        if mode and self.unmerged:
+            self.unmerge_adapter()
+        super().train(mode)
+        return self
+
     def merge_and_unload(self) -> nn.Module:
         """The base model with the active adapter's change in its own weights, and nothing else left of it."""
-        name = self.active_adapter
+        self.merge_adapter()
+        self.unmerged, self.base_biases = {}, {}  # the base's own are not needed again
         for layer in self._adapted().values():
-            method = dict(layer.adapters.items()).get(name)
-            if method is not None and not isinstance(method, Whole) and not hasattr(method, "merged"):
-                kind = self.peft_config[name].peft_type
-                raise BadInput(f"{kind} cannot be merged: its change is no change of a weight; save the adapter instead")
-        for layer in self._adapted().values():
-            if name in layer.adapters:
-                _merge(layer.base_layer, layer.adapters[name])
-        biases, self.base_biases = self.own[name], {}
-        if isinstance(self.peft_config[name], BitFitConfig):
-            for path, parameter in biases.items():
-                _set(self.base_model, path, parameter)
+            if isinstance(whole := dict(layer.adapters.items()).get(self.active_adapter), Whole):
+                layer.base_layer.load_state_dict(whole.copy.state_dict())
         return self._strip()
 
     def unload(self) -> nn.Module:
@@ -269,13 +317,11 @@ def _set(model: nn.Module, path: str, parameter: nn.Parameter) -> nn.Parameter:
 
 
 def _merge(layer: nn.Module, method: Any) -> None:
+    """Give a layer new weights, with the change in them."""
     with minitorch.no_grad():
-        if isinstance(method, Whole):
-            layer.load_state_dict(method.copy.state_dict())
-            return
-        layer.weight = nn.Parameter(method.merged(layer.weight))
-        if hasattr(method, "merged_bias"):
-            layer.bias = nn.Parameter(method.merged_bias(layer.bias))
+        layer.weight = nn.Parameter(method.merged(layer.weight), requires_grad=False)
+        if hasattr(method, "merged_bias") and layer.bias is not None:
+            layer.bias = nn.Parameter(method.merged_bias(layer.bias), requires_grad=False)
 
 
 def get_peft_model(model: nn.Module, config: PeftConfig, adapter_name: str = "default") -> PeftModel:

@@ -12,12 +12,12 @@ import numpy as np
 import minitorch
 from minitorch.files import write_bytes
 
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput, short
 from ..text.corpus import read_lines
 from ..training.settings import usable_device
 from .model import BertModel
 from .use import embed, load
-from .weights import PRETRAINED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

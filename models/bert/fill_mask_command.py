@@ -7,11 +7,11 @@ import json
 
 import minitorch
 
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput
 from ..text.tokenizer_files import MASK
 from ..training.settings import usable_device
 from .use import fill_mask, load
-from .weights import PRETRAINED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,7 @@ Read before: config.py, minitorch/nn/functional.py. Read next: train_minimal.py,
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import minitorch
@@ -22,78 +21,14 @@ from minitorch import Tensor, nn
 from minitorch.nn.fused import activated
 from minitorch.ops import may_read
 
+from ..checkpoints.parts import KeysAndValues, Output, activation
 from .config import BertConfig
 from .masked_rows import Masked, find_masked, places, rows_at
-from .weights import SavedModel
-
-KeysAndValues = tuple[Tensor, Tensor]
-GELU_TANH = functools.partial(F.gelu, approximate="tanh")
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": GELU_TANH,
-    "gelu_pytorch_tanh": GELU_TANH,
-    "relu": F.relu,
-    "silu": F.silu,
-    "swish": F.silu,
-    "tanh": minitorch.tanh,
-}
+from .weights import SavedBert
 
 
-class Output(Mapping[str, Any]):
-    """A model's results, by name (out.loss, out["loss"]) or position (out[0]); those not asked for are None, without a position.
-
-    A value given as a function is computed at first use, so training never pays for logits that it does not read.
-    mlm_loss, nsp_loss and masked_logits are the parts of a pretraining loss; they have no position.
-    """
-
-    mlm_loss: Tensor | None = None
-    nsp_loss: Tensor | None = None
-    masked_logits: Tensor | None = None
-
-    def __init__(self, **values: Any) -> None:
-        self._values = {name: value for name, value in values.items() if value is not None}
-        self._absent = values.keys() - self._values.keys()
-
-    def __getitem__(self, key: str | int | slice) -> Any:
-        if not isinstance(key, str):
-            return self.to_tuple()[key]
-        value = self._values[key]
-        if callable(value):
-            value = self._values[key] = value()
-        return value
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._values.keys() | self._absent:
-            raise AttributeError(f"this output has no {name!r}" + ("" if name[:1] == "_" else f", it has {', '.join(self)}"))
-        return self[name] if name in self._values else None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Output({', '.join(self)})"
-
-    def set_loss(self, loss: Tensor) -> None:
-        """Put another loss in the place of this one."""
-        self._values["loss"] = loss
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are there, in order."""
-        return tuple(self[name] for name in self)
-
-
-class PreTrained(SavedModel):
-    """Shared by all BERTs: initial weights, tied weights and the check of ids. Loading and saving are in weights.py."""
-
-    config: BertConfig
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        config.check_memory()
-        self.config = config
+class PreTrained(SavedBert):
+    """Shared by all BERTs: initial weights and tied weights. Loading and saving are in weights.py."""
 
     def initialize(self) -> None:
         """BERT's initial weights: N(0, initializer_range), biases 0, LayerNorm 1 and 0, the padding token's vector 0."""
@@ -112,22 +47,6 @@ class PreTrained(SavedModel):
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         if predictions is not None and self.config.tie_word_embeddings:
             predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
-
-    def num_parameters(self) -> int:
-        """The number of parameters; shared ones count once."""
-        return sum(p.numel() for p in self.parameters())
-
-    def check_ids(self, input_ids: Tensor) -> None:
-        """Raise an error that names the first id outside the vocabulary and its place."""
-        if input_ids.ndim != 2:
-            raise ValueError(f"input_ids must have the shape (batch, tokens), got {tuple(input_ids.shape)}")
-        ids, vocab_size = input_ids.array, self.config.vocab_size
-        if ids.size and may_read(ids) and (int(ids.max()) >= vocab_size or int(ids.min()) < 0):
-            row, column = (int(i[0]) for i in ((ids < 0) | (ids >= vocab_size)).nonzero())
-            raise ValueError(
-                f"input_ids[{row}, {column}] is {int(ids[row, column])}, but the vocabulary has {vocab_size} entries "
-                f"(0 to {vocab_size - 1}): the tokenizer and the model do not belong together"
-            )
 
 
 class BertEmbeddings(nn.Module):
@@ -233,7 +152,7 @@ class BertIntermediate(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.activation = activation(config)
+        self.activation = activation(config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         return activated(self.dense, self.activation, x)
@@ -295,15 +214,10 @@ class BertPooler(nn.Module):
         return minitorch.tanh(self.dense(hidden[:, 0]))  # (B, S, H) -> (B, H)
 
 
-def activation(config: BertConfig) -> Callable[[Tensor], Tensor]:
-    """The function that config.hidden_act names."""
-    if config.hidden_act not in ACTIVATIONS:
-        raise ValueError(f'hidden_act "{config.hidden_act}" is unknown; there are {", ".join(ACTIVATIONS)}')
-    return ACTIVATIONS[config.hidden_act]
-
-
 class BertModel(PreTrained):
     """The encoder itself: hidden states for every token, and the pooled [CLS] vector."""
+
+    options = ("add_pooling_layer",)
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -342,13 +256,14 @@ class BertModel(PreTrained):
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         n = past_key_values[0][0].shape[2] if past_key_values else 0
         if n and position_ids is None:
-            position_ids = minitorch.arange(n, n + next(t for t in (input_ids, inputs_embeds) if t is not None).shape[1])[None]
+            text = next(t for t in (input_ids, inputs_embeds) if t is not None)
+            position_ids = minitorch.arange(n, n + text.shape[1], device=text.device)[None]
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         if rows is not None and attention_mask is not None and attention_mask.ndim > 2:
             raise ValueError("rows of the last layer need an attention_mask of shape (B, S), not (B, from, to)")
         mask = additive_mask(attention_mask, x)
         if n and mask is not None:
-            mask = minitorch.cat([minitorch.zeros(*mask.shape[:-1], n, dtype=mask.dtype), mask], dim=-1)
+            mask = minitorch.cat([minitorch.zeros(*mask.shape[:-1], n, dtype=mask.dtype, device=mask.device), mask], dim=-1)
         states, attentions = self.encoder(x, mask, wants_attentions, rows, past_key_values)
         output = Output(
             last_hidden_state=states[-1],
@@ -388,7 +303,7 @@ class BertPredictionHeadTransform(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = activation(config)
+        self.activation = activation(config.hidden_act)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor) -> Tensor:

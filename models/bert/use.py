@@ -20,10 +20,11 @@ import numpy as np
 
 import minitorch
 import minitorch.nn.functional as F
+from minitorch import Tensor
 
+from ..checkpoints.files import locate
 from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
-from .weights import locate
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
@@ -71,12 +72,19 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
     for i in range(0, len(texts), batch_size):
         batch = to_device(tokenizer.tensors(list(texts[i : i + batch_size]), max_length=longest), model)
         with minitorch.no_grad():
-            hidden = bert(**batch).last_hidden_state  # (B, S, H)
-            keep = batch["attention_mask"].unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
-            mean = (hidden * keep).sum(1) / keep.sum(1)  # (B, H)
-            vectors.append(F.normalize(mean, dim=-1).cpu().numpy())
+            vectors.append(mean_pooled(bert, batch).cpu().numpy())
         refuse_nan(model, vectors[-1])
     return np.concatenate(vectors) if vectors else np.zeros((0, model.config.hidden_size), np.float32)
+
+
+def mean_pooled(bert: Any, batch: dict[str, Tensor]) -> Tensor:
+    """The mean of a BertModel's last hidden states without padding, at length 1: (B, S) -> (B, H)."""
+    hidden = bert(**batch).last_hidden_state  # (B, S, H)
+    keep = batch.get("attention_mask")  # none: no padding
+    if keep is None:
+        return F.normalize(hidden.mean(1), dim=-1)
+    keep = keep.unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
+    return F.normalize((hidden * keep).sum(1) / keep.sum(1), dim=-1)
 
 
 def refuse_nan(model: Any, answers: np.ndarray[Any, Any]) -> None:

@@ -118,9 +118,12 @@ class Linear(Baseline):
 
 
 def learnt(model: Any) -> int:
-    """How many numbers a linear model of scikit-learn holds."""
-    parts = getattr(model, "estimators_", [model])
-    return sum(np.size(part.coef_) + np.size(part.intercept_) for part in parts if hasattr(part, "coef_"))
+    """How many numbers a model of scikit-learn holds: weights, logarithms of naive Bayes, nodes of trees."""
+    parts = np.ravel(getattr(model, "estimators_", [model]))
+    held = sum(np.size(getattr(part, name, ())) for part in parts for name in ("coef_", "intercept_", "feature_log_prob_"))
+    grown = sum(part.tree_.node_count for part in parts if hasattr(part, "tree_"))
+    boosted = sum(len(tree.nodes) for part in parts for trees in getattr(part, "_predictors", ()) for tree in trees)
+    return int(held + grown + boosted)
 
 
 def linear_models(task: Any) -> dict[str, Callable[[], Any]]:

@@ -1,5 +1,7 @@
 """``minitorch adapt merge FOLDER OUTPUT``: an adapter and its checkpoint, as one ordinary checkpoint.
 
+``minitorch adapt export FOLDER OUTPUT``: a bottleneck adapter in AdapterHub's layout.
+
 Read before: predictor.py, models/adapting/peft_model.py.
 """
 
@@ -23,19 +25,27 @@ from .tasks import Settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.add_argument("action", choices=["merge"], help="merge: put the adapter's change into the weights")
+    parser.add_argument(
+        "action",
+        choices=["merge", "export"],
+        help="merge: put the adapter's change into the weights; export: houlsby and pfeiffer for AdapterHub",
+    )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder that `minitorch finetune --adapt` wrote")
     parser.add_argument("--base", default="", help="the adapter's checkpoint, if that is no longer where it was")
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for the merged checkpoint")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for the result")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Merge and save; the result is one that finetune might have written without --adapt."""
+    """Merge and save, as finetune might have done without --adapt; or export."""
     if not (args.folder / CONFIG).is_file():
         raise BadInput(f"{args.folder}: no {CONFIG} here; give a folder that `minitorch finetune --adapt` wrote")
     refuse_overwriting(args.output, KEPT, False, cure="give another folder")
     try:
         predictor = Predictor(args.folder, base=args.base)
+        if args.action == "export":
+            predictor.trainer.model.save_adapter(args.output)
+            print(f"{args.output}: for model.load_adapter(..., use_safetensors=True) of the package adapters")
+            return 0
         merged = predictor.trainer.model.merge_and_unload()
         merged.save_pretrained(args.output)
         predictor.tokenizer.save_pretrained(args.output)

@@ -153,6 +153,10 @@ class Choose(Task):
             features.append(Feature(i, longest, [0] * len(longest), e.target, joined))
         return features
 
+    def groups(self, features: Sequence[Feature]) -> list[int]:
+        """Only examples with equally many choices can be in one batch."""
+        return [len(f.extra) for f in features]
+
     def batch(self, features: Sequence[Feature], tokenizer: Tokenizer) -> dict[str, Tensor]:
         """(B, C, S)"""
         B, C = len(features), len(features[0].extra)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bert.config import BertConfig
-from ..bert.weights import config_file, locate
+from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, count, suggestion
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
 from ..training.settings import add_options, given, same_settings

@@ -15,15 +15,15 @@ from minitorch.parallel import Workers
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
-from ..bert.weights import locate
+from ..checkpoints.files import locate
 from ..errors import BadInput, count, listing, short
 from ..reading import parse_json, read_json, read_text
 from ..text.labelled import refuse_halves
 from ..text.tokenizer import Tokenizer
 from ..training.settings import typed
+from ..training.trainer import Trainer
 from .run import FACTS, TASKS
 from .tasks import Settings, Task
-from .trainer import Trainer
 
 
 class Predictor:
@@ -36,6 +36,8 @@ class Predictor:
         """
         folder = Path(folder)
         path = folder / FACTS
+        if (folder / "prompt.json").is_file():
+            raise BadInput(f"{folder} holds a prompt; it answers by: minitorch prompt --model {folder} 'a text'")
         if not path.exists():
             within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
             which = " or ".join(filter(None, (listing(part, longest=250) for part in (within[:-1], within[-1:]))))
@@ -98,6 +100,7 @@ class Predictor:
 def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:
     """The tokenizer of an adapter's folder, and the checkpoint that it belongs to with the adapter on it."""
     base = base or str(read_json(folder / CONFIG).get("base_model_name_or_path"))
+    tokenizer = Tokenizer.from_pretrained(folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* weights of ")  # the head: the adapter brings its own
         try:
@@ -105,13 +108,15 @@ def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Toke
         except FileNotFoundError:
             where = "which is not there; --base FOLDER says where it is"
             raise BadInput(f"{folder} is an adapter for the checkpoint {base}, {where}") from None
+    if len(tokenizer) > model.config.vocab_size:  # the adapter brings the task's own words
+        model.resize_token_embeddings(len(tokenizer))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*another base")
         try:
             adapted = PeftModel.from_pretrained(model, folder, is_trainable=True)
         except UserWarning:
             raise BadInput(f"{folder}: this adapter was trained on another checkpoint than {base}, or that has changed") from None
-    return Tokenizer.from_pretrained(folder), adapted.to(device)
+    return tokenizer, adapted.to(device)
 
 
 def check_types(path: Path, settings: Settings) -> None:

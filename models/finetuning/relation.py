@@ -66,6 +66,7 @@ class Relation(Task):
     metric = "relation_f1"
     targets = "classes"  # for the linear models
     usage = "'a text with <e1>two</e1> <e2>marks</e2>'"
+    words = tuple(MARKERS.values())
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -155,7 +156,7 @@ class Relation(Task):
 
     def extend(self, tokenizer: Tokenizer, model: Any) -> list[str]:
         """The four markers become tokens, with embeddings that start at random."""
-        new = tokenizer.extend(list(MARKERS.values()))
+        new = tokenizer.extend(list(self.words))
         if len(tokenizer) > model.config.vocab_size:
             model.resize_token_embeddings(len(tokenizer))
         if not new:

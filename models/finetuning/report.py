@@ -25,10 +25,11 @@ from ..classical.baselines import Fused, Linear, linear_models
 from ..errors import count
 from ..text.labelled import as_json
 from ..training.loop import clocks, progress
+from ..training.trainer import Trainer
 from .metrics import AVERAGES
 from .run import Run
 from .tasks import Task
-from .trainer import Trainer, random_model
+from .trainer import random_model
 
 HEADLINES = (
     "accuracy",

@@ -21,13 +21,12 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..adapting.choosing import METHODS, OPTIONS, config_for
-from ..bert.weights import PRETRAINED
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
 from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
-from ..training.batches import batches_by_length
 from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, flag, option
 from .labels import names_in
@@ -129,8 +128,6 @@ class Settings(TrainingSettings):
             rate = config_for(self).rate
             if self.freeze:
                 raise BadInput("--adapt freezes the whole model: leave out --freeze")
-            if self.task == "relation":
-                raise BadInput("--adapt does not apply to relation, whose markers are new words of the model: train it whole")
         else:
             for name in OPTIONS:
                 if getattr(self, name) != getattr(Settings, name):
@@ -169,6 +166,7 @@ class Task:
     least = 1  # training examples that a label needs
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
     usage = "--file FILE"  # what `minitorch predict` is given
+    words: tuple[str, ...] = ()  # which the task adds to the vocabulary
 
     def __init__(self, settings: Settings) -> None:
         self.s = settings
@@ -238,6 +236,10 @@ class Task:
     def features(self, examples: list[Any], tokenizer: Tokenizer) -> list[Feature]:
         """What the model is shown."""
         raise NotImplementedError
+
+    def groups(self, features: Sequence[Feature]) -> list[int] | None:
+        """Which features may share a batch: those with the same number; None: all."""
+        return None
 
     def batch(self, features: Sequence[Feature], tokenizer: Tokenizer) -> dict[str, Tensor]:
         """The model's arguments, with labels if the features have targets."""
@@ -334,26 +336,6 @@ def weighted_smoothed(logits: Tensor, labels: Tensor, class_weight: Any, smoothi
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
     weight = minitorch.tensor(class_weight).to(logits.device)[labels.clamp(min=0)] * (labels != IGNORED)
     return (F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing) * weight).sum() / weight.sum()
-
-
-class Batches:
-    """Batches of features of similar length, so that little time goes into padding.
-
-    Batches and their order change with the epoch: a function of (seed, epoch).
-    """
-
-    def __init__(self, features: Sequence[Feature], batch_size: int, seed: int, groups: Sequence[Any] | None = None) -> None:
-        self.sizes = np.array([f.size for f in features])
-        self.batch_size, self.seed = batch_size, seed
-        keys = [0] * len(features) if groups is None else list(groups)
-        self.groups = [np.flatnonzero([k == key for k in keys]) for key in dict.fromkeys(keys)]
-        self.count = sum(math.ceil(len(group) / batch_size) for group in self.groups)
-
-    def epoch(self, number: int) -> list[Any]:
-        """The batches of an epoch, each an array of the features' numbers."""
-        rng = np.random.default_rng([self.seed, 5, number])
-        batches = [group[b] for group in self.groups for b in batches_by_length(self.sizes[group], self.batch_size, rng)]
-        return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def cut(ids: list[int], room: int, truncate: str) -> list[int]:

@@ -1,38 +1,27 @@
-"""The training of a head on a BERT: the model, its loop, its evaluations. It knows nothing of files; run.py does.
+"""The model of a fine-tuning run: a checkpoint's BERT with the task's head, an adapter or frozen layers.
 
-AdamW, linear warmup and decay, clipped gradients, as in Devlin et al. (2018), appendix A.3. As in pretraining every random
-choice is a function of (seed, step), so that a resumed run is bit-equal to one that never stopped.
-Read before: tasks.py, models/training/loop.py. Read next: run.py.
+Read before: tasks.py, models/training/trainer.py. Read next: run.py.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import minitorch
-from minitorch import Tensor, optim
-from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
-from minitorch.parallel import Workers
 
 from ..adapting import PeftModel
 from ..adapting.base import head_names
 from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import check_sizes, config_file, locate, read_all_shapes
+from ..checkpoints.files import config_file, locate, read_all_shapes
+from ..checkpoints.saved import check_sizes
 from ..errors import BadInput, count
 from ..text.tokenizer import Tokenizer
-from ..training.loop import Glance, between_steps, clocks, decay_groups, prepare_kernels, progress, to_device
-from ..training.precision import Precision
-from .tasks import Batches, Feature, Settings, Task
-
-RUNNING = 50  # steps of the mean loss on the progress bar
+from .tasks import Settings, Task
 
 
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
@@ -55,10 +44,11 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise BadInput(f"{where}: {sizes}; they do not belong together")
-    if fresh := [*fresh, *task.extend(tokenizer, model)]:
-        say(f"starting at random, because the checkpoint lacks them: {', '.join(fresh)}")
+    new_words = task.extend(tokenizer, model)
+    if fresh or new_words:
+        say(f"starting at random, because the checkpoint lacks them: {', '.join([*fresh, *new_words])}")
     if s.adapt:
-        model = adapted(s, model, fresh)
+        model = adapted(s, model, fresh, [tokenizer.vocabulary[word] for word in task.words])
     virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
     longest = model.config.max_position_embeddings - virtual
     if s.length > longest:
@@ -68,11 +58,12 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     return tokenizer, model.to(s.device)
 
 
-def adapted(s: Settings, model: Any, fresh: Sequence[str]) -> PeftModel:
+def adapted(s: Settings, model: Any, fresh: Sequence[str], words: list[int]) -> PeftModel:
     """The model with --adapt's method. What starts at random belongs to the adapter: the checkpoint does not have it."""
     config = config_for(s)
     config.base_model_name_or_path = str(Path(s.model).resolve()) if Path(s.model).is_dir() else s.model
     config.modules_to_save = sorted({*head_names(model), *(name.rpartition(".")[0] for name in fresh)} - {"cls"})
+    config.trainable_token_indices = words or None
     return PeftModel(model, config)
 
 
@@ -93,225 +84,3 @@ def freeze(model: Any, layers: int) -> None:
     for part in [model.bert.embeddings, *list(stack)[: max(layers, 0)]]:
         for p in part.parameters():
             p.requires_grad_(False)
-
-
-class Trainer:
-    """The loop: a model, its batches, and the step it has reached. It knows nothing of files; Run, below, does."""
-
-    def __init__(self, s: Settings, task: Task, tokenizer: Tokenizer, model: Any, train: Sequence[Any], dev: Sequence[Any]):
-        self.s, self.task, self.tokenizer, self.model = s, task, tokenizer, model
-        started = clocks()
-        self.features = task.features(list(train), tokenizer)
-        self.seconds, self.processor_seconds = clocks() - started  # of training, evaluations included
-        self.dev, self.dev_features = list(dev), task.features(list(dev), tokenizer) if dev else []
-        self.batches = Batches(self.features, s.batch_size, s.seed, groups_of(self.features))
-        self.steps = s.epochs * self.batches.count
-        if isinstance(model, PeftModel):
-            model.plan(self.steps)
-        groups = [group for group in decay_groups(model, s.weight_decay) if group["params"]]
-        self.optimizer = optim.AdamW(groups, lr=s.lr)
-        self.warmup = int(s.warmup * self.steps)
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
-        self.step = self.begun = 0
-        self.source = s.model  # of the weights with which it began
-        self.precision = Precision(s.precision, s.device)
-        self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
-        self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
-        self.metrics: list[dict[str, Any]] = []
-        self.best: float | None = None
-        self.stale = 0  # evaluations since the last one with a better score or a lower loss
-        self.on_best: Callable[[], None] = self.keep_weights
-        self.on_state: Callable[[], None] = lambda: None
-        self.weights: dict[str, Tensor] = {}
-
-    @property
-    def metric(self) -> str:
-        """The name of the metric that chooses the checkpoint."""
-        return self.s.metric or self.task.metric
-
-    def keep_weights(self) -> None:
-        """Hold the best weights so far in memory."""
-        self.weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-
-    def train(self, label: str = "") -> None:
-        """All remaining steps, or until --patience runs out; Ctrl-C saves a state first."""
-        s = self.s
-        prepare_kernels(s.device)
-        every = s.eval_every or self.batches.count
-        bar = progress(self.steps, self.step)
-        bar.set_description_str(label)
-        order: tuple[int, Any] = (-1, None)
-        glance = Glance(s.device)
-        self.model.train()
-        with bar, Workers(s.workers) as workers, between_steps() as interrupt:
-            while self.step < self.steps and not self.is_stale:
-                started = clocks()
-                epoch, position = divmod(self.step, self.batches.count)
-                order = order if order[0] == epoch else (epoch, self.batches.epoch(epoch))
-                self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
-                self.step += 1
-                evaluated = self.step % every == 0 or self.step == self.steps
-                saved = evaluated or interrupt.is_set() or self.step % s.save_every == 0
-                looked = glance.due(saved)
-                if looked:
-                    self.read()
-                if evaluated:
-                    self.evaluate(workers)
-                self.count_cost(clocks() - started)
-                if looked:
-                    shown = f"loss {self.running_loss:.3f}"
-                    best = "" if self.best is None else f", dev {self.metric} {self.metrics[-1]['dev_metric']:.3f}"
-                    bar.set_postfix_str(shown + best, refresh=False)
-                bar.update()
-                if saved:
-                    self.on_state()
-                if interrupt.is_set():
-                    raise KeyboardInterrupt
-
-    def count_cost(self, spent: Any) -> None:
-        """Add (seconds, CPU seconds)."""
-        self.seconds += float(spent[0])
-        self.processor_seconds += float(spent[1])
-
-    @property
-    def running_loss(self) -> float:
-        """The mean loss of the last RUNNING steps, whether an evaluation lies between them or not."""
-        return float(np.mean([*self.before, *self.recent][-RUNNING:]))
-
-    @property
-    def is_stale(self) -> bool:
-        """Has --patience run out? Not within an epoch, or 100 steps, of the warmup or of the last gain: that could be chance."""
-        if not self.s.patience or self.stale < self.s.patience:
-            return False
-        gained = self.metrics[-1 - self.stale]["step"]
-        return bool(self.step - max(self.warmup, gained) >= min(self.batches.count, 100))
-
-    @property
-    def last_best(self) -> dict[str, Any]:
-        """The line of the best evaluation so far."""
-        return next(line for line in reversed(self.metrics) if line["best"])
-
-    def one_step(self, features: Sequence[Feature], workers: Workers) -> list[Tensor]:
-        """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
-        s = self.s
-        pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
-        micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
-        weights = [self.task.weight(batch) for batch in micro]
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer.zero_grad()
-
-        def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
-            with self.precision.block():
-                loss, _ = self.task.loss(self.model, to_device(batch, self.model, s.device))
-                loss = loss * (weight / sum(weights))
-            return self.precision.scaler.scale(loss), loss.detach()
-
-        parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
-        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
-        self.precision.update(self.optimizer, parameters, s.clip)
-        if isinstance(self.model, PeftModel):
-            self.model.update_and_allocate(self.step + 1)
-        self.schedule.step()
-        return [loss for _, loss in results]
-
-    def read(self) -> None:
-        """The losses since the last evaluation as numbers (a GPU may still be computing them); an error if one is not finite."""
-        first = self.step - len(self.recent)
-        for i, parts in enumerate(self.recent):
-            if not isinstance(parts, float):
-                loss = self.recent[i] = math.fsum(part.item() for part in parts)
-                if not math.isfinite(loss):
-                    self.refuse_loss(loss, first + i)
-
-    def refuse_loss(self, loss: float, step: int) -> None:
-        """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
-        lr = self.s.lr
-        if step == self.begun:
-            raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
-        raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
-
-    # ---- evaluation
-
-    def answer(self, features: Sequence[Feature], workers: Workers | None = None, bar: Any = None) -> tuple[list[Any], float]:
-        """The rows of all features in their order, and the mean loss (nan without labels). The bar counts features."""
-        self.model.eval()
-        rows: list[Any] = [None] * len(features)
-        batches = Batches(features, self.s.batch_size, 0, groups_of(features)).epoch(0)
-        labelled = bool(features) and features[0].target is not None
-
-        def one(chosen: Any) -> tuple[float, float]:
-            some = [features[i] for i in chosen]
-            batch = self.task.batch(some, self.tokenizer)
-            with minitorch.no_grad(), self.precision.block():
-                sent = to_device(batch, self.model, self.s.device)
-                loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
-            for i, row in zip(chosen, self.task.rows(output, some), strict=True):
-                rows[i] = row
-            if bar is not None:
-                bar.update(len(some))
-            weight = self.task.weight(batch) if loss is not None else 0.0
-            return loss.item() * weight if loss is not None else 0.0, weight
-
-        sums = np.array(list(map(one, batches) if workers is None else workers.map(one, batches)))
-        self.model.train()
-        return rows, float(sums[:, 0].sum() / sums[:, 1].sum()) if labelled else float("nan")
-
-    def evaluate(self, workers: Workers | None = None) -> None:
-        """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
-        line: dict[str, Any] = {"step": self.step, "epoch": round(self.step / self.batches.count, 3)}
-        line.update(loss=float(np.mean(self.recent)), lr=self.schedule.get_last_lr()[0])
-        self.before, self.recent = [*self.before, *self.recent][-RUNNING:], []
-        better = learning = True
-        if self.dev:
-            rows, loss = self.answer(self.dev_features, workers)
-            if not math.isfinite(loss):
-                self.refuse_loss(loss, self.step)
-            scores = self.task.score(self.dev, self.task.predictions(self.dev, self.dev_features, rows))
-            scores["loss"] = loss
-            value = scores[self.metric]
-            line.update({f"dev_{name}": x for name, x in scores.items() if isinstance(x, float)}, dev_metric=value)
-            better = self.is_better(value, loss)
-            learning = better or loss < min(line["dev_loss"] for line in self.metrics)  # maybe with the score on a plateau
-            self.best = value if better else self.best
-        self.stale = 0 if learning else self.stale + 1
-        self.metrics.append({**line, "best": better})
-        if better:
-            self.on_best()
-
-    def is_better(self, value: float, loss: float) -> bool:
-        """Better than the best evaluation so far: by the metric; where that ties, as is usual on few examples, by the loss."""
-        if self.best is None:
-            return True
-        sign = -1 if self.metric in self.task.smaller_is_better else 1
-        return (sign * value, -loss) > (sign * self.best, -self.last_best["dev_loss"])
-
-    def check_metric(self) -> None:
-        """Refuse a --metric that the task does not have, before an epoch is spent."""
-        if self.dev:
-            few = self.dev[:2]
-            features = self.task.features(few, self.tokenizer)
-            rows, loss = self.answer(features)
-            scores = {**self.task.score(few, self.task.predictions(few, features, rows)), "loss": loss}
-            names = [name for name, x in scores.items() if isinstance(x, float)]
-            if self.metric not in names:
-                raise BadInput(f"--metric {self.metric}: there is no such metric for this task; there are {', '.join(names)}")
-            if not math.isfinite(scores[self.metric]):
-                few_ones = count(len(self.dev), "dev example")
-                raise BadInput(f"--metric {self.metric} cannot be computed from {few_ones}; take another")
-
-    def report_on(self, examples: list[Any], label: str = "") -> tuple[list[Any], dict[str, Any], Any]:
-        """Predictions, scores, and the cost of answering, from text to answer: (seconds, CPU seconds)."""
-        started = clocks()
-        features = self.task.features(examples, self.tokenizer)
-        with Workers(self.s.workers) as workers, progress(len(features), 0, "text") as bar:
-            bar.set_description_str(label)
-            rows, loss = self.answer(features, workers, bar)
-        predictions = self.task.predictions(examples, features, rows)
-        spent = clocks() - started
-        return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
-
-
-def groups_of(features: Sequence[Feature]) -> list[int] | None:
-    """Only examples with equally many choices can be in one batch."""
-    several = [len(f.extra) if isinstance(f.extra, list) and f.extra and isinstance(f.extra[0][0], list) else 0 for f in features]
-    return several if any(several) else None

@@ -7,6 +7,7 @@ Read before: tokenizer.py. Read next: models/bert/data.py.
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
 from array import array
@@ -20,7 +21,6 @@ import numpy as np
 from minitorch.files import replacing
 
 from ..errors import BadInput, short
-from .tokenizer import Tokenizer
 
 LONGEST_LINE = 1 << 16  # bytes; a longer line is cut, at a space if it has one, so that memory stays bounded
 LONGEST_DOCUMENT = 1 << 17  # characters; a longer document is cut between two lines
@@ -44,6 +44,14 @@ def read_documents(paths: Sequence[str | Path]) -> Iterator[list[str]]:
 
 def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
     """The stripped lines of a UTF-8 text file, one at a time; a line of more than ``longest`` bytes comes in several parts."""
+    for text in read_parts(path, longest):
+        line = text.strip()
+        if line or text.endswith("\n"):
+            yield line
+
+
+def read_parts(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
+    """The lines of a UTF-8 text file as they are, with their ends; one of more than ``longest`` bytes comes in several parts."""
     if path.is_dir():
         raise ValueError(f"{path}: a folder, not a text file")
     if not path.exists():
@@ -61,14 +69,12 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[str]:
             if b"\0" in line:
                 raise ValueError(f"{path}:{number}: holds a zero byte, so this is a binary file (or UTF-16), not UTF-8 text")
             try:
-                text = line.decode("utf-8-sig" if (number, before) == (1, 0) else "utf-8").strip()
+                yield line.decode("utf-8-sig" if (number, before) == (1, 0) else "utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(
                     f"{path}:{number}: not UTF-8 ({error.reason} at byte {before + error.start} of the line); "
                     f"if it is a text, convert it: iconv -f LATIN1 -t UTF-8 {path.name}"
                 ) from error
-            if text or ended:
-                yield text
             number, before = (number + 1, 0) if ended else (number, before + len(line))
 
 
@@ -99,7 +105,7 @@ class Corpus:
     documents: Any  # (documents + 1,) int64: sentence at which each starts
 
     @classmethod
-    def write(cls, documents: Iterable[Sequence[str]], tokenizer: Tokenizer, path: Path) -> Corpus:
+    def write(cls, documents: Iterable[Iterable[str]], tokenizer: Any, path: Path) -> Corpus:
         """Tokenise documents into ``path``.ids and ``path``.npz, a thousand sentences at a time, and open them.
 
         The old index is deleted first and the new one written last, so an interrupted write is never opened by mistake.
@@ -117,6 +123,8 @@ class Corpus:
                     for ids in encoded:
                         out.write(np.asarray(ids, dtype=np.int32).tobytes())
                 if len(lengths) > starts[-1]:
+                    lengths[-1] += len(tokenizer.document_end)
+                    out.write(np.asarray(tokenizer.document_end, dtype=np.int32).tobytes())
                     starts.append(len(lengths))
         sentences = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         with replacing(index) as temporary:
@@ -187,7 +195,8 @@ def read_index(path: Path) -> tuple[Any, Any]:
     return sentences, documents
 
 
-def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """Consecutive slices of at most ``size``."""
-    for i in range(0, len(items), size):
-        yield items[i : i + size]
+def batched(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Consecutive portions of at most ``size``."""
+    left = iter(items)
+    while portion := list(itertools.islice(left, size)):
+        yield portion

@@ -42,6 +42,8 @@ HUB = ("cache_dir", "force_download", "local_files_only", "proxies", "revision",
 class Tokenizer:
     """Text -> ids for BERT: clean, lower-case, split at spaces and punctuation, then WordPiece."""
 
+    document_end: tuple[int, ...] = ()  # of a corpus: batches put [SEP] where they need it
+
     def __init__(
         self,
         vocabulary: dict[str, int] | str | Path,

@@ -11,7 +11,7 @@ Read next: tokenizer_json.py, which joins them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,9 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return vocabulary
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json and, where that has no added_tokens_decoder, the two older files."""
+def read_settings(folder: Path, check: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """tokenizer_config.json and, where that has no added_tokens_decoder, the two older files. check: raises for a bad setting."""
+    check = check or check_bert
 
     def checked(name: str) -> dict[str, Any]:
         found = read_object(folder / name) if (folder / name).exists() else {}
@@ -134,7 +135,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def check(settings: dict[str, Any]) -> None:
+def check_bert(settings: dict[str, Any]) -> None:
     """Refuse a setting that has no meaning, or one that no BERT tokenizer obeys."""
     for name, value in settings.items():
         known = VALUES.get(name)

@@ -19,7 +19,7 @@ from .tokenizer_files import CONFIG, MORE, NAMES, NORMAL, PARTS, added_token, ag
 
 def build(content: dict[str, Any], settings: dict[str, Any]) -> tokenizers.Tokenizer:
     """The library's tokenizer of a tokenizer.json and the settings next to it."""
-    files.check(settings)
+    files.check_bert(settings)
     joined = complete(content, settings)
     backend = load(joined)
     ids = backend.get_vocab(with_added_tokens=True)

@@ -1,6 +1,6 @@
 """Parts of every training loop: weight decay groups, batches to the GPU, when to read a loss, Ctrl-C between steps.
 
-Read before: runs.py. Read next: models/bert/pretraining.py, models/finetuning/run.py.
+Read before: runs.py. Read next: pretraining.py, models/finetuning/run.py.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ VECTORS = (".ia3_l", ".magnitude", ".lora_E")  # of adapters: decay would pull t
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: biases, LayerNorm and an adapter's vectors do not decay, all else does. Frozen weights are in neither."""
+    """Two groups: vectors (biases, LayerNorm, an adapter's) do not decay, tables do. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    exempt = {name for name in named if name.endswith((".bias", *VECTORS)) or "LayerNorm" in name}
+    exempt = {name for name, p in named.items() if p.ndim < 2 or name.endswith(VECTORS)}
     return [
         {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
         {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},
@@ -148,9 +148,9 @@ def between_steps() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def progress(steps: int, done: int, unit: str = "step") -> Any:
-    """A progress bar; in a log file it is drawn rarely."""
+def progress(steps: int, done: int, unit: str = "step", shown: bool = True) -> Any:
+    """A progress bar; in a log file it is drawn rarely. Not ``shown``: one that draws nothing, inside of another."""
     from tqdm import tqdm
 
     pause = 0.2 if sys.stderr.isatty() else 15.0  # seconds between two drawings
-    return tqdm(total=steps, initial=done, unit=unit, dynamic_ncols=True, mininterval=pause)
+    return tqdm(total=steps, initial=done, unit=unit, dynamic_ncols=True, mininterval=pause, disable=not shown)

@@ -26,8 +26,9 @@ NEW = ".new"  # in a run's folder: the unfinished run that will replace it
 # Files of an old run that would be taken for the new one's where that has none of the name.
 LEFT = (
     "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json", "model.safetensors.index.json",
-    "added_tokens.json", "special_tokens_map.json", "finetune.json", "run.json", "metrics.jsonl",
-    "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
+    "added_tokens.json", "special_tokens_map.json", "finetune.json", "seq2seq.json", "run.json", "metrics.jsonl",
+    "curve.png", "attention.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
+    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE, "events.out.tfevents.minitorch",
 )  # fmt: skip
 
 
@@ -96,8 +97,9 @@ def complete(new: Path, folder: Path) -> Path:
     if new == folder:
         return folder
     files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
-    for path in sorted(files, key=lambda path: path.name == STATE):
-        if path.name == STATE:
+    files = sorted(files, key=lambda path: path.name == STATE)
+    for path in files:
+        if path == files[-1]:
             for name in set(LEFT) - {path.name for path in files}:
                 (folder / name).unlink(missing_ok=True)
         (folder / path).parent.mkdir(exist_ok=True)

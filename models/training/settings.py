@@ -70,34 +70,65 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def add_options(parser: argparse.ArgumentParser, kind: Any, skip: Sequence[str] = ()) -> None:
-    """One option per setting, the run's own first. The command line overrides --config, which overrides the default."""
+def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str] = ()) -> None:
+    """One option per setting, the run's own first. The command line overrides --config, which overrides the default.
+
+    Of several kinds each setting once; where they differ, the help says how.
+    """
     parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; the command line overrides it")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in --output")
-    own = list(inspect.get_annotations(kind))
-    for f in sorted(dataclasses.fields(kind), key=lambda f: own.index(f.name) if f.name in own else len(own)):
-        if f.name in skip:
-            continue
-        shown = f"{f.metadata['help']} (default: {f.metadata['shown']})".replace("%", "%%")
+    names = dict.fromkeys(f.name for kind in kinds for f in own_first(kind) if f.name not in skip)
+    for name in names:
+        having = {kind: f for kind in kinds for f in dataclasses.fields(kind) if f.name == name}
+        f, shown = next(iter(having.values())), help_of(having, len(kinds)).replace("%", "%%")
         if f.type == "list[str]":
-            parser.add_argument(flag(f.name), nargs="+", metavar="FILE", default=None, help=shown)
+            parser.add_argument(flag(name), nargs="+", metavar="FILE", default=None, help=shown)
         elif f.type == "bool":
-            parser.add_argument(flag(f.name), action=argparse.BooleanOptionalAction, default=None, help=f.metadata["help"])
+            parser.add_argument(flag(name), action=argparse.BooleanOptionalAction, default=None, help=shown)
         else:
             convert = {"int": int, "float": float}.get(str(f.type), str)
-            parser.add_argument(flag(f.name), type=convert, default=None, metavar=str(f.type).split()[0].upper(), help=shown)
+            parser.add_argument(flag(name), type=convert, default=None, metavar=str(f.type).split()[0].upper(), help=shown)
 
 
-def given(args: argparse.Namespace, kind: Any) -> dict[str, Any]:
-    """The settings in the TOML file, then those on the command line."""
+def own_first(kind: Any) -> list[Any]:
+    """The settings of a kind: those that it declares, then those of the class above, and so on."""
+    classes = [list(inspect.get_annotations(c)) for c in kind.__mro__]
+
+    def place(name: str) -> tuple[int, int]:
+        return next((i, own.index(name)) for i, own in enumerate(classes) if name in own)
+
+    return sorted(dataclasses.fields(kind), key=lambda f: place(f.name))
+
+
+def help_of(having: dict[Any, Any], kinds: int) -> str:
+    """The help of a setting, of the kinds that have it."""
+    texts = {kind: f.metadata["help"] for kind, f in having.items()}
+    shown = {kind: "" if f.type == "bool" else f.metadata["shown"] for kind, f in having.items()}
+    same_text, same_default = len(set(texts.values())) == 1, len(set(shown.values())) == 1
+
+    def with_default(text: str, default: str) -> str:
+        return f"{text} (default: {default})" if default else text
+
+    if len(having) < kinds:
+        return "; ".join(f"--model {kind.label}: {with_default(texts[kind], shown[kind])}" for kind in having)
+    if same_text:
+        defaults = next(iter(shown.values())) if same_default else ", ".join(f"{kind.label} {shown[kind]}" for kind in having)
+        return with_default(next(iter(texts.values())), defaults)
+    return "; ".join(f"{kind.label}: {with_default(texts[kind], shown[kind])}" for kind in having)
+
+
+def given(args: argparse.Namespace, kind: Any, besides: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings in the TOML file, then those on the command line. besides: keys there that somebody else reads."""
     if args.resume and args.overwrite:
         raise BadInput("--resume continues the run in --output and --overwrite replaces it: give one of them")
     values: dict[str, Any] = {}
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = {f.name: f for f in dataclasses.fields(kind) if hasattr(args, f.name)}  # those that the command offers
     if args.config:
         for key, value in read_toml(args.config).items():
             name = key.replace("-", "_")
+            if name in besides:
+                continue
             if name not in fields:
                 close = suggestion(name[:40], fields)
                 hint = f"; did you mean {close!r}?" if close else ""

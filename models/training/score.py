@@ -1,4 +1,4 @@
-"""Loss and accuracy of masked-word prediction, as sums that micro-batches add up. Read next: pretraining.py."""
+"""Loss and accuracy of a language model's predictions, as sums that micro-batches add up. Read next: pretraining.py."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass
 class Score:
-    """Sums over masked positions (and sentence pairs), from which loss and accuracy follow.
+    """Sums over the places where a token is predicted (and over sentence pairs), from which loss and accuracy follow.
 
     loss and right are 0-d arrays until they are read: a GPU may still be computing them.
     """
 
     loss: Any = 0.0
-    masked: int = 0
+    predicted: int = 0
     right: Any = 0
     tokens: int = 0
 
     def read(self) -> Score:
         """As plain numbers."""
-        return Score(float(self.loss), self.masked, int(self.right), self.tokens)
+        return Score(float(self.loss), self.predicted, int(self.right), self.tokens)
 
     def add(self, other: Score) -> Score:
         """Both together."""
@@ -29,10 +29,10 @@ class Score:
 
     @property
     def mean_loss(self) -> float:
-        """Nats per masked word."""
-        return self.loss / max(1, self.masked)
+        """Nats per prediction."""
+        return self.loss / max(1, self.predicted)
 
     @property
     def accuracy(self) -> float:
-        """Share of masked words guessed right."""
-        return self.right / max(1, self.masked)
+        """Share of the tokens guessed right."""
+        return self.right / max(1, self.predicted)

@@ -27,6 +27,7 @@ JOBS = {
     "evaluate": ("models.evaluating.command", "perplexity of a text under GPTs and BERTs: per token, per character, per byte"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
+    "vectors": ("models.classical.vectors_command", "learn word vectors from text, and ask for neighbours and analogies"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune or seq2seq trained"),
     "compare": ("models.comparison.command", "compare every way to learn a task, from counting words to BERT, on one page"),

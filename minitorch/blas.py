@@ -53,8 +53,8 @@ def get_num_threads() -> int:
 
 
 @functools.cache
-def functions() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
-    """BLAS's functions that set and read the number; None if there is a BLAS that has none, as Apple's."""
+def functions() -> tuple[Callable[[int], Any], Callable[[], int], str] | None:
+    """BLAS's functions that set and read the number, and OpenBLAS's name for its kernels; None for a BLAS without, as Apple's."""
     try:
         import ctypes
     except ImportError:  # a Python without it has no threads either
@@ -68,8 +68,25 @@ def functions() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
             continue
         for setter, getter in NAMES:
             if hasattr(library, setter) and hasattr(library, getter):
-                return library[setter], library[getter]
+                return library[setter], library[getter], _kernels(library, setter.replace("set_num_threads", "get_corename"))
     return None
+
+
+def _kernels(library: Any, function: str) -> str:
+    import ctypes
+
+    if "openblas" not in function or not hasattr(library, function):
+        return ""
+    name = library[function]
+    name.restype = ctypes.c_char_p
+    return name().decode()  # type: ignore[no-any-return]
+
+
+@functools.cache
+def packs_small() -> bool:
+    """Does BLAS copy the operands of a small product into another order first? OpenBLAS's AVX-512 kernels leave that out."""
+    found = functions()
+    return found is None or found[2] not in ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 
 def narrow(name: str, x: Any, others: Sequence[Any]) -> int:

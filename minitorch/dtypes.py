@@ -46,6 +46,7 @@ float16, float32, float64 = map(np.dtype, ("float16", "float32", "float64"))
 half, float_, double, short, int_, long = float16, float32, float64, int16, int32, int64
 
 _default: DType = float32
+_UNSIGNED = {np.dtype(f"i{n}"): np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 _KIND = {"b": 0, "u": 1, "i": 1, "f": 2, "V": 2}  # "V": ml_dtypes' bfloat16 presents itself as a void type
 
 
@@ -147,3 +148,8 @@ def finfo(dtype: Any) -> Any:
 def iinfo(dtype: Any) -> Any:
     """The limits of an integer type: .min, .max."""
     return np.iinfo(np.dtype(dtype))
+
+
+def all_below(index: Any, count: int) -> bool:
+    """Is every integer of the array in 0 ... count - 1?  One pass: a negative number, read without its sign, is a large one."""
+    return not index.size or bool(index.view(_UNSIGNED.get(index.dtype, index.dtype)).max() < count)

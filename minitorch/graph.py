@@ -50,6 +50,7 @@ class Box(Protocol):
 
 
 Tensor: Any = None  # the class that boxes arrays, once tensor.py has registered it
+FLOAT32 = np.dtype(np.float32)
 T = TypeVar("T", bound=type[Box])
 
 
@@ -135,29 +136,36 @@ class Output(Node):
 # ------------------------------------------------------------------------------------------------- recording ops
 
 
-def op(formula: Any = None, *, linear: Any = False, idempotent: Any = False, promote: Any = None) -> Callable[..., Any]:
+def op(
+    formula: Any = None, *, linear: Any = False, idempotent: Any = False, promote: Any = None, widen: Any = None
+) -> Callable[..., Any]:
     """Turn a formula into a differentiable operation (see the head of this file).
 
     linear:  the pullback needs no input's value, so the inputs are not saved; it must itself work on Tensors.
     idempotent: f(f(x)) = f(x), and the pullback needs only the result, which is saved in the input's place.
     promote: brings the operands to one dtype first (ops/elementwise.py).
+    widen:   for operands that are not float32: None, or wider operands and the function that casts the result (ops/_op.py).
     Called on arrays, the operation returns plain arrays, so formulas can call each other.
     """
     if formula is None:
-        return functools.partial(op, linear=linear, idempotent=idempotent, promote=promote)
+        return functools.partial(op, linear=linear, idempotent=idempotent, promote=promote, widen=widen)
     arity = formula.__code__.co_argcount
 
     def call(*inputs: Any, **static: Any) -> Any:
         if static and len(inputs) < arity:  # mul(x, other=y)
             inputs, static = by_position(formula, inputs, static)
+        arrays, boxed = [], False
         for x in inputs:
             if isinstance(x, Tensor):
-                break
-        else:
+                boxed, x = True, x.array
+            arrays.append(x)
+        if widen is not None and arrays[0].dtype is not FLOAT32 and (wider := widen(inputs)) is not None:
+            return wider[1](call(*wider[0], **static))
+        if not boxed:
             return formula(*inputs, **static)[0]
-        if promote is not None:
-            inputs = promote(inputs)
-        arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
+        if promote is not None and (promoted := promote(inputs)) is not inputs:
+            inputs = promoted
+            arrays = [x.array if isinstance(x, Tensor) else x for x in inputs]
         try:
             if mode.observer is None:
                 y, pullback = quiet.copy().run(formula, *arrays, **static)

@@ -6,7 +6,12 @@ import importlib.metadata
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +33,7 @@ from models.prompting.verbalizer import Verbalizer, find_words, parse_words
 
 from .finetune_cases import OTHER, checkpoint, classify_rows, write_classify
 
+ROOT = Path(__file__).parents[1]
 WORDS = "good:pos,bad:neg"
 
 
@@ -472,6 +478,27 @@ def test_a_stopped_curve_goes_on_where_it_was(base, files, tmp_path, capsys, mon
     assert command(*curve_arguments(base, files, part, "--resume")) == 0
     assert json.loads((part / "curve.json").read_text())["cells"] == whole["cells"]
     assert "holds a run already" in refusal(capsys, *curve_arguments(base, files, part))
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_resume_in_processes_of_their_own(base, files, tmp_path):
+    out = tmp_path / "out"
+    words = [str(x) for x in curve_arguments(base, files, out, "--steps", 20)]
+    program = [sys.executable, "-m", "models.cli", "prompt", *words]
+    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out / "curve.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "the same command with --resume goes on" in shown
+    assert "Traceback" not in errors
+    before = json.loads((out / "curve.json").read_text())["cells"]
+    done = subprocess.run([*program, "--resume"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "most frequent class" in done.stdout
+    after = json.loads((out / "curve.json").read_text())["cells"]
+    assert 0 < len(before) < len(after) == 11
+    assert before.items() <= after.items()
 
 
 def test_a_curve_without_a_head_has_the_other_rows(base, files, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """Fast NumPy for float32: matrix products, and what gains most where numba is missing (with it, loops/ has the rest).
 
-The results are the definitions', computed in blocks that stay in the CPU's cache, in place. Layer norm, cross entropy and
-attention had a form here, too; whole steps of BERT were as fast by their definitions.
+The results are the definitions', computed in blocks that stay in the CPU's cache, in place. Softmax, layer norm, cross entropy,
+attention and the sum for a bias had a form here, too; whole steps of BERT were as fast by their definitions.
 Times: result and gradient of 1M elements, one core of a Zen 5 EPYC, NumPy 2.4; `python -m benchmarks.kernels` measures them.
 For arrays that a kernel does not support (other dtypes, axes, empty arrays) it returns NotImplemented, and dispatch.py runs
 the definition, which is in ops/ under the same name.
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..blas import packs_small
 from ..devices import Array
 from ..threads import spread
 from . import updates
@@ -70,64 +71,21 @@ def _in_blocks(block: Callable[..., None], x: Any) -> tuple[Any, Any]:
 def linear(x: Array, weight: Array, bias: Array) -> Any:
     """The bias is added in place: as fast, with one array less.
 
-    Few rows (a sentence) run 2 times faster: packing W is then most of the work, and OpenBLAS's AVX-512 kernels want it first.
+    Few rows (a sentence) run 1.5 times faster with W first, because packing W is then most of the work. OpenBLAS's AVX-512
+    kernels pack nothing for up to 1,200 results and 10⁶ multiplications: 16 rows of W at a time are 1.4 times faster again.
     """
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    k = x.shape[-1]
+    rows = x.reshape(math.prod(x.shape[:-1]), k)
     few = 1 < len(rows) <= 48
-    y = (weight @ rows.T).T if few else rows @ weight.T
+    if few and len(rows) <= 32 and len(rows) * k <= 60000 and len(weight) % 16 == 0 and not packs_small():
+        y = (weight.reshape(len(weight) // 16, 16, k) @ rows.T).reshape(len(weight), len(rows)).T
+    else:
+        y = (weight @ rows.T).T if few else rows @ weight.T
     if few and bias is not None:
         y = np.add(y, bias, order="C")
     elif bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], len(weight))
-
-
-def sum_rows(g: Array) -> Any:
-    """The sum over all but the last axis as a product with a row of ones: 3 times faster than np.sum."""
-    if g.ndim < 2 or not g.size:
-        return g
-    rows = g.reshape(-1, g.shape[-1])
-    return _ones(len(rows)) @ rows
-
-
-def _ones(n: int) -> Any:
-    return np.ones(n, np.float32)
-
-
-# ------------------------------------------------------------------------------------------------------ softmax
-
-
-def softmax(x: Array, axis: tuple[int, ...], empty: bool = False) -> Any:
-    """softmax over the last axis: 1.4 ms instead of 3.4, with its gradient (rows of 128)."""
-    if axis != (x.ndim - 1,) or not x.size:
-        return NotImplemented
-    rows = x.reshape(-1, x.shape[-1])
-    y = np.empty(rows.shape, np.float32)
-    for at in blocks(rows):
-        part, out, peak = rows[at], y[at], np.float32(0)
-        if part.max() > 50 or not part.min() > -50:  # else no power overflows or vanishes, and nothing need be subtracted
-            peak = part.max(axis=1, keepdims=True)
-            peak[empty & (peak == -math.inf)] = 0
-        np.exp(np.subtract(part, peak, out=out), out=out)
-        s = out @ _ones(out.shape[1])
-        s[empty & (s == 0)] = 1
-        out /= s[:, None]  # not times 1 / s, so that a lone large power gives exactly 1
-    return y.reshape(x.shape)
-
-
-def softmax_backward(g: Array, y: Array, axis: tuple[int, ...]) -> Any:
-    """softmax_backward over the last axis: one array, row sums as dot products."""
-    if axis != (y.ndim - 1,) or not y.size or y.dtype != np.float32:
-        return NotImplemented
-    dx = np.subtract(g, np.vecdot(g, y)[..., None])
-    dx *= y
-    return dx
-
-
-def blocks(x: Array, size: int | None = None) -> Any:
-    """Slices of the first axis that hold about BLOCK (or ``size``) elements each."""
-    n = max(1, (size or BLOCK) // max(1, math.prod(x.shape[1:])))
-    return [slice(i, i + n) for i in range(0, len(x), n)]
 
 
 # ----------------------------------------------------------------------------------------------------- embedding
@@ -150,7 +108,7 @@ def add_rows(g: Array, index: Array, count: int) -> Any:
     often = np.diff(starts, append=len(order))
     many = often > 8
     for i, n in zip(starts[many].tolist(), often[many].tolist(), strict=True):
-        total[numbers[i]] = _ones(n) @ values[order[i : i + n]]
+        total[numbers[i]] = np.ones(n, np.float32) @ values[order[i : i + n]]
     starts, often = starts[~many], often[~many]
     for nth in range(8):
         starts, often = starts[often > nth], often[often > nth]
@@ -201,4 +159,9 @@ def add_all(arrays: list[Array], terms: list[list[Array]]) -> None:
 
 def _pieces(arrays: list[Array], size: int) -> list[tuple[int, Any]]:
     """(number of the array, which of its rows), about ``size`` numbers per piece."""
-    return [(i, at) for i, a in enumerate(arrays) for at in (blocks(a, size) if a.ndim else [...])]
+    return [(i, at) for i, a in enumerate(arrays) for at in (_blocks(a, size) if a.ndim else [...])]
+
+
+def _blocks(x: Array, size: int) -> list[slice]:
+    n = max(1, size // max(1, math.prod(x.shape[1:])))
+    return [slice(i, i + n) for i in range(0, len(x), n)]

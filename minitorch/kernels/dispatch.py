@@ -40,28 +40,24 @@ def kernel(definition: Callable[..., Any] | None = None, *, parts: Sequence[Call
     name = name_of(definition)
     partner = name.removesuffix("_backward") if name.endswith("_backward") else f"{name}_backward"
     inside = {partner, *map(name_of, parts)}
-    multiplies = name in ("matmul", "linear", "sum_rows", "attention", "attention_backward")  # loops call BLAS there alone
-
-    def run(x: Any, *arguments: Any, **named: Any) -> Any:
-        own = _own.get(name) if _own else None
-        if not _own or (own is None and inside.isdisjoint(_own)):
-            fast = getattr(hand_for(x), name, None)
-            result = NotImplemented if fast is None else fast(x, *arguments, **named)
-            if result is not NotImplemented:
-                return result
-            if is_cupy(x):
-                return in_float32(definition, x, *arguments, **named)
-        return (own or definition)(x, *[as_array(a, x) for a in arguments], **named)
+    multiplies = name in ("matmul", "linear", "attention", "attention_backward")  # loops call BLAS there alone
 
     @functools.wraps(definition)
     def call(x: Any, *arguments: Any, **named: Any) -> Any:
         before = blas.narrow(name, x, arguments) if multiplies or _own or _cpu_hand is cpu else 0
-        if not before:
-            return run(x, *arguments, **named)
         try:
-            return run(x, *arguments, **named)
+            own = _own.get(name) if _own else None
+            if not _own or (own is None and inside.isdisjoint(_own)):
+                fast = getattr(hand_for(x), name, None)
+                result = NotImplemented if fast is None else fast(x, *arguments, **named)
+                if result is not NotImplemented:
+                    return result
+                if is_cupy(x):
+                    return in_float32(definition, x, *arguments, **named)
+            return (own or definition)(x, *[as_array(a, x) for a in arguments], **named)
         finally:
-            blas.widen(before)
+            if before:
+                blas.widen(before)
 
     KERNELS[name] = call
     setattr(reference, name, definition)

@@ -21,6 +21,8 @@ import numpy as np
 
 from ..devices import Array
 
+BLOCK = 1 << 13  # groups of eight elements; a divisor of 2³², so that all counters of a block have the same second word
+
 _step: Array | None = None
 
 
@@ -55,14 +57,16 @@ class Key:
         return math.prod(self.shape[:-1]), self.shape[-1] if self.shape else 1
 
     def computed(self) -> Any:
-        """The mask as an array of bools, by NumPy."""
-        rows, n = self.rows
-        groups = np.arange(rows * -(-n // 8), dtype=np.uint64)
-        low, high = groups & np.uint64(0xFFFFFFFF), groups >> np.uint64(32)
-        step = 0 if self.step is None else int(self.step)
-        words = philox((low, high, np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
-        halves = np.stack(words, -1).astype("<u4").view("<u2")
-        return (halves >= self.threshold).reshape(rows, 8 * -(-n // 8))[:, :n].reshape(self.shape)
+        """The mask as an array of bools, by NumPy: a block at a time, which stays in the cache."""
+        (rows, n), step = self.rows, 0 if self.step is None else int(self.step)
+        groups = rows * -(-n // 8)
+        keep = np.empty((groups, 8), bool)
+        for first in range(0, groups, BLOCK):
+            q = np.arange(first, min(first + BLOCK, groups), dtype=np.uint64) & np.uint64(0xFFFFFFFF)
+            words = philox((q, np.uint64(first >> 32), np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
+            halves = np.stack(words, -1, dtype="<u4", casting="unsafe").view("<u2")
+            keep[first : first + BLOCK] = halves >= self.threshold
+        return keep.reshape(rows, 8 * -(-n // 8))[:, :n].reshape(self.shape)
 
     def as_argument(self, keep_prob: float) -> Any:
         """The kernels' argument: struct Dropout of cuda/launch.py, passed by value."""
@@ -75,9 +79,15 @@ def philox(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
     (c0, c1, c2, c3), (k0, k1) = counter, key
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     for _ in range(10):
-        first, second = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1 = second >> half ^ c1 ^ np.uint64(k0), second & low
-        c2, c3 = first >> half ^ c3 ^ np.uint64(k1), first & low
+        first, second, old1, old3 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57), c1, c3
+        c1, c3 = second & low, first & low
+        second >>= half  # in place: c0, c2 = second >> half ^ old1 ^ k0, first >> half ^ old3 ^ k1
+        first >>= half
+        second ^= old1
+        first ^= old3
+        second ^= np.uint64(k0)
+        first ^= np.uint64(k1)
+        c0, c2 = second, first
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return c0, c1, c2, c3
 

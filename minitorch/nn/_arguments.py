@@ -113,7 +113,7 @@ def class_targets(name: str, input: Any, target: Any, weight: Any, ignore_index:
         ignored = None
     else:
         t = array_module(t).where(ignored, 0, t)
-    if t.size and may_read(t) and (int(t.min()) < 0 or int(t.max()) >= classes):
+    if may_read(t) and not dtypes.all_below(t, classes):
         bad = int(t.min()) if t.min() < 0 else int(t.max())
         raise IndexError(f"Target {bad} is out of bounds: {name} got {classes} classes, numbered 0 to {classes - 1}")
     weights = None if weight is None else raw(weight)[t]

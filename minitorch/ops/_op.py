@@ -53,33 +53,45 @@ def op(
     if formula is None:
         options: Any = {"promote": promote, "floats_only": floats_only, "half": half, "autocast": autocast}
         return functools.partial(op, linear=linear, idempotent=idempotent, **options)
-    call = graph.op(formula, linear=linear, idempotent=idempotent, promote=promote)
-    if half == "float32 with numbers":
-        call = with_numbers(call)
-    elif floats_only or half:
-        call = in_floats(call, floats_only=floats_only, half=half)
+    numbers = half == "float32 with numbers"
+    widen = widening(formula, floats_only, half) if (floats_only or half) and not numbers else None
+    call = graph.op(formula, linear=linear, idempotent=idempotent, promote=promote, widen=widen)
+    call = with_numbers(call) if numbers else call
     return obey_autocast(call) if autocast else call
 
 
+def widening(function: Any, floats_only: bool, half: str | None) -> Callable[[Sequence[Any]], Any]:
+    """The steps ``floats_only`` and ``half`` of op, as graph.op's argument ``widen``."""
+    assert half in (None, "float32", "float32 on CPU")
+    name = function.__name__.strip("_")
+
+    def widen(inputs: Sequence[Any]) -> Any:
+        dtype = inputs[0].dtype
+        if dtype.kind == "f" and dtype.itemsize > 2:  # the usual case
+            return None
+        if floats_only:
+            refuse_integers(name, dtype)
+        if half is None or not is_half(dtype) or (half == "float32 on CPU" and device_of(raw(inputs[0])) != "cpu"):
+            return None
+        wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
+        return wide, functools.partial(astype, dtype=dtype)
+
+    return widen
+
+
 def in_floats(function: Any = None, *, floats_only: bool = True, half: str | None = "float32") -> Callable[..., Any]:
-    """The steps ``floats_only`` and ``half`` of op, also for a function that calls several ops."""
+    """The same steps for a function that calls several ops."""
     if function is None:
         return functools.partial(in_floats, floats_only=floats_only, half=half)
-    assert half in (None, "float32", "float32 on CPU")
+    widen = widening(function, floats_only, half)
 
     @functools.wraps(function)
     def call(*inputs: Any, **static: Any) -> Any:
         if not inputs:  # sigmoid(input=x)
             inputs, static = graph.by_position(function, inputs, static)
-        dtype = inputs[0].dtype
-        if dtype.kind == "f" and dtype.itemsize > 2:  # the usual case
-            return function(*inputs, **static)
-        if floats_only:
-            refuse_integers(function.__name__.strip("_"), dtype)
-        if half is None or not is_half(dtype) or (half == "float32 on CPU" and device_of(raw(inputs[0])) != "cpu"):
-            return function(*inputs, **static)
-        wide = [x if x is None or x.dtype != dtype else astype(x, dtypes.float32) for x in inputs]
-        return astype(function(*wide, **static), dtype)
+        wide, cast = widen(inputs) or (inputs, None)
+        result = function(*wide, **static)
+        return result if cast is None else cast(result)
 
     return call
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import Array, device_of
+from ..dtypes import all_below
 from ._arguments import may_read, raw
 
 
@@ -46,9 +47,9 @@ def cannot_assign(value: Any, shape: tuple[int, ...]) -> RuntimeError:
 
 def in_range(name: str, index: Array, dim: int, n: int, error: type[Exception], low: int = 0) -> None:
     """Every index names one of n places; ``low`` = -n where they may count from the end."""
-    for i in (index.min(), index.max()) if index.size and may_read(index) else ():
-        if not low <= int(i) < n:
-            raise error(f"{name}: index {int(i)} is out of bounds for dimension {dim} with size {n}")
+    if may_read(index) and not all_below(index - low if low else index, n - low):
+        i = int(index.min() if index.min() < low else index.max())
+        raise error(f"{name}: index {i} is out of bounds for dimension {dim} with size {n}")
 
 
 def index_array(name: str, index: Any, input: Any, dtypes: tuple[str, ...] = ("int64", "int32")) -> Array:

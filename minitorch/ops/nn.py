@@ -41,17 +41,18 @@ def _linear(x: Array, weight: Array, bias: Array) -> Any:
 @autocast
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b: x (..., in), W (out, in) or (in,), b (out,) -> y (..., out)."""
-    if weight.ndim != 2 or input.ndim == 0:
+    x, w = raw(input), raw(weight)  # whose attributes are found sooner
+    if w.ndim != 2 or x.ndim == 0:
         if weight.ndim > 2 or (weight.ndim == 1 and bias is not None):
             raise RuntimeError(f"linear: the weight must be a matrix (out, in), got shape {tuple(weight.shape)}")
         return matmul(input, weight.mT if weight.ndim == 2 else weight)
-    if input.shape[-1] != weight.shape[1]:
+    if x.shape[-1] != w.shape[1]:
         raise RuntimeError(
             f"linear: shapes {tuple(input.shape)} and {tuple(weight.shape)} do not fit: the last size of the input, "
             f"{input.shape[-1]}, must equal the last of the weight (out, in), {weight.shape[1]}"
         )
-    dtype = weight.dtype
-    if input.dtype != dtype or (bias is not None and bias.dtype != dtype):
+    dtype = w.dtype
+    if x.dtype != dtype or (bias is not None and bias.dtype != dtype):
         kinds = ", ".join(str(x.dtype) for x in (input, weight, bias) if x is not None)
         raise RuntimeError(f"linear: input, weight and bias need the same dtype, got {kinds}; cast with .to(dtype)")
     if dtype.kind == "b" and 0 not in (*input.shape, *weight.shape):
@@ -126,7 +127,7 @@ def embedding(
         raise RuntimeError(f"embedding: the weight must be a matrix (entries, size), got shape {tuple(weight.shape)}")
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, got {index.dtype}; convert them with .long()")
-    if index.size and may_read(index) and (int(index.min()) < 0 or int(index.max()) >= weight.shape[0]):
+    if may_read(index) and not dtypes.all_below(index, weight.shape[0]):
         bad = index.min() if index.min() < 0 else index.max()
         raise IndexError(f"embedding: index {bad} is out of range for a table of {weight.shape[0]} rows")
     factor = None

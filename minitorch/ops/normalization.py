@@ -64,14 +64,16 @@ def _last_axes(name: str, input: Any, normalized_shape: Any, weight: Any, bias: 
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape:
         raise RuntimeError(f"{name}: normalized_shape needs at least one size, got {normalized_shape}")
-    if tuple(input.shape[-len(shape) :]) != shape:
+    if input.shape[-len(shape) :] != shape:
         raise RuntimeError(
             f"{name}: normalized_shape {shape} must be the last sizes of the input, whose shape is {tuple(input.shape)}"
         )
     for what, x in (("weight", weight), ("bias", bias)):
-        if x is not None and tuple(x.shape) != shape:
+        if x is None:
+            continue
+        if x.shape != shape:
             raise RuntimeError(f"{name}: the {what} must have shape {shape}, as normalized_shape says, got {tuple(x.shape)}")
-        if x is not None and x.dtype != input.dtype and input.dtype.itemsize != 2:
+        if x.dtype != input.dtype and input.dtype.itemsize != 2:
             raise RuntimeError(f"{name}: the {what} is {x.dtype}, the input {input.dtype}; cast one with .to(dtype)")
     return tuple(range(input.ndim - len(shape), input.ndim))
 

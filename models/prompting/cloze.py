@@ -97,22 +97,22 @@ class Cloze(Classify):
         super().__init__(settings)
         if not settings.words:
             raise BadInput(MISSING)
-        self.words = {} if settings.finds else parse_words(settings.words)
-        self.labels = list(self.words)
+        self.label_words = {} if settings.finds else parse_words(settings.words)
+        self.labels = list(self.label_words)
         self.pool: list[Example] = []  # labelled examples, for demonstrations and to find words from
 
     # ---- examples
 
     def learn(self, examples: list[Example]) -> None:
         """The labels are those of the words; without words, those of the examples."""
-        if not self.words:
+        if not self.label_words:
             super().learn(examples)
             return
         self.check(examples)
-        if absent := [label for label in self.labels if label not in {name for e in examples for name in self.names(e)}]:
-            raise BadInput(
-                f"{self.s.train}: no example has the label {absent[0]!r}, for which --words has {self.words[absent[0]][0]!r}"
-            )
+        there = {self.names(e)[0] for e in examples}
+        for label, words in self.label_words.items():
+            if label not in there:
+                raise BadInput(f"{self.s.train}: no example has the label {label!r}, for which --words has {words[0]!r}")
 
     def check(self, examples: list[Example]) -> None:
         """Every label needs a word."""
@@ -121,7 +121,7 @@ class Cloze(Classify):
             return
         for e in examples:
             if (label := self.names(e)[0]) not in self.labels:
-                words = [word for some in self.words.values() for word in some]
+                words = [word for some in self.label_words.values() for word in some]
                 hint = "; the word comes first: word:label" if label in words else ""
                 raise BadInput(
                     f"{e.where}: --words has no word for the label {label!r}; it names {listing(self.labels, 8)}{hint}"
@@ -131,13 +131,13 @@ class Cloze(Classify):
         pool = [[e.text, e.pair, self.names(e)[0]] for e in self.pool] if self.s.demonstrations else []
         if not self.columns:  # no file was read: texts are typed
             self.columns = {"text": "text", "pair": "pair" if "{pair}" in self.s.template else "", "label": "label"}
-        return {**super().facts(), "words": self.words, "pool": pool}
+        return {**super().facts(), "words": self.label_words, "pool": pool}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.words = {label: [str(word) for word in words] for label, words in facts["words"].items()}
+        self.label_words = {label: [str(word) for word in words] for label, words in facts["words"].items()}
         self.pool = [e if isinstance(e, Example) else Example(*e, where="") for e in facts["pool"]]
-        if self.words and list(self.words) != self.labels:
+        if self.label_words and list(self.label_words) != self.labels:
             raise ValueError("its words are not of its labels")
 
     # ---- the model
@@ -155,9 +155,9 @@ class Cloze(Classify):
         self.s.length = self.s.length or min(128, model.config.max_position_embeddings)
         if self.s.length > model.config.max_position_embeddings:
             raise BadInput(f"--length {self.s.length}: the model reads at most {model.config.max_position_embeddings} pieces")
-        if not self.words:
-            self.words = find_words(self.mean_log_p(tokenizer, model), self.labels, tokenizer, self.s.finds)
-        self.verbalizer = Verbalizer(self.words, tokenizer, self.s.rule)
+        if not self.label_words:
+            self.label_words = find_words(self.mean_log_p(tokenizer, model), self.labels, tokenizer, self.s.finds)
+        self.verbalizer = Verbalizer(self.label_words, tokenizer, self.s.rule)
         return []
 
     def mean_log_p(self, tokenizer: Tokenizer, model: Any) -> Any:

@@ -110,7 +110,7 @@ def made(
     train, test = read(s, reader, say)
     prompt = Prompt.untrained(s, reader, train)  # first, so that errors of template and words come before the training
     if s.finds:
-        say("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.words.items()))
+        say("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.label_words.items()))
     if not train or not s.steps:
         return prompt, train, test
     if Path(s.output).resolve() == Path(s.model).resolve():

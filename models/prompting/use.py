@@ -133,7 +133,8 @@ class Prompt:
     @classmethod
     def trained(cls, s: Settings, reader: Cloze, train: list[Example], shown: bool = True) -> Prompt:
         """Fine-tuned on the examples."""
-        found = reader if reader.words else cls.untrained(s, reader, train).task  # the words are found once, from all examples
+        # words that are not given are found once, from all examples
+        found = reader if reader.label_words else cls.untrained(s, reader, train).task
         return cls(learnt(s, like(Cloze, found), train, shown))
 
     def probabilities(self, examples: list[Example], calibrate: str | None = None) -> np.ndarray[Any, Any]:
@@ -171,13 +172,13 @@ class Prompt:
 
     # ---- its folder
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """An ordinary masked LM in Hugging Face's layout, with its tokenizer; and prompt.json."""
         t = self.trainer
         t.model.save_pretrained(folder)
         t.tokenizer.save_pretrained(folder)
         record = {"settings": dataclasses.asdict(t.s), "facts": self.task.facts(), "minitorch": minitorch.__version__}
-        write_text(folder / PROMPT, as_json(record, 1) + "\n")
+        write_text(Path(folder) / PROMPT, as_json(record, 1) + "\n")
 
 
 def load(folder: str | Path, device: str = "cpu", **changes: Any) -> Prompt:

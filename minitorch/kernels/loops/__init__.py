@@ -12,7 +12,7 @@ the definition.
 Read before: dispatch.py, cpu.py. Read next: compiling.py.
 """
 
-from ..cpu import add_all, linear, scale_all, sum_rows  # BLAS's, or one pass over memory in NumPy too
+from ..cpu import add_all, linear, scale_all  # BLAS's, or one pass over memory in NumPy too
 from .attention import attention, attention_backward
 from .compiling import finish
 from .embedding import add_rows

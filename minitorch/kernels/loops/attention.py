@@ -60,7 +60,7 @@ def attention_backward(
 def _plain(q: Array, k: Array, v: Array, *others: Array) -> bool:
     """Do all three have the same leading axes and float32 elements, and is none empty?"""
     same = q.ndim > 2 and q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
-    return bool(same and known(q, k, v, *others) and q.size and k.size and v.size)
+    return same and known(q, k, v, *others) and 0 not in (q.size, k.size, v.size)
 
 
 def _blocks(table: tuple[int, ...]) -> list[tuple[slice, int, int]]:

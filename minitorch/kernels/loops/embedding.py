@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from ...devices import Array
+from ...dtypes import all_below
 from .compiling import Indices, Table, loop
-from .rows import compact, inside, numbers
+from .rows import compact, numbers
 
 
 @loop
@@ -18,7 +19,7 @@ def _add_rows(g: Table, index: Indices, total: Table) -> None:
 
 def add_rows(g: Array, index: Array, count: int) -> Any:
     """Row after row, so always in one order."""
-    if not g.size or g.ndim == index.ndim or g.shape[: index.ndim] != index.shape or not inside(index, count):
+    if not g.size or g.ndim == index.ndim or g.shape[: index.ndim] != index.shape or not all_below(index, count):
         return NotImplemented
     total, n = np.zeros((count, *g.shape[index.ndim :]), np.float32), g.size // index.size
     _add_rows(compact(g).reshape(-1, n), numbers(index), total.reshape(-1, n))

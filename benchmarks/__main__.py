@@ -18,7 +18,8 @@ from .machine import describe, short_name
 
 ROOT = Path(__file__).parents[1]
 PARTS = {  # minutes, and minutes with --quick, on two idle cores of a Zen 5 EPYC
-    "kernels": (0.5, 0.3), "steps": (15.0, 1.0), "scaling": (3.5, 1.0), "engine_overhead": (0.2, 0.1), "start": (0.5, 0.3),
+    "kernels": (0.5, 0.3), "steps": (15.0, 1.0), "gpt": (1.5, 0.3), "scaling": (3.5, 1.0),
+    "engine_overhead": (0.2, 0.1), "start": (0.5, 0.3),
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 from models.bert.config import BertConfig
-from models.bert.weights import config_file, locate
+from models.checkpoints.files import config_file, locate
 from models.errors import BadInput
 from models.finetuning.comparing import WAYS, begin, cost_of, draw, settings_of
 from models.finetuning.report import finish, size_text
@@ -38,6 +38,7 @@ from models.finetuning.tasks import Settings
 from models.reading import read_json
 from models.training.settings import add_options, given
 
+from .finetune import command
 from .machine import describe, memory_now, peak_memory
 
 FACTORS = (1 / 3, 1, 3)  # of the rate that suits the method
@@ -67,10 +68,10 @@ def main() -> int:
     for seed in range(args.seeds):
         for way in ways:
             runs += of_one_seed(way, seed, chosen, runs)
-            write(base, ways, runs, {})
+            write(chosen, ways, runs, {})
     costs = read_json(base / COSTS) if (base / COSTS).is_file() else measure(ways, chosen)
     write_text(base / COSTS, json.dumps(costs, indent=1) + "\n")
-    print("\n" + write(base, ways, runs, costs))
+    print("\n" + write(chosen, ways, runs, costs))
     return 0
 
 
@@ -144,8 +145,8 @@ def measure(ways: list[str], chosen: dict[str, Any]) -> dict[str, Any]:
             times[way].append(1000 * (time.perf_counter() - started))
     found: dict[str, Any] = {way: {"ms": min(t[1:])} for way, t in times.items()}  # the first one loads and allocates
     for way in ways:
-        command = [sys.executable, "-m", "benchmarks.adapting", *sys.argv[1:], "--memory-of", way]
-        found[way] |= json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        alone = [sys.executable, "-m", "benchmarks.adapting", *sys.argv[1:], "--memory-of", way]
+        found[way] |= json.loads(subprocess.run(alone, check=True, capture_output=True, text=True).stdout)
         print(f"{way}: {found[way]['ms']:.0f} ms per step, {found[way]['peak_mib']:.0f} MiB at most", flush=True)
     return found
 
@@ -177,13 +178,15 @@ def memory_of(way: str, chosen: dict[str, Any]) -> dict[str, float]:
 # --------------------------------------------------------------------------------------------------------- the table
 
 
-def write(base: Path, ways: list[str], runs: list[dict[str, Any]], costs: dict[str, Any]) -> str:
+def write(chosen: dict[str, Any], ways: list[str], runs: list[dict[str, Any]], costs: dict[str, Any]) -> str:
     """Table and numbers so far; the picture once there are all."""
+    base = Path(chosen["output"])
     rows = [row for way in ways if (row := row_of(way, runs, costs))]
     tables = [r["alternatives"] for r in runs if r.get("alternatives") and r["lr"] == best(r["name"], runs)["lr"]]
     others = [averaged(same, rows[0]["metric"]) for same in zip(*tables, strict=True)]
     text = as_text(rows, others)
-    facts = {"machine": machine(), "command": "python -m benchmarks.adapting " + " ".join(sys.argv[1:])}
+    asked = command(chosen).replace("minitorch finetune", "python -m benchmarks.adapting")
+    facts = {"machine": machine(), "command": asked}
     write_text(base / "adapting.json", json.dumps({**facts, "ways": rows, "alternatives": others}, indent=1) + "\n")
     write_text(base / "adapting.txt", text + "\n")
     if costs:

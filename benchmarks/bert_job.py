@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ WEIGHT_DECAY = 0.01  # not on biases and LayerNorm
 class Job:
     """One thing to measure."""
 
+    family: ClassVar[str] = "bert"  # its programs are bert_minitorch.py and bert_pytorch.py
     task: str = "pretrain"  # pretrain: masked words; finetune: one class per sequence; infer: the same without a gradient
     size: str = "tiny"
     batch: int = 32

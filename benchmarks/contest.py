@@ -2,7 +2,7 @@
 
 The result is the median of the rounds' ratios, because milliseconds vary with everything else the machine does. Before anything
 is timed, all contestants must find the same numbers. The matrix product alone takes part as one of them.
-Read before: bert_job.py. Read next: steps.py.
+Read before: bert_job.py, gpt_job.py. Read next: steps.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from .bert_job import Job
+from .gpt_job import GPTJob
 from .machine import blas_kernels, cpu_ticks, has_avx512, memory_now, others, peak_memory
 
 STUB = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 GEMM = "matrix products alone"
+JOBS: dict[str, Any] = {job.family: job for job in (Job, GPTJob)}
 
 
 class Disagreement(SystemExit):
@@ -35,13 +37,13 @@ class Disagreement(SystemExit):
 # ------------------------------------------------------------------------------------------- the contestant's side
 
 
-def work(kind: str, threads: int, job: Job) -> None:
+def work(kind: str, threads: int, job: Any) -> None:
     """Answer orders, one per line, until there are no more."""
     if kind != "pytorch":
         from models import startup
 
         startup.prepare()
-    module: Any = None if kind == "gemm" else importlib.import_module(f".bert_{kind}", __package__)
+    module: Any = None if kind == "gemm" else importlib.import_module(f".{job.family}_{kind}", __package__)
     if module is not None:
         module.prepare(job, threads)
     before = memory_now()
@@ -105,12 +107,12 @@ class Gemm:
 class Contestant:
     """A process that builds its program and then waits for orders."""
 
-    def __init__(self, name: str, kind: str, job: Job, threads: int, environment: Mapping[str, str | None]) -> None:
+    def __init__(self, name: str, kind: str, job: Any, threads: int, environment: Mapping[str, str | None]) -> None:
         self.name, self.kind, self.job = name, kind, job
         clean = dict.fromkeys(("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS"))
         merged = {**os.environ, **clean, "OPENBLAS_NUM_THREADS": str(threads), **environment}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contest", kind, str(threads), json.dumps(dataclasses.asdict(job))],
+            [sys.executable, "-m", "benchmarks.contest", job.family, kind, str(threads), json.dumps(dataclasses.asdict(job))],
             env={key: value for key, value in merged.items() if value is not None},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1],
         )  # fmt: skip
@@ -154,7 +156,7 @@ def has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def line_up(jobs: Mapping[str, Job], threads: int, stub: Path | None, kernels: str | None = None) -> list[Contestant]:
+def line_up(jobs: Mapping[str, Any], threads: int, stub: Path | None, kernels: str | None = None) -> list[Contestant]:
     """Matrix products, then for each job: ours, ours with other BLAS kernels, PyTorch as installed and unlocked."""
     field = [Contestant(GEMM, "gemm", next(iter(jobs.values())), threads, {})]
     for label, job in jobs.items():
@@ -195,7 +197,7 @@ def play(field: Sequence[Contestant], seconds: float, least: int = 5, most: int 
 
 def check(field: Sequence[Contestant], answers: dict[str, list[float]]) -> None:
     """Contestants with the same job must agree, up to the rounding of differently ordered sums."""
-    first: dict[Job, list[float]] = {}
+    first: dict[Any, list[float]] = {}
     for c in field[1:]:  # not the matrix products
         expected = first.setdefault(c.job, answers[c.name])
         if any(not abs(a - b) <= 1e-3 * max(1.0, abs(b)) for a, b in zip(answers[c.name], expected, strict=True)):
@@ -227,4 +229,4 @@ def row(c: Contestant, times: dict[str, list[tuple[float, float]]]) -> dict[str,
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], int(sys.argv[2]), Job(**json.loads(sys.argv[3])))
+    work(sys.argv[2], int(sys.argv[3]), JOBS[sys.argv[1]](**json.loads(sys.argv[4])))

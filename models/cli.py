@@ -23,18 +23,23 @@ from .errors import LONGEST, BadInput, short, suggestion
 JOBS = {
     "linear-regression": ("models.classical.regression_command", "fit a line to a table in three ways, and compare them"),
     "pretrain": ("models.pretrain_command", "pretrain a BERT or a GPT on text: with no options, on Python's own documentation"),
+    "generate": ("models.gpt.generate_command", "continue a text with a GPT, token by token"),
+    "evaluate": ("models.evaluating.command", "perplexity of a text under GPTs and BERTs: per token, per character, per byte"),
     "fill-mask": ("models.bert.fill_mask_command", "guess the masked words of a sentence"),
     "embed": ("models.bert.embed_command", "turn texts into vectors, and compare them"),
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
-    "predict": ("models.finetuning.predict_command", "answer with a model that finetune trained"),
+    "predict": ("models.finetuning.predict_command", "answer with a model that finetune or seq2seq trained"),
     "compare": ("models.comparison.command", "compare every way to learn a task, from counting words to BERT, on one page"),
     "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
+    "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
+    "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
 TAKE_A_FILE = ("--corpus", "--csv", "--train")  # options for the file that a job learns from
-EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers"}  # what pip installs with minitorch's extra "models"
+# What pip installs with minitorch's extra "models".
+EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers", "sacrebleu", "rouge_score"}
 
 
 class Parser(argparse.ArgumentParser):

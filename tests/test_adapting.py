@@ -49,7 +49,8 @@ CONFIGS = {
     "ia3, the paper's": lambda: IA3Config(**PAPER),
     "adalora": lambda: AdaLoraConfig(init_r=2, target_r=1, lora_alpha=4, total_step=10),
     "prompt": lambda: PromptTuningConfig(num_virtual_tokens=3, pool="first"),
-    "prompt, [CLS] pooled": lambda: PromptTuningConfig(num_virtual_tokens=3),
+    "prompt, [CLS] pooled": lambda: PromptTuningConfig(num_virtual_tokens=3, pool="cls"),
+    "prompt, mean pooled": lambda: PromptTuningConfig(num_virtual_tokens=3),
     "p-tuning": lambda: PromptEncoderConfig(num_virtual_tokens=3, encoder_hidden_size=5, pool="first"),
     "prefix": lambda: PrefixTuningConfig(num_virtual_tokens=3),
     "prefix, projected": lambda: PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=5),
@@ -172,6 +173,18 @@ def test_adalora_and_ia3_by_hand():
         with minitorch.no_grad():
             factors.ia3_l.copy_(minitorch.Tensor(np.array(l, float).reshape(factors.ia3_l.shape)))
         np.testing.assert_allclose(factors(linear, x).detach().numpy(), right)
+
+
+def test_the_mean_that_a_prompt_pools_is_of_the_text_alone():
+    """Neither of virtual tokens nor of padding; also where the last layer would be computed at [CLS] alone."""
+    model = adapted("prompt, mean pooled")
+    hidden = model.bert(IDS, attention_mask=MASK).last_hidden_state
+    by_hand = minitorch.stack([hidden[0].mean(0), hidden[1, :3].mean(0)])
+    right = model.base_model.classifier(by_hand).detach().numpy()
+    np.testing.assert_allclose(logits(model), right, atol=1e-12)
+    np.testing.assert_allclose(logits(model, rows=tensor([[0], [0]])), right, atol=1e-12)
+    whole = model(IDS[1:, :3]).logits.detach().numpy()
+    np.testing.assert_allclose(whole, right[1:], atol=1e-12)
 
 
 def test_adaloras_budget_falls_as_planned():
@@ -396,18 +409,20 @@ def test_another_base_is_noticed(tmp_path):
 
 def test_several_adapters_on_one_base(tmp_path):
     """Switched by name, and row by row within a batch."""
-    right = {}
-    model = None
+    right, model, held = {}, None, base()
+    one_base = {id(p) for p in held.parameters()}
     for i, method in enumerate(("lora", "ia3", "houlsby", "dora")):
         one = adapted(method)
         fill({f"{i}{k}": p for k, p in one.heads["default"].items()}, ["weight"] if i % 2 else [])
         right[method] = logits(one)
         one.save_pretrained(tmp_path / method)
         if model is None:
-            model = PeftModel.from_pretrained(base(), tmp_path / method, method)
+            model = PeftModel.from_pretrained(held, tmp_path / method, method)
         else:
             model.load_adapter(tmp_path / method, method)
     assert model.active_adapter == "lora"
+    own = {id(p) for method in right for p in model.trained(method).values()}
+    assert {id(p) for p in model.parameters()} == one_base | own  # the base is there once
     for method, answer in right.items():
         model.set_adapter(method)
         np.testing.assert_allclose(logits(model), answer, atol=1e-12)
@@ -437,6 +452,16 @@ def test_the_optimiser_knows_what_is_trained_alone():
     assert {n for n, p in model.named_parameters() if p.grad is not None} == {
         n for n, p in model.named_parameters() if p.requires_grad
     }
+
+
+@pytest.mark.parametrize("config", [LoraConfig(r=2, layers_to_transform=[1]), BottleneckConfig(leave_out=[0])])
+def test_layers_below_the_first_adapter_need_no_gradient(config):
+    """Backward ends where nothing below learns; with adapters everywhere that is at the embeddings."""
+    model = get_peft_model(base(), config)
+    states = model.train()(IDS, attention_mask=MASK, output_hidden_states=True).hidden_states
+    assert [state.requires_grad for state in states] == [False, False, True]
+    everywhere = get_peft_model(base(), LoraConfig(r=2)).train()
+    assert [s.requires_grad for s in everywhere(IDS, output_hidden_states=True).hidden_states] == [False, True, True]
 
 
 @pytest.mark.parametrize("kind", [BertForTokenClassification, BertForMaskedLM])
@@ -528,6 +553,12 @@ def test_broken_folders_are_named(tmp_path):
         ({"target_modules": ["query"]}, "which this model has no place for"),
         ({"r": 3}, "this model needs"),
         ({"r": "many"}, "r must be of type int, not many"),
+        ({"target_modules": ["query", 3]}, "target_modules must be of type"),
+        ({"rank_pattern": {"query": "two"}}, "rank_pattern must be of type"),
+        ({"rank_pattern": {"query": 0}}, "the rank must be at least 1, not 0"),
+        ({"alpha_pattern": {"(": 2}}, "is no regular expression"),
+        ({"modules_to_save": [[1]]}, "modules_to_save must be of type"),
+        ({"lora_dropout": 2}, "lora_dropout must be at least 0 and less than 1"),
     ):
         with pytest.raises(BadInput, match=says):
             with_config(**changes)

@@ -14,6 +14,7 @@ import benchmarks.__main__ as everything
 from benchmarks import contest, machine, pictures, scaling, steps, together
 from benchmarks import kernels as kernel_benchmark
 from benchmarks.bert_job import Job
+from benchmarks.gpt_job import GPTJob
 from benchmarks.kernel_cases import CASES, wide
 from benchmarks.make_kernels import STORED, numbers_of
 from minitorch import kernels
@@ -144,6 +145,28 @@ def test_both_programs_do_the_same(job):
         theirs.step()
     torch.set_num_threads(threads)
     assert np.float32(1e-30) * np.float32(1e-10) > 0  # subnormal numbers are as they were
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_both_programs_train_the_same_gpt(threads):
+    torch = pytest.importorskip("torch")
+    from benchmarks import gpt_minitorch, gpt_pytorch
+
+    job, before = GPTJob(layers=2, heads=2, hidden=32, batch=4, length=12, vocabulary=50, dropout=0.1), torch.get_num_threads()
+    with threadpool_limits():
+        ours, theirs = gpt_minitorch.Program(job, threads), gpt_pytorch.Program(job, 1)
+        found = ours.answers()
+        np.testing.assert_allclose(found, theirs.answers(), rtol=1e-4, atol=1e-5)
+        assert found[-1] < found[0]
+        ours.step()
+        theirs.step()
+    torch.set_num_threads(before)
+
+
+def test_operations_of_a_gpt_step_counted_by_hand():
+    job = GPTJob(layers=1, heads=1, hidden=2, batch=1, length=3, vocabulary=5)
+    layer = 3 * (2 * 6 + 2 * 2 + 2 * 8 + 8 * 2) + 2 * 3 * 3 * 2  # products with weights; scores and their use
+    assert job.operations() == 6 * (layer + 3 * 2 * 5)
 
 
 def test_recomputing_and_masked_words_alone_change_no_loss():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models import cli
 from models.classical import pipeline
-from models.comparison import bert, measuring, noise, rungs
+from models.comparison import bert, cloze, measuring, networks, noise, rungs
 from models.comparison.rows import Rows
 from models.comparison.settings import Settings, prepare, subset
 from models.finetuning.run import TASKS, read_data
@@ -50,9 +50,11 @@ def files(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    """BERT need not learn here."""
-    for module in (bert, rungs):
+    """Networks need not learn here."""
+    for module in (bert, rungs, networks, cloze):
         monkeypatch.setattr(module, "STEPS", 4)
+    for kind in (networks.ConvolutionalClassifier, networks.LstmClassifier, networks.LstmCrfTagger):
+        monkeypatch.setattr(kind, "epochs", 1)
 
 
 def run(files, tmp_path, *options, **other):
@@ -173,6 +175,25 @@ def test_neighbours_are_the_nearest_and_weigh_by_nearness(files):
     assert np.allclose(np.stack(near.predict(data.train)).sum(1), 1)
 
 
+def test_numbers_and_several_labels_have_rungs_too(tmp_path):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(["good", "bad", "long", "short", "film", "book"], 6)) for _ in range(80)]
+    numbers = [f"{t}\t{1 + t.count('good') - 0.5 * t.count('bad')}" for t in texts]
+    several = [f"{t}\t{'|'.join(sorted({*t.split()} & {'good', 'bad', 'long'})) or 'none'}" for t in texts]
+    for rows, metric, least in ((numbers, "R²", 0.3), (several, "micro F1", 0.6)):
+        path = tmp_path / "rows.tsv"
+        path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+        task, data = task_of({"train": str(path)}, min_examples=1)
+        for rung in pipeline.for_texts(task):
+            if "forest" in rung.name:
+                continue  # as the tree, and slower
+            answers = rung.make(rung.grid[-1]).fit(data.train).predict(data.train)
+            name, counts = measuring.evidence(task, data.train, answers)
+            assert name == metric
+            if "boosting" not in rung.name and "leaf" not in rung.setting:
+                assert measuring.folded(counts.sum(0)) > least, rung.name
+
+
 # -------------------------------------------------------------------------------------------------- split and noise
 
 
@@ -210,7 +231,7 @@ def test_without_a_test_file_the_three_parts_share_no_example(files):
 
 def test_all_rungs_of_classification(files, tmp_path, capsys):
     state = run(files, tmp_path, "--train", files["train"], "--test", files["test"], "--also", files["test"], "--draws", "1")
-    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 13
+    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 16
     for r in state["rungs"].values():
         assert r["also"] == r["score"]  # the same file
         assert set(r["typos"]) == {"0.1", "0.3"}
@@ -220,7 +241,7 @@ def test_all_rungs_of_classification(files, tmp_path, capsys):
             assert r["chosen"] == max(r["tried"], key=lambda pair: pair[1])[0]  # the first of the best
     assert all(len(scores) == 1 for sizes in state["curve"].values() for scores in sizes.values())
     said = capsys.readouterr().out
-    assert re.search(r"3 of 13: .*; next: TF-IDF", said)
+    assert re.search(r"3 of 16: .*; next: TF-IDF", said)
     assert (tmp_path / "out" / "report.txt").read_text().strip() in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5
@@ -259,7 +280,7 @@ def test_a_row_is_a_sentence_and_numbers(files):
 def test_the_page_escapes_whatever_a_file_holds(tmp_path, files):
     text = Path(files["train"]).read_text().replace("\tneg", "\t<script>neg & co").replace("book", "<img src=x>")
     (tmp_path / "odd.tsv").write_text(text)
-    run(files, tmp_path, "--train", str(tmp_path / "odd.tsv"), "--skip", "BERT,forest,boosting")
+    run(files, tmp_path, "--train", str(tmp_path / "odd.tsv"), "--skip", "BERT,forest,boosting,network,LSTM")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<script>" not in page
     assert "<img src=x" not in page
@@ -270,7 +291,9 @@ def test_a_budget_that_ends_leaves_lines_with_the_reason(files, tmp_path, capsys
     state = run(files, tmp_path, "--train", files["train"], "--budget", "0.00001")
     assert {r["status"] for r in state["rungs"].values()} == {"out of time"}
     assert "No rung was finished" in (tmp_path / "out" / "report.html").read_text()
-    again = run(files, tmp_path, "--resume", "--budget", "5", "--skip", "BERT,forest")  # a new budget, and fewer rungs
+    again = run(
+        files, tmp_path, "--resume", "--budget", "5", "--skip", "BERT,forest,network,LSTM"
+    )  # a new budget, and fewer rungs
     assert {again["rungs"][name]["status"] for name in again["order"]} == {"done"}
 
 
@@ -279,7 +302,7 @@ def test_a_rung_that_fails_is_a_line_and_the_others_go_on(files, tmp_path, monke
         raise RuntimeError("it <broke>\nat line 2")
 
     monkeypatch.setattr(pipeline.KeywordRules, "fit", fail)
-    state = run(files, tmp_path, "--train", files["train"], "--skip", "BERT,forest,boosting")
+    state = run(files, tmp_path, "--train", files["train"], "--skip", "BERT,forest,boosting,network,LSTM")
     assert state["rungs"]["keyword rules"] == {"kind": "rules", "status": "failed", "reason": "it <broke>"}
     assert sum(r["status"] == "done" for r in state["rungs"].values()) == 5
     assert "failed: it &lt;broke&gt;" in (tmp_path / "out" / "report.html").read_text()
@@ -290,7 +313,7 @@ def test_tuning_does_not_look_at_the_test_examples(files, tmp_path):
     swap = {"neg": "pos", "pos": "neg"}
     other.write_text(re.sub(r"\t(neg|pos)$", lambda m: f"\t{swap[m[1]]}", Path(files["test"]).read_text(), flags=re.MULTILINE))
     a, b = (
-        run(files, tmp_path / f"{i}", "--train", files["train"], "--test", str(f), "--skip", "BERT")
+        run(files, tmp_path / f"{i}", "--train", files["train"], "--test", str(f), "--skip", "BERT,network,LSTM,forest")
         for i, f in enumerate((files["test"], other))
     )
     for name, r in a["rungs"].items():
@@ -309,7 +332,7 @@ def test_stopped_and_resumed_it_gives_the_same_scores(files, tmp_path):
         "--threads",
         "1",
         "--skip",
-        "forest,LoRA,random",
+        "forest,LoRA,random,network,LSTM,cloze",
     ]
     command = [
         sys.executable,
@@ -342,6 +365,27 @@ def test_stopped_and_resumed_it_gives_the_same_scores(files, tmp_path):
     assert {name: r["score"] for name, r in done["rungs"].items()} == {name: r["score"] for name, r in whole["rungs"].items()}
     for name, r in half["rungs"].items():
         assert done["rungs"][name] == r  # taken as it was
+
+
+def test_what_resumes_must_be_the_same_comparison(files, tmp_path, capsys):
+    run(files, tmp_path, "--train", files["train"], "--skip", "BERT,TF-IDF,network,LSTM")
+    out = ["compare", "--resume", "--output", str(tmp_path / "out")]
+    assert cli.main([*out, "--seed", "7"]) == 2
+    assert "that comparison has --seed 0; --resume keeps it" in capsys.readouterr().err
+    record = tmp_path / "out" / "report.json"
+    whole = json.loads(record.read_text())
+    for damage in (
+        {"rungs": {"a": 1}},
+        {"curve": []},
+        {"chosen": {"x": 1}},
+        {"rungs": {"a": {**whole["rungs"]["keyword rules"], "counts": 3}}},
+    ):
+        record.write_text(json.dumps({**whole, **damage}))
+        assert cli.main(out) == 2
+        assert "not the record of a comparison" in capsys.readouterr().err
+    record.write_text("{")
+    assert cli.main(out) == 2
+    assert "not a JSON file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

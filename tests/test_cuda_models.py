@@ -9,6 +9,7 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import kernels, nn, optim
 from minitorch.kernels import reference
+from models import adapting
 from tests import emulated_cupy
 from tests.bert_cases import inputs, make, ours, scalar
 
@@ -168,3 +169,40 @@ def test_what_is_asked_for_on_a_card_makes_it_the_one_to_work_on(monkeypatch):
         minitorch.ones(2).to("cuda:0")
         minitorch.rand(2, device="cuda:0")
         assert used == [0, 0, 0]
+
+
+ADAPTERS = {
+    "lora": adapting.LoraConfig(r=4, use_dora=True),
+    "words": adapting.LoraConfig(r=4, bias="all", trainable_token_indices=[1, 3]),
+    "adalora": adapting.AdaLoraConfig(init_r=4, target_r=2, total_step=4),
+    "ia3": adapting.IA3Config(),
+    "houlsby": adapting.BottleneckConfig(style="houlsby"),
+    "pfeiffer": adapting.BottleneckConfig(),
+    "prompt": adapting.PromptTuningConfig(num_virtual_tokens=3),
+    "prefix": adapting.PrefixTuningConfig(num_virtual_tokens=3, prefix_projection=True),
+}
+
+
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_adapters_train_as_on_the_processor(method, tmp_path):
+    """And their folders, written by either, hold the same numbers and belong to the same base."""
+    found = {}
+    for device in ("cpu", "cuda"):
+        base = make("BertForSequenceClassification", **SIZES)
+        minitorch.manual_seed(3)
+        model = adapting.get_peft_model(base, ADAPTERS[method]).to(device).train()
+        optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, eps=1e-3)
+        batch, labels = (ours(x) for x in inputs("BertForSequenceClassification", np.random.default_rng(0)))
+        batch = {name: x.to(device) for name, x in (batch | labels).items()}
+        for step in range(1, 5):
+            optimizer.zero_grad()
+            loss = scalar(model(**batch))
+            loss.backward()
+            optimizer.step()
+            model.update_and_allocate(step)
+        model.save_pretrained(tmp_path / device)
+        again = adapting.PeftModel.from_pretrained(make("BertForSequenceClassification", **SIZES), tmp_path / device)
+        found[device] = loss.item(), {name: p.detach().numpy() for name, p in again.trained().items()}
+    assert found["cuda"][0] == pytest.approx(found["cpu"][0], rel=1e-3)
+    for name, values in found["cpu"][1].items():
+        np.testing.assert_allclose(found["cuda"][1][name], values, rtol=2e-3, atol=5e-4, err_msg=name)

@@ -732,12 +732,12 @@ def library(folder, words, files=60):
 
 def test_with_no_files_it_makes_its_own(tmp_path, capsys, monkeypatch):
     """Two tasks from the documentation that is there, split by source file; ordinary files are left to look at."""
-    from models.finetuning import documentation
+    from models.text import python_docs
 
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     found = [("alpha", library(tmp_path / "a", cases.GOOD)), ("beta", library(tmp_path / "b", cases.BAD[:5]))]
-    monkeypatch.setattr(documentation, "source_folders", lambda libraries: found)
+    monkeypatch.setattr(python_docs, "source_folders", lambda libraries: found)
     model = str(cases.checkpoint(tmp_path / "start"))
     argv = [
         "finetune",

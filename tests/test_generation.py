@@ -16,6 +16,7 @@ from models.generation.cache import Cache
 from models.generation.decoder import filtered
 from models.generation.generate import Draws, generate
 from models.generation.settings import GenerationConfig
+from models.gpt.decoding import GPTDecoder
 
 from .gpt_cases import by_formula, make, theirs
 
@@ -41,6 +42,8 @@ def test_filters_by_hand():
     penalised = filters.repetition_penalty(np.array([[2.0, 1.0, -1.0, -2.0]]), [[0, 3, 3]], 2.0)
     np.testing.assert_array_equal(penalised, [[1.0, 1.0, -1.0, -4.0]])
     assert [kept(filters.min_p(X, p)) for p in (0.0, 0.2, 0.5, 1.0)] == [4, 3, 2, 1]
+    none = GenerationConfig(do_sample=True, temperature=None, top_k=None, top_p=None)
+    np.testing.assert_allclose(filters.softmax(filtered(X, [[]], none)), P)
 
 
 @pytest.mark.parametrize(
@@ -85,16 +88,17 @@ def new(model, prompts, **options):
     return table[:, len(prompts[0]) :].tolist()
 
 
-def test_equals_numbers_that_were_computed_elsewhere():
-    model = by_formula()
+def test_equals_numbers_that_were_computed_elsewhere(device):
+    model = by_formula().to(device)
     options = {"max_new_tokens": 6, "eos_token_id": None}
-    assert new(model, [[1, 2, 3, 4]], **options) == [[3, 3, 3, 3, 12, 12]]
+    prompt = minitorch.tensor([[1, 2, 3, 4]]).to(device)
+    assert model.generate(prompt, **options).cpu().numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 12, 12]]
+    ids, mask = (t.to(device) for t in left_padded([[1, 2, 3, 4], [2]]))
+    assert model.generate(ids, mask, num_beams=2, **options).shape == (2, 10)
     for penalty, score in ((0.0, -10.568636), (1.0, -1.761439), (2.0, -0.293573)):
-        found = model.generate(
-            minitorch.tensor([[1, 2, 3, 4]]), num_beams=3, length_penalty=penalty, return_dict_in_generate=True, **options
-        )
-        assert found["sequences"].numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 3, 12]]
-        assert found["sequences_scores"] == [pytest.approx(score, abs=1e-5)]
+        found = model.generate(prompt, num_beams=3, length_penalty=penalty, return_dict_in_generate=True, **options)
+        assert found["sequences"].cpu().numpy().tolist() == [[1, 2, 3, 4, 3, 3, 3, 3, 3, 12]]
+        assert found.sequences_scores.item() == pytest.approx(score, abs=1e-5)
 
 
 GRID = [
@@ -138,9 +142,29 @@ def test_the_score_of_a_beam_is_the_models_own():
         scores[beams] = sum(log_p[len(prompt) - 1 + i, token] for i, token in enumerate(tokens)) / 8
     options = {"max_new_tokens": 8, "eos_token_id": None, "num_beams": 4, "num_return_sequences": 3}
     found = model.generate(minitorch.tensor([prompt]), return_dict_in_generate=True, **options)
-    assert found["sequences_scores"][0] == pytest.approx(scores[4], abs=1e-5)
-    assert found["sequences_scores"] == sorted(found["sequences_scores"], reverse=True)
+    beams = found.sequences_scores.tolist()
+    assert beams[0] == pytest.approx(scores[4], abs=1e-5)
+    assert beams == sorted(beams, reverse=True)
     assert scores[1] <= scores[2] + 1e-6 <= scores[4] + 2e-6
+
+
+@pytest.mark.parametrize("options", [{"length_penalty": 0.0}, {"early_stopping": True}, {"num_return_sequences": 2}])
+def test_beams_that_keep_the_greedy_text_never_score_below_it(options):
+    model, rng, lower, common = make(seed=3), np.random.default_rng(0), 0, {"max_new_tokens": 12, "eos_token_id": 3}
+    prompts = rng.integers(1, 50, (60, 3))
+    penalty = options.get("length_penalty", 1.0)
+    greedy = generate(GPTDecoder(model, prompts.tolist()), prompts, GenerationConfig(**common))
+    for keep in (True, False):
+        config = GenerationConfig(num_beams=2, keep_greedy=keep, **common, **options)
+        found = generate(GPTDecoder(model, prompts.tolist()), prompts, config)[:: config.num_return_sequences]
+        for prompt, one, best in zip(prompts.tolist(), greedy, found, strict=True):
+            with minitorch.no_grad():
+                log_p = filters.log_softmax(model(minitorch.tensor([prompt + one.tokens])).logits[0].numpy().astype(np.float64))
+            total = sum(log_p[len(prompt) - 1 + i, token] for i, token in enumerate(one.tokens))
+            below = total / len(one.tokens) ** penalty > best.score + 1e-5
+            assert not (keep and below)
+            lower += below
+    assert lower > 0  # Hugging Face's rules do let it go
 
 
 def test_more_beams_than_tokens_and_nothing_to_write():
@@ -182,6 +206,26 @@ def test_a_batch_gives_what_each_prompt_gives_alone_with_and_without_a_cache(way
         alone = np.array(new(model, [prompt], **options))
         np.testing.assert_array_equal(together[i * k : (i + 1) * k, : alone.shape[1]], alone)
         assert (together[i * k : (i + 1) * k, alone.shape[1] :] == 1).all()  # nothing but padding after the end
+
+
+def test_dropout_changes_no_text_and_is_on_again_afterwards():
+    model = make(resid_pdrop=0.5, attn_pdrop=0.5, embd_pdrop=0.5)
+    quiet = new(model, [[5, 9]], eos_token_id=None)
+    model.train()
+    assert new(model, [[5, 9]], eos_token_id=None) == quiet
+    assert model.training
+    assert model.transformer.drop.training
+
+
+def test_threads_change_no_sample():
+    model, found = make("wider", n_positions=200), []
+    before = minitorch.get_num_threads()
+    for threads in (1, 2):
+        minitorch.set_num_threads(threads)
+        found.append(new(model, [[5, 9, 2]] * 3, do_sample=True, seed=4, max_new_tokens=60, eos_token_id=None))
+    minitorch.set_num_threads(before)
+    assert found[0] == found[1]
+    assert found[0][0] == found[0][1] == found[0][2]  # the same text, seed and weights
 
 
 def test_a_seed_decides_and_without_one_the_global_stream():
@@ -249,9 +293,9 @@ def test_tokens_are_heard_of_as_they_come():
     model, heard = make(), []
     ids, mask = left_padded([[5, 9, 2], [11]])
     table = model.generate(ids, mask, max_new_tokens=4, eos_token_id=None, streamer=lambda i, token: heard.append((i, token)))
-    assert [i for i, _ in heard] == [0, 1] * 4
+    assert [i for i, _ in heard] == [0, 1] * 5
     for i in (0, 1):
-        assert [token for j, token in heard if j == i] == table[i, 3:].numpy().tolist()
+        assert [token for j, token in heard if j == i] == [*table[i, 3:].numpy().tolist(), None]
 
 
 def test_lengths():
@@ -310,14 +354,18 @@ def test_a_cache_grows_and_takes_other_rows():
         ({"min_p": "x"}, "min_p is a number from 0 to 1, not 'x'"),
         ({"top_k": -1}, "top_k is a whole number of at least 0, not -1"),
         ({"top_k": 2.5}, "top_k is a whole number"),
-        ({"repetition_penalty": 0}, "repetition_penalty is a number above 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty is a number from 0.001 to 1,000"),
+        ({"eos_token_id": "end"}, "eos_token_id is the id of a token, a list of some or None, not 'end'"),
+        ({"eos_token_id": [3, -1]}, "eos_token_id is the id of a token"),
         ({"num_beams": 0}, "num_beams is a whole number of at least 1"),
+        ({"num_beams": None}, "num_beams is a whole number of at least 1"),
+        ({"num_return_sequences": 10**12, "do_sample": True}, "num_return_sequences is at most 10,000"),
         ({"max_new_tokens": -1}, "max_new_tokens is a whole number of at least 0"),
         ({"max_length": 2}, "the prompt has 2 tokens, max_length, which counts them, is 2: give max_new_tokens"),
         ({"early_stopping": "always"}, 'early_stopping is True, False or "never"'),
         ({"length_penalty": None}, "length_penalty is a number"),
-        ({"num_return_sequences": 2}, "2 sequences need as many beams, or do_sample: greedy text is one"),
-        ({"num_return_sequences": 3, "num_beams": 2}, "a search with 2 beams has 2"),
+        ({"num_return_sequences": 2}, "2 sequences need as many beams; greedy text is one: give num_beams or do_sample"),
+        ({"num_return_sequences": 3, "num_beams": 2}, "3 sequences need as many beams; num_beams is 2"),
         ({"num_beams": 2, "do_sample": True}, "beams and sampling exclude each other"),
         ({"stop_strings": [""]}, "a stop string is a text of at least one character"),
         ({"seed": 1.5}, "the seed is a whole number"),

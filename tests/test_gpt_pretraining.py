@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -197,6 +198,10 @@ def test_it_learns_more_than_which_token_follows_which(text, tmp_path, capsys):
         assert name in out
         assert (tmp_path / "run" / name).stat().st_size > 0
     assert load_tokenizer(tmp_path / "run").tokens == ["\n", "a", "b", "c"]
+    written = out.partition("it writes:\n")[2].partition("\n\n")[0].split()
+    assert 100 < sum(map(len, written)) <= 400
+    assert set("".join(written)) == set("abc")
+    assert re.search(r"let it write more:  minitorch generate [abc]+ --model ", out)
 
 
 def test_transformers_takes_it_over(text, tmp_path):

@@ -6,7 +6,12 @@ import importlib.metadata
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +33,7 @@ from models.prompting.verbalizer import Verbalizer, find_words, parse_words
 
 from .finetune_cases import OTHER, checkpoint, classify_rows, write_classify
 
+ROOT = Path(__file__).parents[1]
 WORDS = "good:pos,bad:neg"
 
 
@@ -224,6 +230,32 @@ def test_zero_shot_is_the_masked_lm_at_the_mask(base):
         prompt("a single text")
 
 
+def test_loss_and_gradients_are_those_of_pytorch(base):
+    """Cross entropy over the mean logits of each class's words, with Hugging Face's masked LM."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.BertForMaskedLM.from_pretrained(base).eval()
+    prompt = prompting.Prompt.untrained(settings(base, words="good:pos,nice:pos,bad:neg", template="{text} it was [MASK] ."))
+    task, t = prompt.task, prompt.trainer
+    examples = [Example("a film", None, "pos", ""), Example("the very book and plot", None, "neg", "")]
+    batch = task.batch(task.features(examples, t.tokenizer), t.tokenizer)
+    loss, _ = task.loss(t.model, batch)
+    loss.backward()
+    ids = torch.tensor(batch["input_ids"].numpy())
+    at = (ids == t.tokenizer.mask_id).int().argmax(1)
+    logits = theirs(ids, attention_mask=torch.tensor(batch["attention_mask"].numpy())).logits[torch.arange(2), at]
+    good, nice, bad = (t.tokenizer.vocabulary[word] for word in ("good", "nice", "bad"))
+    scores = torch.stack([logits[:, [good, nice]].mean(-1), logits[:, bad]], -1)
+    expected = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1]))
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    gradients = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    for name, p in t.model.named_parameters():
+        if p.grad is not None:
+            np.testing.assert_allclose(p.grad.numpy(), gradients[name].numpy(), atol=2e-6, err_msg=name)
+    assert sum(p.grad is not None for p in t.model.parameters()) > 30
+
+
 def test_several_words_pairs_and_calibration(base):
     s = settings(base, template="{text} ? [MASK] , {pair}", words="good:yes,fine:yes,bad:no", calibrate="pmi", rule="sum")
     prompt = prompting.Prompt.untrained(s)
@@ -274,13 +306,16 @@ def test_training_learns_and_its_folder_answers_the_same(base, files, tmp_path, 
     assert "TF-IDF + logistic regression on the same 200 examples" in report
     assert "the most frequent class" in report
     assert command("--model", out, "--test", files["test"], "--json", text) == 0
-    again = capsys.readouterr().out
-    assert again.splitlines()[0] in report
-    assert json.loads(again.splitlines()[-1])["prediction"] == "pos"
-    assert json.loads(again.splitlines()[-1]) == prompting.load(out)([text])[0]
+    again = capsys.readouterr()
+    assert again.err.splitlines()[0] in report
+    assert json.loads(again.out)["prediction"] == "pos"
+    assert json.loads(again.out) == prompting.load(out)([text])[0]
     tokenizer, model = bert.load(out)  # an ordinary checkpoint
     guesses = dict(bert.fill_mask(model, tokenizer, f"{text} it was [MASK]", top_k=len(tokenizer))[0])
     assert guesses["good"] > guesses["bad"]
+    assert len((out / "predictions.jsonl").read_text().splitlines()) == 24
+    assert json.loads((out / "report.json").read_text())["scores"]["accuracy"] > 0.8
+    assert "is the checkpoint that the training starts from" in refusal(capsys, *arguments, "--output", base, "--overwrite")
     assert refusal(capsys, *arguments, "--output", out).endswith("holds a run already: use --overwrite or another --output")
     assert refusal(capsys, "--model", out, "--length", 20, "x") == f"--length was settled when {out} was trained: leave it out"
     assert cli.main(["predict", "--model", str(out), "x"]) == 2
@@ -443,6 +478,27 @@ def test_a_stopped_curve_goes_on_where_it_was(base, files, tmp_path, capsys, mon
     assert command(*curve_arguments(base, files, part, "--resume")) == 0
     assert json.loads((part / "curve.json").read_text())["cells"] == whole["cells"]
     assert "holds a run already" in refusal(capsys, *curve_arguments(base, files, part))
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_resume_in_processes_of_their_own(base, files, tmp_path):
+    out = tmp_path / "out"
+    words = [str(x) for x in curve_arguments(base, files, out, "--steps", 20)]
+    program = [sys.executable, "-m", "models.cli", "prompt", *words]
+    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out / "curve.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "the same command with --resume goes on" in shown
+    assert "Traceback" not in errors
+    before = json.loads((out / "curve.json").read_text())["cells"]
+    done = subprocess.run([*program, "--resume"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "most frequent class" in done.stdout
+    after = json.loads((out / "curve.json").read_text())["cells"]
+    assert 0 < len(before) < len(after) == 11
+    assert before.items() <= after.items()
 
 
 def test_a_curve_without_a_head_has_the_other_rows(base, files, tmp_path, capsys):

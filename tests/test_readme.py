@@ -12,7 +12,7 @@ import pytest
 import minitorch
 from models import cli
 
-from . import finetune_cases
+from . import finetune_cases, gpt_cases
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("CONTRIBUTING.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,11 +45,12 @@ def test_the_readme_is_short():
 
 @each_page
 def test_the_python_blocks_run_in_order(page, tmp_path, monkeypatch):
-    """In a folder with a pretrained model and two labelled files."""
+    """In a folder with pretrained models and two labelled files."""
     if not blocks(page, "python"):
         return
     monkeypatch.chdir(tmp_path)
     finetune_cases.checkpoint(tmp_path / "runs/pretrain")
+    gpt_cases.checkpoint(tmp_path / "runs/gpt")
     for name, count in (("train.tsv", 40), ("dev.tsv", 20)):
         finetune_cases.write_classify(tmp_path / name, count)
     names: dict[str, object] = {"__name__": "__main__"}

@@ -82,7 +82,7 @@ class Triplets(nn.Module):
             nn.init.normal_(side, std=0.02)
 
     def forward(self, layer: Any, x: Tensor) -> Tensor:
-        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E), self.lora_B) * self.scaling
+        return layer(x) + F.linear(F.linear(self.dropout(x), self.lora_A * self.lora_E) * self.scaling, self.lora_B)
 
     def merged(self, weight: Tensor) -> Tensor:
         """W + s B (E ∘ A)."""
@@ -91,7 +91,7 @@ class Triplets(nn.Module):
 
     def off_orthogonal(self) -> list[Tensor]:
         """‖A Aᵀ - I‖ and ‖Bᵀ B - I‖."""
-        eye = minitorch.eye(self.lora_A.shape[0], dtype=self.lora_A.dtype)
+        eye = minitorch.eye(self.lora_A.shape[0], dtype=self.lora_A.dtype, device=self.lora_A.device)
         return [minitorch.sqrt(((G - eye) ** 2).sum()) for G in (self.lora_A @ self.lora_A.mT, self.lora_B.mT @ self.lora_B)]
 
 
@@ -112,7 +112,7 @@ class RankAllocator:
         like = {f"{path}.{part}": getattr(m, part) for path, m in self.triplets.items() for part in PARTS}
         for kind in ("mean", "spread"):
             found = state.get(kind) if isinstance(state, dict) else None
-            values = {k: v.numpy() for k, v in found.items()} if isinstance(found, dict) else None
+            values = {k: host(v) for k, v in found.items()} if isinstance(found, dict) else None
             shapes = {k: v.shape for k, v in values.items()} if values is not None else None
             if shapes not in ({}, {k: p.shape for k, p in like.items()}):
                 raise BadInput("the state of AdaLoRA's budget is not that of this model")
@@ -148,7 +148,7 @@ class RankAllocator:
                 w, key = getattr(module, part), f"{path}.{part}"
                 if w.grad is None:
                     raise BadInput("AdaLoRA: update_and_allocate needs gradients; call it after backward and before zero_grad")
-                I = np.abs(w.array * w.grad.array)
+                I = np.abs(host(w) * host(w.grad))
                 self.mean[key] = b1 * self.mean.get(key, 0.0) + (1 - b1) * I
                 self.spread[key] = b2 * self.spread.get(key, 0.0) + (1 - b2) * np.abs(I - self.mean[key])
 
@@ -168,4 +168,9 @@ class RankAllocator:
         parts = np.split(dropped, np.cumsum([len(part) for part in scores.values()])[:-1])
         with minitorch.no_grad():
             for module, out in zip(self.triplets.values(), parts, strict=True):
-                module.lora_E[Tensor(out)] = 0.0
+                module.lora_E *= Tensor(~out[:, None]).to(module.lora_E.device)
+
+
+def host(t: Tensor) -> np.ndarray:
+    """The numbers in the CPU's memory, where triplets are scored."""
+    return t.detach().cpu().numpy()

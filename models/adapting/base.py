@@ -88,12 +88,21 @@ class PeftConfig:
 
 def check_type(name: str, value: Any, kind: str) -> None:
     """BadInput for a value of a file that is not of the field's type, such as text for a number."""
-    names = {"int": int, "float": int | float, "str": str, "bool": bool, "list": list, "dict": dict, "None": type(None)}
-    allowed = [names[part.partition("[")[0]] for part in kind.split(" | ")]
-    if value is dataclasses.MISSING:
-        return
-    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
+    if value is not dataclasses.MISSING and not is_of(value, kind):
         raise BadInput(f"{name} must be of type {kind}, not {short(value)}")
+
+
+def is_of(value: Any, kind: str) -> bool:
+    """Is the value of a type that is written as an annotation: int | list[str] | dict[str, float] | None?"""
+    if " | " in kind:
+        return any(is_of(value, part) for part in kind.split(" | "))
+    outer, _, inner = kind.removesuffix("]").partition("[")
+    if outer == "list":
+        return isinstance(value, list) and all(is_of(item, inner) for item in value)
+    if outer == "dict":
+        return isinstance(value, dict) and all(is_of(item, inner.partition(", ")[2]) for item in value.values())
+    names: dict[str, Any] = {"int": int, "float": int | float, "str": str, "bool": bool, "None": type(None)}
+    return isinstance(value, names[outer]) and (kind == "bool" or not isinstance(value, bool))
 
 
 # What PEFT writes and what changes no answer: its version, how the base was loaded, how training began, sizes of the model.
@@ -116,7 +125,7 @@ class TargetedConfig(PeftConfig):
     exclude_modules: str | list[str] | None = None
     fan_in_fan_out: bool = False
 
-    usual: ClassVar[list[str]] = ["query", "value"]
+    usual: ClassVar[list[str]] = ["query", "value", "c_attn"]  # of BERT, and of GPT-2
 
     def targets(self, model: nn.Module, layers: Iterable[int] | None = None, stack: str = r"[^.]*") -> list[str]:
         """The paths of the chosen layers; layers: only those of these numbers, in a list whose name fits ``stack``."""
@@ -155,8 +164,9 @@ class Adapted(nn.Module):
             return self.run(self.active, *inputs, **options)
         if len(inputs[0]) != sum(len(rows) for _, rows in self.groups):
             raise BadInput(f"adapter_names: a name for each of the {len(inputs[0])} rows of the batch is needed")
-        parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in self.groups]
-        order = minitorch.argsort(minitorch.cat([rows for _, rows in self.groups]))
+        groups = [(names, rows.to(inputs[0].device)) for names, rows in self.groups]
+        parts = [self.run(names, *(minitorch.index_select(x, 0, rows) for x in inputs)) for names, rows in groups]
+        order = minitorch.argsort(minitorch.cat([rows for _, rows in groups]))
         return minitorch.index_select(minitorch.cat(parts), 0, order)
 
     def run(self, names: Sequence[str], *inputs: Any, **options: Any) -> Any:
@@ -231,16 +241,21 @@ def matching(model: nn.Module, targets: str | Iterable[str], exclude: str | Iter
 def fits(path: str, names: str | Iterable[str]) -> bool:
     """Is the path one of the names, or does it end in one after a dot? A string is a regular expression for all of it."""
     if isinstance(names, str):
-        try:
-            return re.fullmatch(names, path) is not None
-        except re.error as error:
-            raise BadInput(f"{names!r} is no regular expression: {error}") from None
+        return expression(names).fullmatch(path) is not None
     return any(path == name or path.endswith(f".{name}") for name in names)
 
 
+def expression(text: str) -> re.Pattern[str]:
+    """The regular expression; BadInput if it is none."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise BadInput(f"{text!r} is no regular expression: {error}") from None
+
+
 def head_names(model: nn.Module) -> list[str]:
-    """The children that make the model's answer from the encoder's states: classifier, qa_outputs, cls."""
-    body = ("bert", "embeddings", "encoder", "pooler", "transformer")
+    """The children that make the model's answer from the hidden states: classifier, qa_outputs, cls, lm_head."""
+    body = ("bert", "embeddings", "encoder", "pooler", "transformer", "wte", "wpe", "h", "ln_f")
     return [name for name, child in model.named_children() if name not in body and any(True for _ in child.parameters())]
 
 

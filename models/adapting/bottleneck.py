@@ -44,6 +44,8 @@ class BottleneckConfig(PeftConfig):
     def __post_init__(self) -> None:
         if self.style not in ("houlsby", "pfeiffer"):
             raise BadInput(f'style "{self.style}" is unknown; there are houlsby and pfeiffer')
+        if self.bottleneck is not None and not 1 <= self.bottleneck <= 2**20:
+            raise BadInput(f"bottleneck, the width of the adapter, must be from 1 to {2**20:,}, not {self.bottleneck}")
         self.non_linearity = self.non_linearity or ("swish" if self.style == "houlsby" else "relu")
         if self.non_linearity not in NONLINEARITIES:
             raise BadInput(f'non_linearity "{self.non_linearity}" is unknown; there are {", ".join(NONLINEARITIES)}')

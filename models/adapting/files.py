@@ -38,6 +38,7 @@ TASKS = {
     "BertForTokenClassification": "TOKEN_CLS",
     "BertForQuestionAnswering": "QUESTION_ANS",
     "BertModel": "FEATURE_EXTRACTION",
+    "GPT2LMHeadModel": "CAUSAL_LM",
 }
 
 
@@ -49,8 +50,8 @@ def fingerprint(model: Any, name: str) -> str:
         for path, layer in sorted(paths(model.base_model).items()):
             if path not in own:
                 for key, parameter in sorted(layer.named_parameters(recurse=False)):
-                    values = parameter.detach().numpy()
-                    values = np.delete(values, rows, axis=0) if rows and path.rpartition(".")[2] == tokens.PLACE else values
+                    values = parameter.detach().cpu().numpy()
+                    values = np.delete(values, rows, axis=0) if rows and path.rpartition(".")[2] in tokens.PLACES else values
                     digest.update(f"{path}.{key}{values.shape}".encode())
                     digest.update(values.tobytes())
     return digest.hexdigest()
@@ -95,11 +96,11 @@ def prune(weights: dict[str, Tensor]) -> dict[str, list[bool]]:
     """Keep AdaLoRA's triplets with E ≠ 0 alone; which they are, for rank_pattern."""
     pattern = {}
     for key in [k for k in weights if k.endswith(".lora_E")]:
-        kept = weights[key].numpy()[:, 0] != 0
         base = key.removesuffix("lora_E")
-        weights[key] = minitorch.tensor(weights[key].numpy()[kept])
-        weights[base + "lora_A"] = minitorch.tensor(weights[base + "lora_A"].numpy()[kept])
-        weights[base + "lora_B"] = minitorch.tensor(weights[base + "lora_B"].numpy()[:, kept])
+        E, A, B = (weights[base + part].cpu().numpy() for part in ("lora_E", "lora_A", "lora_B"))
+        kept = E[:, 0] != 0
+        for part, values in (("lora_E", E[kept]), ("lora_A", A[kept]), ("lora_B", B[:, kept])):
+            weights[base + part] = minitorch.tensor(values)
         pattern[key.removeprefix("base_model.model.")] = kept.tolist()
     return pattern
 

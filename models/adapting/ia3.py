@@ -34,11 +34,11 @@ class IA3Config(TargetedConfig):
 
     peft_type: ClassVar[str] = "IA3"
     rate: ClassVar[float] = 1e-2
-    usual: ClassVar[list[str]] = ["key", "value", "output.dense"]
+    usual: ClassVar[list[str]] = ["key", "value", "output.dense", "c_attn", "mlp.c_proj"]
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
         found = {}
-        inputs = ["output.dense"] if self.feedforward_modules is None else self.feedforward_modules
+        inputs = ["output.dense", "mlp.c_proj"] if self.feedforward_modules is None else self.feedforward_modules
         for path in self.targets(model):
             factors = put(model, path, name, Factors(layer_at(model, path), fits(path, inputs)))
             found[f"{path}.ia3_l"] = factors.ia3_l

@@ -15,7 +15,6 @@ Read before: base.py.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor, nn
 
 from ..errors import BadInput, listing
-from .base import TargetedConfig, layer_at, put
+from .base import TargetedConfig, expression, layer_at, put
 from .bitfit import all_biased
 
 INITS = (True, False, "gaussian", "orthogonal")
@@ -44,6 +43,8 @@ class LowRankConfig(TargetedConfig):
     layers_pattern: str | list[str] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.lora_dropout < 1:
+            raise BadInput(f"lora_dropout must be at least 0 and less than 1, not {self.lora_dropout}")
         if self.bias not in ("none", "all", "lora_only"):
             raise BadInput(f'bias is {self.bias!r}; there are "none", "all" and "lora_only"')
         if self.layers_to_transform is not None and isinstance(self.target_modules, str):
@@ -101,9 +102,11 @@ class LoraConfig(LowRankConfig):
 
     def _size(self, path: str, linear: nn.Linear) -> tuple[int, float]:
         r, alpha = (
-            next((v for key, v in pattern.items() if re.match(rf"(.*\.)?({key})$", path)), usual)
+            next((v for key, v in pattern.items() if expression(rf"(.*\.)?({key})$").match(path)), usual)
             for pattern, usual in ((self.rank_pattern, self.r), (self.alpha_pattern, self.lora_alpha))
         )
+        if r < 1:
+            raise BadInput(f"{path}: the rank must be at least 1, not {r}")
         if r > min(linear.in_features, linear.out_features):
             raise BadInput(f"{path} is ({linear.out_features}, {linear.in_features}): a rank of {r} is larger than its own")
         return r, alpha / math.sqrt(r) if self.use_rslora else alpha / r
@@ -135,7 +138,8 @@ class Lora(nn.Module):
                 nn.init.kaiming_uniform_(side, a=math.sqrt(5))  # U(±1/√in)
 
     def forward(self, layer: Any, x: Tensor) -> Tensor:
-        change = F.linear(F.linear(self.dropout(x), self.lora_A), self.lora_B, self.bias) * self.scaling
+        bias = None if self.bias is None else self.bias * self.scaling
+        change = F.linear(F.linear(self.dropout(x), self.lora_A) * self.scaling, self.lora_B, bias)
         if self.magnitude is None:
             return layer(x) + change
         linear = _linear(layer)

@@ -30,6 +30,7 @@ from .adalora import AdaLoraConfig, RankAllocator, Triplets
 from .base import Adapted, PeftConfig, Whole, head_names, layer_at, paths, put, standing_at
 
 BASE = "__base__"  # in adapter_names: this row uses none
+PRETRAINED = ("cls", "lm_head")  # heads that guess words: they are no task's own
 
 
 class PeftModel(nn.Module):
@@ -98,7 +99,7 @@ class PeftModel(nn.Module):
     def _heads_of(self, config: PeftConfig) -> list[str]:
         """The layers that are trained whole; PEFT names some that a model need not have."""
         if config.modules_to_save is None:
-            return [name for name in head_names(self.base_model) if name != "cls"]  # the head of masked words was pretrained
+            return [name for name in head_names(self.base_model) if name not in PRETRAINED]
         known = paths(self.base_model)
         found = [name for name in dict.fromkeys(config.modules_to_save) if name in known]
         if config.modules_to_save and not found:

@@ -16,8 +16,9 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
+from ..generation.cache import Cache
 from .base import PeftConfig, put
-from .prompt import body, check_count
+from .prompt import arguments, body, check_sizes, in_front
 
 
 @dataclass
@@ -32,17 +33,18 @@ class PrefixTuningConfig(PeftConfig):
     rate: ClassVar[float] = 5e-3
 
     def __post_init__(self) -> None:
-        check_count(self.num_virtual_tokens)
+        check_sizes(self.num_virtual_tokens, self.encoder_hidden_size)
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-        config = body(model).config
+        place, base = body(model)
+        config = base.config
         H, size = config.hidden_size, 2 * config.num_hidden_layers * config.hidden_size
         projected = self.prefix_projection and not self.inference_mode
         prefix = Prefix(minitorch.randn(self.num_virtual_tokens, H if projected else size), config)
         if projected:
             width = self.encoder_hidden_size or H
             prefix.transform = nn.Sequential(nn.Linear(H, width), nn.Tanh(), nn.Linear(width, size))
-        put(model, "bert", name, prefix)
+        put(model, place, name, prefix)
         if not projected:
             return {"prompt_embeddings": prefix.table}
         own = {f"prompt_encoder.transform.{k}": p for k, p in prefix.transform.named_parameters()}
@@ -69,4 +71,14 @@ class Prefix(nn.Module):
         return [(parts[2 * i][None], parts[2 * i + 1][None]) for i in range(self.layers)]
 
     def forward(self, layer: Any, *inputs: Any, **options: Any) -> Any:
-        return layer(*inputs, past_key_values=self.past_key_values(), **options)
+        given = arguments(layer, inputs, options)
+        pairs, past = self.past_key_values(), given.pop("past_key_values", None)
+        if "use_cache" not in given:  # an encoder, which widens the mask itself
+            return layer(**given, past_key_values=pairs)
+        text = given["input_ids"] if given["inputs_embeds"] is None else given["inputs_embeds"]
+        cache = past if isinstance(past, Cache) else Cache(past or ())
+        given["attention_mask"] = in_front(given["attention_mask"], pairs[0][0].shape[2], cache, text.shape[1])
+        for i, pair in enumerate(pairs if not len(cache) else ()):  # later the cache holds the prefix
+            k, v = (part.expand(text.shape[0], *part.shape[1:]) for part in pair)
+            cache.update(k, v, i)
+        return layer(**given, past_key_values=cache)

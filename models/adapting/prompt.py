@@ -6,20 +6,25 @@
 Lester, Al-Rfou and Constant (2021), "The Power of Scale for Parameter-Efficient Prompt Tuning",
 https://arxiv.org/abs/2104.08691; Liu et al. (2021), "GPT Understands, Too", https://arxiv.org/abs/2103.10385.
 
-The virtual tokens stand before [CLS], at positions 0 to n-1. What comes back has the text's rows alone, and [CLS] is
-pooled (``pool="cls"``). PEFT pools virtual token 0 (``pool="first"``), which knows little: with MiniLM it cost a quarter of
-the accuracy. Read before: base.py.
+The virtual tokens stand before [CLS], at positions 0 to n-1. What comes back has the text's rows alone, and what is pooled for
+a classifier is their mean (``pool="mean"``) or [CLS], as the checkpoint's pooler has it ("cls"). PEFT pools virtual token 0
+("first"), which knows little: with MiniLM it cost a quarter of the accuracy. Read before: base.py.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import minitorch
 from minitorch import Tensor, nn
 
+from ..bert.masked_rows import rows_at
 from ..errors import BadInput
+from ..generation.cache import Cache
 from .base import PeftConfig, layer_at, put
 
 
@@ -31,7 +36,7 @@ class PromptTuningConfig(PeftConfig):
     prompt_tuning_init: str = "SAMPLE_VOCAB"
     prompt_tuning_init_text: str | None = None
     tokenizer_name_or_path: str | None = None
-    pool: str = "cls"
+    pool: str = "mean"
 
     peft_type: ClassVar[str] = "PROMPT_TUNING"
     unsaid: ClassVar[dict[str, Any]] = {"pool": "first"}
@@ -45,9 +50,9 @@ class PromptTuningConfig(PeftConfig):
             raise BadInput('prompt_tuning_init "TEXT" needs prompt_tuning_init_text and tokenizer_name_or_path')
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-        words = body(model).embeddings.word_embeddings.weight
-        prompt = Prompt(nn.Parameter(self._start(words)), self.pool)
-        put(model, "bert", name, prompt)
+        place, base = body(model)
+        prompt = Prompt(nn.Parameter(self._start(words_of(base).weight)), self.pool)
+        put(model, place, name, prompt)
         return {"prompt_embeddings": prompt.prompt}
 
     def _start(self, words: Tensor) -> Tensor:
@@ -55,14 +60,14 @@ class PromptTuningConfig(PeftConfig):
         if self.prompt_tuning_init == "RANDOM":
             return minitorch.randn(n, H).astype(words.dtype)
         if self.prompt_tuning_init == "TEXT":
-            from ..text.encoding import BertTokenizer
+            from ..text.loading import load_tokenizer
 
-            tokenizer = BertTokenizer.from_pretrained(str(self.tokenizer_name_or_path))
+            tokenizer = load_tokenizer(str(self.tokenizer_name_or_path))
             ids = tokenizer(self.prompt_tuning_init_text, add_special_tokens=False)["input_ids"]
             at = minitorch.tensor((ids * (n // max(1, len(ids)) + 1))[:n])
         else:
             at = minitorch.randint(0, V, (n,))
-        return minitorch.index_select(words.detach(), 0, at)
+        return minitorch.index_select(words.detach(), 0, at.to(words.device))
 
 
 @dataclass
@@ -74,7 +79,7 @@ class PromptEncoderConfig(PeftConfig):
     encoder_reparameterization_type: str = "MLP"
     encoder_num_layers: int = 2
     encoder_dropout: float = 0.0
-    pool: str = "cls"
+    pool: str = "mean"
 
     peft_type: ClassVar[str] = "P_TUNING"
     unsaid: ClassVar[dict[str, Any]] = {"pool": "first"}
@@ -85,36 +90,66 @@ class PromptEncoderConfig(PeftConfig):
             raise BadInput(f"encoder_reparameterization_type {self.encoder_reparameterization_type!r} is not supported, MLP is")
 
     def attach(self, model: nn.Module, name: str) -> dict[str, nn.Parameter]:
-        H = body(model).config.hidden_size
+        place, base = body(model)
+        H = base.config.hidden_size
         n, width = self.num_virtual_tokens, self.encoder_hidden_size or H
         prompt = Prompt(nn.Parameter(minitorch.randn(n, H)), self.pool)
         if not self.inference_mode:
             prompt.encoder = nn.Sequential(
                 nn.Linear(H, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, H)
             )  # fmt: skip
-        put(model, "bert", name, prompt)
+        put(model, place, name, prompt)
         own = {f"prompt_encoder.mlp_head.{k}": p for k, p in prompt.encoder.named_parameters()} if prompt.encoder else {}
         return {"prompt_encoder.embedding.weight" if own else "prompt_embeddings": prompt.prompt, **own}
 
 
-def check_count(n: Any) -> None:
-    """BadInput for what is no number of virtual tokens."""
-    if not isinstance(n, int) or n < 1:
-        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1, not {n!r}")
+def check_sizes(n: Any, width: Any = None) -> None:
+    """BadInput for what is no number of virtual tokens, or no width of an MLP."""
+    if not isinstance(n, int) or not 1 <= n <= 2**16:
+        raise BadInput(f"num_virtual_tokens must be a whole number of at least 1 and at most {2**16:,}, not {n!r}")
+    if width is not None and not 1 <= width <= 2**20:
+        raise BadInput(f"encoder_hidden_size must be from 1 to {2**20:,}, not {width}")
 
 
 def check(config: Any) -> None:
     """What both have in common."""
-    check_count(config.num_virtual_tokens)
-    if config.pool not in ("cls", "first"):
-        raise BadInput(f'pool is {config.pool!r}; there are "cls" and "first"')
+    check_sizes(config.num_virtual_tokens, getattr(config, "encoder_hidden_size", None))
+    if config.pool not in ("mean", "cls", "first"):
+        raise BadInput(f'pool is {config.pool!r}; there are "mean", "cls" and "first"')
 
 
-def body(model: nn.Module) -> Any:
-    """The encoder, in which virtual tokens have their place."""
-    if not hasattr(model, "bert"):
-        raise BadInput(f"virtual tokens need a model with a head around its encoder (.bert); {type(model).__name__} has none")
-    return layer_at(model, "bert")
+def body(model: nn.Module) -> tuple[str, Any]:
+    """The name of the encoder or decoder, in which virtual tokens have their place, and itself."""
+    for name in ("bert", "transformer"):
+        if hasattr(model, name):
+            return name, layer_at(model, name)
+    raise BadInput(f"virtual tokens need a model with a head around its .bert or .transformer; {type(model).__name__} has none")
+
+
+def words_of(body: Any) -> Any:
+    """The table of word embeddings of a BERT or GPT, with what is adapted in it."""
+    return body.wte if hasattr(body, "wte") else body.embeddings.word_embeddings
+
+
+def plain_body(layer: Any) -> Any:
+    """What is called at last, beneath other methods."""
+    while isinstance(layer, functools.partial):
+        layer = layer.args[0]
+    return getattr(layer, "base_layer", layer)
+
+
+def arguments(layer: Any, inputs: Sequence[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """All arguments of a call to the body by their names, with None for those that are not given."""
+    names = list(inspect.signature(type(plain_body(layer)).forward).parameters)[1:]
+    return {**dict.fromkeys(names), **dict(zip(names, inputs, strict=False)), **options}
+
+
+def in_front(mask: Tensor | None, n: int, cache: Cache, S: int) -> Tensor | None:
+    """A mask for n virtual tokens and the text; one for cache and S new tokens has columns for them, which may say padding."""
+    if mask is None:
+        return None
+    text = mask[:, n:] if len(cache) and mask.shape[1] == len(cache) + S else mask
+    return minitorch.cat([minitorch.ones(mask.shape[0], n, dtype=mask.dtype, device=mask.device), text], dim=1)
 
 
 class Prompt(nn.Module):
@@ -129,41 +164,50 @@ class Prompt(nn.Module):
         """P (n, H)."""
         return self.prompt if self.encoder is None else self.encoder(self.prompt)
 
-    def forward(
-        self,
-        layer: Any,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        *,
-        return_dict: bool | None = None,
-        rows: Tensor | None = None,
-        **options: Any,
-    ) -> Any:
-        bert, P = getattr(layer, "base_layer", layer), self.vectors()
-        x = bert.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        (B, S, H), n = x.shape, P.shape[0]
-        if position_ids is not None:
+    def forward(self, layer: Any, *inputs: Any, **options: Any) -> Any:
+        given, P = arguments(layer, inputs, options), self.vectors()
+        bert: Any = plain_body(layer)
+        ids, x = given.pop("input_ids"), given.pop("inputs_embeds")
+        x = words_of(bert)(ids) if x is None else x
+        (B, S, H), n, past = x.shape, P.shape[0], given.get("past_key_values")
+        cache = past if isinstance(past, Cache) else Cache(past or ())  # of a decoder
+        if given["position_ids"] is not None:
             raise ValueError("virtual tokens take the positions 0 to n-1: position_ids cannot be given with them")
         if n + S > bert.config.max_position_embeddings:
             most = bert.config.max_position_embeddings
             raise ValueError(f"{n} virtual tokens and a text of {S} are more than the model's {most} positions; shorten the text")
-        front = minitorch.ones(B, n, dtype=minitorch.int64)
-        mask = None if attention_mask is None else minitorch.cat([front.astype(attention_mask.dtype), attention_mask], dim=1)
-        types = None if token_type_ids is None else minitorch.cat([front * 0, token_type_ids], dim=1)
+        text_mask = given["attention_mask"]
+        given["attention_mask"] = in_front(text_mask, n, cache, S)
+        if len(cache):  # it goes on, and the cache holds the virtual tokens
+            return layer(inputs_embeds=x, **given)
+        if given.get("token_type_ids") is not None:
+            types = given["token_type_ids"]
+            given["token_type_ids"] = minitorch.cat([types[:, :1].expand(B, n) * 0, types], dim=1)
+        rows, return_dict = given.get("rows"), given.pop("return_dict")
+        mean = self.pool == "mean" and getattr(bert, "pooler", None) is not None
+        if rows is not None:
+            given["rows"] = None if mean else rows + n
         x = minitorch.cat([P.astype(x.dtype).expand(B, n, H), x], dim=1)
-        output = layer(None, mask, types, None, x, rows=None if rows is None else rows + n, **options)
-        return self.of_the_text(bert, output, n, rows, return_dict)
-
-    def of_the_text(self, bert: Any, output: Any, n: int, rows: Tensor | None, return_dict: bool | None) -> Any:
-        """The output without the virtual tokens' rows."""
-        hidden, pooled = output.last_hidden_state, output.pooler_output
-        if rows is None:
-            hidden = hidden[:, n:]
-            pooled = pooled if self.pool == "first" or bert.pooler is None else bert.pooler(hidden)
-        output = type(output)(
-            last_hidden_state=hidden, pooler_output=pooled, hidden_states=output.hidden_states, attentions=output.attentions
-        )
+        output = self.of_the_text(layer(inputs_embeds=x, **given), n, rows, bert, text_mask, mean)
         return output.to_tuple() if return_dict is False else output
+
+    def of_the_text(self, output: Any, n: int, rows: Tensor | None, bert: Any, mask: Tensor | None, mean: bool) -> Any:
+        """The output without the virtual tokens' rows; pooled anew, since the body pooled the first of them."""
+        names = ("last_hidden_state", "pooler_output", "past_key_values", "hidden_states", "attentions")
+        values = {name: getattr(output, name) for name in names if hasattr(output, name)}
+        if rows is None or mean:
+            hidden = values["last_hidden_state"][:, n:]
+            values["last_hidden_state"] = hidden if rows is None else rows_at(hidden, rows)
+            if mean:
+                values["pooler_output"] = mean_of(hidden, mask)
+            elif self.pool == "cls" and values.get("pooler_output") is not None:
+                values["pooler_output"] = bert.pooler(hidden)
+        return type(output)(**values)
+
+
+def mean_of(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of the tokens (B, S, H) that the mask (B, S) lets pass: (B, H)."""
+    if mask is None:
+        return hidden.mean(1)
+    weights = mask.astype(hidden.dtype)[:, :, None]
+    return (hidden * weights).sum(1) / weights.sum(1)

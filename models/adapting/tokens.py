@@ -14,25 +14,25 @@ from typing import Any
 import minitorch
 from minitorch import Tensor, nn
 
-from ..errors import BadInput
+from ..errors import BadInput, listing
 from .base import paths, put
 
-PLACE = "word_embeddings"
+PLACES = ("word_embeddings", "wte")  # of BERT, of GPT-2
 
 
 def attach(model: nn.Module, name: str, indices: Sequence[int] | None) -> dict[str, nn.Parameter]:
     """Put the rows into the model under a name; their name in a file, or nothing if there are none."""
     if not indices:
         return {}
-    path = next((path for path in paths(model) if path.rpartition(".")[2] == PLACE), "")
+    path = next((path for path in paths(model) if path.rpartition(".")[2] in PLACES), "")
     if not path:
-        raise BadInput(f"trainable_token_indices: this model has no {PLACE}")
+        raise BadInput(f"trainable_token_indices: this model has no {listing(PLACES)}")
     table = paths(model)[path]
     if any(not isinstance(i, int) or not 0 <= i < table.weight.shape[0] for i in indices):
         cure = "resize_token_embeddings makes room for new words"
         raise BadInput(f"trainable_token_indices: {list(indices)} are not all within 0 to {table.weight.shape[0] - 1}; {cure}")
     if any(layer is not table and getattr(layer, "weight", None) is table.weight for layer in paths(model).values()):
-        raise BadInput(f"trainable_token_indices: the head computes with {PLACE}, too, where the base's rows would stay")
+        raise BadInput(f"trainable_token_indices: the head computes with {path}, too, where the base's rows would stay")
     own = put(model, path, name, Tokens(table.weight, indices))
     return {f"{path}.token_adapter.trainable_tokens_delta": own.rows}
 

@@ -256,13 +256,14 @@ class BertModel(PreTrained):
         wants_states = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         n = past_key_values[0][0].shape[2] if past_key_values else 0
         if n and position_ids is None:
-            position_ids = minitorch.arange(n, n + next(t for t in (input_ids, inputs_embeds) if t is not None).shape[1])[None]
+            text = next(t for t in (input_ids, inputs_embeds) if t is not None)
+            position_ids = minitorch.arange(n, n + text.shape[1], device=text.device)[None]
         x = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         if rows is not None and attention_mask is not None and attention_mask.ndim > 2:
             raise ValueError("rows of the last layer need an attention_mask of shape (B, S), not (B, from, to)")
         mask = additive_mask(attention_mask, x)
         if n and mask is not None:
-            mask = minitorch.cat([minitorch.zeros(*mask.shape[:-1], n, dtype=mask.dtype), mask], dim=-1)
+            mask = minitorch.cat([minitorch.zeros(*mask.shape[:-1], n, dtype=mask.dtype, device=mask.device), mask], dim=-1)
         states, attentions = self.encoder(x, mask, wants_attentions, rows, past_key_values)
         output = Output(
             last_hidden_state=states[-1],

@@ -24,6 +24,8 @@ from ..reading import parse_json, read_tensors, read_text
 MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
 BUFFERS = re.compile(r"(position_ids|\.attn\.bias|\.masked_bias)$")  # whole numbers and masks that old versions stored
 PRETRAINED = "runs/pretrain"  # the default --output of `minitorch pretrain`
+PRETRAINED_GPT = "runs/gpt"  # ... --model gpt
+MAKERS = {PRETRAINED: "minitorch pretrain", PRETRAINED_GPT: "minitorch pretrain --model gpt"}
 
 
 def locate(name_or_folder: str | Path) -> Path:
@@ -36,8 +38,8 @@ def locate(name_or_folder: str | Path) -> Path:
         return folder
     if folder.exists():
         raise ValueError(f"{folder}: a file; give the folder that holds config.json and model.safetensors")
-    if folder == Path(PRETRAINED):
-        raise FileNotFoundError(f"{folder}: no such folder; `minitorch pretrain` makes one; --model names another folder")
+    if maker := MAKERS.get(folder.as_posix()):
+        raise FileNotFoundError(f"{folder}: no such folder; `{maker}` makes one; --model names another folder")
     own = folder.parts[0] == Path(PRETRAINED).parts[0]
     if own or folder.parent.is_dir() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name_or_folder)):
         raise FileNotFoundError(f"{folder}: no such folder")

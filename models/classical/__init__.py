@@ -1,4 +1,4 @@
-"""Models without a neural network: linear regression on a table, and the alternatives to a fine-tuned model.
+"""The alternatives to a pretrained model: linear regression on a table, linear models on words, and networks from scratch.
 
-Read linear_regression, regression_command, baselines, tagging, answering.
+Read linear_regression, regression_command, baselines, tagging, answering; then neural, convolution, lstm, crf, lstm_crf.
 """

@@ -18,9 +18,11 @@ from minitorch.parallel import Workers
 from ..bert.model import BertModel
 from ..bert.use import embed, load
 from ..classical.baselines import Baseline
-from ..finetuning.tasks import Batches, cut
-from ..finetuning.trainer import Trainer, make_model, random_model
+from ..finetuning.tasks import cut
+from ..finetuning.trainer import make_model, random_model
+from ..training.batches import Batches
 from ..training.loop import clocks
+from ..training.trainer import Trainer
 from .settings import Problem
 
 STEPS = 100  # at least so many when there are few examples: else nothing is learnt from ten
@@ -118,7 +120,7 @@ class Tuned(Baseline):
         s = dataclasses.replace(s, epochs=max(s.epochs, -(-STEPS // -(-len(examples) // s.batch_size))))
         whole = len(examples) == len(self.p.data.train)  # or a point of the learning curve, which has no held-out examples
         trainer = self.trainer = Trainer(s, task, tokenizer, model, examples, self.p.data.dev if whole else [])
-        trainer.train("")
+        trainer.train("", shown=False)
         model.load_state_dict(trainer.weights)
         trainer.weights = {}
         self.parameters = model.num_parameters()

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import minitorch
 
 from ..errors import BadInput, count
@@ -22,8 +24,9 @@ from ..finetuning.run import TASKS
 from ..reading import read_json
 from ..training.runs import alone_in, complete, new_folder, refuse_overwriting
 from ..training.settings import add_options, flag, given
-from .contest import RECORD, Contest, answer_text
+from .contest import RECORD, Clock, Contest, answer_text
 from .page import write_page
+from .rungs import KINDS
 from .settings import MINUTES, MINUTES_OF_DEFAULT, UNUSED, Problem, Settings, prepare
 
 KEPT = (RECORD, "report.html")
@@ -63,6 +66,7 @@ def compare(
     chosen: dict[str, Any], folder: Path, state: dict[str, Any], output: Path, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Everything; the record, which report.json holds."""
+    clock = Clock()
     settings = Settings(**{**saved(state, chosen), **chosen})
     without_files = not (settings.train or settings.table)
     dataclasses.replace(settings).check()  # of a copy: a mistake is told before anything is read
@@ -77,7 +81,8 @@ def compare(
     except (OSError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     begin(problem, state, chosen)
-    contest = Contest(problem, folder, state, say)
+    clock.budget = 60 * problem.s.budget
+    contest = Contest(problem, folder, state, clock, say)
     announce(contest, say)
     try:
         contest.run()
@@ -92,16 +97,32 @@ def compare(
 
 def saved(state: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
     """The settings of the comparison to resume, the ones that were given; BadInput if others are given now."""
-    known = state.get("chosen", {})
-    for name, value in chosen.items():
-        if state and name not in FREE and known.get(name, value) != value:
-            raise BadInput(
-                f"{RECORD}: that comparison has {flag(name)} {known[name]}; --resume keeps it: leave out {flag(name)} {value}"
-            )
-    fields = {f.name for f in dataclasses.fields(Settings)}
-    if not isinstance(known, dict) or not set(known) <= fields or (state and not isinstance(state.get("rungs"), dict)):
+    known, usual = state.get("chosen", {}), {f.name: f.default for f in dataclasses.fields(Settings)}
+    if state and not is_record(state, usual):
         raise BadInput(f"{RECORD}: not the record of a comparison; start again with --overwrite")
+    for name, value in chosen.items() if state else ():
+        before = known.get(name, usual[name])
+        if name not in FREE and before != value:
+            has = f"{flag(name)} {before}" if before not in (None, "") else f"no {flag(name)}"
+            raise BadInput(f"{RECORD}: that comparison has {has}; --resume keeps it: leave out {flag(name)} {value}")
     return {name: value for name, value in known.items() if name not in ("budget", "output")}
+
+
+def is_record(state: dict[str, Any], usual: dict[str, Any]) -> bool:
+    """Has the file that is to be resumed all that the page is made of?"""
+    numbers = ("score", "train_seconds", "train_cpu_seconds", "ms_per_answer", "cpu_ms_per_answer", "parameters", "bytes")
+    try:
+        n, good = state["examples"]["test"], set(state["chosen"]) <= set(usual)
+        for r in state["rungs"].values():
+            good &= r["kind"] in KINDS and isinstance(r["status"], str)
+            if r["status"] == "done":
+                counts = np.array(r["counts"], dtype=float)
+                good &= counts.ndim == 2 and len(counts) == n == len(r["answers"]) and counts.shape[1] in (2, 3, 4)
+                good &= all(isinstance(r[key], int | float) for key in numbers) and all(map(str, r["reasons"]))
+                good &= isinstance(r["typos"], dict) and {"also", "chosen", "tried", "setting", "metric"} <= set(r)
+        return bool(good) and all(isinstance(s, list) for sizes in state["curve"].values() for s in sizes.values())
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return False
 
 
 def begin(problem: Problem, state: dict[str, Any], chosen: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ from .settings import Problem, subset
 RECORD = "report.json"
 SIZES = (10, 30, 100, 300, 1000)
 FOR_PAGE = 0.04  # share of the budget that is kept for drawing the page
+FOR_ONE = 0.6  # share of the time left that one rung may take while others wait
 FOR_CHEAP_CURVES = 0.3  # share of the time left that the cheap rungs' learning curves may take
 
 
@@ -45,10 +46,12 @@ class OutOfTime(BaseException):
 
 
 class Clock:
-    """What is left of the budget."""
+    """What is left of the budget, in seconds, which is set once the settings are read."""
 
-    def __init__(self, minutes: float) -> None:
-        self.begun, self.budget = time.monotonic(), 60 * minutes
+    budget = 0.0
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
 
     @property
     def spent(self) -> float:
@@ -84,9 +87,8 @@ class Clock:
 class Contest:
     """Runs the rungs and fills ``state``, the page's content: {rungs: {name: record}, curve: {name: {n: scores}}, ...}."""
 
-    def __init__(self, problem: Problem, folder: Path, state: dict[str, Any], say: Callable[[str], None] = print) -> None:
-        self.p, self.folder, self.state, self.say = problem, folder, state, say
-        self.clock = Clock(problem.s.budget)
+    def __init__(self, problem: Problem, folder: Path, state: dict[str, Any], clock: Clock, say: Callable[[str], None]) -> None:
+        self.p, self.folder, self.state, self.clock, self.say = problem, folder, state, clock, say
         self.steps = steps_for(problem)
         self.state["order"] = [step.name for step in self.steps]
         self.told = telling(problem.task, problem.data.test)
@@ -119,10 +121,11 @@ class Contest:
         following = f"; next: {later[0].name}" if later else ""
         self.say(f"[{at}] {self.steps.index(step) + 1} of {len(self.steps)}: {step.name}{following}")
         record: dict[str, Any] = {"kind": step.kind}
-        if step.seconds is not None and self.p.no_model:
+        if step.needs_model and self.p.no_model:
             record |= {"status": "left out", "reason": self.p.no_model}
         else:
-            record |= self.guarded(lambda: self.judged(step, share), self.clock.left)
+            limit = self.clock.left * (FOR_ONE if later and step.seconds else 1)
+            record |= self.guarded(lambda: self.judged(step, share, limit), limit)
         if record["status"] != "done":
             self.say(f"    {record['status']}: {record['reason']}")
         self.state["rungs"][step.name] = record
@@ -142,11 +145,11 @@ class Contest:
         except Exception as error:
             return {"status": "failed", "reason": short(str(error).partition("\n")[0] or type(error).__name__, 200)}
 
-    def judged(self, step: Step, share: float) -> dict[str, Any]:
+    def judged(self, step: Step, share: float, limit: float) -> dict[str, Any]:
         """Tune, train, answer; the record of it all."""
         p, task = self.p, self.p.task
         train, dev, test = p.data.train, p.data.dev, p.data.test
-        grid = self.affordable(step, share)
+        grid = self.affordable(step, share, limit)
         if step.vectors is not None:
             step.vectors.begin()
         if step.seconds is None:
@@ -185,16 +188,16 @@ class Contest:
             "answers": [answer_text(task, e, a) for e, a in zip(test, predictions, strict=True)],
         }
 
-    def affordable(self, step: Step, share: float) -> list[Any]:
-        """The setting's values that fit into the rung's share of the time left; OutOfTime if not even one fits into all of it."""
+    def affordable(self, step: Step, share: float, limit: float) -> list[Any]:
+        """The setting's values that fit into the rung's share of the time left; OutOfTime if not even one fits into the limit."""
         if step.seconds is None:
             return list(step.grid)
         p = self.p
         m = len(p.data.test) * (1 + len(self.spoilt)) + len(p.also) + 40 * len(self.told)
         once = step.seconds(len(p.data.train), m)
-        if once > self.clock.left:
-            raise OutOfTime(f"it would take about {minutes(once)}, and {minutes(self.clock.left)} are left")
-        times = len(step.grid) if step.vectors is not None else int(max(1, self.clock.left * share // once))
+        if once > limit:
+            raise OutOfTime(f"it would take about {minutes(once)}, and may take {minutes(limit)}")
+        times = len(step.grid) if step.vectors is not None or not once else int(max(1, self.clock.left * share // once))
         return list(step.grid[:times])
 
     def score(self, examples: list[Any], predictions: list[Any]) -> float | None:
@@ -208,8 +211,8 @@ class Contest:
         """Score against number of examples: the same random subsets for all; draw by draw, so that what is there is even."""
         end = self.clock.spent + seconds
         sizes = [n for n in SIZES if n < len(self.p.data.train)]
-        left_out = self.p.no_model and steps and steps[0].seconds is not None
-        for draw in range(self.p.s.draws if sizes and not left_out else 0):
+        steps = [step for step in steps if not (step.needs_model and self.p.no_model)]
+        for draw in range(self.p.s.draws if sizes and steps else 0):
             for n in sizes:
                 for step in steps:
                     known = self.state["curve"].setdefault(step.name, {}).setdefault(str(n), [])

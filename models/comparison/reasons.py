@@ -14,6 +14,7 @@ import numpy as np
 
 from ..classical.baselines import Constant, Linear, TfIdf
 from ..classical.pipeline import KeywordRules, Neighbours
+from ..errors import short
 
 MOST = 40  # words of an example that is explained
 TOP = 6  # words shown
@@ -32,7 +33,7 @@ def reasons_of(model: Any, task: Any, examples: list[Any]) -> list[str]:
     """Lines about the model as a whole, then one for each example."""
     about = whole_model(model, task)
     each = [(e, line) for e in examples if (line := of_example(model, task, e))]
-    return [*about, *(f"“{beginning(e)}”: {line}" for e, line in each)]
+    return [short(line, 500) for line in (*about, *(f"“{beginning(e)}”: {line}" for e, line in each))]
 
 
 def whole_model(model: Any, task: Any) -> list[str]:

@@ -5,15 +5,20 @@ Read before: models/classical/pipeline.py, bert.py. Read next: contest.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..adapting.choosing import METHODS
 from ..classical import pipeline
+from ..classical.baselines import Baseline
+from ..classical.featured_crf import HandMadeCRF
 from ..classical.pipeline import Rung
 from ..errors import BadInput
 from .bert import STEPS, Frozen, Pace, Tuned, Vectors
+from .cloze import ClozeRung
+from .networks import networks
 from .settings import Problem
 from .tables import for_tables
 
@@ -22,11 +27,12 @@ KINDS = {"rules": "no learning, or rules", "words": "traditional", "BERT": "pret
 
 @dataclass(frozen=True)
 class Step(Rung):
-    """A rung with its kind (of KINDS), and the seconds that n training and m other examples take; None: too few to ask."""
+    """A rung with its kind (of KINDS), and the seconds that n training and m other examples take (None: few; 0: unknown)."""
 
     kind: str = "words"
     seconds: Callable[[int, int], float] | None = None
     vectors: Vectors | None = None
+    needs_model: bool = False
 
 
 def steps_for(problem: Problem) -> list[Step]:
@@ -38,7 +44,10 @@ def steps_for(problem: Problem) -> list[Step]:
         rungs = [*simplest(task, 1), *pipeline.for_texts(task)]
     else:
         rungs = simplest(task)
+    if task.name == "tag":
+        rungs.append(Rung("CRF on hand-made features", HandMadeCRF, "c", (0.1, 0.01)))
     found = [Step(r.name, r.make, r.setting, r.grid, kind_of(r.name)) for r in rungs]
+    found += [Step(r.name, r.make, r.setting, r.grid, "neural", lambda n, m: 0.0) for r in networks(task)]
     found += with_bert(problem)
     words = [word.strip().casefold() for word in s.skip.split(",") if word.strip()]
     for word in words:
@@ -63,49 +72,51 @@ def kind_of(name: str) -> str:
 
 def with_bert(problem: Problem) -> list[Step]:
     """Those that need a checkpoint; without one they can be named, but not run."""
-    s, task = problem.s, problem.task
-    pace: list[Pace] = []
+    s, task, cost = problem.s, problem.task, Cost(problem)
+    steps: list[Step] = []
+
+    def add(
+        name: str, make: Callable[[Any], Baseline], setting: str, grid: Sequence[Any], kind: str = "BERT", **more: Any
+    ) -> None:
+        steps.append(Step(name, make, setting, grid, kind, more.pop("seconds", cost.training), needs_model=True, **more))
 
     def rates(usual: float) -> tuple[float, ...]:
         return (usual, float(f"{3 * usual:.1g}"))
 
     whole = (s.lr,) if s.lr_given else rates(s.lr)
-
-    def training(n: int, m: int) -> float:
-        if not pace:
-            pace.append(Pace(problem))
-        shown = max(n * s.epochs, STEPS * min(n, s.batch_size))
-        return shown * pace[0].train + (m + s.epochs * len(problem.data.dev)) * pace[0].answer
-
-    def answering(n: int, m: int) -> float:
-        training(0, 0)
-        return (n + m + len(problem.data.dev)) * pace[0].answer
-
-    steps = []
     if task.name in ("classify", "table"):
         vectors = Vectors(problem)
+        once: dict[str, Any] = {"seconds": cost.answering, "vectors": vectors}
         near = lambda k: pipeline.Neighbours(vectors, task, k, vectors.load())  # noqa: E731
-        steps.append(Step("nearest neighbours on BERT's vectors", near, "k", (10, 3, 30), "BERT", answering, vectors))
-        head = lambda C: Frozen(vectors, task, C)  # noqa: E731
-        steps.append(Step("BERT frozen, a linear head", head, "C", (10.0, 1.0, 100.0), "BERT", answering, vectors))
-    elif task.name != "relation":
-        head = lambda lr: Tuned(problem, lr, "head")  # noqa: E731
-        steps.append(Step("BERT frozen, a linear head", head, "rate", rates(METHODS["head"](s).rate), "BERT", training))
-    steps.append(Step("BERT fine-tuned", lambda lr: Tuned(problem, lr), "rate", whole, "BERT", training))
-    if task.name != "relation":
-        steps.append(
-            Step(
-                "BERT with LoRA", lambda lr: Tuned(problem, lr, "lora"), "rate", rates(METHODS["lora"](s).rate), "BERT", training
-            )
-        )
-    steps.append(
-        Step(
-            "the same BERT from random weights",
-            lambda lr: Tuned(problem, lr, random=True),
-            "rate",
-            whole,
-            "neural",
-            training,
-        )
-    )
+        add("nearest neighbours on BERT's vectors", near, "k", (10, 3, 30), **once)
+        add("BERT frozen, a linear head", lambda C: Frozen(vectors, task, C), "C", (10.0, 1.0, 100.0), **once)
+    else:
+        add("BERT frozen, a linear head", lambda lr: Tuned(problem, lr, "head"), "rate", rates(METHODS["head"](s).rate))
+    add("BERT fine-tuned", lambda lr: Tuned(problem, lr), "rate", whole)
+    add("BERT with LoRA", lambda lr: Tuned(problem, lr, "lora"), "rate", rates(METHODS["lora"](s).rate))
+    if task.name == "classify" and task.targets == "classes":
+        add("BERT asked for a word (cloze)", lambda lr: ClozeRung(problem, lr), "rate", whole)
+    add("the same BERT from random weights", lambda lr: Tuned(problem, lr, random=True), "rate", whole, "neural")
     return steps
+
+
+class Cost:
+    """The seconds that BERT will take for n training and m other examples; its pace is measured when first asked for."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.p = problem
+
+    @functools.cached_property
+    def pace(self) -> Pace:
+        """Of a batch."""
+        return Pace(self.p)
+
+    def training(self, n: int, m: int) -> float:
+        """To train it, with an evaluation per epoch."""
+        s = self.p.s
+        shown = max(n * s.epochs, STEPS * min(n, s.batch_size))
+        return shown * self.pace.train + (m + s.epochs * len(self.p.data.dev)) * self.pace.answer
+
+    def answering(self, n: int, m: int) -> float:
+        """To read all examples once."""
+        return (n + m + len(self.p.data.dev)) * self.pace.answer

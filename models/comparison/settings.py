@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..bert.config import BertConfig
-from ..bert.weights import PRETRAINED, config_file, locate
+from ..checkpoints.files import PRETRAINED, config_file, locate, read_all_shapes
 from ..errors import BadInput, count
 from ..finetuning.run import TASKS, Data, hold_out, read_data
 from ..finetuning.tasks import Settings as FinetuneSettings
@@ -125,12 +125,14 @@ def subset(task: Task, examples: list[Any], n: int, draw: int, seed: int) -> lis
 def find_model(s: Settings, task: Task) -> str:
     """Resolve --length by the checkpoint's configuration; why there is no checkpoint, if it is the usual one that is missing."""
     try:
-        config = BertConfig.from_json_file(config_file(locate(s.model)))
+        where = locate(s.model)
+        config = BertConfig.from_json_file(config_file(where))
+        read_all_shapes(where)
     except (OSError, ValueError) as error:
         s.length = s.length or 128
-        if s.model != PRETRAINED or Path(s.model).exists():
+        if s.model != PRETRAINED:
             raise BadInput(str(error)) from error
-        return f"no checkpoint in {s.model}: minitorch pretrain makes one in three minutes, --model FOLDER names another"
+        return f"no BERT in {s.model}: minitorch pretrain makes one in three minutes, --model FOLDER names another"
     s.length = s.length or min(config.max_position_embeddings, 384 if s.task == "qa" else 128)
     s.lr = s.lr if s.lr_given else float(f"{0.04 / config.hidden_size:.0e}")  # 5e-5 for BERT-base; smaller ones bear more
     return ""

@@ -9,12 +9,15 @@ Read before: command.py, models/adapting/choosing.py.
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from minitorch.files import replacing, write_text
+from minitorch.parallel import Workers
 
+from ..adapting import PeftModel
 from ..adapting.choosing import METHODS, OPTIONS
 from ..errors import BadInput
 from ..reading import read_bytes, read_json
@@ -88,6 +91,7 @@ def cost_of(run: Run, folder: Path) -> dict[str, Any]:
     weights = ("adapter_model.safetensors", "model.safetensors")
     metric, scores = t.metric, run.report["scores"]
     return {
+        **memory_of(run),
         "metric": metric,
         **{name: scores[name] for name in dict.fromkeys((metric, *HEADLINES)) if isinstance(scores.get(name), float)},
         "lr": run.s.lr,
@@ -100,14 +104,37 @@ def cost_of(run: Run, folder: Path) -> dict[str, Any]:
     }
 
 
+def memory_of(run: Run) -> dict[str, int]:
+    """Bytes that training needed at its peak: weights, Adam's moments, and all arrays of a step on the longest texts."""
+    t, model = run.trainer, run.model
+    if run.s.device != "cpu":
+        return {}
+    if isinstance(model, PeftModel):  # which was read anew for answers, so nothing of it learns
+        model.peft_config[model.active_adapter].inference_mode = False
+        model.set_adapter(model.active_adapter)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    longest = sorted(t.features, key=lambda feature: -feature.size)[: run.s.batch_size]
+    model.train()
+    tracemalloc.start()
+    with Workers(run.s.workers) as workers:
+        t.gradients(longest, learning, workers)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    t.optimizer.zero_grad()
+    model.eval()
+    weights = sum(p.array.nbytes for p in model.parameters())
+    return {"peak_bytes": weights + sum(2 * p.array.nbytes for p in learning) + peak}
+
+
 def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
     """The table: score, then costs."""
     metric = rows[0]["metric"]
     width = max(len(row["name"]) for row in [*rows, *others]) + 2
-    heads = ("trained", "file", "gradient+Adam", "time/step", "CPU/step", "rate")
+    heads = ("trained", "file", "gradient+Adam", "peak memory", "time/step", "CPU/step", "rate")
     lines = [f"{'':{width}}{metric:>12}" + "".join(f"{head:>15}" for head in heads)]
     for row in rows:
         cells = (f"{row['trained']:,}", size_text(row["file_bytes"]), size_text(row["training_bytes"]))
+        cells += (size_text(row["peak_bytes"]) if "peak_bytes" in row else "",)
         cells += (f"{row['ms_per_step']:.0f} ms", f"{row['cpu_ms_per_step']:.0f} ms", f"{row['lr']:g}")
         lines.append(f"{row['name']:{width}}{row[metric]:12.4f}" + "".join(f"{cell:>15}" for cell in cells))
     for row in others:
@@ -118,42 +145,32 @@ def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], others: list[dict[str, Any]], path: Path) -> None:
-    """Left: score against trained parameters, with the best alternative as a line. Right: the time of a step."""
+    """A line for each way: its score (with its deviation, if several seeds ran), what it trains, and the time of a step."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
-    metric = rows[0]["metric"]
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for row in rows:
-        left.plot(row["trained"], row[metric], "o", color="#204a87" if row["name"] in METHODS else "#cc4400")
-    for i, group in enumerate(close_together(rows, metric)):
-        names = ", ".join(row["name"] for row in group)
-        at, above = (group[-1]["trained"], group[-1][metric]), i % 2 == 0
-        left.annotate(names, at, textcoords="offset points", xytext=(5, 4 if above else -11), fontsize=8)
-    if scores := {row["name"]: row[metric] for row in others if metric in row}:
-        best = max(scores, key=lambda name: scores[name])
-        left.axhline(scores[best], color="#888888", linestyle="--", linewidth=1)
-        left.annotate(best, (0.01, scores[best]), xycoords=("axes fraction", "data"), fontsize=8, va="bottom", color="#555555")
-    left.set(xscale="log", xlabel="trained parameters", ylabel=metric, title="what each way brings")
-    left.xaxis.set_minor_formatter(NullFormatter())
-    names = [row["name"] for row in reversed(rows)]
-    right.barh(names, [row["ms_per_step"] for row in reversed(rows)], color="#729fcf")
-    right.set(xlabel="ms per step, evaluations included", title="what it costs")
+    metric, names = rows[0]["metric"], [row["name"] for row in rows]
+    figure = Figure(figsize=(12, 1.5 + 0.3 * len(rows)), layout="constrained")
+    score, trained, time = figure.subplots(1, 3, sharey=True, width_ratios=(5, 3, 2))
+    colours = ["#204a87" if name in METHODS else "#cc4400" for name in names]
+    for i, row in enumerate(rows):
+        score.errorbar(row[metric], i, xerr=row.get("spread", 0.0), fmt="o", color=colours[i], capsize=3)
+    known = sorted((row[metric], row["name"]) for row in others if metric in row)
+    for value, name in known[-1:]:  # the best model without a neural network
+        score.axvline(value, color="#888888", linestyle="--", linewidth=1)
+        side = "right" if value > sum(score.get_xlim()) / 2 else "left"
+        score.annotate(f" {name} ", (value, len(rows) - 0.35), fontsize=8, color="#555555", va="center", ha=side)
+    score.set(title=f"{metric}: what it brings", yticks=range(len(rows)), yticklabels=names, ylim=(len(rows), -0.7))
+    trained.barh(range(len(rows)), [row["trained"] for row in rows], color=colours)
+    trained.set(xscale="log", title="trained parameters", xlim=(min(row["trained"] for row in rows) / 3, None))
+    trained.xaxis.set_minor_formatter(NullFormatter())
+    time.barh(range(len(rows)), [row["ms_per_step"] for row in rows], color=colours)
+    time.set(title="ms per step")
+    for part in (score, trained, time):
+        part.grid(axis="x", color="#dddddd")
+        part.set_axisbelow(True)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)
-
-
-def close_together(rows: list[dict[str, Any]], metric: str) -> list[list[dict[str, Any]]]:
-    """The points of the picture, those that would hide each other's name in one group."""
-    groups: list[list[dict[str, Any]]] = []
-    for row in sorted(rows, key=lambda row: (row[metric], row["trained"])):
-        last = groups[-1][-1] if groups else None
-        if last and row[metric] - last[metric] < 0.01 and row["trained"] < 1.5 * last["trained"]:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
 
 
 def check(chosen: dict[str, Any]) -> None:

@@ -24,9 +24,8 @@ import numpy as np
 from minitorch.files import write_all
 
 from ..errors import BadInput
-from ..text.python_docs import SKIPPED, blocks, fingerprint, is_prose, prose, read_source, source_folders
+from ..text.python_docs import ALL_LIBRARIES, blocks, deal, fingerprint, is_prose, prose, sources
 
-LIBRARIES = ("numpy", "scipy", "sklearn", "matplotlib", "pandas", "networkx")
 DEFAULTS: dict[str, Any] = {"lr": 1e-3, "epochs": 4, "length": 64}  # for a small BERT that pretraining left
 TRAIN, DEV, TEST = 8000, 800, 2000  # at most
 ROLE = re.compile(r":[a-z:+]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`|``([^`]+)``|`([^`\s]+)`|(?<![\w*])\*(\w+)\*(?![\w*])")
@@ -58,36 +57,10 @@ def make_files(task: str, folder: Path, say: Callable[[str], None] = print) -> d
     return names
 
 
-def deal(sizes: Counter[str]) -> dict[str, int]:
-    """Which part (0 train, 1 dev, 2 test) each file goes to: the largest first, to the part that lacks most of its share.
-
-    Library by library, for a few large files hold half the text of some: by chance alone, dev and test would be about other
-    things in other proportions, and say little about each other.
-    """
-    shares = np.array([0.72, 0.08, 0.2])
-    parts: dict[str, int] = {}
-    for library in sorted({file.partition("/")[0] for file in sizes}):
-        files = sorted((file for file in sizes if file.partition("/")[0] == library), key=lambda file: (-sizes[file], file))
-        lacking = shares * sum(sizes[file] for file in files)
-        for file in files:
-            parts[file] = int(lacking.argmax())
-            lacking[parts[file]] -= sizes[file]
-    return parts
-
-
-def sources() -> Iterator[tuple[str, str, str]]:
-    """(library, file, source) of every file of the standard library and of the libraries that are installed."""
-    for name, folder in source_folders(LIBRARIES):
-        for path in sorted(folder.rglob("*.py")):
-            inside = path.relative_to(folder)
-            if not SKIPPED.intersection(inside.parts[:-1]) and not inside.parts[0].startswith("test_"):
-                yield name, f"{name}/{inside.as_posix()}", read_source(path)
-
-
 def which_library() -> Iterator[Item]:
     """(file, line of a TSV): each paragraph once; libraries with few paragraphs are left out."""
     found: dict[str, tuple[str, str]] = {}
-    for library, file, source in sources():
+    for library, file, source in sources(ALL_LIBRARIES):
         for paragraph in prose(source):
             found.setdefault(paragraph, (library, file))
     counts = Counter(library for library, _ in found.values())
@@ -99,7 +72,7 @@ def which_library() -> Iterator[Item]:
 def marked_words() -> Iterator[Item]:
     """(file, sentence in CoNLL): the paragraphs of docstrings that have markup."""
     seen: set[str] = set()
-    for _, file, source in sources():
+    for _, file, source in sources(ALL_LIBRARIES):
         for text, parameters in docstrings(source):
             for block in blocks(inspect.cleandoc(text)):
                 if "`" not in block and "*" not in block:

@@ -1,15 +1,20 @@
-"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` trained. Read before: predictor.py."""
+"""``minitorch predict [TEXT...] --model FOLDER``: use what ``minitorch finetune`` or ``seq2seq`` trained.
+
+Read before: predictor.py, models/seq2seq/predictor.py.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from minitorch.files import write_text
 
 from ..errors import BadInput, count
+from ..seq2seq.run import FACTS
 from ..text.labelled import as_json
 from ..training.settings import usable_device
 from .predictor import Predictor
@@ -27,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", help="of --file: its column names, joined by commas, if they differ from the training's")
     parser.add_argument("--delimiter", help="of --file: separator of its columns, if it differs from the training file's")
     parser.add_argument("--encoding", help="of --file, if it differs from the training file's")
-    parser.add_argument("--model", default="runs/finetune", help="folder that finetune wrote (default: %(default)s)")
+    parser.add_argument("--model", default="runs/finetune", help="folder that finetune or seq2seq wrote (default: %(default)s)")
     parser.add_argument("--base", default="", help="of an adapter: its checkpoint, if that is no longer where it was")
+    parser.add_argument("--num-beams", type=int, help="of seq2seq: width of the beam search (default: 1, greedy)")
     parser.add_argument("--output", metavar="FILE.jsonl", help="write one JSON object per example to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object an example")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
@@ -47,11 +53,11 @@ def run(args: argparse.Namespace) -> int:
     if args.file and args.output and os.path.realpath(args.file) == os.path.realpath(args.output):
         raise BadInput(f"--output {args.output} is also the input; give another file")
     try:
-        predictor = Predictor(args.model, usable_device(args.device), args.base, **reading)
+        predictor, options = load(args, reading)
         texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text
         if not texts and not args.file:
             raise BadInput("standard input holds no text")
-        records = predictor.file(args.file) if args.file else predictor(texts)
+        records = predictor.file(args.file, **options) if args.file else predictor(texts, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     lines = [as_json(record) for record in records]
@@ -64,8 +70,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def load(args: argparse.Namespace, reading: dict[str, str]) -> tuple[Any, dict[str, int]]:
+    """The predictor of the folder, whichever command wrote it, and the options of its answers."""
+    device = usable_device(args.device)
+    if not (Path(args.model) / FACTS).is_file():
+        if args.num_beams is not None:
+            raise BadInput("--num-beams is for models that write texts (minitorch seq2seq); this one does not")
+        return Predictor(args.model, device, args.base, **reading), {}
+    if args.base:
+        raise BadInput("--base is for adapters of minitorch finetune; this model is whole")
+    from ..seq2seq import Predictor as Writer
+
+    options = {} if args.num_beams is None else {"num_beams": args.num_beams}
+    return Writer(args.model, device, lambda text: print(text, file=sys.stderr), **reading), options
+
+
 def readable(record: dict[str, Any]) -> str:
     """One line for people."""
+    if set(record) == {"text", "prediction"}:
+        return " ".join(record["prediction"].splitlines())
     if "tags" in record:
         return "\n".join(f"{word}\t{tag}" for word, tag in zip(record["words"], record["tags"], strict=True)) + "\n"
     if "n_best" in record:

@@ -23,10 +23,9 @@ from ..adapting.files import CONFIG, WEIGHTS
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
-from ..training import states
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
-from ..training.trainer import Trainer
+from ..training.trainer import Trainer, read_training
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -37,9 +36,6 @@ from .trainer import make_model
 
 FACTS = "finetune.json"
 KEPT = (STATE, FACTS, *MODEL_FILES, CONFIG, WEIGHTS)  # a run that has one of these is not overwritten
-COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
-REACHED = (*COUNTED, "best")  # where a trainer is
-LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
 TASKS: dict[str, Any] = {task.name: task for task in (Classify, Tag, Relation, Answer, Choose)}
 
 
@@ -128,19 +124,7 @@ def missing_kinds(train: list[Any], dev: list[Any], task: Task) -> list[str]:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The state that Run.save_state wrote."""
-    state = states.read_state(path, COUNTED, "fine-tuning", Settings)
-    best, lines = state.get("best"), state["metrics"]
-    for i, line in enumerate(lines):
-        known = {name: line.get(name) for name in LINE} if isinstance(line, dict) else line
-        states.check_like(path, f"metrics.{i}", known, LINE)
-        if not all(isinstance(value, float | int) for value in line.values()):
-            raise BadInput(f"{path}: metrics.{i} holds more than numbers")
-    states.check_lines(path, state, "recent", 0.0)
-    if best is not None:
-        states.check_like(path, "best", best, 0.0)
-    if best is not None and "dev_metric" not in (lines or [{}])[-1]:
-        raise BadInput(f"{path}: best is {best}, but no evaluation says so")
-    return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}
+    return read_training(path, "fine-tuning", Settings)
 
 
 class Run:
@@ -200,9 +184,8 @@ class Run:
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
-            **{name: getattr(t, name) for name in REACHED},
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
-            **states.moving_parts(self.model, t.optimizer, t.schedule, t.precision.scaler),
+            **t.state(),
         }
         minitorch.save(state, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
@@ -213,15 +196,9 @@ class Run:
         state = read_state(path)
         if state["sha256"] != self.data.sha256:
             raise BadInput(f"{path}: that run used other files, or they have changed since; give it the original files")
-        t = self.trainer
-        if state["step"] > t.steps:
-            raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(t.steps, 'step')}")
-        states.restore(path, state, self.model, t.optimizer, t.schedule, t.precision.scaler)
+        self.trainer.go_on_from(path, state)
         for name, allocator in getattr(self.model, "allocators", {}).items():
             allocator.load_state_dict(state.get("allocators", {}).get(name))
-        for name in REACHED:
-            setattr(t, name, state[name])
-        t.begun, t.source = t.step, str(path)
 
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""

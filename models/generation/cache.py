@@ -73,4 +73,9 @@ class Growing:
 
     def reorder(self, rows: Any) -> None:
         """Take these rows."""
-        self.kept, self.room = Tensor(self.kept.array[rows]), None
+        kept = self.kept.array
+        taken = kept[array_module(kept).asarray(rows)]
+        if self.room is not None and len(rows) == len(self.room):  # the room is there: use it
+            self.room[:, :, : taken.shape[2]] = taken
+        else:
+            self.kept, self.room = Tensor(taken), None

@@ -48,7 +48,7 @@ def filtered(logits: Logits, seen: Sequence[Sequence[int]], config: GenerationCo
         x = filters.repetition_penalty(x, seen, config.repetition_penalty)
     if not config.do_sample:
         return x
-    x = filters.temperature(x, config.temperature)
+    x = filters.temperature(x, 1.0 if config.temperature is None else config.temperature)
     x = filters.top_k(x, config.top_k or 0)
     x = filters.top_p(x, 1.0 if config.top_p is None else config.top_p)
     return x if config.min_p is None else filters.min_p(x, config.min_p)

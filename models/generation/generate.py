@@ -28,6 +28,8 @@ from .decoder import Decoder, Generated, Ids, Stopping, filtered
 from .filters import Logits
 from .settings import GenerationConfig
 
+Streamer = Callable[[int, int | None], None]
+
 
 def generate(
     decoder: Decoder,
@@ -37,26 +39,29 @@ def generate(
     sources: Sequence[Sequence[int]] | None = None,
     *,
     decode: Callable[[list[int]], str] | None = None,
-    streamer: Callable[[int, int], None] | None = None,
+    streamer: Streamer | None = None,
 ) -> list[Generated]:
     """Continue each prompt; num_return_sequences results for each, in the prompts' order.
 
     prompts: (B, S), handed to ``decoder`` as they are. texts: the prompts without padding, where they have some. sources: what an
     encoder-decoder has read, one sequence of ids per prompt; random draws depend on it (default: on the texts).
-    decode: tokens to text, for stop strings. streamer(i, token) hears of each token of sequence i as it comes, except of beams.
+    decode: tokens to text, for stop strings. streamer(i, token) hears of each token of sequence i as it comes (of a beam's when
+    the search is over), and streamer(i, None) of its end.
     """
     said = [[int(i) for i in row] for row in (prompts if texts is None else texts)]
     if not len(prompts) or not prompts.shape[1]:
         raise BadInput("there is no prompt: generation starts from at least one token")
     if config.stops and decode is None:
         raise BadInput("stop strings need a tokenizer: a text ends where one stands in it")
-    for token in config.ends:
-        if token < 0:
-            raise BadInput(f"the end token {token} is no id")
     stop = Stopping(config, decode)
     draws = Draws(config.seed, said if sources is None else sources, config.num_return_sequences) if config.do_sample else None
     if config.num_beams > 1:
-        return search(decoder, prompts, said, config, stop)
+        results = search(decoder, prompts, said, config, stop)
+        if streamer is not None:
+            for i, result in enumerate(results):
+                for token in (*result.tokens, None):
+                    streamer(i, token)
+        return results
     return continued(decoder, prompts, said, config, stop, draws, streamer)
 
 
@@ -67,13 +72,16 @@ def continued(
     config: GenerationConfig,
     stop: Stopping,
     draws: Draws | None,
-    streamer: Callable[[int, int], None] | None,
+    streamer: Streamer | None,
 ) -> list[Generated]:
     """Token by token, the most probable or a drawn one."""
     k = config.num_return_sequences
     results = [Generated(i, []) for i in range(len(prompts)) for _ in range(k)]
     most = [config.new_tokens(len(texts[result.prompt])) for result in results]
     running = np.array([i for i, n in enumerate(most) if n], np.int64)  # the sequences that still grow: the decoder's rows
+    if streamer is not None:
+        for i in np.delete(np.arange(len(results)), running).tolist():
+            streamer(i, None)
     if not len(running):
         return results
     logits = decoder(prompts)  # (B, V)
@@ -89,6 +97,9 @@ def continued(
             if streamer is not None:
                 streamer(i, token)
         grow = np.flatnonzero([len(results[i].tokens) < most[i] and not stop(results[i].tokens) for i in running])
+        if streamer is not None:
+            for i in np.delete(running, grow).tolist():
+                streamer(i, None)
         if not len(grow):
             return results
         if len(grow) < len(running):

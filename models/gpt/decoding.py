@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 import minitorch
 from minitorch import Tensor
 
+from ..checkpoints.parts import Output
 from ..errors import BadInput
 from ..generation.cache import Cache
+from ..generation.decoder import Generated
 from ..generation.generate import generate, padded
 from ..generation.settings import GenerationConfig
 
@@ -41,14 +43,14 @@ class GPTDecoder:
         if self.starts:
             for row, new in zip(self.rows, ids.tolist(), strict=True):
                 row += new
-        starts = [self.start(len(row)) for row in self.rows]
+        starts = [seen_from(len(row), self.model.config.n_positions) for row in self.rows]
         if starts != self.starts or not self.use_cache:
             self.cache, self.starts = Cache(), starts
         seen = [row[start:] for row, start in zip(self.rows, starts, strict=True)]
         n = len(self.cache)
         width = n + ids.shape[1] if n else max(map(len, seen))
         mask = np.arange(width) >= width - np.array([[len(row)] for row in seen])  # (R, n + S)
-        new = ids if n else np.array([[0] * (width - len(row)) + row for row in seen], np.int64)  # (R, S)
+        new = ids if n else left_padded(seen)  # (R, S)
         with minitorch.no_grad():
             hidden = self.model.transformer(
                 self.tensor(new),
@@ -59,12 +61,6 @@ class GPTDecoder:
             logits: NDArray[np.floating[Any]] = self.model.lm_head(hidden).cpu().numpy()[:, : self.vocab_size]
         return logits
 
-    def start(self, length: int) -> int:
-        """Where a text of so many tokens is seen from: half of the positions become free whenever all are taken."""
-        P = self.model.config.n_positions
-        half = max(1, P // 2)
-        return 0 if length <= P else -((P - length) // half) * half
-
     def reorder(self, rows: Ids) -> None:
         """Row i continues what row rows[i] was."""
         self.rows = [list(self.rows[i]) for i in rows]
@@ -74,6 +70,35 @@ class GPTDecoder:
     def tensor(self, ids: NDArray[Any]) -> Tensor:
         """On the model's device."""
         return minitorch.from_numpy(ids).to(self.device)
+
+
+def seen_from(length: int, positions: int) -> int:
+    """Where a text of so many tokens is seen from: whenever all positions are taken, half of them become free."""
+    half = max(1, positions // 2)
+    return 0 if length <= positions else -((positions - length) // half) * half
+
+
+def continued(
+    model: Any,
+    texts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    use_cache: bool,
+    vocab_size: int | None = None,
+    **more: Any,
+) -> list[Generated]:
+    """generate's results for texts of any length; the model is in eval mode meanwhile, for dropout would make it chance."""
+    training = model.training
+    model.eval()
+    try:
+        return generate(GPTDecoder(model, texts, use_cache, vocab_size), left_padded(texts), config, texts, **more)
+    finally:
+        model.train(training)
+
+
+def left_padded(rows: Sequence[Sequence[int]]) -> Ids:
+    """A table (R, S) whose rows end with the given ones."""
+    width = max(map(len, rows))
+    return np.array([[0] * (width - len(row)) + list(row) for row in rows], np.int64)
 
 
 def generate_ids(
@@ -94,11 +119,10 @@ def generate_ids(
     if mask.shape != prompts.shape:
         raise BadInput(f"attention_mask must have the shape of input_ids, {prompts.shape}, got {mask.shape}")
     texts = [row[keep].tolist() for row, keep in zip(prompts, mask, strict=True)]
-    if not all(texts):
+    if not texts or not all(texts):
         raise BadInput("a prompt without a token: start it with the token that begins or ends a text, or with any other")
     decode = None if tokenizer is None else tokenizer.decode
-    results = generate(GPTDecoder(model, texts, use_cache), prompts, config, texts, decode=decode, streamer=streamer)
+    results = continued(model, texts, config, use_cache, decode=decode, streamer=streamer)
     table = minitorch.from_numpy(padded(prompts, results, config.filler)).to(input_ids.device)
-    if not whole:
-        return table
-    return {"sequences": table, "sequences_scores": [result.score for result in results]}
+    scores = minitorch.tensor([result.score for result in results]) if config.num_beams > 1 else None
+    return Output(sequences=table, sequences_scores=scores) if whole else table

@@ -100,6 +100,7 @@ class Run(PretrainingRun):
         "unigram": "token frequencies only",
         "uniform": "uniform guessing",
     }
+    last_batches = 2000
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
     advice = "the model knows no more than which token follows which; give it more --steps"
 
@@ -125,10 +126,10 @@ class Run(PretrainingRun):
         return get_cosine_schedule_with_warmup(self.optimizer, self.settings.warmup, self.settings.steps)
 
     def make_data(self) -> None:
-        """Stretches from anywhere, and the held-out text from its beginning to its end."""
+        """Stretches from anywhere; and the held-out text, of which all but the last validation read some."""
         s = self.settings
         self.train_data = Stretches(self.text.train.ids, s.length, s.batch_size, s.seed)
-        self.valid_data = Stretches(self.text.valid.ids, s.length, max(s.batch_size, 64), s.seed, at_random=False)
+        self.valid_data = Stretches(self.text.valid.ids, s.length, s.batch_size, s.seed, at_random=False)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
@@ -153,4 +154,4 @@ class Run(PretrainingRun):
 
     def showing(self) -> str:
         """Text of its own."""
-        return showing(self.model, self.text, self.folder)
+        return showing(self.model, self.text, self.folder, self.settings.seed)

@@ -10,9 +10,9 @@ curve.py        score against the number of examples, for all of these
 Read next: template.py.
 """
 
-from .cloze import Settings
+from .cloze import Cloze, Settings
 from .template import Template
-from .use import Prompt, load
+from .use import Prompt, load, read
 from .verbalizer import Verbalizer
 
-__all__ = ["Prompt", "Settings", "Template", "Verbalizer", "load"]
+__all__ = ["Cloze", "Prompt", "Settings", "Template", "Verbalizer", "load", "read"]

@@ -20,6 +20,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..bert.model import BertForMaskedLM
+from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput, listing
 from ..finetuning import tasks
 from ..finetuning.classify import Classify, Example
@@ -31,7 +32,7 @@ from .template import Template
 from .verbalizer import EXAMPLE, RULES, Verbalizer, find_words, parse_words
 
 METRICS = ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "matthews")
-AUTO = re.compile(r"auto(?::(\d{1,3}))?")
+AUTO = re.compile(r"auto(?::([1-9]\d?))?")
 MISSING = f"--words is missing: a word for each class, as --words {EXAMPLE}"
 OPTIONS = (  # of the command: a prompt's own settings, and those of fine-tuning that apply
     "template", "words", "rule", "calibrate", "demonstrations", "steps", "curve", "sizes", "draws", "model", "train", "test",
@@ -44,8 +45,11 @@ OPTIONS = (  # of the command: a prompt's own settings, and those of fine-tuning
 class Settings(tasks.Settings):
     """Every choice of a prompt; each is an option of ``minitorch prompt`` and a key of its TOML file."""
 
+    model: str = option(PRETRAINED, "folder of a masked LM, or one that this command wrote, to be used as it is")
     template: str = option("{text} It was [MASK].", "frame around a text with one [MASK]; {pair}: the second text of a pair")
     words: str = option("", f"words for the classes, as {EXAMPLE}; auto or auto:N finds N for each class from --train (auto: 3)")
+    train: str = option("", "few-shot: file with the examples to learn from")
+    test: str = option("", "file with examples to score on")
     rule: str = option("mean", "score of a class with several words: mean of their logits, or sum of their probabilities")
     calibrate: str = option("none", "take out the model's leaning to a word: contextual, pmi or none")
     demonstrations: int = option(0, "sets of training examples, one of each class, to show after a text; answers are averaged")
@@ -80,7 +84,7 @@ class Settings(tasks.Settings):
     def finds(self) -> int:
         """How many words per class are to be found; 0: they are given."""
         found = AUTO.fullmatch(self.words)
-        return max(1, int(found[1] or 3)) if found else 0
+        return int(found[1] or 3) if found else 0
 
 
 class Cloze(Classify):
@@ -93,22 +97,22 @@ class Cloze(Classify):
         super().__init__(settings)
         if not settings.words:
             raise BadInput(MISSING)
-        self.words = {} if settings.finds else parse_words(settings.words)
-        self.labels = list(self.words)
+        self.label_words = {} if settings.finds else parse_words(settings.words)
+        self.labels = list(self.label_words)
         self.pool: list[Example] = []  # labelled examples, for demonstrations and to find words from
 
     # ---- examples
 
     def learn(self, examples: list[Example]) -> None:
         """The labels are those of the words; without words, those of the examples."""
-        if not self.words:
+        if not self.label_words:
             super().learn(examples)
             return
         self.check(examples)
-        if absent := [label for label in self.labels if label not in {name for e in examples for name in self.names(e)}]:
-            raise BadInput(
-                f"{self.s.train}: no example has the label {absent[0]!r}, for which --words has {self.words[absent[0]][0]!r}"
-            )
+        there = {self.names(e)[0] for e in examples}
+        for label, words in self.label_words.items():
+            if label not in there:
+                raise BadInput(f"{self.s.train}: no example has the label {label!r}, for which --words has {words[0]!r}")
 
     def check(self, examples: list[Example]) -> None:
         """Every label needs a word."""
@@ -117,7 +121,7 @@ class Cloze(Classify):
             return
         for e in examples:
             if (label := self.names(e)[0]) not in self.labels:
-                words = [word for some in self.words.values() for word in some]
+                words = [word for some in self.label_words.values() for word in some]
                 hint = "; the word comes first: word:label" if label in words else ""
                 raise BadInput(
                     f"{e.where}: --words has no word for the label {label!r}; it names {listing(self.labels, 8)}{hint}"
@@ -127,13 +131,13 @@ class Cloze(Classify):
         pool = [[e.text, e.pair, self.names(e)[0]] for e in self.pool] if self.s.demonstrations else []
         if not self.columns:  # no file was read: texts are typed
             self.columns = {"text": "text", "pair": "pair" if "{pair}" in self.s.template else "", "label": "label"}
-        return {**super().facts(), "words": self.words, "pool": pool}
+        return {**super().facts(), "words": self.label_words, "pool": pool}
 
     def remember(self, facts: dict[str, Any]) -> None:
         super().remember(facts)
-        self.words = {label: [str(word) for word in words] for label, words in facts["words"].items()}
+        self.label_words = {label: [str(word) for word in words] for label, words in facts["words"].items()}
         self.pool = [e if isinstance(e, Example) else Example(*e, where="") for e in facts["pool"]]
-        if self.words and list(self.words) != self.labels:
+        if self.label_words and list(self.label_words) != self.labels:
             raise ValueError("its words are not of its labels")
 
     # ---- the model
@@ -151,9 +155,9 @@ class Cloze(Classify):
         self.s.length = self.s.length or min(128, model.config.max_position_embeddings)
         if self.s.length > model.config.max_position_embeddings:
             raise BadInput(f"--length {self.s.length}: the model reads at most {model.config.max_position_embeddings} pieces")
-        if not self.words:
-            self.words = find_words(self.mean_log_p(tokenizer, model), self.labels, tokenizer, self.s.finds)
-        self.verbalizer = Verbalizer(self.words, tokenizer, self.s.rule)
+        if not self.label_words:
+            self.label_words = find_words(self.mean_log_p(tokenizer, model), self.labels, tokenizer, self.s.finds)
+        self.verbalizer = Verbalizer(self.label_words, tokenizer, self.s.rule)
         return []
 
     def mean_log_p(self, tokenizer: Tokenizer, model: Any) -> Any:

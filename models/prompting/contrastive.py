@@ -15,10 +15,10 @@ import minitorch
 from minitorch import Tensor
 
 from ..bert.model import BertModel
-from ..bert.use import mean_pooled, to_device
+from ..bert.use import mean_pooled
 from ..finetuning.classify import Classify
 from ..finetuning.tasks import Task
-from ..finetuning.trainer import Trainer
+from ..training.trainer import Trainer
 
 
 def pair_loss(z: Tensor, labels: Tensor) -> Tensor:
@@ -65,14 +65,8 @@ class Vectors:
     def transform(self, examples: list[Any]) -> np.ndarray[Any, Any]:
         """(N, H)"""
         t = self.trainer
-        t.model.eval()
-        features = t.task.features(examples, t.tokenizer)
-        vectors = []
-        for i in range(0, len(features), 32):
-            batch = t.tokenizer.batch([(f.ids, f.types) for f in features[i : i + 32]])
-            with minitorch.no_grad():
-                vectors.append(mean_pooled(t.model, to_device(batch, t.model)).cpu().numpy())
-        return (np.concatenate(vectors) - self.mean) / self.unit
+        rows, _ = t.answer(t.task.features(examples, t.tokenizer))
+        return (np.stack(rows) - self.mean) / self.unit
 
     def fit(self, examples: list[Any], y: Any = None, make: Any = None) -> np.ndarray[Any, Any]:
         """The same, and remember their mean and spread: rows become about as long as TF-IDF's. (BERT's vectors are all alike.)"""

@@ -31,10 +31,11 @@ from ..training.loop import progress
 from ..training.runs import alone_in, make_folder, refuse_overwriting
 from .cloze import Cloze, Settings
 from .contrastive import Contrastive, Vectors
-from .use import LEAST, Prompt, fit, has_head, learnt, like
+from .use import LEAST, Prompt, fit, has_head, learnt, like, read
 
 CURVE = "curve.json"
-COLOURS = ("#cc4400", "#f0a000", "#204a87", "#729fcf", "#888888", "#2e7d32", "#7b3f9e")
+COLOURS = {"cloze": "#cc4400", "head and model": "#204a87", "head and LoRA": "#729fcf", "mean vector": "#888888"}
+COLOURS |= {"mean vector, contrastive": "#2e7d32", "TF-IDF": "#7b3f9e"}
 
 
 # ------------------------------------------------------------------------------------------------------ methods
@@ -127,12 +128,7 @@ def draw_curve(s: Settings, chosen: dict[str, Any], resume: bool, overwrite: boo
         refuse_overwriting(folder, kept, overwrite)
     guesses = has_head(s.model)
     reader = Cloze(s) if guesses else Classify(s)
-    train = reader.read(s.train)
-    reader.learn(train)
-    test = reader.read(s.test)
-    reader.check(test)
-    for note in reader.notes:
-        print(note)
+    train, test = read(s, reader)
     if guesses:
         Prompt.untrained(s, reader, train)  # errors of template and words come before anything is written
     else:
@@ -225,12 +221,21 @@ def draw_picture(report: dict[str, Any], path: Path) -> None:
         values = [scores[str(sizes[i])] for i in there]
         spread = [np.std(v, ddof=1) if len(v) > 1 else 0 for v in values]
         at = [i + 0.03 * (k - len(report["rows"]) / 2) for i in there]  # side by side, or the bars would hide each other
-        axes.errorbar(at, [np.mean(v) for v in values], spread, marker="o", markersize=4, capsize=2, label=row, color=COLOURS[k])
+        axes.errorbar(
+            at,
+            [np.mean(v) for v in values],
+            spread,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label=row,
+            color=COLOURS.get(row, "#f0a000"),
+        )
     axes.axhline(report["majority"], color="black", linestyle="--", linewidth=1, label="most frequent class")
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set(xlabel="training examples", ylabel=f"{report['metric']} on {count(report['test'], 'test example')}")
-    axes.set_title(f"mean and deviation of {count(report['draws'], 'draw')}")
+    axes.set_title(f"Learning curve: mean and deviation of {count(report['draws'], 'draw')} of the examples")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,18 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..bert.weights import MODEL_FILES
+from ..checkpoints.files import MODEL_FILES, PRETRAINED
 from ..classical.baselines import Linear, linear_models
 from ..errors import BadInput, count
 from ..finetuning import metrics
 from ..finetuning.predict_command import readable
 from ..finetuning.report import class_table, confusion_text
 from ..text.labelled import as_json
-from ..training.runs import STATE, complete, new_folder, refuse_overwriting
+from ..training.runs import STATE, complete, new_folder
 from ..training.settings import add_options, flag, given
 from .cloze import OPTIONS, Cloze, Settings
 from .curve import CURVE, draw_curve
-from .use import PROMPT, Prompt, load
+from .use import LEAST, PROMPT, Prompt, load, read
 
 KEPT = (PROMPT, CURVE, STATE, *MODEL_FILES)  # an output folder that has one of these is not overwritten
 
@@ -67,77 +68,94 @@ def answer(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: cont
         raise BadInput("standard input holds no text")
     if not texts and not (chosen.get("test") or chosen.get("train")):
         raise BadInput("nothing to do: give texts, --test FILE to score on, or --train FILE to learn from")
-    prompt, train, test = from_folder(chosen) if is_ready(chosen) else made(args, chosen, until_the_end)
+    say = (lambda text: print(text, file=sys.stderr)) if args.json else print
+    prompt, train, test = from_folder(chosen) if is_ready(chosen) else made(args, chosen, until_the_end, say)
     if test:
         report = judged(prompt, train, test)
-        print(report)
+        say(as_text(report))
         if train and prompt.task.s.steps:
-            write_text(Path(prompt.task.s.output) / "report.txt", report + "\n")
+            folder = Path(prompt.task.s.output)
+            write_text(folder / "predictions.jsonl", "".join(as_json(record) + "\n" for record in report.pop("predictions")))
+            write_text(folder / "report.json", as_json(report, 1) + "\n")
+            write_text(folder / "report.txt", as_text(report) + "\n")
     for record in prompt(texts):
         print(as_json(record) if args.json else readable(record))
 
 
 def is_ready(chosen: dict[str, Any]) -> bool:
     """Is --model a folder of this command, to be used as it is?"""
-    return (Path(chosen.get("model", Settings.model)) / PROMPT).is_file() and not {"train", "words", "template"} & chosen.keys()
+    return (Path(chosen.get("model", PRETRAINED)) / PROMPT).is_file() and not {"train", "words", "template"} & chosen.keys()
 
 
 def from_folder(chosen: dict[str, Any]) -> tuple[Prompt, list[Any], list[Any]]:
     """The prompt of a folder, and the examples to score."""
     free = ("model", "test", "device", "calibrate", "columns", "delimiter", "encoding", "threads", "output")
+    model = chosen.get("model", PRETRAINED)
     if fixed := [name for name in chosen if name not in free]:
-        raise BadInput(f"{flag(fixed[0])} was settled when {chosen['model']} was trained: leave it out")
+        raise BadInput(f"{flag(fixed[0])} was settled when {model} was trained: leave it out")
     changes = {name: value for name, value in chosen.items() if name in free[3:-1]}
-    prompt = load(chosen["model"], chosen.get("device", "cpu"), **changes)
+    prompt = load(model, chosen.get("device", "cpu"), **changes)
     test = prompt.task.read(chosen["test"]) if "test" in chosen else []
     prompt.task.check(test)
     return prompt, [], test
 
 
-def made(args: argparse.Namespace, chosen: dict[str, Any], until: contextlib.ExitStack) -> tuple[Prompt, list[Any], list[Any]]:
+def made(
+    args: argparse.Namespace, chosen: dict[str, Any], until: contextlib.ExitStack, say: Callable[[str], None]
+) -> tuple[Prompt, list[Any], list[Any]]:
     """A prompt from settings, trained and saved if there are examples; and the examples to learn from and to score."""
     s = Settings(**chosen)
     s.check()
     reader = Cloze(s)
-    train = reader.read(s.train) if s.train else []
-    if train:
-        reader.learn(train)
-    test = reader.read(s.test) if s.test else []
-    reader.check(test)
-    for note in reader.notes:
-        print(note)
+    train, test = read(s, reader, say)
     prompt = Prompt.untrained(s, reader, train)  # first, so that errors of template and words come before the training
     if s.finds:
-        print("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.words.items()))
-    if train and s.steps:
-        refuse_overwriting(s.output, KEPT, args.overwrite, "use --overwrite or another --output")
-        folder = new_folder(Path(s.output), KEPT, args.overwrite, until)
-        print(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}")
-        try:
-            prompt = Prompt.trained(s, prompt.task, train)
-        except KeyboardInterrupt:
-            print("\nstopped; nothing is saved, so the same command starts again")
-            raise
-        prompt.save(folder)
-        complete(folder, Path(s.output))
-        print(f"{s.output}/: model.safetensors, config.json, tokenizer.json, {PROMPT} (rate {prompt.trainer.s.lr:.2g})")
-        print(f"use it: minitorch prompt --model {s.output} 'a text'\n")
+        say("words found: " + "; ".join(f"{label}: {', '.join(words)}" for label, words in prompt.task.label_words.items()))
+    if not train or not s.steps:
+        return prompt, train, test
+    if Path(s.output).resolve() == Path(s.model).resolve():
+        raise BadInput(f"--output {s.output} is the checkpoint that the training starts from; give another folder")
+    folder = new_folder(Path(s.output), KEPT, args.overwrite, until, say, cure="use --overwrite or another --output")
+    trials = "; before it three rates are tried on half of them" if s.lr is None and len(train) >= LEAST else ""
+    say(f"learning from {count(len(train), 'example')}, {count(s.steps, 'step')} of up to {s.batch_size}{trials}")
+    try:
+        prompt = Prompt.trained(s, prompt.task, train)
+    except KeyboardInterrupt:
+        say("\nstopped; nothing is saved, so the same command starts again")
+        raise
+    prompt.save(folder)
+    complete(folder, Path(s.output))
+    say(f"{s.output}/: model.safetensors, config.json, tokenizer.json, {PROMPT} (rate {prompt.trainer.s.lr:.2g})")
+    say(f"use it: minitorch prompt --model {s.output} 'a text'\n")
     return prompt, train, test
 
 
-def judged(prompt: Prompt, train: list[Any], test: list[Any]) -> str:
+def judged(prompt: Prompt, train: list[Any], test: list[Any]) -> dict[str, Any]:
     """Scores on the test examples, next to the most frequent class and a linear model that learnt from the same examples."""
-    task, labels = prompt.task, prompt.task.labels
+    task = prompt.task
     gold = np.array([task.target(e) for e in test])
-    scores = metrics.classes(gold.tolist(), prompt.probabilities(test).argmax(-1).tolist(), labels)
-    known = np.array([task.target(e) for e in train or test])
-    usual = np.bincount(known, minlength=len(labels)).argmax()
-    lines = [f"{count(len(test), 'test example')}: accuracy {scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}"]
-    lines += [f"always {labels[usual]}, the most frequent class: accuracy {(gold == usual).mean():.4f}"]
-    if len(set(known.tolist())) > 1 and train:
+    p = prompt.probabilities(test)
+    usual = int(np.bincount(gold).argmax())
+    report = {
+        "scores": metrics.classes(gold.tolist(), p.argmax(-1).tolist(), task.labels),
+        "most_frequent": {"label": task.labels[usual], "accuracy": float((gold == usual).mean())},
+        "leaning": dict(zip(task.labels, prompt.leaning().mean(0).tolist(), strict=True)),
+        "examples": {"train": len(train), "test": len(test)},
+        "predictions": [{**task.shown(e, row), "gold": task.gold(e)} for e, row in zip(test, p, strict=True)],
+    }
+    if train:
         name, make = next(iter(linear_models(task).items()))
         right = np.array(Linear(make, task).fit(train).predict(test)).argmax(-1) == gold
-        lines += [f"TF-IDF + {name} on the same {count(len(train), 'example')}: accuracy {right.mean():.4f}"]
-    leaning = prompt.leaning().mean(0)
-    lines += ["without a text the model says " + ", ".join(f"{x} {p:.1%}" for x, p in zip(labels, leaning, strict=True))]
-    return "\n".join([*lines, "", class_table(scores["classes"]), "", confusion_text(scores["confusion"], labels)])
+        report["linear"] = {"name": f"TF-IDF + {name}", "accuracy": float(right.mean())}
+    return report
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report for a terminal."""
+    scores, usual, linear, n = report["scores"], report["most_frequent"], report.get("linear"), report["examples"]
+    lines = [f"{count(n['test'], 'test example')}: accuracy {scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}"]
+    lines += [f"always {usual['label']}, the most frequent class: accuracy {usual['accuracy']:.4f}"]
+    if linear:
+        lines += [f"{linear['name']} on the same {count(n['train'], 'example')}: accuracy {linear['accuracy']:.4f}"]
+    lines += ["without a text the model says " + ", ".join(f"{label} {p:.1%}" for label, p in report["leaning"].items())]
+    return "\n".join([*lines, "", class_table(scores["classes"]), "", confusion_text(scores["confusion"], scores["labels"])])

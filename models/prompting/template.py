@@ -74,11 +74,11 @@ def shortened(texts: Sequence[Ids], room: int, truncate: str) -> Sequence[Ids]:
 def check(frame: str, mask: str) -> None:
     """Raise BadInput unless there is one mask, one {text}, at most one {pair}, and nothing else in braces."""
     where = f"--template {frame!r}"
-    for name in re.findall(r"\{\s*(\w*)\s*\}", frame):
-        if f"{{{name}}}" not in PLACES or f"{{{name}}}" not in frame:
-            near = suggestion(name, ("text", "pair"))
+    for braces in re.findall(r"\{[\w\s]*\}", frame):
+        if braces not in PLACES:
+            near = suggestion(braces[1:-1].strip(), ("text", "pair"))
             hint = f"did you mean {{{near}}}?" if near else "there are {text} and, for a second text, {pair}"
-            raise BadInput(f"{where}: {{{name}}} is no place for a text; {hint}")
+            raise BadInput(f"{where}: {braces} is no place for a text; {hint}")
     if (n := frame.count(mask)) != 1:
         raise BadInput(f"{where}: write one {mask}, where the model is to guess a word; this has {n or 'none'}")
     for place in PLACES:

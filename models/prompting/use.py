@@ -23,16 +23,16 @@ import minitorch
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 
-from ..adapting.choosing import config_for
 from ..bert.config import BertConfig
-from ..bert.weights import config_file, locate, read_all_shapes
+from ..checkpoints.files import config_file, locate, read_all_shapes
 from ..errors import BadInput, short
 from ..finetuning import tasks
-from ..finetuning.classify import Example
+from ..finetuning.classify import Classify, Example
 from ..finetuning.predictor import check_types
-from ..finetuning.trainer import Trainer, make_model
+from ..finetuning.trainer import make_model
 from ..reading import parse_json, read_text
 from ..text.labelled import as_json, refuse_halves
+from ..training.trainer import Trainer
 from .calibration import CALIBRATIONS
 from .cloze import Cloze, Settings
 
@@ -65,8 +65,10 @@ def best_rate(s: Any, make: Make, train: list[Example], shown: bool = True) -> f
     """
     if s.lr is not None:
         return float(s.lr)
+    usual = dataclasses.replace(s)
+    usual.check_adapt()  # sets the method's own rate
     width = BertConfig.from_json_file(config_file(locate(s.model))).hidden_size
-    middle = config_for(s).rate if s.adapt else 5e-5 * 768 / width
+    middle = usual.lr if s.adapt else usual.lr * 768 / width
     if len(train) < LEAST:
         return middle
     task, losses = make(s, train), {}
@@ -96,6 +98,18 @@ def like(kind: Any, reader: Any) -> Make:
     return make
 
 
+def read(s: Settings, reader: Classify, say: Callable[[str], None] = print) -> tuple[list[Example], list[Example]]:
+    """The examples of --train and --test, each empty if there is none, checked; ``reader`` then knows columns and labels."""
+    train = reader.read(s.train) if s.train else []
+    if train:
+        reader.learn(train)
+    test = reader.read(s.test) if s.test else []
+    reader.check(test)
+    for note in reader.notes:
+        say(note)
+    return train, test
+
+
 # ----------------------------------------------------------------------------------------------------- a prompt
 
 
@@ -119,7 +133,8 @@ class Prompt:
     @classmethod
     def trained(cls, s: Settings, reader: Cloze, train: list[Example], shown: bool = True) -> Prompt:
         """Fine-tuned on the examples."""
-        found = reader if reader.words else cls.untrained(s, reader, train).task  # the words are found once, from all examples
+        # words that are not given are found once, from all examples
+        found = reader if reader.label_words else cls.untrained(s, reader, train).task
         return cls(learnt(s, like(Cloze, found), train, shown))
 
     def probabilities(self, examples: list[Example], calibrate: str | None = None) -> np.ndarray[Any, Any]:
@@ -157,13 +172,13 @@ class Prompt:
 
     # ---- its folder
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """An ordinary masked LM in Hugging Face's layout, with its tokenizer; and prompt.json."""
         t = self.trainer
         t.model.save_pretrained(folder)
         t.tokenizer.save_pretrained(folder)
         record = {"settings": dataclasses.asdict(t.s), "facts": self.task.facts(), "minitorch": minitorch.__version__}
-        write_text(folder / PROMPT, as_json(record, 1) + "\n")
+        write_text(Path(folder) / PROMPT, as_json(record, 1) + "\n")
 
 
 def load(folder: str | Path, device: str = "cpu", **changes: Any) -> Prompt:

@@ -41,9 +41,9 @@ VECTORS = (".ia3_l", ".magnitude", ".lora_E")  # of adapters: decay would pull t
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: biases, LayerNorm and an adapter's vectors do not decay, all else does. Frozen weights are in neither."""
+    """Two groups: vectors (biases, LayerNorm, an adapter's) do not decay, tables do. Frozen weights are in neither."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    exempt = {name for name, p in named.items() if name.endswith((".bias", *VECTORS)) or p.ndim < 2}
+    exempt = {name for name, p in named.items() if p.ndim < 2 or name.endswith(VECTORS)}
     return [
         {"params": [p for name, p in named.items() if name not in exempt], "weight_decay": weight_decay},
         {"params": [p for name, p in named.items() if name in exempt], "weight_decay": 0.0},

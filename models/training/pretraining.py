@@ -117,6 +117,7 @@ class PretrainingRun:
     baselines: dict[str, str]  # the best one first: its name in metrics.jsonl and in Text, and what it knows
     unit: str  # what is predicted
     files: tuple[str, ...]  # of the checkpoint
+    last_batches = 40  # the most that the last validation reads
     advice: str  # to a user whose model stays above its best baseline
 
     def read_text(self, resuming: bool) -> Text:
@@ -212,7 +213,8 @@ class PretrainingRun:
                         refresh=False,
                     )
                     if evaluated:
-                        self.note(score, self.evaluate(self.valid_data, workers), speed)
+                        most = self.last_batches if self.step == s.steps else 40
+                        self.note(score, self.evaluate(self.valid_data, workers, most), speed)
                     if saved:
                         self.save_state()
                     started, tokens = time.perf_counter(), 0

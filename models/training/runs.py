@@ -26,9 +26,9 @@ NEW = ".new"  # in a run's folder: the unfinished run that will replace it
 # Files of an old run that would be taken for the new one's where that has none of the name.
 LEFT = (
     "model.safetensors", "config.json", "adapter_model.safetensors", "adapter_config.json", "model.safetensors.index.json",
-    "added_tokens.json", "special_tokens_map.json", "finetune.json", "run.json", "metrics.jsonl",
-    "curve.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
-    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE,
+    "added_tokens.json", "special_tokens_map.json", "finetune.json", "seq2seq.json", "run.json", "metrics.jsonl",
+    "curve.png", "attention.png", "report.txt", "report.json", "report.png", "predictions.jsonl",
+    "vocab.txt", "vocab.json", "merges.txt", "prompt.json", STATE, "events.out.tfevents.minitorch",
 )  # fmt: skip
 
 

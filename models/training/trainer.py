@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,15 @@ from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
 from ..errors import BadInput, count
+from . import states
 from .batches import Batches
 from .loop import Glance, between_steps, clocks, decay_groups, prepare_kernels, progress, to_device
 from .precision import Precision
 
 RUNNING = 50  # steps of the mean loss on the progress bar
+COUNTED = {"step": 0, "seconds": 0.0, "processor_seconds": 0.0, "recent": [], "metrics": [], "stale": 0}
+REACHED = (*COUNTED, "best")  # where a trainer is
+LINE = {"step": 0, "epoch": 0.0, "loss": 0.0, "lr": 0.0, "best": True}  # of the metrics, before those of the task
 
 
 class Trainer:
@@ -126,12 +131,21 @@ class Trainer:
 
     def one_step(self, features: Sequence[Any], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches, clip, update; the loss of the batch, in parts that are not read yet."""
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer.zero_grad()
+        losses = self.gradients(features, parameters, workers)
+        self.precision.update(self.optimizer, parameters, self.s.clip)
+        if hasattr(self.model, "update_and_allocate"):
+            self.model.update_and_allocate(self.step + 1)
+        self.schedule.step()
+        return losses
+
+    def gradients(self, features: Sequence[Any], parameters: Sequence[Tensor], workers: Workers) -> list[Tensor]:
+        """Forward and backward over the micro-batches; their losses."""
         s = self.s
         pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
         micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
         weights = [self.task.weight(batch) for batch in micro]
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer.zero_grad()
 
         def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
             with self.precision.block():
@@ -140,12 +154,7 @@ class Trainer:
             return self.precision.scaler.scale(loss), loss.detach()
 
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
-        results = workers.backward(parameters, parts, seed=(s.seed, self.step))
-        self.precision.update(self.optimizer, parameters, s.clip)
-        if hasattr(self.model, "update_and_allocate"):
-            self.model.update_and_allocate(self.step + 1)
-        self.schedule.step()
-        return [loss for _, loss in results]
+        return [loss for _, loss in workers.backward(parameters, parts, seed=(s.seed, self.step))]
 
     def read(self) -> None:
         """The losses since the last evaluation as numbers (a GPU may still be computing them); an error if one is not finite."""
@@ -162,6 +171,22 @@ class Trainer:
         if step == self.begun:
             raise BadInput(f"{self.source}: the loss is {loss} before the first step: the weights are damaged")
         raise BadInput(f"the loss became {loss} at step {step}: the rate {lr} is too high here; try --lr {lr / 3:.1g}")
+
+    # ---- the state to resume from
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, apart from settings and data."""
+        reached = {name: getattr(self, name) for name in REACHED}
+        return {**reached, **states.moving_parts(self.model, self.optimizer, self.schedule, self.precision.scaler)}
+
+    def go_on_from(self, path: Path, state: dict[str, Any]) -> None:
+        """Continue from a state that read_training has read."""
+        if state["step"] > self.steps:
+            raise BadInput(f"{path}: step {state['step']:,}, but this run has {count(self.steps, 'step')}")
+        states.restore(path, state, self.model, self.optimizer, self.schedule, self.precision.scaler)
+        for name in REACHED:
+            setattr(self, name, state[name])
+        self.begun, self.source = self.step, str(path)
 
     # ---- evaluation
 
@@ -246,3 +271,20 @@ class Trainer:
         predictions = self.task.predictions(examples, features, rows)
         spent = clocks() - started
         return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
+
+
+def read_training(path: Path, kind: str, settings: Any) -> dict[str, Any]:
+    """A saved state of a trainer, of a run of this kind with settings of this class; BadInput if it is none."""
+    state = states.read_state(path, COUNTED, kind, settings)
+    best, lines = state.get("best"), state["metrics"]
+    for i, line in enumerate(lines):
+        known = {name: line.get(name) for name in LINE} if isinstance(line, dict) else line
+        states.check_like(path, f"metrics.{i}", known, LINE)
+        if not all(isinstance(value, float | int) for value in line.values()):
+            raise BadInput(f"{path}: metrics.{i} holds more than numbers")
+    states.check_lines(path, state, "recent", 0.0)
+    if best is not None:
+        states.check_like(path, "best", best, 0.0)
+    if best is not None and "dev_metric" not in (lines or [{}])[-1]:
+        raise BadInput(f"{path}: best is {best}, but no evaluation says so")
+    return {**state, "best": best, "recent": [float(loss) for loss in state["recent"]]}

@@ -16,7 +16,7 @@ from models import bert
 from models.seq2seq.model import Seq2SeqConfig, Seq2SeqTransformer, positions
 from models.seq2seq.task import Seq2Seq, Settings
 from models.seq2seq.vocabulary import END, OWN, PAD, START, UNKNOWN, padded
-from models.seq2seq.writing import score, write_ids
+from models.seq2seq.writing import NEVER, write_ids
 from tests import finetune_cases
 from tests import seq2seq_cases as cases
 
@@ -209,6 +209,18 @@ def questions(seed, B=6):
     rng = np.random.default_rng(seed)
     rows = [[*rng.integers(OWN, 12, rng.integers(1, 7)).tolist(), END] for _ in range(B)]
     return minitorch.tensor(padded(rows, PAD)), minitorch.tensor(padded([[1] * len(row) for row in rows], 0))
+
+
+def score(model, input_ids, attention_mask, targets, length_penalty=1.0):
+    """Σ log p / length^length_penalty of the target's ids for each source: the score by which a beam search chooses."""
+    labels = padded(targets, PAD)  # (B, T)
+    ids = np.concatenate([np.full((len(labels), 1), START), labels[:, :-1]], axis=1)
+    with minitorch.no_grad():
+        logits = model(input_ids, attention_mask, minitorch.from_numpy(ids).to(input_ids.device)).logits.cpu().numpy()
+    logits = logits.astype(np.float64)  # (B, T, V)
+    logits[..., NEVER] = -np.inf
+    log_p = np.take_along_axis(logits, labels[..., None], -1)[..., 0] - np.logaddexp.reduce(logits, axis=-1)  # (B, T)
+    return [float(row[: len(ids)].sum() / len(ids) ** length_penalty) for row, ids in zip(log_p, targets, strict=True)]
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 1.0, 2.0]), st.integers(2, 5))

@@ -16,7 +16,7 @@ from minitorch.parallel import Workers
 
 from ..generation.generate import generate
 from ..generation.settings import GenerationConfig
-from .vocabulary import END, PAD, START, UNKNOWN, Vocabulary, padded
+from .vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
 NEVER = [PAD, START, UNKNOWN]  # ids that stand for no text and are never written
 
@@ -60,40 +60,13 @@ def write_ids(
 ) -> list[list[int]]:
     """The target's ids for each source (B, S), each up to its END if that came. options: GenerationConfig's.
 
-    Of a beam and the greedy text the better one is taken: a search may have pruned what greedy steps find.
+    A beam never scores below the greedy text, which runs along (models/generation/beams.py).
     """
-    options = {"eos_token_id": END, "pad_token_id": PAD, **options}
     shown = np.ones(input_ids.shape, bool) if attention_mask is None else attention_mask.cpu().numpy() != 0
-    texts = [row[keep].tolist() for row, keep in zip(input_ids.cpu().numpy(), shown, strict=True)]  # samples go by them
-    start = np.full((len(texts), 1), START)
-
-    def run(**changes: Any) -> list[Any]:
-        decoder = Seq2SeqDecoder(model, input_ids, attention_mask, use_cache)
-        return generate(decoder, start, GenerationConfig.of({**options, **changes}), sources=texts)
-
-    found = run()
-    if options.get("num_beams", 1) == 1:
-        return [result.tokens for result in found]
-    plain = run(num_beams=1)
-    scores = score(model, input_ids, attention_mask, [result.tokens for result in plain], options.get("length_penalty", 1.0))
-    return [
-        greedy.tokens if greedy_score > beam.score else beam.tokens
-        for beam, greedy, greedy_score in zip(found, plain, scores, strict=True)
-    ]
-
-
-def score(
-    model: Any, input_ids: Tensor, attention_mask: Tensor | None, targets: Sequence[Sequence[int]], length_penalty: float = 1.0
-) -> list[float]:
-    """Σ log p / length^length_penalty of the target's ids for each source: the score by which a beam search chooses."""
-    labels = padded(targets, PAD)  # (B, T)
-    ids = np.concatenate([np.full((len(labels), 1), START), labels[:, :-1]], axis=1)
-    with minitorch.no_grad():
-        logits = model(input_ids, attention_mask, minitorch.from_numpy(ids).to(input_ids.device)).logits.cpu().numpy()
-    logits = logits.astype(np.float64)  # (B, T, V)
-    logits[..., NEVER] = -np.inf
-    log_p = np.take_along_axis(logits, labels[..., None], -1)[..., 0] - np.logaddexp.reduce(logits, axis=-1)  # (B, T)
-    return [float(row[: len(ids)].sum() / len(ids) ** length_penalty) for row, ids in zip(log_p, targets, strict=True)]
+    sources = [row[keep].tolist() for row, keep in zip(input_ids.cpu().numpy(), shown, strict=True)]  # samples go by them
+    config = GenerationConfig.of({"eos_token_id": END, "pad_token_id": PAD, "keep_greedy": True, **options})
+    decoder = Seq2SeqDecoder(model, input_ids, attention_mask, use_cache)
+    return [result.tokens for result in generate(decoder, np.full((len(sources), 1), START), config, sources=sources)]
 
 
 def write(

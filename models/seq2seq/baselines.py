@@ -1,4 +1,4 @@
-"""What costs nothing: answers without a neural network, to be measured beside the model on the same pairs.
+"""Answers that cost nothing, without a neural network, to be measured next to the model on the same pairs.
 
 Read before: pairs.py. Read next: report.py.
 """

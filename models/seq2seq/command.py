@@ -78,6 +78,8 @@ def work(job: Run) -> None:
         f"{count(len(job.data.train), 'training pair')}, {held}; {sizes}\n"
         f"{job.model.num_parameters():,} parameters; {count(t.steps, 'step')} of up to {s.batch_size} pairs, "
         f"{s.workers} micro-batches at a time, on {s.device}"
+        + "; then the same from random weights"
+        * bool(s.init_encoder and s.compare == "all")
     )
     try:
         job.train()

@@ -1,4 +1,4 @@
-"""A run's report: the scores of its texts, beside what costs nothing, with the costs; the curve; what the decoder looks at.
+"""A run's report: the scores of its texts, next to those of answers that cost nothing; the curve; what the decoder looks at.
 
 report.txt and report.json; predictions.jsonl; curve.png: the loss per step; attention.png: decoder on source.
 Read before: writing.py, scores.py, baselines.py. Read next: command.py.

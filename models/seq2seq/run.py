@@ -129,7 +129,7 @@ class Run:
                 limit = f"--length {self.s.length}" if side == "source" else f"--target-length {self.s.target_length}"
                 if n:
                     what = f"{count(n, side)} of {len(pairs):,} {'exceeds' if n == 1 else 'exceed'} {limit}"
-                    self.say(f"{name}: {what}, by up to {longest:,} pieces in all; what is beyond is cut off")
+                    self.say(f"{name}: {what}; the longest has {longest:,} pieces; what is beyond is cut off")
 
     def save_best(self) -> None:
         """The checkpoint with its vocabularies, and what it takes to use them."""

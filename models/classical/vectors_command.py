@@ -22,7 +22,7 @@ from minitorch.files import replacing
 
 from ..errors import BadInput, count, listing
 from ..reading import read_tensors
-from ..text.prepared import IN_PYTHON, source
+from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
@@ -146,7 +146,7 @@ class Job:
         self.settings, self.folder = settings, folder
         print(f"reading {listing(settings.corpus, 4, 250) or IN_PYTHON} ...")
         try:
-            documents = source(settings)
+            documents = Sentences(settings).source()
             self.sha256 = fingerprint(documents())
             self.text = Text.read(documents(), settings.min_count)
         except ValueError as error:

@@ -31,7 +31,10 @@ JOBS = {
     "finetune": ("models.finetuning.command", "train a BERT on a labelled file, and compare it with classical models"),
     "predict": ("models.finetuning.predict_command", "answer with a model that finetune or seq2seq trained"),
     "compare": ("models.comparison.command", "compare every way to learn a task, from counting words to BERT, on one page"),
-    "adapt": ("models.finetuning.adapt_command", "make an ordinary checkpoint of an adapter that finetune trained"),
+    "adapt": (
+        "models.finetuning.adapt_command",
+        "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
+    ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),

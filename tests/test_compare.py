@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import cli
@@ -77,6 +77,7 @@ def task_of(files, name="classify", **settings):
 
 
 @given(st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
 def test_sums_of_counts_give_the_metrics_of_the_report(files, seed):
     rng = np.random.default_rng(seed)
     task, data = task_of(files)
@@ -230,8 +231,9 @@ def test_without_a_test_file_the_three_parts_share_no_example(files):
 
 
 def test_all_rungs_of_classification(files, tmp_path, capsys):
-    state = run(files, tmp_path, "--train", files["train"], "--test", files["test"], "--also", files["test"], "--draws", "1")
-    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 16
+    options = ["--train", files["train"], "--test", files["test"], "--also", files["test"], "--draws", "1", "--skip", "forest"]
+    state = run(files, tmp_path, *options)
+    assert [r["status"] for r in state["rungs"].values()] == ["done"] * 15
     for r in state["rungs"].values():
         assert r["also"] == r["score"]  # the same file
         assert set(r["typos"]) == {"0.1", "0.3"}
@@ -241,19 +243,19 @@ def test_all_rungs_of_classification(files, tmp_path, capsys):
             assert r["chosen"] == max(r["tried"], key=lambda pair: pair[1])[0]  # the first of the best
     assert all(len(scores) == 1 for sizes in state["curve"].values() for scores in sizes.values())
     said = capsys.readouterr().out
-    assert re.search(r"3 of 16: .*; next: TF-IDF", said)
+    assert re.search(r"3 of 15: .*; next: TF-IDF", said)
     assert (tmp_path / "out" / "report.txt").read_text().strip() in said
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5
     assert not re.search(r"(src|href)=\"?(http|//)", page)
 
 
-@pytest.mark.parametrize(("name", "rungs"), [("tag", 7), ("qa", 7)])
+@pytest.mark.parametrize(("name", "rungs"), [("tag", 9), pytest.param("qa", 7, marks=pytest.mark.slow)])
 def test_all_rungs_of_tags_and_questions(files, tmp_path, name, rungs):
     state = run(files, tmp_path, "--train", files[name], "--skip", "LoRA")
     assert state["task"] == name
     assert all(r["status"] == "done" for r in state["rungs"].values())
-    assert len(state["rungs"]) >= rungs - 1
+    assert len(state["rungs"]) == rungs - 1
 
 
 def test_all_rungs_of_a_table(files, tmp_path):
@@ -313,7 +315,7 @@ def test_tuning_does_not_look_at_the_test_examples(files, tmp_path):
     swap = {"neg": "pos", "pos": "neg"}
     other.write_text(re.sub(r"\t(neg|pos)$", lambda m: f"\t{swap[m[1]]}", Path(files["test"]).read_text(), flags=re.MULTILINE))
     a, b = (
-        run(files, tmp_path / f"{i}", "--train", files["train"], "--test", str(f), "--skip", "BERT,network,LSTM,forest")
+        run(files, tmp_path / f"{i}", "--train", files["train"], "--test", str(f), "--skip", "BERT,network,LSTM,forest,boosting")
         for i, f in enumerate((files["test"], other))
     )
     for name, r in a["rungs"].items():
@@ -321,6 +323,7 @@ def test_tuning_does_not_look_at_the_test_examples(files, tmp_path):
         assert r["score"] == pytest.approx(1 - b["rungs"][name]["score"])
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_it_gives_the_same_scores(files, tmp_path):
     options = [
         "--train",

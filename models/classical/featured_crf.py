@@ -35,11 +35,10 @@ class HandMadeCRF(Baseline):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.crfsuite"
             trainer.train(str(path))
-            content = path.read_bytes()
-        self.tagger.open_inmemory(content)
+            self.size = path.stat().st_size
+            self.tagger.open(str(path))  # reads all of it; open_inmemory would leave a pointer into bytes that Python frees
         self.info = self.tagger.info()
         self.parameters = len(self.info.state_features) + len(self.info.transitions)
-        self.size = len(content)
         return self
 
     def predict(self, examples: list[Any]) -> list[list[str]]:

@@ -47,7 +47,7 @@ class ClozeRung(Baseline):
         reader = Cloze(asked)
         reader.remember({**task.facts(), "words": {}, "pool": []})
         found = Prompt.untrained(asked, reader, examples).task  # its words, from these examples alone
-        self.words = found.words
+        self.words = found.label_words
         self.prompt = Prompt(fit(asked, like(Cloze, found), examples, self.lr, "", False))
         self.parameters = self.prompt.trainer.model.num_parameters()
         self.size = 4 * self.parameters

@@ -131,6 +131,7 @@ def draw(vectors: WordVectors, words: Sequence[str], path: Path, number: int = 8
             plot.plot(x, y, "o", color=colour, markersize=7 if j == 0 else 4)
             weight = "bold" if j == 0 else "normal"
             plot.annotate(word, (x, y), textcoords="offset points", xytext=(4, 3), fontsize=9, color=colour, weight=weight)
+    plot.margins(0.12)  # room for the words at the edge
     plot.set(title="words and their nearest neighbours", xlabel="first principal component", ylabel="second")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")

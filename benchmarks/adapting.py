@@ -62,17 +62,29 @@ def main() -> int:
         print(json.dumps(memory_of(args.memory_of, chosen)))
         return 0
     ways = args.ways.split(",") if args.ways else list(WAYS)
+    if odd := [way for way in ways if way not in WAYS]:
+        parser.error(f"--ways: there is no {odd[0]!r}; there are {', '.join(WAYS)}")
+    try:
+        everything(ways, args.seeds, {"model": Settings.model, **chosen})
+    except BadInput as error:
+        parser.error(str(error))
+    return 0
+
+
+def everything(ways: list[str], seeds: int, chosen: dict[str, Any]) -> None:
+    """All runs, then all costs."""
     base = Path(chosen["output"])
     begin(base, chosen, resume=True)
     runs: list[dict[str, Any]] = []
-    for seed in range(args.seeds):
+    for seed in range(seeds):
         for way in ways:
             runs += of_one_seed(way, seed, chosen, runs)
             write(chosen, ways, runs, {})
-    costs = read_json(base / COSTS) if (base / COSTS).is_file() else measure(ways, chosen)
+    costs = read_json(base / COSTS) if (base / COSTS).is_file() else {}
+    if not costs.keys() >= set(ways):
+        costs = measure(ways, chosen)
     write_text(base / COSTS, json.dumps(costs, indent=1) + "\n")
     print("\n" + write(chosen, ways, runs, costs))
-    return 0
 
 
 # ---------------------------------------------------------------------------------------------------------- the runs
@@ -220,17 +232,18 @@ def as_text(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
     metric = rows[0]["metric"]
     width = max(len(row["name"]) for row in [*rows, *others]) + 2
     heads = ("trained", "share", "file", "gradient+Adam", "peak memory", "step", "rate")
-    lines = [f"{'':{width}}{metric:>15}" + "".join(f"{head:>15}" for head in heads)]
+    lines = [f"{'':{width}}{metric:>15}  seeds" + "".join(f"{head:>15}" for head in heads)]
     for row in [*rows, *others]:
         size = row["bytes"] if "bytes" in row else row["file_bytes"]
-        cells = [f"{row[metric]:.3f} ± {row['spread']:.3f}", f"{row.get('trained', row.get('parameters')):,}"]
+        cells = [f"{row.get('trained', row.get('parameters')):,}"]
         if "trained" in row:
             cells += [f"{100 * row['trained'] / row['total']:.2f} %", size_text(size), size_text(row["training_bytes"])]
             cells += [f"{row['peak_mib']:.0f} MiB", f"{row['ratio']:.2f} of full"] if "ratio" in row else ["", ""]
             cells += [f"{row['lr']:g}"]
         else:
             cells += ["", size_text(size)]
-        lines.append(f"{row['name']:{width}}" + "".join(f"{cell:>15}" for cell in cells))
+        score = f"{row[metric]:.3f}" + (f" ± {row['spread']:.3f}" if len(row["scores"]) > 1 else "        ")
+        lines.append(f"{row['name']:{width}}{score:>15}{len(row['scores']):>7}" + "".join(f"{cell:>15}" for cell in cells))
     return "\n".join(lines)
 
 

@@ -46,7 +46,7 @@ def contests(tasks: list[str], sizes: list[str], quick: bool) -> list[tuple[str,
                 mixed = {f", {x}": dataclasses.replace(job, lengths=x) for x in ("mixed", "grouped")}
                 found.append((f"fine-tuning, {where}, 4 batches of mixed lengths", mixed, False))
         elif vocabulary == vocabularies[-1]:
-            for length in (16, 128):
+            for length in (24, 128):
                 one = dataclasses.replace(job, batch=1, length=length)
                 found.append((f"one sentence of {length} tokens, {where}", {"": one}, False))
     return found

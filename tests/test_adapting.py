@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 
 import hypothesis
 import numpy as np
@@ -361,8 +362,15 @@ def test_adapterhub_reads_the_width_that_was_written(m, tmp_path):
     model.save_adapter(tmp_path)
     factor = json.loads((tmp_path / "adapter_config.json").read_text())["config"]["reduction_factor"]
     assert int(8 // factor) == m
-    again = PeftModel.from_pretrained(base(), tmp_path, "other")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = PeftModel.from_pretrained(base(), tmp_path, "other")
     np.testing.assert_array_equal(logits(again), logits(model))
+    other = base()
+    with minitorch.no_grad():
+        other.bert.encoder.layer[1].output.dense.weight[0, 0] = 9.0
+    with pytest.warns(UserWarning, match="another base"):
+        PeftModel.from_pretrained(other, tmp_path)
     assert {key.split(".")[3] for key in again.own["other"]} == {"1"}
 
 

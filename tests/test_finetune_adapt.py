@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -207,6 +209,30 @@ def test_all_ways_are_compared_in_one_table_and_picture(base, tmp_path, capsys):
     write_classify(tmp_path / "t.tsv", 30)
     assert cli.main([*command, "--resume"]) == 2
     assert "that comparison has other files" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_all_ways_goes_on_where_it_was(base, tmp_path):
+    """Two seeds of three ways: the search with the first, means and costs in one table; nothing is trained twice."""
+    files = {name: write_classify(tmp_path / f"{name}.tsv", n, seed) for name, n, seed in (("train", 40, 0), ("test", 10, 1))}
+    command = [sys.executable, "-m", "benchmarks.adapting", "classify", "--model", base, "--train", files["train"]]
+    command += ["--test", files["test"], "--epochs", "1", "--compare", "classical", "--output", str(tmp_path / "out")]
+
+    def run(*more):
+        return subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
+
+    assert run("--ways", "full,lora", "--seeds", "1").count("on held-out examples") == 2 * 3
+    assert run("--ways", "full,lora,head", "--seeds", "2").count("on held-out examples") == 3 + 3 * 1
+    rows = json.loads((tmp_path / "out" / "adapting.json").read_text())
+    assert [row["name"] for row in rows["ways"]] == ["full", "lora", "head"]
+    for row in rows["ways"]:
+        assert len(row["scores"]) == 2
+        assert row["search"][str(row["lr"])] == max(row["search"].values())
+        assert row["peak_mib"] > row["imports_mib"] > 0
+    assert rows["ways"][0]["ratio"] == 1
+    assert rows["command"].startswith("python -m benchmarks.adapting classify --model MODEL --output OUTPUT --train ")
+    assert "TF-IDF" in (tmp_path / "out" / "adapting.txt").read_text()
+    assert (tmp_path / "out" / "adapting.png").exists()
 
 
 def test_comparing_all_ways_needs_one_task_with_files(base, capsys):

@@ -71,6 +71,11 @@ def test_a_piece_is_sure():
     assert stream.end() == "aé→ STOP it " == "".join(pieces)
     assert pieces[:4] == ["a", "é", "→", " "]
     assert stream.stopped
+    long = TextStream(decode, ["ab"], pieces.append)
+    for i in [0, 1, 2, *([0] * 200), 1, 2]:
+        long.put(i)
+    assert long.end() == "aé" + 200 * "a" + "é"
+    assert len(long.tail) < 100
     stream = TextStream(decode, ["STOPS"], pieces.append)
     for i in range(8):
         stream.put(i)
@@ -164,6 +169,7 @@ def test_what_the_model_cannot_see_is_said(folder, capsys):
     n = len(tokenizer.encode(prompt))
     assert main(["generate", prompt, "--model", str(folder), "--max-new-tokens", "2", "--temperature", "0"]) == 0
     said = capsys.readouterr().err
+    assert "--seed" not in said
     left_out = -((24 - n) // 12) * 12
     assert f"the prompt has {n} tokens, the model sees at most 24: the first {left_out} are left out" in said
     assert main(["generate", "The", "--model", str(folder), "--max-new-tokens", "40", "--temperature", "0"]) == 0

@@ -106,6 +106,10 @@ class PeftModel(nn.Module):
             raise BadInput(f"modules_to_save: this model has no {listing(config.modules_to_save)}")
         return found
 
+    def get_base_model(self) -> nn.Module:
+        """The model below the adapters."""
+        return self.base_model
+
     @property
     def active_adapter(self) -> str:
         """The name of the adapter in use."""

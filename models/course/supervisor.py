@@ -34,7 +34,7 @@ THREADS = 64
 LARGEST_OUTPUT = 4000  # characters of its output that are kept
 LARGEST_FILE = 1 << 26  # bytes that it may print
 MOST_SECONDS = 1200  # of CPU time in all, should it outlive this process
-PATIENCE = 3  # one call may last so many times longer than the test's CPU time: the process waits, or the machine is busy
+PATIENCE = 3  # one call may last so many times longer than the test's CPU time, without what it waits for a busy CPU
 START = "import sys; sys.path[:] = sys.argv[1:]; sys.dont_write_bytecode = True; from models.course.subject import main; main()"
 
 
@@ -84,7 +84,7 @@ class Learner(Link):
 
     def receive(self) -> tuple[dict[str, Any], list[Any]]:
         """The next message; until then it is the learner's turn."""
-        self.turn = time.monotonic()
+        self.turn = time.monotonic() - queued_time(self.process.pid)
         try:
             return super().receive()
         finally:
@@ -92,7 +92,7 @@ class Learner(Link):
 
     def _watch(self) -> None:
         while not self.over.wait(0.1):
-            used, wall = cpu_time(self.process.pid), time.monotonic() - self.turn
+            used, wall = cpu_time(self.process.pid), time.monotonic() - queued_time(self.process.pid) - self.turn
             slow = wall if used is None or self.used is None else max(used - self.used, wall / PATIENCE)
             if slow > self.allowed:
                 self.ending = f"the code was stopped after {self.seconds:g} seconds (an endless loop?)"
@@ -160,6 +160,14 @@ def cpu_time(pid: int) -> float | None:
         return time.clock_gettime((~pid << 3) | 2)  # the clock id of another process, see clock_getcpuclockid(3)
     except (OSError, AttributeError, OverflowError):
         return None
+
+
+def queued_time(pid: int) -> float:
+    """Seconds that a process's first thread was ready to run while every CPU was busy (Linux's schedstat; elsewhere 0)."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def import_paths() -> list[str]:

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         minitorch.kernels.prepare("numpy")  # one row at a time: compiled loops would gain nothing
         tokenizer, model = load(args.model, usable_device(args.device))
         say_what_is_cut(prompt_ids(tokenizer, prompts), model.config.n_positions, args.max_new_tokens)
-        if options.get("do_sample") and args.seed is None:
+        if options.get("temperature") and args.seed is None:
             print(f"(--seed {options['seed']} writes the same again)", file=sys.stderr)
         several = len(prompts) * args.num_return_sequences > 1
         for first in range(0, len(prompts), BATCH):
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 show = Showing(part, args.num_return_sequences, first * args.num_return_sequences if several else None)
                 write(model, tokenizer, part, show, **options)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError) as error:
         message = str(error)
         for name in options:  # as the command has it
             message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)

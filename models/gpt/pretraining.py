@@ -1,7 +1,7 @@
 """Causal pretraining: GPT's settings, model, batches and loss. The loop and all else is of every pretraining run.
 
 Each token is guessed from those before it. Radford et al. (2018), "Improving language understanding by generative pre-training",
-equation 1; the recipe (AdamW with β₂ 0.99, weight decay 0.1, cosine) is that of Karpathy's nanoGPT for small texts.
+equation 1; the recipe (AdamW with β₂ 0.99, weight decay 0.1, cosine to a tenth) is that of Karpathy's nanoGPT for small texts.
 Read before: model.py, data.py, models/training/pretraining.py. Read next: report.py.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
-from minitorch.optim.lr_scheduler import get_cosine_schedule_with_warmup
+from minitorch.optim.lr_scheduler import LambdaLR
 
 from ..checkpoints.saved import check_sizes
 from ..errors import BadInput
@@ -47,6 +47,7 @@ class Settings(PretrainingSettings):
     length: int = option(64, "tokens per sequence, and the most that the model reads")
     batch_size: int = option(32, "sequences per step")
     steps: int = option(2000, "training steps (weight updates)")
+    min_lr: float = option(1e-4, "the rate at the end, to which it falls along a cosine")
     beta2: float = option(0.99, "AdamW's β₂, the decay of its mean of squared gradients")
     weight_decay: float = option(0.1, "AdamW's weight decay; biases and LayerNorm have none")
     validation: float = option(0.05, "share of the text held out for validation: its end")
@@ -57,7 +58,7 @@ class Settings(PretrainingSettings):
 
     def limits(self) -> dict[str, tuple[float, float]]:
         """The least and the most that numbers may be."""
-        return {**super().limits(), "heads": (0, math.inf)}
+        return {**super().limits(), "heads": (0, math.inf), "min_lr": (0, self.lr)}
 
     def check(self) -> None:
         """As for every run; and the heads must share out the hidden size."""
@@ -100,7 +101,7 @@ class Run(PretrainingRun):
         "unigram": "token frequencies only",
         "uniform": "uniform guessing",
     }
-    last_batches = 2000
+    last_batches, eps = 2000, 1e-8
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
     advice = "the model knows no more than which token follows which; give it more --steps"
 
@@ -122,8 +123,17 @@ class Run(PretrainingRun):
         check_sizes(configuration(settings, shapes.get("transformer.wte.weight", (1,))[0]), in_files, says)
 
     def make_schedule(self) -> Any:
-        """Up in a line, down along a cosine."""
-        return get_cosine_schedule_with_warmup(self.optimizer, self.settings.warmup, self.settings.steps)
+        """Up in a line, down along half a wave of the cosine, to --min-lr."""
+        s = self.settings
+        low = s.min_lr / s.lr
+
+        def factor(t: int) -> float:
+            if t < s.warmup:
+                return t / s.warmup
+            done = min(1.0, (t - s.warmup) / max(1, s.steps - s.warmup))
+            return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * done))
+
+        return LambdaLR(self.optimizer, factor)
 
     def make_data(self) -> None:
         """Stretches from anywhere; and the held-out text, of which all but the last validation read some."""

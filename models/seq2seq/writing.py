@@ -69,7 +69,7 @@ def write_ids(
 
     def run(**changes: Any) -> list[Any]:
         decoder = Seq2SeqDecoder(model, input_ids, attention_mask, use_cache)
-        return generate(decoder, start, GenerationConfig.of({**options, **changes}), texts)
+        return generate(decoder, start, GenerationConfig.of({**options, **changes}), sources=texts)
 
     found = run()
     if options.get("num_beams", 1) == 1:

@@ -58,7 +58,7 @@ class PretrainingSettings(TrainingSettings):
     batch_size: int = option(64, "sequences per step")
     steps: int = option(3000, "training steps (weight updates)")
     lr: float = option(2e-3, "highest learning rate")
-    warmup: int = option(100, "steps to reach the highest rate, which then falls to 0")
+    warmup: int = option(100, "steps to reach the highest rate, which then falls")
     beta2: float = option(0.98, "AdamW's β₂, the decay of its mean of squared gradients")
     dropout: float = option(0.0, "dropout rate, everywhere; the published one is 0.1")
     initializer_range: float = option(0.02, "standard deviation of the initial weights")
@@ -118,6 +118,7 @@ class PretrainingRun:
     unit: str  # what is predicted
     files: tuple[str, ...]  # of the checkpoint
     last_batches = 40  # the most that the last validation reads
+    eps = 1e-6  # AdamW's ε
     advice: str  # to a user whose model stays above its best baseline
 
     def read_text(self, resuming: bool) -> Text:
@@ -167,7 +168,7 @@ class PretrainingRun:
         self.text = self.read_text(resuming)
         self.model = self.build()
         self.optimizer = optim.AdamW(
-            decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=1e-6
+            decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=self.eps
         )
         self.schedule = self.make_schedule()
         self.make_data()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from .machine import describe
 NAMES: dict[str, str] = {
     "electronics": "--train reviews/electronics/train.tsv --test reviews/electronics/dev.tsv --also reviews/kitchen/dev.tsv "
     "--length 64 --truncate middle --epochs 2 --batch-size 16 --lr 1e-4",
-    "wnut17": "--train ner/train.conll --test ner/test.conll --length 64 --epochs 3 --lr 2e-4 --examples 1500 --draws 1",
+    "wnut17": "--train ner/train.conll --test ner/test.conll --length 64 --epochs 3 --lr 2e-4 --examples 1000 --draws 0",
     "xquad": "--train qa/xquad.en.json --length 192 --stride 64 --batch-size 16 --lr 2e-4 --epochs 2 --examples 500 --draws 0",
     "housing": "--table housing/sample.csv --target median_house_value --examples 1000 --length 96 --epochs 2 "
     "--batch-size 16 --lr 1e-4 --draws 2",
@@ -77,7 +78,7 @@ def options(name: str, data: Path, output: Path) -> list[str]:
     """The options, with the files where they are."""
     if name == "housing":
         sample(data / "housing" / "california_housing.csv", output / "sample.csv")
-    words = NAMES[name].replace("housing/sample.csv", str(output / "sample.csv")).split()
+    words = shlex.split(NAMES[name].replace("housing/sample.csv", str(output / "sample.csv")))
     return [
         str(data / word) if "/" in word and not Path(word).is_absolute() and (data / word).exists() else word for word in words
     ]

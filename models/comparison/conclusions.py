@@ -70,11 +70,7 @@ def the_cheapest(state: dict[str, Any], done: dict[str, Any], tests: dict[str, A
     among = [best, *(name for name, row in tests["against_best"].items() if not row["real"])]
     cheap = min(among, key=lambda name: done[name]["train_cpu_seconds"])
     if cheap == best:
-        return (
-            [f"None of the cheaper rungs comes so near that the difference may be chance: {best} took {cost(done[best])}."]
-            if len(done) > 1
-            else []
-        )
+        return [f"No cheaper rung comes so near that the difference may be chance; {best} took {cost(done[best])}."]
     a, b = done[cheap], done[best]
     times, slower = (ratio(b[key], a[key]) for key in ("train_cpu_seconds", "cpu_ms_per_answer"))
     text = f"Of those that cannot be told apart {cheap} is the cheapest: {cost(a)}; {best} took {cost(b)}"

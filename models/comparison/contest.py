@@ -217,17 +217,17 @@ class Contest:
                 for step in steps:
                     known = self.state["curve"].setdefault(step.name, {}).setdefault(str(n), [])
                     need = 0.0 if step.seconds is None else step.seconds(n, len(self.p.data.test))
-                    if len(known) > draw or self.clock.spent + need > end:
+                    if len(known) != draw or self.clock.spent + need > end:  # done before, or without time for an earlier draw
                         continue
                     found = self.guarded(lambda step=step, n=n, draw=draw: self.point(step, n, draw), end - self.clock.spent)  # type: ignore[misc]
                     if found["status"] != "out of time":
                         known.append(found.get("score"))  # None: these examples cannot be learnt from
+                self.save()
                 if self.clock.spent > end:
                     return
             self.say(
                 f"[{self.clock.spent / 60:.1f} of {self.p.s.budget:g} min] learning curves: {draw + 1} of {self.p.s.draws} draws"
             )
-            self.save()
 
     def point(self, step: Step, n: int, draw: int) -> dict[str, Any]:
         """The score after learning from n examples, by the setting that was chosen on all of them."""

@@ -22,7 +22,7 @@ from minitorch.files import replacing
 
 from ..errors import BadInput, count, listing
 from ..reading import read_tensors
-from ..text.prepared import IN_PYTHON, source
+from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
@@ -131,6 +131,7 @@ def draw(vectors: WordVectors, words: Sequence[str], path: Path, number: int = 8
             plot.plot(x, y, "o", color=colour, markersize=7 if j == 0 else 4)
             weight = "bold" if j == 0 else "normal"
             plot.annotate(word, (x, y), textcoords="offset points", xytext=(4, 3), fontsize=9, color=colour, weight=weight)
+    plot.margins(0.12)  # room for the words at the edge
     plot.set(title="words and their nearest neighbours", xlabel="first principal component", ylabel="second")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
@@ -146,7 +147,7 @@ class Job:
         self.settings, self.folder = settings, folder
         print(f"reading {listing(settings.corpus, 4, 250) or IN_PYTHON} ...")
         try:
-            documents = source(settings)
+            documents = Sentences(settings).source()
             self.sha256 = fingerprint(documents())
             self.text = Text.read(documents(), settings.min_count)
         except ValueError as error:

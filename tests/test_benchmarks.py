@@ -226,7 +226,7 @@ def test_the_plan_covers_all_tasks_sizes_and_vocabularies():
     jobs = [job for _, named, _ in plan for job in named.values()]
     seen = {(j.task, j.size, j.vocabulary) for j in jobs if (j.batch, j.length, j.lengths) == (32, 128, "full")}
     assert seen == {(t, s, v) for t in ("pretrain", "finetune") for s in ("tiny", "mini", "small") for v in (8192, 30522)}
-    assert {(j.task, j.length) for j in jobs if j.batch == 1} == {("infer", 16), ("infer", 128)}
+    assert {(j.task, j.length) for j in jobs if j.batch == 1} == {("infer", 24), ("infer", 128)}
     assert {j.lengths for j in jobs} == {"full", "mixed", "grouped"}
 
 

@@ -24,7 +24,7 @@ from ..tensor import Tensor
 from . import _arguments as check
 from . import functional_extra
 from ._arguments import class_targets, in_place_if, loss_function, reduced
-from .functional_bags import shorten_rows
+from .functional_bags import shorten_rows as _shorten_rows
 from .functional_extra import *  # noqa: F403  its __all__ is part of the one below
 
 __all__ = [
@@ -112,7 +112,7 @@ def embedding(
     padding_idx = check.row_of_table(padding_idx, weight.shape[0])
     if max_norm is not None:
         check.check_limit("embedding", "max_norm", max_norm)
-        shorten_rows(weight, raw(input), max_norm, norm_type)
+        _shorten_rows(weight, raw(input), max_norm, norm_type)
     return ops.nn.embedding(input, weight, padding_idx, scale_grad_by_freq, sparse)
 
 

@@ -418,3 +418,18 @@ def test_a_mistake_is_one_line_and_status_2(files, tmp_path, capsys, options, me
     assert last.startswith("minitorch compare: error: ")
     assert message in last
     assert not (tmp_path / "out").exists()
+
+
+def test_a_single_draw_has_no_deviation_and_a_tie_no_sign():
+    from models.comparison.conclusions import ratio
+    from models.comparison.page import mean_of, verdict_of
+
+    assert mean_of([0.575]) == "0.575 (1)"
+    assert mean_of([0.5, 0.7]) == "0.600 ± 0.100 (2)"
+    assert mean_of([]) == "-"
+    assert verdict_of({"difference": 0.0, "real": False}) == "equal"
+    assert verdict_of({"difference": 0.03, "real": True}) == "-0.030, real"
+    assert verdict_of({"difference": 0.0001, "real": True}) == "-1.0e-04, real"
+    assert ratio(0.107, 0.000619) == "173 times"
+    assert ratio(0.004, 0.002) == "2.0 times"
+    assert ratio(1.0, 0.0) == "many times"

@@ -56,7 +56,7 @@ def table(state: dict[str, Any]) -> list[list[str]]:
     for i, (name, r) in enumerate(done.items(), 1):
         low, high = tests["intervals"][name]
         row = tests["against_best"].get(name)
-        verdict = "best" if row is None else f"{-row['difference']:+.3f}, {'real' if row['real'] else 'may be chance'}"
+        verdict = "best" if row is None else verdict_of(row)
         value = f"{r['chosen']:g}" if isinstance(r["chosen"], int | float) else r["chosen"]
         chosen = f"{r['setting']} {value}" + (f" of {len(r['tried'])}" if r["tried"] else "") if r["setting"] else ""
         cost = (f"{r['train_cpu_seconds']:.1f} s", f"{r['cpu_ms_per_answer']:.3g} ms", f"{r['ms_per_answer']:.3g} ms")
@@ -88,9 +88,26 @@ def curve_table(state: dict[str, Any]) -> list[list[str]]:
     for name in [*done, *(name for name in state["order"] if name not in done)]:
         cells = [curve[n].get(name, []) for n in curve]
         if any(cells):
-            said = [f"{np.mean(s):.3f} ± {np.std(s):.3f} ({len(s)})" if s else "-" for s in cells]
+            said = [mean_of(s) for s in cells]
             rows.append([name, *said, f"{done[name]['score']:.3f}" if name in done else "-"])
     return rows
+
+
+def verdict_of(row: dict[str, Any]) -> str:
+    """The distance to the best with as many digits as it needs, and whether it is more than chance."""
+    if row["difference"] == 0:
+        return "equal"
+    digits = 3 if abs(row["difference"]) >= 0.0005 else 1
+    shown = f"{-row['difference']:+.{digits}{'f' if digits == 3 else 'e'}}"
+    return f"{shown}, {'real' if row['real'] else 'may be chance'}"
+
+
+def mean_of(scores: list[float]) -> str:
+    """Mean ± deviation (draws); one draw has no deviation."""
+    if not scores:
+        return "-"
+    spread = f" ± {np.std(scores):.3f}" if len(scores) > 1 else ""
+    return f"{np.mean(scores):.3f}{spread} ({len(scores)})"
 
 
 def robust_table(state: dict[str, Any]) -> list[list[str]]:

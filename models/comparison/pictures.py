@@ -69,6 +69,11 @@ def scatter(x_of: Callable[[dict[str, Any]], float], label: str) -> Callable[...
     return draw
 
 
+def spread_of(scores: list[float]) -> float:
+    """The deviation of the draws; a single one has none, and no bar."""
+    return float(np.std(scores)) if len(scores) > 1 else float("nan")
+
+
 def learning(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: str) -> bool:
     """Mean and spread (one deviation) of the draws; the last point is all examples."""
     curve = curve_means(state)
@@ -80,7 +85,7 @@ def learning(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: str
         points = [(n, scores[name]) for n, scores in curve.items() if name in scores]
         points += [(all_of_them, [done[name]["score"]])] if name in done else []
         x = [n for n, _ in points]
-        mean, spread = (np.array([f(s) for _, s in points]) for f in (np.mean, np.std))
+        mean, spread = (np.array([f(s) for _, s in points]) for f in (np.mean, spread_of))
         shape, colour, line = LOOKS[state["rungs"][name]["kind"]]
         number = f"{order.index(name) + 1}  " if name in done else ""
         axes.errorbar(

@@ -115,7 +115,7 @@ def path(model: Linear, task: Any, e: Any) -> str:
         elif not left:  # of the many words that a text lacks nothing is said
             asked.append(f"“{names[column]}” stands in it")
         node = int((tree.children_left if left else tree.children_right)[node])
-    lacking = "" if task.name == "table" else ", and lacks the other words that the tree asks for"
+    lacking = "" if task.name == "table" else ", and it lacks the other words that the tree asks for"
     return (", ".join(asked) or "none of the tree's words stands in it") + (lacking if asked else "")
 
 

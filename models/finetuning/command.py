@@ -18,7 +18,7 @@ from typing import Any
 from ..bert.config import BertConfig
 from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, count, suggestion
-from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
+from ..training.runs import STATE, complete, folder_to_resume, new_folder, refuse_overwriting, train_and_report, unfinished
 from ..training.settings import add_options, given, same_settings
 from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
@@ -108,18 +108,7 @@ def work(job: Run) -> None:
         f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {count(t.steps, 'step')} of up to "
         f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
     )
-    try:
-        job.train()
-    except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; {how_to_go_on('finetune', job.folder, job.s.output)}")
-        raise
-    print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
-    try:
-        finish(job)
-    except KeyboardInterrupt:
-        print(f"\nthe model is trained and saved; minitorch finetune --resume --output {job.s.output} writes the report")
-        raise
-    job.folder = complete(job.folder, Path(job.s.output))
+    train_and_report("finetune", job, finish)
     kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
     print(f"\n{job.folder}/: {kept}, tokenizer.json, report.txt, .json, .png, predictions.jsonl")
     print(f"use it: minitorch predict --model {job.folder} {job.task.usage}")

@@ -27,7 +27,6 @@ from ..text.labelled import Rows, read_rows
 from ..text.numbers import DECIMAL_NAMES, DECIMALS
 from ..text.tables import delimiter_of
 from ..text.tokenizer import Tokenizer
-from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, flag, option
 from .labels import names_in
 
@@ -133,11 +132,6 @@ class Settings(TrainingSettings):
                 if getattr(self, name) != getattr(Settings, name):
                     raise BadInput(f"{flag(name)} is a setting of --adapt METHOD, which is not given")
         self.lr = rate if self.lr is None else self.lr
-
-    @property
-    def workers(self) -> int:
-        """How many micro-batches run at the same time."""
-        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, count
-from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
+from ..training.runs import STATE, folder_to_resume, new_folder, refuse_overwriting, train_and_report
 from ..training.settings import add_options, given, same_settings
 from .report import finish
 from .run import KEPT, Run, read_state
@@ -81,17 +81,6 @@ def work(job: Run) -> None:
         + "; then the same from random weights"
         * bool(s.init_encoder and s.compare == "all")
     )
-    try:
-        job.train()
-    except KeyboardInterrupt:
-        print(f"\nstopped at step {t.step:,}; {how_to_go_on('seq2seq', job.folder, s.output)}")
-        raise
-    print(f"trained for {t.seconds:.0f} s, {count(t.step, 'step')}" + (" (stopped early)" if t.step < t.steps else "") + "\n")
-    try:
-        finish(job)
-    except KeyboardInterrupt:
-        print(f"\nthe model is trained and saved; minitorch seq2seq --resume --output {s.output} writes the report")
-        raise
-    job.folder = complete(job.folder, Path(s.output))
+    train_and_report("seq2seq", job, finish)
     print(f"\n{job.folder}/: model.safetensors, config.json, report.txt, .json, predictions.jsonl, curve.png, attention.png")
     print(f'use it: minitorch predict --model {job.folder} "a text"')

@@ -22,7 +22,6 @@ from minitorch import Tensor
 
 from ..errors import BadInput
 from ..text.tables import delimiter_of
-from ..training.loop import available_cores
 from ..training.settings import TrainingSettings, flag, option
 from .model import IGNORED
 from .pairs import Pair
@@ -93,11 +92,6 @@ class Settings(TrainingSettings):
         if 0 < self.length < 4:
             raise BadInput(f"--length must be at least 4, not {self.length}: the end of a text takes a place, too")
         delimiter_of(self.delimiter)
-
-    @property
-    def workers(self) -> int:
-        """How many micro-batches run at the same time."""
-        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
 
 
 @dataclass

@@ -12,13 +12,13 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from minitorch.files import sweep
 
-from ..errors import BadInput
+from ..errors import BadInput, count
 
 STATE = "training.safetensors"  # in the folder of a run that can be resumed
 NOTHING_TO_RESUME = "nothing to resume; once it trains, a run writes it {} and at Ctrl-C. Start one without --resume"
@@ -90,6 +90,24 @@ def how_to_go_on(job: str, folder: Path, output: str) -> str:
     if (folder / STATE).is_file():
         return f"minitorch {job} --resume --output {shlex.quote(output)} continues from there"
     return "nothing is saved yet, so the same command starts again"
+
+
+def train_and_report(job: str, run: Any, report: Callable[[Any], Any]) -> None:
+    """Train a run, report on it, and give it its place; after Ctrl-C say how to go on. ``job``: the command's name."""
+    trainer, output = run.trainer, run.s.output
+    try:
+        run.train()
+    except KeyboardInterrupt:
+        print(f"\nstopped at step {trainer.step:,}; {how_to_go_on(job, run.folder, output)}")
+        raise
+    early = " (stopped early)" if trainer.step < trainer.steps else ""
+    print(f"trained for {trainer.seconds:.0f} s, {count(trainer.step, 'step')}{early}\n")
+    try:
+        report(run)
+    except KeyboardInterrupt:
+        print(f"\nthe model is trained and saved; minitorch {job} --resume --output {output} writes the report")
+        raise
+    run.folder = complete(run.folder, Path(output))
 
 
 def complete(new: Path, folder: Path) -> Path:

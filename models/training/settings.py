@@ -23,6 +23,7 @@ from minitorch.devices import canonical, cupy_with_a_gpu
 
 from ..errors import BadInput, quoted, suggestion
 from ..reading import read_toml
+from .loop import available_cores
 from .precision import HELP, check_precision
 
 
@@ -63,6 +64,11 @@ class TrainingSettings:
             raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
+
+    @property
+    def workers(self) -> int:
+        """How many micro-batches run at the same time."""
+        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
 
 
 def flag(name: str) -> str:

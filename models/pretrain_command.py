@@ -19,7 +19,7 @@ from .reading import read_tensors, read_toml
 from .training.pictures import save_curve
 from .training.pretraining import KEPT, PretrainingRun
 from .training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
-from .training.settings import add_options, flag, given, same_settings
+from .training.settings import add_options, flag, given, resumed_settings
 
 FILES = ("run.json", "training.safetensors", "metrics.jsonl", "curve.png")
 MODELS: dict[str, Any] = {run.settings_class.label: run for run in (bert.Run, gpt.Run)}
@@ -46,10 +46,9 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
         settings.check()  # before a folder is made
         return kind(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))  # type: ignore[no-any-return]
     folder = folder_to_resume(output, "every --save-every steps", until_the_end)
-    state = folder / STATE
-    saved = kind.read_state(state)["settings"]
-    same_settings(state, saved, chosen, kind.settings_class, free=("output", "device"))
-    settings = kind.settings_class(**{**saved, "output": settings.output, "device": args.device or saved["device"]})
+    saved = kind.read_state(folder / STATE)["settings"]
+    chosen = {**chosen, "output": settings.output}
+    settings = resumed_settings(folder / STATE, saved, chosen, kind.settings_class, free=("output", "device"))
     run: PretrainingRun = kind(settings, resuming=True, folder=folder)
     run.load_state()
     print(f"continuing at step {run.step:,} of {run.settings.steps:,}")

@@ -26,7 +26,7 @@ from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
-from ..training.settings import add_options, check_limits, checked, given, option, same_settings
+from ..training.settings import add_options, check_limits, given, option, resumed_settings
 from ..training.states import check_like
 from .word2vec import Text, Word2Vec
 from .word_vectors import TEXT, WordVectors
@@ -198,8 +198,8 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     names = {"settings", "sha256", "step", "losses", *TABLES}
     if not isinstance(saved, dict) or names - saved.keys() or not isinstance(saved["losses"], list):
         raise BadInput(f"{path}: not the state of a run of minitorch vectors")
-    same_settings(path, checked(path, saved["settings"], Settings), chosen, Settings, free=("output",))
-    settings = Settings(**{**saved["settings"], "output": settings.output})
+    chosen = {**chosen, "output": settings.output}
+    settings = resumed_settings(path, saved["settings"], chosen, Settings, free=("output",))
     settings.check()
     job = Job(settings, folder)
     job.restore(path, saved)

@@ -19,7 +19,7 @@ from ..bert.config import BertConfig
 from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, count, suggestion
 from ..training.runs import STATE, complete, folder_to_resume, new_folder, refuse_overwriting, train_and_report, unfinished
-from ..training.settings import add_options, given, same_settings
+from ..training.settings import add_options, given, resumed_settings
 from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
 from .report import finish
@@ -152,10 +152,8 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
         new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
         return new
     folder = folder_to_resume(output, "at every evaluation", until_the_end)
-    state = folder / STATE
-    saved = read_state(state)["settings"]
-    same_settings(state, saved, chosen, Settings, FREE)
-    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": str(output)}))
+    saved = read_state(folder / STATE)["settings"]
+    job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
     print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import BadInput, count
 from ..training.runs import STATE, folder_to_resume, new_folder, refuse_overwriting, train_and_report
-from ..training.settings import add_options, given, same_settings
+from ..training.settings import add_options, given, resumed_settings
 from .report import finish
 from .run import KEPT, Run, read_state
 from .scores import check_libraries
@@ -59,8 +59,7 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
         return new
     folder = folder_to_resume(output, "at every evaluation", until_the_end)
     saved = read_state(folder / STATE)["settings"]
-    same_settings(folder / STATE, saved, chosen, Settings, FREE)
-    job = Run(Settings(**{**saved, **{name: chosen[name] for name in FREE if name in chosen}, "output": str(output)}))
+    job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
     print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")

@@ -190,10 +190,11 @@ def checked(file: str | Path, saved: Any, kind: Any) -> dict[str, Any]:
     return saved
 
 
-def same_settings(state: Path, saved: dict[str, Any], chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> None:
-    """Raise BadInput if a resumed run gets other settings than it began with; those in ``free`` may change."""
-    checked(state, saved, kind)
+def resumed_settings(state: Path, saved: Any, chosen: dict[str, Any], kind: Any, free: tuple[str, ...]) -> Any:
+    """A resumed run's settings: those it began with. ``chosen`` ones in ``free`` replace them; other changes raise BadInput."""
+    saved = checked(state, saved, kind)
     for name, value in chosen.items():
         if name not in free and saved[name] != value:
             has = f"{flag(name)} {saved[name]}"
             raise BadInput(f"{state}: that run has {has}; --resume keeps it: leave out {flag(name)} {value}")
+    return kind(**{**saved, **{name: value for name, value in chosen.items() if name in free}})

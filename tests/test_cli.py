@@ -1,6 +1,5 @@
 """models/cli.py: exit statuses, one-line errors, Ctrl-C, closed pipes, and what is imported when."""
 
-import functools
 import os
 import signal
 import subprocess
@@ -11,6 +10,8 @@ import pytest
 
 from models import cli
 from models.errors import BadInput, listing, quoted, short
+
+from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
 MINITORCH = [sys.executable, "-m", "models.cli"]
@@ -241,13 +242,9 @@ def test_a_missing_package_says_how_to_get_it(capsys, monkeypatch, tmp_path):
 
 
 def test_ctrl_c_is_one_line_and_status_130(tmp_path):
-    """However busy the machine: the signal is sent when the descent is under way, and no clock is asked.
-
-    A shell starts what it runs in the background (``pytest &``) with SIGINT ignored; that would be inherited.
-    """
+    """However busy the machine: the signal is sent when the descent is under way, and no clock is asked."""
     command = [*MINITORCH, "linear-regression", "--epochs", "3000000", "--lr", "1e-9", "--output", str(tmp_path)]  # it would end
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c)
     seen = b""
     while b"loss" not in seen:
         more = os.read(process.stderr.fileno(), 1000)

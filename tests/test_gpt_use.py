@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import os
@@ -20,6 +19,7 @@ from models.errors import BadInput
 from models.generation.streaming import TextStream
 
 from .gpt_cases import make
+from .processes import heed_ctrl_c
 
 TEXT = "The function returns the number of items.\nThe class holds a list of names, é and ü.\n" * 3
 
@@ -136,8 +136,7 @@ def test_several_texts_one_after_the_other(folder, capsys, monkeypatch, tmp_path
 
 def test_ctrl_c_leaves_what_was_written(folder):
     command = [sys.executable, "-m", "models.cli", "generate", "The class", "--model", str(folder), "--max-new-tokens", "9999999"]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_ctrl_c)
     seen = b""
     while len(seen) < 30:
         more = os.read(process.stdout.fileno(), 1000)

@@ -32,6 +32,7 @@ from models.prompting.use import best_rate, like
 from models.prompting.verbalizer import Verbalizer, find_words, parse_words
 
 from .finetune_cases import OTHER, checkpoint, classify_rows, write_classify
+from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
 WORDS = "good:pos,bad:neg"
@@ -485,7 +486,9 @@ def test_ctrl_c_and_resume_in_processes_of_their_own(base, files, tmp_path):
     out = tmp_path / "out"
     words = [str(x) for x in curve_arguments(base, files, out, "--steps", 20)]
     program = [sys.executable, "-m", "models.cli", "prompt", *words]
-    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     while process.poll() is None and not (out / "curve.json").exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -22,9 +22,12 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ..checkpoints.files import locate, refuse_unfinished
+from ..checkpoints.files import locate, read_all_shapes, refuse_unfinished
+from ..errors import BadInput
 from ..text.tokenizer import Tokenizer
 from .model import BertForMaskedLM
+
+HEAD = "cls.predictions.transform.dense.weight"
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
@@ -36,6 +39,20 @@ def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", *
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise ValueError(f"{where}: {sizes}; they do not belong together")
     return tokenizer, model.to(device)
+
+
+def has_head(model: str | Path) -> bool:
+    """Does the checkpoint hold a masked-LM head?"""
+    return HEAD in read_all_shapes(locate(model))
+
+
+def refuse_without_head(model: str | Path) -> None:
+    """Raise BadInput for a checkpoint that holds no masked-LM head: a head of random weights would answer at random."""
+    if not has_head(model):
+        raise BadInput(
+            f"{model}: this checkpoint holds no masked-LM head (cls.predictions...), so it cannot guess words. Take one of "
+            "`minitorch pretrain`, or a published BERT that was saved with its head"
+        )
 
 
 def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:

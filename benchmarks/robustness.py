@@ -42,6 +42,7 @@ from models.finetuning.run import Run
 from models.finetuning.tasks import Settings
 from models.reading import read_json
 from models.training.loop import progress
+from models.training.runs import make_folder
 from models.training.settings import add_options, given
 
 from .machine import describe
@@ -74,6 +75,7 @@ def main() -> int:
 
 def everything(args: argparse.Namespace, ways: list[str], sizes: list[int], chosen: dict[str, Any]) -> None:
     """All runs, with a table after each."""
+    make_folder(Path(chosen["output"]))
     records = []
     for seed, size, way in itertools.product(range(args.seeds), sizes, ways):
         path = Path(chosen["output"]) / f"{way}, {size or 'all'} examples, seed {seed}.json"

@@ -40,7 +40,7 @@ ROWS = [
     ["models/finetuning"],
     ["models/pretrain_command"],
     ["models/prompting"],
-    ["models/comparison"],
+    ["models/comparison", "models/serving"],
     ["models/course"],
     ["models/cli"],
     ["models"],

@@ -20,7 +20,7 @@ import numpy as np
 import minitorch
 
 from ..bert.use import guesses, mean_pooled, refuse_nan, to_device
-from ..errors import BadInput, count
+from ..errors import BadInput, count, quoted
 from ..finetuning.predictor import finite
 from ..finetuning.tasks import Feature
 from ..generation.settings import GenerationConfig
@@ -252,8 +252,7 @@ class Writes(Answerer):
             options = {"do_sample": True, "temperature": 0.8, **options}
         else:
             options = {"keep_greedy": True, **options}
-        GenerationConfig.of(options)
-        return options
+        return configured(options)
 
     def group(self, feature: Any) -> Hashable:
         return feature.group
@@ -321,7 +320,7 @@ class Translates(Writes):
             options = {"do_sample": True, "seed": 0, **options}
         if options.get("num_return_sequences", 1) != 1 or "stop_strings" in options:
             raise BadInput("this model writes one text, to its end: leave out num_return_sequences and stop_strings")
-        GenerationConfig.of(options)
+        configured(options)
         if options.get("max_new_tokens", 1) > (most := self.model.config.max_position_embeddings):
             raise BadInput(f"max_new_tokens is {options['max_new_tokens']}, and the model has {most} positions: give fewer")
         return options
@@ -334,6 +333,15 @@ class Translates(Writes):
 
     def answers(self, asked: Asked, rows: Sequence[Any]) -> list[Any]:
         return [{"text": f.text, "prediction": text} for f, text in zip(asked.features, rows, strict=True)]
+
+
+def configured(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, if generation can work with them."""
+    stop = options.get("stop_strings")
+    if stop is not None and not isinstance(stop, str | list):
+        raise BadInput(f"stop_strings are a text or a list of texts, not {quoted(stop, 40)}")
+    GenerationConfig.of(options)
+    return options
 
 
 def as_parts(text: Any) -> Any:

@@ -369,7 +369,9 @@ async def described(request: Request, server: Server) -> Response:
 
 def refuse(request: Request, problem: Any) -> Response:
     """The problem as JSON."""
-    return JSONResponse(problem.body(request.url.path), problem.status, headers=problem.headers)
+    path = request.url.path
+    status = 400 if path.startswith("/v1/") and problem.status in (422, 424) else problem.status  # as OpenAI answers
+    return JSONResponse(problem.body(path), status, headers=problem.headers)
 
 
 def refuse_path(request: Request, error: Any) -> Response:

@@ -108,16 +108,26 @@ async def completions(request: Request, server: Server) -> Response:
     head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
     head |= {"model": served.name, "system_fingerprint": served.version}
     echo = [text if body.get("echo") else "" for text in texts]
+    asked = await read(server, served, texts, options)
     if body.get("stream"):
-        asked = await server.read(served.answers, texts, options)
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         stream = streamed(server, served, asked, head, echo, usage)
         return StreamingResponse(stream, media_type="text/event-stream", headers={**named(served), "cache-control": "no-cache"})
-    asked, records = await server.ask(request, served, texts, options)
+    records = await server.answer(request, served, served.answers, asked, time.monotonic())
     rows = [record if isinstance(record, list) else [record] for record in records]
     written = [(echo[i] + r["text"], r["end"]) for i, row in enumerate(rows) for r in row]
     choices = [choice(i, text, end) for i, (text, end) in enumerate(written)]
     return reply(served, {**head, "choices": choices, "usage": usage_of(asked, [len(r["tokens"]) for row in rows for r in row])})
+
+
+async def read(server: Server, served: Served, texts: list[Any], options: dict[str, Any]) -> Asked:
+    """The prompts; a fault of an option is told under the name that the client knows."""
+    try:
+        return await server.read(served.answers, texts, options)
+    except Problem as problem:
+        for name, (option, _) in TAKEN.items():
+            problem.text = problem.text.replace(option, name)
+        raise
 
 
 def choice(index: int, text: str, end: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 # The error_type that text-embeddings-inference gives with a status (its types.rs), and OpenAI's.
 TYPES = {413: "validation", 422: "tokenizer", 424: "backend", 429: "overloaded", 503: "unhealthy"}
-OPENAI = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 424: "server_error", 503: "server_error"}
+OPENAI = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "server_error"}
 
 
 class Problem(Exception):

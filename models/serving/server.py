@@ -166,10 +166,14 @@ class Server:
         started = time.monotonic()
         answerer = served.embeds if embed and served.embeds is not None else served.answers
         asked = await self.read(answerer, texts, options, truncate)
+        return asked, await self.answer(request, served, answerer, asked, started)
+
+    async def answer(self, request: Request, served: Served, answerer: Answerer, asked: Asked, started: float) -> list[Any]:
+        """One record per text."""
         rows = await self.wait(request, self.submit(answerer, asked).future)
         records = await self.aside(answerer.answers, asked, rows)
         self.done(served, asked, records, time.monotonic() - started)
-        return asked, records
+        return records
 
     def submit(self, answerer: Answerer, asked: Asked) -> Any:
         """Into the queue; what is written stops when nobody waits for it any more."""

@@ -1,4 +1,4 @@
-"""minitorch serve: keys, full queues, deadlines, clients that leave or dawdle, reloads, several processes, and what is refused at start."""
+"""minitorch serve: keys, full queues, deadlines, clients that leave or dawdle, reloads, processes, what is refused at start."""
 
 import concurrent.futures
 import contextlib
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -190,8 +191,8 @@ def test_several_processes_share_a_port(folder, writer):
         before = versions()
         assert server.post("/admin/reload", {"model": "m"})[0] == 200
         wait_for(lambda: not versions() & before)
-        children = [int(pid) for pid in open(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read().split()]
-        servers = [pid for pid in children if "spawn_main" in open(f"/proc/{pid}/cmdline").read()]
+        own = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        servers = [int(pid) for pid in own if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
         os.kill(servers[0], signal.SIGKILL)
         lost = 0
         for _ in range(40):

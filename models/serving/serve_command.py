@@ -79,10 +79,10 @@ def run(args: argparse.Namespace) -> int:
     from .keys import Keys
 
     named(args.model)
-    if not Keys(args.keys) and not is_local(args.host):
-        print(f"note: without keys everybody who reaches {args.host} may ask (--keys FILE)", file=sys.stderr)
-    listener = listen(args.host, args.port)
+    keys, listener = Keys(args.keys), listen(args.host, args.port)
     with contextlib.closing(listener):
+        if not keys and not is_local(args.host):
+            print(f"note: without keys everybody who reaches {args.host} may ask (--keys FILE)", file=sys.stderr)
         return serve(args, listener) if args.processes == 1 else supervise(args, listener)
 
 

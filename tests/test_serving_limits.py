@@ -8,8 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -50,85 +48,100 @@ def wait_for(condition, seconds=30):
         time.sleep(0.01)
 
 
-def test_keys(folder, tmp_path):
+@pytest.fixture(scope="module")
+def guarded(folder):
+    """A server with keys that waits for a second."""
+    keys = folder.parent / "keys"
+    keys.write_text(f"# of the shop\n{KEYS[0]}\n\n{KEYS[1]}  # of the desk\n")
+    options = ("--keys", keys, "--cors", "https://example.org", "--timeout", "1")
+    with cases.Server("--model", f"m={folder}", *options) as server:
+        yield server
+
+
+def test_keys(guarded):
     """Of a file: in either header; without one nothing of a model is told."""
-    (tmp_path / "keys").write_text(f"# of the shop\n{KEYS[0]}\n\n{KEYS[1]}  # of the desk\n")
-    with cases.Server("--model", f"m={folder}", "--keys", tmp_path / "keys", "--cors", "https://example.org") as server:
-        body = {"inputs": "a film"}
-        for headers in (
-            {},
-            {"authorization": "Bearer wrong"},
-            {"x-api-key": KEYS[0][:-1]},
-            {"authorization": f"Basic {KEYS[0]}"},
-        ):
-            status, answer = server.post("/embed", body, **headers)
-            assert (status, answer["error"]) == (
-                401,
-                "this server asks for a key: send it as the header Authorization: Bearer KEY",
-            )
-            assert server.get("/info", **headers)[0] == server.get("/metrics", **headers)[0] == 401
-            assert server.post("/admin/reload", {}, **headers)[0] == 401
-        assert server.post("/embed", body, authorization=f"Bearer {KEYS[0]}")[0] == 200
-        assert server.post("/embed", body, **{"x-api-key": KEYS[1]})[0] == 200
-        assert [server.get(path)[0] for path in ("/health", "/ready", "/", "/docs")] == [200] * 4
-        origin = {"origin": "https://example.org", "access-control-request-method": "POST"}
-        assert server.request("OPTIONS", "/embed", None, origin)[1]["access-control-allow-origin"] == "https://example.org"
-        other = server.request("OPTIONS", "/embed", None, {**origin, "origin": "https://example.com"})
-        assert other[1]["access-control-allow-origin"] is None
+    server = guarded
+    body = {"inputs": "a film"}
+    for headers in (
+        {},
+        {"authorization": "Bearer wrong"},
+        {"x-api-key": KEYS[0][:-1]},
+        {"authorization": f"Basic {KEYS[0]}"},
+    ):
+        status, answer = server.post("/embed", body, **headers)
+        assert (status, answer["error"]) == (
+            401,
+            "this server asks for a key: send it as the header Authorization: Bearer KEY",
+        )
+        assert server.get("/info", **headers)[0] == server.get("/metrics", **headers)[0] == 401
+        assert server.post("/admin/reload", {}, **headers)[0] == 401
+    assert server.post("/embed", body, authorization=f"Bearer {KEYS[0]}")[0] == 200
+    assert server.post("/embed", body, **{"x-api-key": KEYS[1]})[0] == 200
+    assert [server.get(path)[0] for path in ("/health", "/ready", "/", "/docs")] == [200] * 4
+    origin = {"origin": "https://example.org", "access-control-request-method": "POST"}
+    assert server.request("OPTIONS", "/embed", None, origin)[1]["access-control-allow-origin"] == "https://example.org"
+    other = server.request("OPTIONS", "/embed", None, {**origin, "origin": "https://example.com"})
+    assert other[1]["access-control-allow-origin"] is None
 
 
-def test_a_full_queue_says_when_to_come_again(writer):
-    """429 with Retry-After; a client that has left is not computed; one that waits too long is told."""
+@pytest.fixture(scope="module")
+def narrow(writer):
+    """A server with one worker and room for one text that waits."""
     with cases.Server("--model", writer, "--workers", "1", "--queue", "1", "--timeout", "3") as server:
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            first = pool.submit(server.post, "/answer", FOREVER)
-            wait_for(lambda: stats(server)["busy"] == 1)
-            second = pool.submit(server.post, "/answer", FOREVER)
-            wait_for(lambda: stats(server)["waiting"] == 1)
-            assert server.get("/ready")[0] == 503
-            body, kind = json.dumps(FOREVER).encode(), {"content-type": "application/json"}
-            status, headers, answer = server.request("POST", "/answer", body, kind)
-            assert (status, int(headers["retry-after"]) >= 1) == (429, True)
-            assert json.loads(answer)["error_type"] == "overloaded"
-            for late in (first, second):
-                status, answer = late.result()
-                assert (status, "no answer within 3 s" in answer["error"]) == (503, True)
-        wait_for(lambda: (stats(server)["busy"], stats(server)["waiting"]) == (0, 0))
-
-
-def test_a_client_that_leaves_is_not_computed(writer):
-    """The worker is free again, though the text would have taken hours; also of a stream."""
-    with cases.Server("--model", writer, "--workers", "1") as server:
-        stream = {"prompt": "The ", "max_tokens": 50_000, "stream": True}
-        for path, body in (("/answer", FOREVER), ("/v1/completions", stream)):
-            connection = http.client.HTTPConnection("127.0.0.1", server.port)
-            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-            wait_for(lambda: stats(server)["busy"] == 1)
-            if "stream" in body:
-                assert connection.getresponse().read(6) == b"data: "
-            connection.close()
-            wait_for(lambda: stats(server)["busy"] == 0)
+        yield server
     assert server.err == ""
 
 
-def test_slow_and_broken_clients(folder):
+def test_a_full_queue_says_when_to_come_again(narrow):
+    """429 with Retry-After; one that waits too long is told."""
+    server = narrow
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.post, "/answer", FOREVER)
+        wait_for(lambda: stats(server)["busy"] == 1)
+        second = pool.submit(server.post, "/answer", FOREVER)
+        wait_for(lambda: stats(server)["waiting"] == 1)
+        assert server.get("/ready")[0] == 503
+        body, kind = json.dumps(FOREVER).encode(), {"content-type": "application/json"}
+        status, headers, answer = server.request("POST", "/answer", body, kind)
+        assert (status, int(headers["retry-after"]) >= 1) == (429, True)
+        assert json.loads(answer)["error_type"] == "overloaded"
+        for late in (first, second):
+            status, answer = late.result()
+            assert (status, "no answer within 3 s" in answer["error"]) == (503, True)
+    wait_for(lambda: (stats(server)["busy"], stats(server)["waiting"]) == (0, 0))
+
+
+def test_a_client_that_leaves_is_not_computed(narrow):
+    """The worker is free again, though the text would have taken hours; also of a stream."""
+    stream = {"prompt": "The ", "max_tokens": 50_000, "stream": True}
+    for path, body in (("/answer", FOREVER), ("/v1/completions", stream)):
+        connection = http.client.HTTPConnection("127.0.0.1", narrow.port)
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        wait_for(lambda: stats(narrow)["busy"] == 1)
+        if "stream" in body:
+            assert connection.getresponse().read(6) == b"data: "
+        connection.close()
+        wait_for(lambda: stats(narrow)["busy"] == 0)
+
+
+def test_slow_and_broken_clients(guarded):
     """A body that does not come is given up; half a request, garbage and a reset leave the server as it was."""
-    with cases.Server("--model", folder, "--timeout", "1") as server:
 
-        def dial(data):
-            made = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-            made.sendall(data)
-            return made
+    def dial(data):
+        made = socket.create_connection(("127.0.0.1", guarded.port), timeout=30)
+        made.sendall(data)
+        return made
 
-        start = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-        with dial(start) as slow:
-            assert slow.recv(100).startswith(b"HTTP/1.1 408")
-        for data in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST /embed HTTP/9.9\r\n\r\n", start):
-            dial(data).close()
-        chunked = start.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked").replace(b"{", b"5\r\n{}   \r\n0\r\n\r\n")
-        with dial(chunked) as made:
-            assert made.recv(100).startswith(b"HTTP/1.1 422")
-        assert server.post("/embed", {"inputs": "a film"})[0] == 200
+    header = f"Host: x\r\nX-API-Key: {KEYS[0]}\r\nContent-Type: application/json\r\n".encode()
+    start = b"POST /embed HTTP/1.1\r\n" + header + b"Content-Length: 100\r\n\r\n{"
+    with dial(start) as slow:
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    for data in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"POST /embed HTTP/9.9\r\n\r\n", start):
+        dial(data).close()
+    chunked = start.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked").replace(b"\n{", b"\n5\r\n{}   \r\n0\r\n\r\n")
+    with dial(chunked) as made:
+        assert made.recv(100).startswith(b"HTTP/1.1 422")
+    assert guarded.post("/embed", {"inputs": "a film"}, **{"x-api-key": KEYS[0]})[0] == 200
 
 
 def test_reload_drops_no_request(tmp_path):
@@ -178,6 +191,7 @@ def test_a_changed_folder_is_loaded_by_itself(tmp_path):
     assert server.err.count("cannot be loaded") == 1  # and not at every look
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="one process on Windows")
 def test_several_processes_share_a_port(folder, writer):
     """One that is killed costs what it held; another takes its place. Numbers are those of all; a reload reaches all."""
@@ -206,21 +220,14 @@ def test_several_processes_share_a_port(folder, writer):
     assert "has ended (-9); another takes its place" in server.err
 
 
-def start(*options, **environment):
-    """A server that does not start: its status and what it says."""
-    command = [sys.executable, "-m", "models.cli", "serve", *map(str, options)]
-    done = subprocess.run(command, cwd=cases.ROOT, capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
-    return done.returncode, done.stderr
+def test_a_port_in_use(folder, capsys):
+    from models.cli import main
 
-
-def test_a_port_in_use(folder):
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-        status, said = start("--model", folder, "--port", port)
-    assert (status, said) == (
-        2,
-        f"minitorch serve: error: port {port} of 127.0.0.1 is in use: --port N takes another one, --port 0 a free one\n",
-    )
+        assert main(["serve", "--model", str(folder), "--port", str(port)]) == 2
+    cure = "--port N takes another one, --port 0 a free one"
+    assert capsys.readouterr().err == f"minitorch serve: error: port {port} of 127.0.0.1 is in use: {cure}\n"
 
 
 def test_what_cannot_be_served_is_one_line(folder, tmp_path, capsys):

@@ -69,9 +69,8 @@ def psi(p_counts: Sequence[float], q_counts: Sequence[float]) -> float:
 
 
 def binned(reference: Sequence[float], latest: Sequence[float]) -> tuple[Any, Any]:
-    """Counts of both in the reference's deciles; equal ones are one bin."""
-    edges = np.unique(np.quantile(reference, np.arange(1, BINS) / BINS))
-    edges = np.append(edges[1:] if edges[0] == min(reference) and len(edges) > 1 else edges, np.inf)
+    """Counts of both in the reference's deciles; where many are equal, some deciles are one bin."""
+    edges = np.append(np.unique(np.quantile(reference, np.arange(1, BINS) / BINS, method="inverted_cdf")), np.inf)
     bins = [np.searchsorted(edges, np.asarray(values), side="left") for values in (reference, latest)]
     return tuple(np.bincount(b, minlength=len(edges)) for b in bins)  # type: ignore[return-value]
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, help="0: a free one, which is printed (default: %(default)s)")
     add("--processes", type=int, default=1, help="processes that share the port and the cores (default: %(default)s)")
     add("--workers", type=int, default=0, help="worker threads of each process (default: one per core)")
-    add("--batch-tokens", type=int, default=2048, metavar="N", help="tokens of a batch at most (default: %(default)s)")
+    add("--batch-tokens", type=int, default=1024, metavar="N", help="tokens of a batch at most (default: %(default)s)")
     add("--queue", type=int, default=512, metavar="N", help="texts that may wait; more get status 429 (default: %(default)s)")
     add(
         "--timeout",
@@ -181,7 +181,7 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
     grace = int(args.timeout) + 5
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         log_config=None,
         server_header=False,

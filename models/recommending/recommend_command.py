@@ -177,6 +177,6 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.margins(x=0.12)
     axes.set(xlabel=f"NDCG@{report['top']}", title="what users clicked later, among the first items")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")

@@ -40,7 +40,7 @@ ROWS = [
     ["models/finetuning"],
     ["models/pretrain_command"],
     ["models/prompting"],
-    ["models/desk", "models/recommending"],
+    ["models/desk", "models/opinions", "models/recommending"],
     ["models/comparison"],
     ["models/course"],
     ["models/cli"],

@@ -39,6 +39,7 @@ JOBS = {
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "desk": ("models.desk.desk_command", "answer questions from a table of answers, and know when it has none"),
     "recommend": ("models.recommending.recommend_command", "recommend items by clicks and descriptions, judged by later clicks"),
+    "opinions": ("models.opinions.opinions_command", "watch a stream of dated texts, with an alarm when bad ones surge"),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),

@@ -354,7 +354,7 @@ def test_predict_refuses_what_is_no_source(trained, capsys):
     assert main(["predict", "--model", str(trained), "--base", "x", "a"]) == 2
     assert "--base is for adapters" in capsys.readouterr().err
     assert main(["predict", "--model", str(trained), "--num-beams", "0", "a"]) == 2
-    assert "num_beams is a whole number of at least 1" in capsys.readouterr().err
+    assert "--num-beams is a whole number of at least 1" in capsys.readouterr().err
     with pytest.raises(BadInput, match="give a list of texts"):
         load(trained)("abc")
 

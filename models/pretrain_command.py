@@ -143,8 +143,5 @@ def standing(job: PretrainingRun) -> str:
     loss, (best, level) = job.metrics[-1]["valid_loss"], next(iter(job.levels.items()))
     if loss < level:
         return f"{level - loss:.2f} nats below the {best} baseline"
-    worst = [name for name, level in job.levels.items() if loss >= level][-1]
-    lacking = job.lacking.get(worst, "the model does no better than guessing")
-    return f"{loss - level:.2f} nats above the {best} baseline: {lacking}; give it more --steps" + " or a lower --lr" * (
-        worst not in job.lacking
-    )
+    worst = [name for name in job.lacking if loss >= job.levels[name]][-1]
+    return f"{loss - level:.2f} nats above the {best} baseline: {job.lacking[worst]}; give it more --steps"

@@ -189,6 +189,8 @@ def test_what_the_model_cannot_see_is_said(folder, capsys):
         (["The", "--model", "runs/gpt"], "`minitorch pretrain --model gpt` makes one"),
         (["The", "--max-new-tokens", "-1"], "--max-new-tokens is a whole number of at least 0, not -1"),
         (["The", "--stop", ""], "--stop is empty"),
+        (["The", "--stop", "\udcff"], "a stop string holds half of a character pair"),
+        (["The \udcff"], "\\udcff"),  # a byte of the command line that is no UTF-8
     ],
 )
 def test_wrong_options_are_one_line(folder, arguments, message, capsys, monkeypatch, tmp_path):

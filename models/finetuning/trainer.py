@@ -27,9 +27,9 @@ from .tasks import Settings, Task
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
-    tokenizer = Tokenizer.from_pretrained(where)
     config = config_file(where)
     check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
+    tokenizer = Tokenizer.from_pretrained(where)
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():

@@ -13,7 +13,9 @@ import argparse
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import minitorch
 from minitorch.devices import canonical, cupy_with_a_gpu
 
+from ..checkpoints.kinds import job_of
 from ..errors import BadInput, quoted, suggestion
 from ..reading import read_toml
 from .loop import available_cores
@@ -177,6 +180,23 @@ def usable_device(device: str) -> str:
     except RuntimeError as error:
         raise BadInput(f"--device {device}: {error}") from None
     raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
+
+
+def refuse_other_job(path: Path, state: Any, kind: Any) -> None:
+    """BadInput for the state of a run of another command than that with settings of this kind."""
+    job = job_of(state.get("settings") if isinstance(state, dict) else None)
+    own = job_of({f.name: None for f in dataclasses.fields(kind)})
+    if job and own and job != own:
+        folder = path.parent.parent if path.parent.name == ".new" else path.parent
+        how = f"minitorch {job} --resume --output {shlex.quote(str(folder))}"
+        raise BadInput(f"{path}: not the state of minitorch {own}, but of minitorch {job}; continue it with {how}")
+
+
+def as_options(message: str, names: Iterable[str]) -> str:
+    """A message with arguments' names as the command has them: num_beams is --num-beams."""
+    for name in names:
+        message = re.sub(rf"(?<!-)\b{name}\b", flag(name), message)
+    return message
 
 
 def checked(file: str | Path, saved: Any, kind: Any) -> dict[str, Any]:

@@ -21,6 +21,15 @@ def finished(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(sorted(done.items(), key=lambda item: -item[1]["score"]))
 
 
+def conditions(done: dict[str, dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Where else each rung was tried: "10 % typos", ..., "other domain" -> a score for each, None where there is none."""
+    levels = sorted({level for r in done.values() for level in r["typos"]}, key=float)
+    found = {f"{100 * float(level):.0f} % typos": [r["typos"].get(level) for r in done.values()] for level in levels}
+    if any(r["also"] is not None for r in done.values()):
+        found["other domain"] = [r["also"] for r in done.values()]
+    return found
+
+
 def compared(state: dict[str, Any]) -> dict[str, Any]:
     """Of the rungs that are done: each one's interval, and its difference to the best with its tests."""
     done = finished(state)
@@ -145,7 +154,7 @@ def elsewhere(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any]
     best = max(there, key=lambda name: there[name]["also"])
     lost = {name: r["score"] - r["also"] for name, r in there.items() if r["kind"] != "rules"}
     most = max(lost, key=lambda name: lost[name], default=best)
-    text = f"On the other domain {best} is best with {there[best]['also']:.3f} ({there[best]['score']:.3f} at home)"
+    text = f"On the other domain {best} is best with {there[best]['also']:.3f} (on the test examples: {there[best]['score']:.3f})"
     return [f"{text}; {most} loses most, {lost[most]:.3f}." if most in lost and lost[most] > 0 else f"{text}."]
 
 

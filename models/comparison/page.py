@@ -17,7 +17,7 @@ from minitorch.files import write_text
 
 from ..errors import short
 from ..finetuning.report import size_text
-from .conclusions import compared, conclusions, curve_means, finished, pairs
+from .conclusions import compared, conclusions, conditions, curve_means, finished, pairs
 from .measuring import merits
 from .pictures import draw_all
 from .rungs import KINDS
@@ -113,13 +113,10 @@ def mean_of(scores: list[float]) -> str:
 def robust_table(state: dict[str, Any]) -> list[list[str]]:
     """Scores with typing errors, and on the other domain."""
     done = finished(state)
-    levels = sorted({level for r in done.values() for level in r["typos"]}, key=float)
-    also = any(r["also"] is not None for r in done.values())
-    if not levels and not also:
+    if not (columns := conditions(done)):
         return []
-    rows = [["", "test", *(f"{100 * float(level):.0f} % typos" for level in levels), *(["other domain"] if also else [])]]
-    for name, r in done.items():
-        values = [r["score"], *(r["typos"].get(level) for level in levels), *([r["also"]] if also else [])]
+    rows = [["", "test", *columns]]
+    for name, *values in zip(done, (r["score"] for r in done.values()), *columns.values(), strict=True):
         rows.append([name, *("-" if v is None else f"{v:.3f}" for v in values)])
     return rows
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.classical import pipeline
 from models.comparison import measuring, noise, pictures
-from models.comparison.conclusions import elsewhere, finished, ratio
+from models.comparison.conclusions import amount, elsewhere, finished, ratio
 from models.comparison.page import mean_of, verdict_of
 from models.comparison.rows import Rows
 from models.comparison.rungs import left_out
@@ -72,9 +72,17 @@ def test_the_bootstrap_is_paired_and_its_interval_is_the_binomial_one():
     low, high = measuring.interval(samples["a"])
     error = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
     assert [low, high] == pytest.approx([right.mean() - error, right.mean() + error], abs=0.01)
+    assert measuring.interval(samples["a"], counts["a"]) == pytest.approx([low, high], abs=0.01)
     rows = measuring.against("a", counts)
     assert not rows["b"]["real"]
     assert rows["worse"]["real"]
+
+
+def test_the_interval_of_answers_that_are_all_right_does_not_end_there():
+    counts = measuring.shares([1.0] * 24)
+    low, high = measuring.interval(measuring.bootstrap({"a": counts})["a"], counts)
+    assert low == pytest.approx(24 / (24 + 1.96**2), abs=1e-4)  # Wilson: n / (n + z²)
+    assert high == 1
 
 
 def test_holms_correction_stops_at_the_first_difference_that_is_chance():
@@ -189,6 +197,7 @@ def test_a_single_draw_has_no_deviation_and_a_tie_no_sign():
     assert ratio(0.107, 0.000619) == "173 times"
     assert ratio(0.004, 0.002) == "2.0 times"
     assert ratio(1.0, 0.0) == "many times"
+    assert [amount(x) for x in (0.0, 0.0123, 1.2591, 112.6, 1234.5)] == ["< 0.01", "0.0123", "1.26", "113", "1,234"]
 
 
 NAMES = ["mean", "TF-IDF: nearest sentence", "TF-IDF: nearest sentence, trimmed", "random forest", "BERT, from random weights"]

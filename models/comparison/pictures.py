@@ -144,11 +144,11 @@ def robustness(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: s
     if len(columns) == 1:
         return False
     heights = np.arange(len(done))
-    apart = np.linspace(-0.25, 0.25, len(columns))  # what is equal stays to be seen
+    apart = np.linspace(-0.3, 0.3, len(columns))  # what is equal stays to be seen
     for (label, values), mark, higher in zip(columns.items(), "o<vx", apart, strict=False):
         xs = np.array([np.nan if v is None or not np.isfinite(v) else v for v in values], dtype=float)
         axes.plot(
-            xs, heights + higher, mark, color="black", fillstyle="full" if mark == "o" else "none", markersize=7, label=label
+            xs, heights + higher, mark, color="black", fillstyle="full" if mark == "o" else "none", markersize=5, label=label
         )
     axes.set_yticks(heights, [f"{i}  {name}" for i, name in enumerate(done, 1)])
     axes.invert_yaxis()

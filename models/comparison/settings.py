@@ -44,6 +44,7 @@ class Settings(FinetuneSettings):
     examples: int = option(0, "learn from at most this many training examples; 0: all")
     skip: str = option("", "leave out the rungs of these names, or with these words in their names: random forest; LoRA")
     draws: int = option(5, "random subsets of each size, for the score against the number of examples; 0: none")
+    validation: float = option(0.1, "share of --train to hold out for tuning if --dev is not given")
     lr: float = option(
         None, "rate of the BERT that is trained whole", "0.04 / its width, and 3 times that: held-out examples choose"
     )

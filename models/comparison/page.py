@@ -174,11 +174,11 @@ def heads(state: dict[str, Any]) -> list[str]:
 
 
 NOTES = (
-    "All rungs learn from the same examples, are tuned on the same held-out ones, and are judged on the same test examples by the "
-    "same metric. Training CPU includes tuning; “chosen” says which value of how many tried. “95 %” is Wilson's interval of a share "
-    "of right answers, or else the bootstrap's. “real”: the difference to the best is more than chance at 5 % (McNemar's exact test "
-    "where answers are right or wrong, or else the bootstrap; Holm's correction). The learning curves use the settings that were "
-    "chosen on all training examples."
+    "All rungs learn from the same examples, are tuned on the same held-out ones, and are judged on the same test examples by "
+    "the same metric. Training CPU includes tuning; “chosen” says which value of how many tried. “95 %” is Wilson's interval of "
+    "a share of right answers, or else the bootstrap's. “real”: the difference to the best is more than chance at 5 % "
+    "(McNemar's exact test where answers are right or wrong, or else the bootstrap; Holm's correction). The learning curves use "
+    "the settings that were chosen on all training examples."
 )
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from minitorch.files import write_text
-from minitorch.parallel import one_blas_thread
 
 from ..errors import short
 from ..finetuning.report import warm_up
@@ -99,10 +98,11 @@ class Contest:
         """All of it, as far as the budget reaches."""
         cheap = [step for step in self.steps if step.seconds is None]
         dear = [step for step in self.steps if step.seconds is not None]
-        for group in (cheap, dear):
-            for i, step in enumerate(group):
-                self.one(step, group[i + 1 :], share=1 / (len(group) - i) if group is dear else 1.0)
-            self.curves(group, self.clock.left * (FOR_CHEAP_CURVES if group is cheap and dear else 1.0))
+        for group, threads in ((cheap, one_thread), (dear, contextlib.nullcontext)):
+            with threads():
+                for i, step in enumerate(group):
+                    self.one(step, group[i + 1 :], share=1 / (len(group) - i) if group is dear else 1.0)
+                self.curves(group, self.clock.left * (FOR_CHEAP_CURVES if group is cheap and dear else 1.0))
 
     def save(self) -> None:
         """Keep what is done."""
@@ -154,8 +154,7 @@ class Contest:
         if step.vectors is not None:
             step.vectors.begin()
         if step.seconds is None:
-            with one_blas_thread():
-                warm_up(lambda: step.make(grid[0]), train, test)
+            warm_up(lambda: step.make(grid[0]), train, test)
         started, tried, best, model = clocks(), [], -math.inf, None
         for value in grid:
             candidate = step.make(value).fit(train)
@@ -245,6 +244,13 @@ class Contest:
         finally:
             if numbers:
                 p.task.learn(p.data.train)
+
+
+def one_thread() -> Any:
+    """For scikit-learn: on a busy machine OpenMP's threads wait for each other by computing, which would count as cost."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def debt(step: Step) -> Any:

@@ -79,10 +79,10 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str] = ()) -> None:
+def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str] = (), hidden: Sequence[str] = ()) -> None:
     """One option per setting, the run's own first. The command line overrides --config, which overrides the default.
 
-    Of several kinds each setting once; where they differ, the help says how.
+    Of several kinds each setting once; where they differ, the help says how. The help leaves out ``hidden`` ones.
     """
     parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; the command line overrides it")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
@@ -91,6 +91,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str
     for name in names:
         having = {kind: f for kind in kinds for f in dataclasses.fields(kind) if f.name == name}
         f, shown = next(iter(having.values())), help_of(having, len(kinds)).replace("%", "%%")
+        shown = argparse.SUPPRESS if name in hidden else shown
         if f.type == "list[str]":
             parser.add_argument(flag(name), nargs="+", metavar="FILE", default=None, help=shown)
         elif f.type == "bool":

@@ -38,6 +38,7 @@ ROWS = [
     ["models/adapting"],
     ["models/classical"],
     ["models/finetuning"],
+    ["models/compressing"],
     ["models/pretrain_command"],
     ["models/prompting"],
     ["models/desk", "models/opinions", "models/recommending"],

@@ -35,6 +35,7 @@ JOBS = {
         "models.finetuning.adapt_command",
         "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
     ),
+    "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "desk": ("models.desk.desk_command", "answer questions from a table of answers, and know when it has none"),
@@ -44,7 +45,7 @@ JOBS = {
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
-TAKE_A_FILE = ("--corpus", "--csv", "--train")  # options for the file that a job learns from
+TAKE_A_FILE = ("--corpus", "--csv", "--train", "--data")  # options for the file that a job learns from
 # What pip installs with minitorch's extra "models".
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers", "sacrebleu", "rouge_score"}
 

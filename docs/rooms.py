@@ -40,6 +40,7 @@ ROWS = [
     ["models/finetuning"],
     ["models/pretrain_command"],
     ["models/prompting"],
+    ["models/explaining"],
     ["models/comparison"],
     ["models/course"],
     ["models/cli"],

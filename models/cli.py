@@ -36,6 +36,7 @@ JOBS = {
         "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
     ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
+    "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-import minitorch
 from minitorch.autograd import grad
 
 from ..adapting.prompt import body, plain_body
@@ -25,11 +24,8 @@ from .subject import Array, Subject
 
 def maps(subject: Subject) -> list[Array]:
     """Of each layer its heads' weights (A, S, S): row i is where place i looks. Virtual tokens of adapters are left out."""
-    S, types = len(subject.ids), subject.types
-    options = {} if types is None else {"token_type_ids": minitorch.tensor(types[None])}
-    with minitorch.no_grad():
-        found = subject.body(input_ids=minitorch.tensor(subject.ids[None]), output_attentions=True, **options).attentions
-    return [table.numpy()[0, :, -S:, -S:] for table in found]
+    S = len(subject.ids)
+    return [table.cpu().numpy()[0, :, -S:, -S:] for table in subject.encoded(output_attentions=True).attentions]
 
 
 def rollout(layers: Sequence[Array]) -> Array:

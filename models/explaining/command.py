@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minitorch.files import write_text
+from minitorch.files import write_bytes, write_text
 
-from ..errors import BadInput, count, listing, short
+from ..errors import BadInput, count, short
 from ..finetuning.report import in_columns
 from ..training.loop import progress
 from ..training.runs import make_folder, refuse_overwriting, remove_if_empty
@@ -156,10 +156,12 @@ def explain_page(args: argparse.Namespace, source: Any, examples: list[Any], met
     random = source.random()
     parts: list[str] = []
     if "probes" in methods:
-        found = page.probe_rows(probe(source, examples))
-        print(in_columns(found))
-        parts += ["<h2>Linear probes by layer</h2>", page.html_table(found)]
-        examples = examples[: args.examples]
+        found = probe(source, examples)
+        print(in_columns(page.probe_rows(found)))
+        drawn = pictures.by_layer({"this model": found.scores, "random weights": found.random}, found.metric, found.baseline)
+        parts += ["<h2>Linear probes by layer</h2>", page.html_table(page.probe_rows(found)), page.picture(drawn, "the same")]
+        write_bytes(output / PICTURE, drawn)
+        examples = examples[: args.examples] if len(methods) > 1 else []
     sections, all_found, all_random = [], [], []
     with progress(len(examples), 0, "text", shown=len(examples) > 1) as bar:
         for i, example in enumerate(examples):
@@ -168,10 +170,11 @@ def explain_page(args: argparse.Namespace, source: Any, examples: list[Any], met
             curves = random_curves(subject, o.seed)
             all_found.append(results)
             all_random.append(curves)
+            target = output / (PICTURE if i == 0 else f"explanation-{i + 1}.png")
+            if not args.file:
+                draw_and_say(target, subject, results, curves)
             if i < SHOWN or not args.file:
-                sections += [f"<h2>Text {i + 1}</h2>", *section(args, source, subject, results, curves, methods)]
-                if not args.file:
-                    draw_and_say(output, i, subject, results, curves)
+                sections += [f"<h2>Text {i + 1}</h2>", *section(args, source, subject, results, curves, methods, target)]
             bar.update()
     if args.file and names:
         rows, means, base = averaged(all_found, all_random)
@@ -184,14 +187,25 @@ def explain_page(args: argparse.Namespace, source: Any, examples: list[Any], met
 
 
 def section(
-    args: argparse.Namespace, source: Any, subject: Subject, found: list[Explained], curves: Curves, methods: list[str]
+    args: argparse.Namespace,
+    source: Any,
+    subject: Subject,
+    found: list[Explained],
+    curves: Curves,
+    methods: list[str],
+    target: Path,
 ) -> list[str]:
     """A text's part of the page."""
     _, p = subject.variants(np.ones((1, len(subject.words)), bool))
     parts = page.of_text(subject, float(p[0]), found, curves)
     if "lens" in methods:
-        rows = page.lens_rows(logit_lens(subject, source.tokenizer), subject.answer)
-        parts += ["<h3>Logit lens</h3>", page.html_table(rows)]
+        layers = logit_lens(subject, source.tokenizer)
+        drawn = pictures.by_layer({subject.answer: [layer.probability for layer in layers]}, "probability")
+        rows = page.lens_rows(layers, subject.answer)
+        parts += ["<h3>Logit lens</h3>", page.html_table(rows), page.picture(drawn, "the answer's probability by layer")]
+        if not found:
+            print(in_columns(rows))
+            write_bytes(target, drawn)
     if {"attention", "rollout", "heads"} & set(methods):
         tables = attention.maps(subject)
         parts += ["<h3>Attention maps</h3>", page.picture(pictures.attention_grid(tables), "attention by layer and head")]
@@ -202,9 +216,8 @@ def section(
     return parts
 
 
-def draw_and_say(output: Path, i: int, subject: Subject, found: list[Explained], curves: Curves) -> None:
+def draw_and_say(target: Path, subject: Subject, found: list[Explained], curves: Curves) -> None:
     """The picture of a text, and its lines in the terminal."""
-    name = PICTURE if i == 0 else f"explanation-{i + 1}.png"
     print(f"answer: {short(subject.answer)}")
     if subject.note:
         print(subject.note)
@@ -215,7 +228,7 @@ def draw_and_say(output: Path, i: int, subject: Subject, found: list[Explained],
             print(f"{'':28} {e.note}")
     if found:
         print("\n" + in_columns(page.checks_rows([page.checks_of(e) for e in found], curves)))
-        pictures.draw_text(output / name, subject, found, curves)
+        pictures.draw_text(target, subject, found, curves)
 
 
 def averaged(found: Sequence[list[Explained]], random: Sequence[Curves]) -> Any:
@@ -245,9 +258,10 @@ def on_one_grid(curves: Sequence[Curves]) -> Curves:
 
 def swap_page(args: argparse.Namespace, source: Any, examples: list[Any], pairs: list[tuple[str, str]], output: Path) -> None:
     """--swap: the table, the picture, and the texts that moved most."""
-    rows, measure = swaps.swap(source, examples, pairs, args.label), swaps.measured(source, args.label)
-    labels = listing(dict.fromkeys(row.label for row in rows if row.label))
-    measure += f" of {labels}" if labels and " of " not in measure else ""
+    from tqdm import tqdm
+
+    rows = swaps.swap(source, examples, pairs, args.label, lambda ways: tqdm(ways, unit="direction", disable=None, leave=False))
+    measure = swaps.measured(source, args.label)
     print(f"change of {measure}, {count(len(examples), 'text')}")
     print(in_columns(page.swap_rows(rows)))
     pictures.draw_swaps(output / PICTURE, rows, measure)

@@ -45,6 +45,7 @@ class Explained:
     name: str
     title: str
     values: Array  # (W,)
+    signed: bool = True  # does a word speak for the answer or against it? attention has no sign
     note: str = ""
     seconds: float = 0.0
     delta: float = float("nan")  # what integrated gradients miss of completeness, as a share of the whole difference
@@ -128,6 +129,8 @@ METHODS: dict[str, tuple[str, Callable[[Subject, Options], tuple[Array, str, flo
     "heads": ("attention by head importance", by_heads),
 }
 
+UNSIGNED = ("attention", "rollout", "heads")
+
 
 def explain(
     subject: Subject, random: Any = None, names: Sequence[str] = tuple(METHODS), options: Options | None = None
@@ -140,7 +143,8 @@ def explain(
         title, method = METHODS[name]
         started = time.perf_counter()
         values, note, delta = method(subject, o)
-        found = Explained(name, title, values, note, time.perf_counter() - started, delta, curves=curves(subject, values))
+        seconds = time.perf_counter() - started
+        found = Explained(name, title, values, name not in UNSIGNED, note, seconds, delta, curves=curves(subject, values))
         if other is not None:
             found.sanity = rank_correlation(values[known], method(other, o)[0][known])
         yield found

@@ -35,15 +35,14 @@ def logit_lens(subject: Subject, tokenizer: Any, top: int = 5) -> list[Layer]:
     model = subject.model
     if not hasattr(model, "cls") and not hasattr(model, "lm_head"):
         raise BadInput(NEEDS_WORDS)
-    options = {} if subject.types is None else {"token_type_ids": minitorch.tensor(subject.types[None])}
+    states = subject.encoded(output_hidden_states=True).hidden_states
     with minitorch.no_grad():
-        states = subject.body(input_ids=minitorch.tensor(subject.ids[None]), output_hidden_states=True, **options).hidden_states
         h = minitorch.stack([state[0, int(subject.at[0])] for state in states])  # (L + 1, H)
         if hasattr(model, "cls"):
             logits = model.cls.predictions(h)
         else:  # the last state has passed ln_f already
             logits = model.lm_head(minitorch.cat([model.transformer.ln_f(h[:-1]), h[-1:]]))
-        p = F.softmax(logits, dim=-1).numpy()[:, : len(tokenizer)]  # (L + 1, V)
+        p = F.softmax(logits, dim=-1).cpu().numpy()[:, : len(tokenizer)]  # (L + 1, V)
     (answer,) = subject.target or (0,)
     found = []
     for row in p:

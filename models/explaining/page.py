@@ -26,7 +26,7 @@ h3 { margin: 1.2em 0 .2em; font-size: 16px } p, td, li { overflow-wrap: anywhere
 .text { line-height: 2.4; white-space: pre-wrap } rt { font-size: 10px; color: #333 } .note { color: #444; font-size: 14px }
 table { border-collapse: collapse; font-size: 14px } .wide { overflow-x: auto }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ccc; vertical-align: top }
-th:first-child, td:first-child, td.left { text-align: left }
+th:first-child, td:first-child, .left th, .left td { text-align: left }
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 LEAST = 5  # per cent: smaller numbers are left out
@@ -67,7 +67,7 @@ def picture(data: bytes, text: str) -> str:
     return f'<p><img alt="{safe(text)}" src="data:image/png;base64,{base64.b64encode(data).decode()}"></p>'
 
 
-def words(subject: Subject, values: Array) -> str:
+def words(subject: Subject, values: Array, signed: bool = True) -> str:
     """The text with each word's number and line."""
     largest = max(float(np.abs(values).max(initial=0)), 1e-30)
     parts = []
@@ -79,7 +79,7 @@ def words(subject: Subject, values: Array) -> str:
         elif abs(share) >= LEAST:
             colour, line = ("217,95,2", "solid") if share > 0 else ("55,90,200", "dashed")
             look = f"background:rgba({colour},{abs(share) / 200:.2f});border-bottom:{1 + abs(share) / 33:.0f}px {line} #333"
-            text = f'<ruby style="{look}">{text}<rt>{share:+.0f}</rt></ruby>'
+            text = f'<ruby style="{look}">{text}<rt>{share:{"+" if signed else ""}.0f}</rt></ruby>'
         parts.append(safe(word.before) + text)
     return f'<p class="text">{"".join(parts)}</p>'
 
@@ -89,8 +89,10 @@ def of_text(subject: Subject, p: float, found: Sequence[Explained], random: Curv
     sure = "" if subject.link == "none" else f", probability {p:.1%}"
     parts = [paragraph(f"Answer: {subject.answer}{sure}")]
     parts += [paragraph(subject.note, "note")] if subject.note else []
+    if not found:
+        return parts
     for e in found:
-        parts += [f"<h3>{safe(e.title)}</h3>", words(subject, e.values)]
+        parts += [f"<h3>{safe(e.title)}</h3>", words(subject, e.values, e.signed)]
         parts += [paragraph(e.note, "note")] if e.note else []
     return [*parts, checks_table([checks_of(e) for e in found], random)]
 
@@ -118,11 +120,11 @@ def said(x: float, how: str) -> str:
     return "" if np.isnan(x) else f"{x:{how}}"
 
 
-def html_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is its head."""
+def html_table(rows: Sequence[Sequence[str]], kind: str = "numbers") -> str:
+    """A table whose first row is its head; ``left``: its cells are texts."""
     head = "".join(f"<th>{safe(cell)}</th>" for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{safe(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def importance_table(layers: Sequence[Array]) -> str:
@@ -175,8 +177,9 @@ def swap_parts(rows: Sequence[Row], measure: str, data: bytes, examples: int = 3
         order = np.argsort(-np.abs(row.changes), kind="stable")[:examples]
         if len(order):
             parts.append(f"<h3>{safe(row.name)} {safe(row.label)}</h3>")
-        for i in order:
-            before, old, after, new = row.pairs[i]
-            parts.append(paragraph(f"{row.changes[i]:+.4f}"))
-            parts.append(html_table([["answer", "text"], [old, before], [new, after]]).replace("<td>", '<td class="left">'))
+            table = [["change", "answer", "text"]]
+            for i in order:
+                before, old, after, new = row.pairs[i]
+                table += [["", old, before], [f"{row.changes[i]:+.4f}", new, after]]
+            parts.append(html_table(table, "left"))
     return parts

@@ -53,12 +53,12 @@ def draw_text(path: Path, subject: Subject, found: Sequence[Explained], random: 
     strength = np.stack([e.values / max(float(np.abs(e.values).max()), 1e-30) for e in found])  # (methods, W)
     known = np.flatnonzero(subject.is_read)
     shown = np.sort(known[np.argsort(-np.abs(strength[:, known]).max(0), kind="stable")[:MOST]])
-    figure = figure_of((13, max(4.2, 0.26 * len(shown) + 1.6)))
+    figure = figure_of((14.5, max(4.2, 0.26 * len(shown) + 1.6)))
     table, *axes = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
     table.imshow(strength[:, shown].T, cmap="PuOr_r", vmin=-1.6, vmax=1.6, aspect="auto")
     for (i, j), value in np.ndenumerate(strength[:, shown].T):
-        table.text(j, i, f"{100 * value:+.0f}", ha="center", va="center", fontsize=8)
-    table.set_xticks(range(len(found)), [e.title.replace(" ", "\n", 1) for e in found], fontsize=7)
+        table.text(j, i, f"{100 * value:{'+' if found[j].signed else ''}.0f}", ha="center", va="center", fontsize=8)
+    table.set_xticks(range(len(found)), [e.title.replace(" ", "\n") for e in found], fontsize=7)
     table.set_yticks(range(len(shown)), [short(subject.words[w].text, 24) for w in shown])
     table.set_title(f"for the answer {short(subject.answer, 30)}, in % of the largest", fontsize=10)
     unit = "number" if subject.link == "none" else "probability"
@@ -68,7 +68,7 @@ def draw_text(path: Path, subject: Subject, found: Sequence[Explained], random: 
 
 def draw_file(path: Path, curves: dict[str, Curves], random: Curves) -> None:
     """The mean curves of many texts."""
-    figure = figure_of((11, 4.4))
+    figure = figure_of((12, 4.4))
     draw_curves(figure.subplots(1, 2), curves, random, "probability")
     saved(figure, path)
 
@@ -83,7 +83,7 @@ def draw_curves(axes: Sequence[Any], curves: dict[str, Curves], random: Curves, 
         axes[side].set(xlabel=f"share of words {'out' if side == 0 else 'in'}", title=name)
         axes[side].spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel(f"{unit} of the answer")
-    axes[1].legend(frameon=False, fontsize=7)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
 
 
 def attention_grid(tables: Sequence[Array]) -> bytes:
@@ -103,6 +103,7 @@ def attention_grid(tables: Sequence[Array]) -> bytes:
 
 def small(table: Array) -> Array:
     """A map (S, S) with at most SIDE rows and columns, as shades from 0 to 1, and a margin."""
+    table = table.repeat(max(1, SIDE // len(table)), 0).repeat(max(1, SIDE // len(table)), 1)
     block = -(-len(table) // SIDE)
     n = -(-len(table) // block) * block
     padded = np.pad(table, (0, n - len(table)))
@@ -124,6 +125,22 @@ def one_map(subject: Subject, table: Array, title: str) -> bytes:
     axes.set_xticks(range(0, len(known), step), names[::step], rotation=90, fontsize=7)
     axes.set_yticks(range(0, len(known), step), names[::step], fontsize=7)
     axes.set_title(title, fontsize=10)
+    return png(figure)
+
+
+def by_layer(values: dict[str, Sequence[float]], unit: str, baseline: float | None = None) -> bytes:
+    """A number after the embeddings (0) and after each layer, as a PNG."""
+    figure = figure_of((6, 3))
+    axes = figure.subplots()
+    for i, (name, line) in enumerate(values.items()):
+        axes.plot(range(len(line)), line, ls=LOOKS[i], marker=MARKS[i], label=short(name, 30))
+    if baseline is not None:
+        axes.axhline(baseline, color="#888888", lw=0.8, label="without any state")
+    axes.set(xlabel="layer", ylabel=unit)
+    axes.set_xticks(range(len(line)))
+    axes.spines[["top", "right"]].set_visible(False)
+    for text in axes.legend(frameon=False, fontsize=8).get_texts():
+        text.set_parse_math(False)
     return png(figure)
 
 

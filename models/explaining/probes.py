@@ -64,7 +64,7 @@ def states(source: Any, model: Any, examples: list[Any]) -> list[Array]:
         batch = to_device(tokenizer.batch([(f.ids, f.types) for f in some]), model, source.settings.device)
         with minitorch.no_grad():
             found = model.bert(**batch, output_hidden_states=True).hidden_states
-        table = np.stack([state.numpy() for state in found])  # (L + 1, B, S, H)
+        table = np.stack([state.cpu().numpy() for state in found])  # (L + 1, B, S, H)
         for b, f in enumerate(some):
             if task.name == "tag":
                 rows |= {(f.example, word): table[:, b, place] for place, word in f.extra}

@@ -306,8 +306,9 @@ class WordSource:
 
     def logits(self, subject: Subject) -> Any:
         """The tokens' logits where the answer is read, (V,)."""
-        options = {} if subject.types is None else {"token_type_ids": minitorch.tensor(subject.types[None])}
+        device = next(iter(self.model.parameters())).device
+        options = {} if subject.types is None else {"token_type_ids": minitorch.tensor(subject.types[None]).to(device)}
         with minitorch.no_grad():
             inputs = {"inputs_embeds": subject.embeddings(subject.ids[None]), **options}
-            (table,) = subject.read(self.model, inputs, minitorch.tensor(subject.at[None]))
-        return table.numpy()[0, : len(self.tokenizer)]
+            (table,) = subject.read(self.model, inputs, minitorch.tensor(subject.at[None]).to(device))
+        return table.cpu().numpy()[0, : len(self.tokenizer)]

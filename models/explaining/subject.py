@@ -60,6 +60,13 @@ class Subject:
         table = words_of(plain_body(self.body))
         return table(minitorch.tensor(ids).to(table.weight.device))  # type: ignore[no-any-return]
 
+    def encoded(self, **options: Any) -> Any:
+        """What the encoder or decoder says of the input itself, with states or attentions if these are asked for."""
+        device = next(iter(self.model.parameters())).device
+        types = {} if self.types is None else {"token_type_ids": minitorch.tensor(self.types[None]).to(device)}
+        with minitorch.no_grad():
+            return self.body(input_ids=minitorch.tensor(self.ids[None]).to(device), **types, **options)
+
     def score(self, x: Tensor, types: Array | None = None, mask: Array | None = None, at: Array | None = None) -> Any:
         """Of embeddings (B, S, H): f (B,) and the answer's probability (B,)."""
         B, device = x.shape[0], x.device

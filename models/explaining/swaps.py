@@ -116,11 +116,20 @@ def exchanged(example: Any, change: Callable[[str], str]) -> Any:
     return dataclasses.replace(example, **new)
 
 
-def swap(source: Any, examples: Sequence[Any], swaps: Sequence[tuple[str, str]], label: str = "") -> list[Row]:
-    """A row for each direction and label."""
+def swap(
+    source: Any,
+    examples: Sequence[Any],
+    swaps: Sequence[tuple[str, str]],
+    label: str = "",
+    bar: Callable[[Any], Any] = iter,
+) -> list[Row]:
+    """A row for each direction and label. ``bar`` shows how many directions are done."""
+    if source.task is not None and source.task.name == "tag" and any(len(side.split()) > 1 for pair in swaps for side in pair):
+        raise BadInput("--swap: for tags both sides must be one word, so that each word keeps its tag")
     before = answers(source, examples, label)
     rows: list[Row] = []
-    for name, change in directions(swaps).items():
+    ways = directions(swaps)
+    for name, change in zip(ways, bar(list(ways.values())), strict=True):
         changed = [exchanged(e, change) for e in examples]
         at = [i for i, (old, new) in enumerate(zip(examples, changed, strict=True)) if old != new]
         after = answers(source, [changed[i] for i in at], label, [before[i] for i in at])
@@ -128,8 +137,9 @@ def swap(source: Any, examples: Sequence[Any], swaps: Sequence[tuple[str, str]],
             row = Row(name, which)
             for i, new in zip(at, after, strict=True):
                 old = before[i]
-                row.changes.append(new.value(which, old) - old.value(which, old))
-                row.flips.append(new.best != old.best and change(old.best) != new.best)
+                best = change(old.best) if change(old.best) in new.values else old.best  # an answer may hold the word itself
+                row.changes.append(new.value(which, best) - old.value(which, old.best))
+                row.flips.append(new.best not in (old.best, best))
                 row.pairs.append((shown(examples[i]), old.best, shown(changed[i]), new.best))
             rows.append(row)
     if not any(row.changes for row in rows):
@@ -153,7 +163,8 @@ def measured(source: Any, label: str) -> str:
         return "the predicted number"
     if task is not None and task.name == "tag":
         return "the share of words with another tag"
-    return "the probability" + ("" if labels_of(source, label) != [""] else " of the first answer")
+    labels = labels_of(source, label)
+    return f"the probability of {'each label' if len(labels) > 1 else labels[0] or 'the first answer'}"
 
 
 @dataclass
@@ -163,9 +174,9 @@ class Answer:
     best: str
     values: dict[str, float]
 
-    def value(self, label: str, first: Answer) -> float:
+    def value(self, label: str, first: str) -> float:
         """Of a label, or of the answer that the unchanged text had."""
-        return self.values.get(label or first.best, 0.0)
+        return self.values.get(label or first, 0.0)
 
 
 def answers(source: Any, examples: Sequence[Any], label: str, first: Sequence[Answer] = ()) -> list[Answer]:
@@ -183,8 +194,6 @@ def task_answer(source: Any, record: dict[str, Any], label: str, first: Answer |
             raise BadInput("--label: of tags the share that changes is counted; leave it out")
         tags = record["tags"]
         before = first.best.split(" ") if first else tags
-        if len(before) != len(tags):
-            raise BadInput("--swap: for tags both sides must have one word each, so that each word keeps its tag")
         share = float(np.mean([a != b for a, b in zip(before, tags, strict=True)]))
         best = " ".join(tags)
         return Answer(best, {first.best if first else best: share})

@@ -42,6 +42,7 @@ ROWS = [
     ["models/pretrain_command"],
     ["models/prompting"],
     ["models/desk", "models/opinions", "models/recommending"],
+    ["models/explaining"],
     ["models/comparison"],
     ["models/course"],
     ["models/cli"],

@@ -37,6 +37,7 @@ JOBS = {
     ),
     "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
+    "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "desk": ("models.desk.desk_command", "answer questions from a table of answers, and know when it has none"),
     "recommend": ("models.recommending.recommend_command", "recommend items by clicks and descriptions, judged by later clicks"),

@@ -313,6 +313,20 @@ def marks(rows: list[dict[str, Any]], metric: str, second: str | None) -> list[s
     return found
 
 
+def in_columns(rows: list[list[str]]) -> str:
+    """A table in plain text; a row with fewer cells ends in a sentence that needs no column."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]
+    widths[0] = max(len(row[0]) for row in rows)
+
+    def line(row: list[str]) -> str:
+        cells = row if len(row) == len(rows[0]) else row[:2]
+        said = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=False))]
+        return "  ".join([*said, *row[len(cells) :]]).rstrip()
+
+    return "\n".join(map(line, rows))
+
+
 def size_text(n: float) -> str:
     """Bytes in the unit that fits."""
     for unit in ("B", "kB"):

@@ -39,7 +39,7 @@ ROWS = [
     ["models/classical"],
     ["models/finetuning"],
     ["models/pretrain_command"],
-    ["models/prompting"],
+    ["models/prompting", "models/continual"],
     ["models/comparison"],
     ["models/course"],
     ["models/cli"],

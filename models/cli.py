@@ -35,6 +35,7 @@ JOBS = {
         "models.finetuning.adapt_command",
         "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
     ),
+    "continual": ("models.continual.command", "learn one task after another, and measure what is forgotten, by seven strategies"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),

@@ -15,7 +15,6 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import tensor
 from minitorch.autograd import gradcheck
-from models import cli
 from models.continual.ewc import penalty
 from models.continual.fisher import fisher
 from models.continual.lwf import distance
@@ -23,7 +22,7 @@ from models.continual.metrics import transfer
 from models.continual.replay import reservoir
 from models.continual.settings import STRATEGIES, orders_of
 
-from .finetune_cases import checkpoint, write_classify
+from .continual_cases import arguments, command, make_files
 
 
 def term(F, θ):
@@ -82,7 +81,7 @@ def test_the_fisher_information_of_a_logistic_regression():
     np.testing.assert_allclose(logistic("exact"), [0.238546, 0.528386], atol=1e-6)
     np.testing.assert_allclose(logistic("empirical"), [0.185777, 0.515194], atol=1e-6)
     np.testing.assert_allclose(logistic("batched", size=2), [0.180050, 0.170436], atol=1e-6)
-    np.testing.assert_allclose(logistic("sampled", draws=2000), logistic("exact"), rtol=0.05)
+    np.testing.assert_allclose(logistic("sampled", draws=500), logistic("exact"), rtol=0.1)
 
 
 @given(st.integers(1, 20), st.lists(st.integers(0, 30), max_size=4))
@@ -134,25 +133,7 @@ def test_orders_put_every_task_first_before_one_comes_twice():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A checkpoint, and two tasks with the same labels and with others."""
-    folder = tmp_path_factory.mktemp("files")
-    found = {"model": str(checkpoint(folder / "base"))}
-    for k in range(2):
-        path = write_classify(folder / f"same{k}.tsv", 24, k)
-        text = (folder / f"same{k}.tsv").read_text()
-        (folder / f"other{k}.tsv").write_text(text.replace("\tneg", f"\tneg{k}").replace("\tpos", f"\tpos{k}"))
-        found |= {f"same{k}": path, f"other{k}": str(folder / f"other{k}.tsv")}
-    return found
-
-
-def arguments(files, output, *more, setting="domain"):
-    tasks = [files[f"{'same' if setting == 'domain' else 'other'}{k}"] for k in range(2)]
-    usual = ["--epochs", 1, "--batch-size", 8, "--threads", 1, "--lr", 2e-3, "--fisher-examples", 5, "--memory", 7]
-    return ["continual", "--model", files["model"], "--setting", setting, "--tasks", *tasks, "--output", output, *usual, *more]
-
-
-def command(*words):
-    return cli.main([str(word) for word in words])
+    return make_files(tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize("setting", ["domain", "task", "class"])

@@ -21,6 +21,7 @@ from ..adapting.choosing import config_for
 from ..bert.use import mean_pooled
 from ..finetuning.tasks import Feature
 from ..training.loop import to_device
+from ..training.states import check_like
 from .sequential import Sequential
 
 
@@ -43,6 +44,10 @@ class Adapters(Sequential):
                 config.modules_to_save = model.peft_config[name_of(0)].modules_to_save
                 model.add_adapter(name_of(k), config)
         model.set_adapter(name_of(i))
+
+    def begin(self, i: int, trainer: Any) -> None:
+        H = self.run.model.config.hidden_size
+        check_like(self.run.path, "centres", self.kept["centres"], [minitorch.zeros(H)] * i)
 
     def after(self, i: int, trainer: Any) -> None:
         centre = self.vectors(trainer, trainer.features).mean(0)

@@ -109,6 +109,9 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
     records, jobs = everything["runs"], jobs_of(s, len(data.names))
     say: Callable[[str], None] = print
     print(f"{count(len(jobs), 'run')}: {', '.join(s.strategy)}; {count(s.orders, 'order')}, {count(s.seeds, 'seed')}")
+    if "adapters" in s.strategy:
+        Run(s, stream, data, "adapters", 0, jobs[0][1], folder, say)  # their errors come now, not after hours
+        say = list[str]().append
     started, done = time.monotonic(), 0
     for number, (seed, order, strategy) in enumerate(jobs, 1):
         key = key_of(strategy, s.seed + seed, order)
@@ -121,6 +124,8 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
         try:
             records[key] = one.go(f"{number} of {len(jobs)}, {strategy}")
         except KeyboardInterrupt:
+            if records:
+                print(f"\n{report.write(everything, folder)}")
             print(f"\nstopped in run {number} of {len(jobs)}; {how_to_go_on('continual', folder, s.output)}")
             raise
         write_text(path, as_json(everything, 1) + "\n")

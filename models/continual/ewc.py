@@ -20,6 +20,7 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..training.loop import to_device
+from ..training.states import check_like
 from .fisher import fisher
 from .sequential import Sequential
 
@@ -45,6 +46,10 @@ class EWC(Sequential):
         super().__init__(run)
         self.kept: dict[str, list[Term]] = {"terms": []}
         run.stream.added = self.added
+
+    def begin(self, i: int, trainer: Any) -> None:
+        parameters, terms = self.learning(), self.kept["terms"]
+        check_like(self.run.path, "terms", terms, [{"F": parameters, "θ": parameters}] * len(terms))
 
     def added(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor | float:
         """The penalty."""

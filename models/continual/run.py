@@ -60,7 +60,7 @@ class Run:
         folder: Path,
         say: Callable[[str], None] = print,
     ) -> None:
-        self.all, self.s, self.data, self.order, self.folder = s, s.of(strategy, seed), data, order, folder
+        self.all, self.s, self.data, self.order, self.path = s, s.of(strategy, seed), data, order, folder / STATE
         self.s.eval_every = NEVER
         self.key = key_of(strategy, seed, order)
         self.stream = copy.copy(stream)
@@ -99,7 +99,7 @@ class Run:
         trainer = Learner(self.strategy, self.s, self.stream, self.tokenizer, self.model, items, [])
         trainer.on_state = lambda: self.save(trainer)
         if self.state:
-            trainer.go_on_from(self.folder / STATE, self.state)
+            trainer.go_on_from(self.path, self.state)
         elif i == 0:
             self.b = self.measured(trainer)
         self.stream.open([task for part in parts[: i + 1] for task in part])
@@ -125,7 +125,7 @@ class Run:
     def save(self, trainer: Learner) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
         state = {"settings": dataclasses.asdict(self.all), "sha256": self.data.sha256, "run": self.key, **self.reached()}
-        minitorch.save({**state, **trainer.state()}, self.folder / STATE)
+        minitorch.save({**state, **trainer.state()}, self.path)
 
     def reached(self) -> dict[str, Any]:
         """The run's own part of the state."""
@@ -134,15 +134,15 @@ class Run:
 
     def go_on(self, state: dict[str, Any]) -> None:
         """Continue from a state of this run."""
-        path = self.folder / STATE
-        T = len(self.order)
-        check_like(path, "b", state.get("b"), [0.0] * T)
-        check_like(path, "R", state.get("R"), [[0.0] * T] * len(state.get("R", [])))
-        check_like(path, "cost", state.get("cost"), [0.0, 0.0])
-        if not isinstance(state.get("kept"), dict) or state["kept"].keys() - {"old"} != self.strategy.kept.keys():
-            raise BadInput(f"{path}: not what the strategy {self.strategy.name} keeps")
-        self.b, self.R, self.cost, self.peak = state["b"], state["R"], clocks() * 0 + state["cost"], int(state["peak"])
-        self.strategy.kept, self.state = state["kept"], state
+        row = [0.0] * len(self.order)
+        learnt = state["R"] if isinstance(state.get("R"), list) else []
+        like = {"b": row, "R": [row] * min(len(learnt), len(self.strategy.parts()) - 1), "cost": [0.0, 0.0], "peak": 0}
+        check_like(self.path, "run", {name: state.get(name) for name in like}, like)
+        kept = state.get("kept")
+        if not isinstance(kept, dict) or kept.keys() - {"old"} != self.strategy.kept.keys():
+            raise BadInput(f"{self.path}: its kept is not what the strategy {self.strategy.name} keeps")
+        self.b, self.R, self.cost, self.peak = state["b"], learnt, clocks() * 0 + state["cost"], state["peak"]
+        self.strategy.kept, self.state = kept, state
 
 
 def key_of(strategy: str, seed: int, order: list[int]) -> str:

@@ -152,13 +152,15 @@ def read_tasks(s: Settings, stream: Stream) -> Data:
     if s.test and len(s.test) != len(s.tasks):
         raise BadInput(f"--test: {count(len(s.test), 'file')} for {len(s.tasks)} tasks; give one for each, in the same order")
     digest, seen = hashlib.sha256(), dict[bytes, str]()
-    for path in [*s.tasks, *s.test]:
+    for k, path in enumerate([*s.tasks, *s.test]):
         content = hashlib.sha256(read_bytes(path, None)).digest()
         digest.update(content)
-        if content in seen:
-            same = "twice" if seen[content] == path else f"and {seen[content]} is the same file"
-            raise BadInput(f"{path}: this file is given {same}; every task and every test needs one of its own")
-        seen[content] = path
+        other = seen.setdefault(content, path)
+        if k < len(s.tasks) and len(seen) <= k:
+            how = "is given twice" if other == path else f"has the same content as {other}"
+            raise BadInput(f"--tasks: {path} {how}; a task is learnt once")
+        if k >= len(s.tasks) and other in s.tasks:
+            stream.notes.append(f"--test {path} is the same as the task {other}: a score there says nothing about new examples")
     train = [items_of(stream, path, i) for i, path in enumerate(s.tasks)]
     stream.decide(train)
     agree(s, stream)

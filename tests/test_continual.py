@@ -20,7 +20,10 @@ from models.continual.fisher import fisher
 from models.continual.lwf import distance
 from models.continual.metrics import transfer
 from models.continual.replay import reservoir
-from models.continual.settings import STRATEGIES, orders_of
+from models.continual.run import Run
+from models.continual.settings import STRATEGIES, Settings, orders_of
+from models.continual.stream import Stream, read_tasks
+from models.training.trainer import Trainer
 
 from .continual_cases import arguments, command, make_files
 
@@ -155,3 +158,122 @@ def test_every_strategy_in_every_setting(setting, files, tmp_path, capsys):
     for name in ("matrix.png", "curves.png"):
         assert (tmp_path / "run" / name).read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "run" / "report.txt").read_text() in capsys.readouterr().out
+
+
+def run_of(files, strategy, folder, setting="class", **changes):
+    """A run of one strategy, not started yet."""
+    usual = {"epochs": 1, "batch_size": 8, "threads": 1, "lr": 2e-3, "fisher_examples": 4, "memory": 7, "dropout": 0.0}
+    tasks = [files[f"{'same' if setting == 'domain' else 'other'}{k}"] for k in range(2)]
+    s = Settings(model=files["model"], tasks=tasks, setting=setting, **{**usual, **changes})
+    s.check()
+    folder.mkdir(exist_ok=True)
+    stream = Stream(s)
+    return Run(s, stream, read_tasks(s, stream), strategy, 0, [0, 1], folder, say=lambda text: None)
+
+
+def test_ewc_trains_on_the_loss_with_its_penalty(files, tmp_path):
+    """Only in training mode, and by λ/2 Σ F (θ - θ*)² of every old task."""
+    one = run_of(files, "ewc", tmp_path / "run", ewc_lambda=100.0)
+    one.go("")
+    trainer = one.prepared([[0], [1], [0]], 2)
+    batch = one.stream.batch(trainer.features[:4], one.tokenizer)
+    rng = np.random.default_rng(0)
+    with minitorch.no_grad():
+        for p in one.model.parameters():
+            p.add_(tensor(rng.normal(0, 0.01, p.shape).astype(np.float32)))
+        plain = one.stream.loss(one.model.eval(), batch)[0].item()
+        whole = one.stream.loss(one.model.train(), batch)[0].item()
+    now, by_hand = dict(one.model.named_parameters()), 0.0
+    for old in one.strategy.kept["terms"]:
+        for name, F_old in old["F"].items():
+            by_hand += 50 * float((F_old.numpy() * (now[name].detach().numpy() - old["θ"][name].numpy()) ** 2).sum())
+    assert len(one.strategy.kept["terms"]) == 2
+    assert by_hand > 1e-3
+    assert whole - plain == pytest.approx(by_hand, rel=1e-3)
+
+
+def test_the_fisher_information_of_a_bert(files, tmp_path):
+    """Mean over texts of Σ_y p(y) (∂ log p(y) / ∂ weight)², here by finite differences; outputs that are shut have none."""
+    one = run_of(files, "ewc", tmp_path / "run", fisher="exact", fisher_examples=3)
+    trainer = one.prepared([[0], [1]], 0)
+    found = one.strategy.fisher(0, trainer)
+    chosen = [trainer.features[k] for k in np.random.default_rng([0, 29, 0]).permutation(len(trainer.features))[:3]]
+    weights = dict(one.model.named_parameters())
+
+    def log_p():
+        with minitorch.no_grad():
+            batch = one.stream.batch(chosen, one.tokenizer)
+            return F.log_softmax(one.stream.logits(one.model, batch)[0] + batch["shut"], dim=-1).numpy().astype(float)
+
+    p = np.exp(log_p())
+    for name, place in (("classifier.bias", (0,)), ("classifier.weight", (1, 3)), ("bert.pooler.dense.bias", (5,))):
+        array, eps = weights[name].array, 3e-2
+        before = array[place]
+        ends = []
+        for step in (eps, -eps):
+            array[place] = before + step
+            ends.append(log_p())
+        array[place] = before
+        slope = (ends[0] - ends[1])[:, [0, 2]] / (2 * eps)
+        wanted = (p[:, [0, 2]] * slope**2).sum() / 3
+        assert found[name].numpy()[place] == pytest.approx(wanted, rel=2e-2, abs=1e-8)
+    assert one.stream.outputs == ["neg0", "neg1", "pos0", "pos1"]
+    np.testing.assert_array_equal(found["classifier.bias"].numpy()[[1, 3]], 0)
+
+
+def test_replay_adds_rows_of_tasks_seen_and_keeps_no_more_than_it_may(files, tmp_path, monkeypatch):
+    sizes, one_step = [], Trainer.one_step
+
+    def watched(self, rows, workers):
+        sizes.append([f.extra.task for f in rows])
+        return one_step(self, rows, workers)
+
+    monkeypatch.setattr(Trainer, "one_step", watched)
+    one = run_of(files, "replay", tmp_path / "run")
+    one.go("")
+    n = [len(items) for items in one.data.train]
+    steps = -(-n[0] // 8)
+    assert all(set(rows) == {0} for rows in sizes[:steps])  # nothing is remembered yet
+    assert sum(rows[:-7].count(1) for rows in sizes[steps:]) == n[1]
+    assert all(rows[-7:] == [0] * 7 for rows in sizes[steps:])  # all of the memory, which is smaller than a batch
+    memory = one.strategy.kept["memory"]
+    assert one.strategy.kept["seen"] == sum(n)
+    assert len({tuple(place) for place in memory}) == 7
+    assert all(0 <= k < n[task] for task, k in memory)
+
+
+def test_old_answers_are_kept_while_a_task_is_learnt_and_pull_at_them(files, tmp_path):
+    """With a huge α the new task is hardly learnt, but the old one is as it was."""
+    weak, strong = (run_of(files, "lwf", tmp_path / f"{α}", lwf_alpha=α, epochs=3, lr=5e-3) for α in (0.0, 1e4))
+    records = [one.go("") for one in (weak, strong)]
+    assert strong.strategy.kept == {}
+    assert records[0]["bytes"] == records[1]["bytes"] == len(weak.data.train[1]) * 4 * 4
+    changes = []
+    for one in (weak, strong):
+        trainer = one.prepared([[0], [1], [0]], 2)
+        one.stream.open([0, 1])
+        before = one.strategy.kept.pop("old").numpy()
+        changes.append(before[:, [0, 2]])
+    spread = [np.abs(z[:, 0] - z[:, 1]).mean() for z in changes]
+    assert spread[0] != pytest.approx(spread[1], rel=1e-3)
+    assert trainer.step == 0
+
+
+def bits(named):
+    return {name: p.detach().numpy().tobytes() for name, p in named if ".adapters." not in name or ".default." in name}
+
+
+def test_adapters_leave_the_base_and_each_other_as_they_were(files, tmp_path):
+    one = run_of(files, "adapters", tmp_path / "run", setting="task", epochs=3)
+    after, found = one.strategy.after, []
+
+    def watching(i, trainer):
+        after(i, trainer)
+        found.append(bits(one.model.named_parameters()))
+
+    one.strategy.after = watching
+    record = one.go("")
+    assert found[0] == found[1]
+    assert record["R"][1][0] == record["R"][0][0]
+    assert record["forgetting"] == 0
+    assert record["forward_transfer"] == 0  # the next task's head is untrained

@@ -139,14 +139,14 @@ def draw_curves(report: dict[str, Any], path: Path) -> None:
     T, heads = len(report["names"]), columns_of(report)
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for name, row in report["strategies"].items():
-        R, colour = np.array(row["R"]), COLOURS[name]
+    for k, (name, row) in enumerate(report["strategies"].items()):
+        R, colour, at = np.array(row["R"]), COLOURS[name], np.arange(T) + 0.02 * k  # side by side, or lines would hide each other
         if len(R) < T:
             left.axhline(R[0].mean(), color=colour, linestyle="--", label=f"{name}: all tasks")
             right.axhline(R[0, 0], color=colour, linestyle="--", label=name)
             continue
-        left.plot([R[i, : i + 1].mean() for i in range(T)], "o-", color=colour, markersize=4, label=name)
-        right.plot(R[:, 0], "o-", color=colour, markersize=4, label=name)
+        left.plot(at, [R[i, : i + 1].mean() for i in range(T)], "o-", color=colour, markersize=4, label=name)
+        right.plot(at, R[:, 0], "o-", color=colour, markersize=4, label=name)
     for axes, title in ((left, "Tasks seen so far, their mean"), (right, "The first task")):
         axes.set_xticks(range(T), heads, parse_math=False)
         axes.set(title=title, xlabel="after learning", ylim=(0, 1.02))

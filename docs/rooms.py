@@ -43,6 +43,7 @@ ROWS = [
     ["models/prompting"],
     ["models/desk", "models/opinions", "models/recommending"],
     ["models/explaining"],
+    ["models/prompting", "models/continual"],
     ["models/comparison"],
     ["models/course"],
     ["models/cli"],

@@ -35,7 +35,7 @@ ROWS = [
     ["models/bert"],
     ["models/gpt", "models/seq2seq"],
     ["models/evaluating"],
-    ["models/adapting"],
+    ["models/adapting", "models/adversarial"],
     ["models/classical"],
     ["models/finetuning"],
     ["models/compressing"],

@@ -45,6 +45,7 @@ ROWS = [
     ["models/explaining"],
     ["models/prompting", "models/continual"],
     ["models/comparison"],
+    ["models/comparison", "models/serving"],
     ["models/course"],
     ["models/cli"],
     ["models"],

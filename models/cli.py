@@ -45,6 +45,8 @@ JOBS = {
     "opinions": ("models.opinions.opinions_command", "watch a stream of dated texts, with an alarm when bad ones surge"),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
+    "serve": ("models.serving.serve_command", "answer requests over HTTP with the models of any folders"),
+    "watch": ("models.serving.watch_command", "do the answers of a served model drift away from those of its test?"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
 TAKE_A_FILE = ("--corpus", "--csv", "--train", "--data")  # options for the file that a job learns from

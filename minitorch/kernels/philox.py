@@ -30,7 +30,7 @@ class Stream:
     """The source of masks: a seed, and how many masks were drawn from it.
 
     rows: (first, stop), the examples of a batch that a micro-batch has. Its masks are those rows of the whole batch's masks, so
-    an example loses the same elements whoever computes it, as long as the other axes are as long in all micro-batches.
+    an example loses the same elements whoever computes it, if its axes (one at least) are as long in all micro-batches.
     """
 
     def __init__(self, seed: int, calls: int = 0, rows: tuple[int, int] = (0, 1)) -> None:

@@ -23,6 +23,7 @@ from ..adapting.files import CONFIG, WEIGHTS
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
+from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
@@ -135,10 +136,12 @@ class Run:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
+        ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
+        ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
@@ -150,9 +153,13 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
-        make_folder(self.folder, settings.model)
+        ranks.by_first(lambda: make_folder(self.folder, settings.model))
 
     def save_best(self) -> None:
+        """The best checkpoint, by the rank that writes."""
+        ranks.by_first(self.write_best)
+
+    def write_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
@@ -180,6 +187,10 @@ class Run:
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
@@ -203,7 +214,8 @@ class Run:
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""
         self.trainer.train(self.task.name)
-        self.load_best()
+        if ranks.is_first():
+            self.load_best()
 
     @property
     def judged(self) -> tuple[str, list[Any]]:

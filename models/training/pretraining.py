@@ -30,7 +30,7 @@ from ..errors import BadInput, count
 from ..reading import named_tensors
 from ..text.prepared import IN_PYTHON, Text
 from . import ranks, states
-from .loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, prepare_kernels, progress
+from .loop import Glance, GraphedStep, available_cores, decay_groups, prepare_kernels, progress
 from .precision import Precision
 from .runs import STATE
 from .score import Score
@@ -168,7 +168,7 @@ class PretrainingRun:
         self.schedule = self.make_schedule()
         self.make_data()
         self.precision = Precision(settings.precision, settings.device)
-        self.team = ranks.Team(list(self.model.parameters()))
+        self.team = ranks.Team()
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
@@ -191,7 +191,7 @@ class PretrainingRun:
         levels = ", ".join(f"{level:.2f}" for level in reversed(self.levels.values()))
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0
-        with bar, Workers(s.workers) as workers, between_steps() as self.team.interrupt:
+        with bar, Workers(s.workers) as workers, self.team.training(self.model.parameters()):
             if not self.step:
                 self.note_beginning(workers)
             while self.step < s.steps:

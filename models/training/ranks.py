@@ -6,12 +6,14 @@ function here does nothing. Read before: minitorch/distributed. Read next: pretr
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import dataclasses
 import hashlib
 import json
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +23,8 @@ import minitorch
 from minitorch import Tensor, distributed
 from minitorch.parallel import Rows, cut
 
-from ..errors import BadInput, quoted
+from ..errors import BadInput, count, quoted
+from .loop import between_steps
 from .settings import flag
 
 T = TypeVar("T")
@@ -52,7 +55,7 @@ def totals(*numbers: float) -> list[float]:
     """Each number summed over all ranks."""
     group = distributed.current()
     if group is None:
-        return list(numbers)
+        return [float(x) for x in numbers]
     array = np.array(numbers, np.float64)
     group.reduce(array)
     return list(array.tolist())
@@ -86,11 +89,21 @@ def quiet(say: Callable[[str], None]) -> Callable[[str], None]:
 class Team:
     """The ranks as one training loop sees them: gradients added up, and what all must know at the same step."""
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
+    def __init__(self) -> None:
         self.group = distributed.current()
-        self.buckets = None if self.group is None else distributed.Buckets(parameters, self.group)
+        self.buckets: distributed.Buckets | None = None
         self.interrupt = threading.Event()
         self.stopping = False
+
+    @contextlib.contextmanager
+    def training(self, parameters: Iterable[Tensor]) -> Iterator[None]:
+        """A block in which gradients are added up, and Ctrl-C stops between two steps."""
+        with contextlib.ExitStack() as stack:
+            self.interrupt = stack.enter_context(between_steps())
+            if self.group is not None:
+                self.buckets = distributed.Buckets([p for p in parameters if p.requires_grad], self.group)
+                stack.callback(self.buckets.close)
+            yield
 
     def totals(self, *numbers: float) -> list[float]:
         """Each number summed over all ranks; and does one of them want to stop? (Ctrl-C reaches them at different steps.)"""
@@ -100,10 +113,44 @@ class Team:
         self.stopping = asked > 0
         return sums
 
+    def losses(self, parts: Sequence[float]) -> list[float]:
+        """Losses of several steps, of which each rank has its examples' part."""
+        return totals(*parts)
+
     @property
     def interrupted(self) -> bool:
         """Stop after this step?"""
         return self.interrupt.is_set() if self.group is None else self.stopping
+
+
+# ------------------------------------------------------------------------------------------------------ exchanging
+
+
+def merged(found: dict[int, Any]) -> dict[int, Any]:
+    """What the ranks found, each under the numbers of its own items, as one dict on all ranks."""
+    group = distributed.current()
+    if group is None:
+        return found
+    parts = group.gather(json.dumps([[i, packed(row)] for i, row in found.items()]).encode())
+    return {i: unpacked(row) for part in parts for i, row in json.loads(part)}
+
+
+def packed(x: Any) -> Any:
+    """A task's row as JSON has it: numbers, texts, arrays, and tuples and lists of them."""
+    if isinstance(x, np.ndarray | np.generic):
+        array = np.asarray(x)
+        return {"dtype": array.dtype.str, "shape": array.shape, "bytes": base64.b64encode(array.tobytes()).decode()}
+    return [type(x).__name__, *map(packed, x)] if isinstance(x, tuple | list) else x
+
+
+def unpacked(x: Any) -> Any:
+    """Undo packed."""
+    if isinstance(x, dict):
+        return np.frombuffer(base64.b64decode(x["bytes"]), x["dtype"]).reshape(x["shape"]).copy()
+    if not isinstance(x, list):
+        return x
+    items = map(unpacked, x[1:])
+    return tuple(items) if x[0] == "tuple" else list(items)
 
 
 # ------------------------------------------------------------------------------------------------------- agreeing
@@ -134,11 +181,22 @@ def agree_on_settings(settings: Any, files: Sequence[str]) -> None:
     options = {flag(name): value for name, value in dataclasses.asdict(settings).items() if name not in ("threads", "device")}
     agree(options, "start all ranks with the same command")
     agree({path: fingerprint(path) for path in files}, "give all machines the same files")
-    if settings.batch_size < group.size:
-        raise BadInput(f"--batch-size {settings.batch_size} on {group.size} ranks: some would get no example; use fewer ranks")
+    check_enough(settings.batch_size, f"--batch-size {settings.batch_size}")
     threads = np.array([settings.threads or -1])
     group.broadcast(threads, 0)
     settings.threads = max(0, int(threads[0]))
+
+
+def agree_on_examples(data: Any) -> None:
+    """The same examples on all ranks, and enough of them."""
+    agree({"the content of the files": data.sha256}, "give all machines the same files")
+    check_enough(len(data.train), count(len(data.train), "training example"))
+
+
+def check_enough(examples: int, what: str) -> None:
+    """BadInput unless there is an example for each rank."""
+    if examples < size():
+        raise BadInput(f"{what} on {size()} ranks: some would have nothing to do; start fewer")
 
 
 def fingerprint(path: str) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import startup
+from . import launch, startup
 from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
@@ -83,6 +83,14 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if several := launch.launched():
+        return launch.run(in_one_process, argv, *several)
+    return in_one_process(argv)
+
+
+def in_one_process(argv: Sequence[str]) -> int:
+    """The same, whether it is the only one or one of several."""
+    argv = list(argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal without ² shows ? instead of a traceback; what is printed into a pipe or a log file is there at once.

@@ -26,6 +26,7 @@ from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
 from ..text.labelled import as_json
+from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
@@ -139,10 +140,12 @@ class Run:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
+        ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = TASKS[settings.task](settings)
         self.data = read_data(settings, self.task)
+        ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
@@ -154,12 +157,14 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
-        make_folder(self.folder, settings.model)
+        ranks.by_first(lambda: make_folder(self.folder, settings.model))
 
     def make_trainer(self, model: Any) -> Trainer:
         """A trainer for this run's examples in this run's way."""
         trainer = Trainer(self.s, self.task, self.tokenizer, model, self.data.train, self.data.dev)
         if self.s.adversarial and self.s.adversarial_radius:
+            if ranks.size() > 1:
+                raise BadInput("--adversarial walks each graph several times, which one process does: leave out mpiexec")
             kinds = {"numbers": lambda z: z, "several": minitorch.sigmoid}
             mean = kinds.get(getattr(self.task, "targets", ""), lambda z: minitorch.softmax(z, dim=-1))
             t = self.tokenizer
@@ -168,6 +173,10 @@ class Run:
         return trainer
 
     def save_best(self) -> None:
+        """The best checkpoint, by the rank that writes."""
+        ranks.by_first(self.write_best)
+
+    def write_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
@@ -195,6 +204,10 @@ class Run:
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
@@ -218,8 +231,9 @@ class Run:
     def train(self) -> None:
         """Train to the end, put the best weights into the model, and make its confidences fit the held-out examples."""
         self.trainer.train(self.task.name)
-        self.load_best()
-        self.calibrate()
+        if ranks.is_first():
+            self.load_best()
+            self.calibrate()
 
     def calibrate(self) -> None:
         """Fit the temperature, and write it next to the weights."""

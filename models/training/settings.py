@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import minitorch
+from minitorch import distributed
 from minitorch.devices import canonical, cupy_with_a_gpu
 
 from ..checkpoints.kinds import job_of
@@ -71,7 +72,8 @@ class TrainingSettings:
     @property
     def workers(self) -> int:
         """How many micro-batches run at the same time."""
-        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
+        share = max(1, self.batch_size // distributed.get_world_size())
+        return 1 if self.device != "cpu" else self.threads or min(available_cores(), share)
 
 
 def flag(name: str) -> str:

@@ -3,9 +3,9 @@
     python -m benchmarks.compare --model FOLDER --data FOLDER [--output runs/compare] [--json FILE] [NAME ...]
 
 The model's FOLDER holds all-MiniLM-L6-v2 in Hugging Face's layout. The data's FOLDER holds reviews/<domain>/{train,dev}.tsv
-(Blitzer et al. 2007), ner/{train,dev,test}.conll (WNUT-17), qa/xquad.en.json and housing/california_housing.csv, of which 5,000 rows
-take part. A comparison that is there goes on where it stopped. The figures that are kept: report.json without single answers.
-docs/comparison.md says what they mean.
+(Blitzer et al. 2007), ner/{train,dev,test}.conll (WNUT-17), qa/xquad.en.json and housing/california_housing.csv, of which 5,000
+rows take part. A comparison that is there goes on where it stopped. The figures that are kept: report.json without single
+answers. docs/comparison.md says what they mean.
 """
 
 from __future__ import annotations

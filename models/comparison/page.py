@@ -16,7 +16,7 @@ import numpy as np
 from minitorch.files import write_text
 
 from ..errors import count, short
-from ..finetuning.report import size_text
+from ..finetuning.report import in_columns, size_text
 from .conclusions import amount, compared, conclusions, conditions, curve_means, finished, pairs
 from .measuring import merits
 from .pictures import draw_all
@@ -206,20 +206,6 @@ def as_text(state: dict[str, Any], shown: list[dict[str, Any]]) -> str:
         answers = "\n".join(f"    {name}: {answer}" for name, answer in item["answers"].items())
         parts.append(f"{item['rung']} {item['title']}: “{item['example']}”\n    right: {item['gold']}\n{answers}")
     return "\n\n".join(parts)
-
-
-def in_columns(rows: list[list[str]]) -> str:
-    """A table in plain text; a row with fewer cells ends in a sentence that needs no column."""
-    full = [row for row in rows if len(row) == len(rows[0])]
-    widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]
-    widths[0] = max(len(row[0]) for row in rows)
-
-    def line(row: list[str]) -> str:
-        cells = row if len(row) == len(rows[0]) else row[:2]
-        said = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=False))]
-        return "  ".join([*said, *row[len(cells) :]]).rstrip()
-
-    return "\n".join(map(line, rows))
 
 
 # ----------------------------------------------------------------------------------------------------------- HTML

@@ -60,18 +60,8 @@ def table(state: dict[str, Any]) -> list[list[str]]:
         value = f"{r['chosen']:g}" if isinstance(r["chosen"], int | float) else r["chosen"]
         chosen = f"{r['setting']} {value}" + (f" (of {len(r['tried'])})" if r["tried"] else "") if r["setting"] else ""
         cost = (f"{amount(r['train_cpu_seconds'])} s", f"{r['cpu_ms_per_answer']:.3g} ms", f"{r['ms_per_answer']:.3g} ms")
-        rows.append(
-            [
-                f"{i}  {name}",
-                f"{r['score']:.3f}",
-                f"{low:.3f} – {high:.3f}",
-                verdict,
-                chosen,
-                *cost,
-                f"{r['parameters']:,}",
-                size_text(r["bytes"]),
-            ]
-        )
+        first = [f"{i}  {name}", f"{r['score']:.3f}", f"{low:.3f} – {high:.3f}", verdict, chosen]
+        rows.append([*first, *cost, f"{r['parameters']:,}", size_text(r["bytes"])])
     for name in state["order"]:
         r = state["rungs"].get(name, {"status": "not begun", "reason": "the comparison was stopped before"})
         if name not in done:
@@ -140,15 +130,8 @@ def side_by_side(state: dict[str, Any], examples: list[Any]) -> list[dict[str, A
             for at in np.argsort(-lead, kind="stable")[:EXAMPLES].tolist():
                 if lead[at] > 0:
                     answers = {other: done[other]["answers"][at] for other in names}
-                    found.append(
-                        {
-                            "rung": name,
-                            "title": title,
-                            "example": shown_example(examples[at]),
-                            "gold": state["gold"][at],
-                            "answers": answers,
-                        }
-                    )
+                    shown = {"example": shown_example(examples[at]), "gold": state["gold"][at], "answers": answers}
+                    found.append({"rung": name, "title": title, **shown})
     return found
 
 

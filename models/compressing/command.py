@@ -20,13 +20,13 @@ from ..finetuning.report import size_text
 from ..finetuning.run import FACTS, KEPT
 from ..training.runs import complete, new_folder, refuse_overwriting
 from ..training.settings import add_options, given
-from . import heads
+from . import heads, int8
 from .measuring import memory_of, milliseconds, sizes
 from .settings import Settings
 from .subject import Subject
 
 RECORD = "compress.json"
-TIMED = 64  # examples
+TIMED = 32  # examples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,7 @@ def prune_heads(subject: Subject, data: list[Any], s: Settings) -> str:
         if not 0 < share < 1:
             raise BadInput(f"--heads must be a share above 0 and below 1, or LAYER:HEAD,..., not {s.heads}")
         rng = np.random.default_rng([s.seed, 11])
-        some = data[:: max(1, -(-len(data) // s.examples))]
+        some = evenly(data, s.examples)
 
         def measure(model: Any) -> list[Any]:
             if s.by == "random":
@@ -94,7 +94,22 @@ def prune_heads(subject: Subject, data: list[Any], s: Settings) -> str:
     return f"{count(len(taken), 'head')} pruned (layer:head {names})"
 
 
-TECHNIQUES = {"heads": prune_heads}
+def quantize(subject: Subject, data: list[Any], s: Settings) -> str:
+    """--int8"""
+
+    def run() -> None:
+        subject.trainer.answer(subject.task.features(evenly(data, s.examples), subject.tokenizer))
+
+    n = int8.quantize(subject.model, s.int8, s.embeddings, run if s.int8 == "static" else None)
+    return f"{count(n, 'layer')} of int8, {s.int8}"
+
+
+def evenly(examples: list[Any], most: int) -> list[Any]:
+    """At most so many of the examples, evenly spaced."""
+    return examples[:: max(1, -(-len(examples) // most))]
+
+
+TECHNIQUES = {"heads": prune_heads, "int8": quantize}
 
 
 def measured(subject: Subject, folder: Path, test: list[Any], s: Settings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ..adapting.files import CONFIG, WEIGHTS
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..text.labelled import as_json
+from ..text.tokenizer import Tokenizer
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
@@ -130,19 +131,21 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
 
+    tasks: ClassVar[dict[str, Any]] = TASKS
+
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
-        if settings.task not in TASKS:
+        if settings.task not in self.tasks:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
-        self.task: Task = TASKS[settings.task](settings)
+        self.task: Task = self.tasks[settings.task](settings)
         self.data = read_data(settings, self.task)
         for note in self.task.notes:
             say(short(note, LONGEST))
-        self.tokenizer, self.model = make_model(settings, self.task, say)
-        self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
+        self.tokenizer, self.model = self.make_model()
+        self.trainer = self.make_trainer()
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
         if note := too_little(settings, self.trainer.steps, self.model.config.initializer_range):
@@ -151,6 +154,14 @@ class Run:
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
         make_folder(self.folder, settings.model)
+
+    def make_model(self) -> tuple[Tokenizer, Any]:
+        """What is trained."""
+        return make_model(self.s, self.task, self.say)
+
+    def make_trainer(self) -> Trainer:
+        """What trains it."""
+        return Trainer(self.s, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
 
     def save_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""

@@ -27,7 +27,7 @@ from ..bert.config import PRESETS, BertConfig
 from ..errors import BadInput
 from ..finetuning.tasks import IGNORED, Feature
 from ..reading import read_json
-from .heads import encoder, model_layers
+from .heads import model_layers
 
 # ----------------------------------------------------------------------------------------------------- the losses
 
@@ -91,7 +91,7 @@ class Taught:
     @property
     def remembers(self) -> bool:
         """One row of logits for each example, and nothing else of the teacher: it is asked once."""
-        return self.s.distil == "soft" and self.task.name in ("classify", "relation")
+        return self.s.distil == "soft" and self.s.alpha > 0 and self.task.name in ("classify", "relation")
 
     def groups(self, features: Any) -> list[Any]:
         """Those without labels are in batches of their own."""
@@ -116,7 +116,7 @@ class Taught:
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """The teacher's in training; the task's own where the student is judged."""
         answers = batch.pop("teacher", None)
-        if not model.training:
+        if not model.training or (self.s.distil == "soft" and not self.s.alpha):
             return self.task.loss(model, batch)  # type: ignore[no-any-return]
         states = self.s.distil != "soft"
         inputs = {name: value for name, value in batch.items() if not (states and name == "rows")}
@@ -220,7 +220,7 @@ def check_student(student: Any, teacher: Any, distil: str) -> None:
     if n > m:
         raise BadInput(f"the student has {n:,} parameters and its teacher {m:,}: a student is smaller")
     H, H_t, A = student.config.hidden_size, teacher.config.hidden_size, student.config.num_attention_heads
-    if distil == "distilbert" and H != H_t:
+    if distil == "distilbert" and H_t != H:
         raise BadInput(f"--distil distilbert compares hidden states, of {H} and {H_t} numbers: give --student LAYERSx{H_t}")
     pruned = {layer.attention.self.heads for layer in model_layers(teacher)}
     if distil == "tinybert" and pruned != {A}:
@@ -264,5 +264,5 @@ def table_name(state: dict[str, Tensor]) -> str:
 def fit_dense(student: Any, teacher: Any) -> None:
     """TinyBERT's W_h, where the widths differ: a layer that is trained with the student and not saved with it."""
     H, H_t = student.config.hidden_size, teacher.config.hidden_size
-    if H != H_t:
+    if H_t != H:
         student.fit_dense = nn.Linear(H, H_t)

@@ -33,6 +33,7 @@ class Settings(TrainingSettings):
     temperature: float = option(2.0, "distil: softness of the teacher's answers")
     alpha: float = option(0.5, "distil soft: weight of the teacher's answers; the labels have the rest")
     extra: str = option("", "distil: more texts for the teacher to label, in the format of --data; their labels are not read")
+    start: str = option("teacher", "distil: the student's first weights: from the teacher's, or random")
     by: str = option("", "what goes: heads importance or random, weights magnitude, movement or random", "the first of these")
     scope: str = option("matrix", "weights: the share is of each matrix, or of the whole model: matrix or model")
     examples: int = option(500, "heads, static: of --data at most so many are measured, evenly spaced")
@@ -51,7 +52,12 @@ class Settings(TrainingSettings):
         if len(asked) != 1:
             which = " and ".join(flag(name) for name in asked) + " are given" if asked else "none is given"
             raise BadInput(f"give one of {', '.join(map(flag, TECHNIQUES))}: {which}; to combine them, compress the result again")
-        for name, allowed in (("int8", ("", *INT8)), ("distil", DISTIL), ("scope", ("matrix", "model"))):
+        for name, allowed in (
+            ("int8", ("", *INT8)),
+            ("distil", DISTIL),
+            ("scope", ("matrix", "model")),
+            ("start", ("teacher", "random")),
+        ):
             if getattr(self, name) not in allowed:
                 raise BadInput(f"{flag(name)} must be one of {', '.join(filter(None, allowed))}, not {getattr(self, name)!r}")
         self.check_by()
@@ -91,6 +97,8 @@ class Settings(TrainingSettings):
         why = why or ("whose ranges static int8 takes (its calibration)" if self.int8 == "static" else "")
         if why and not self.data:
             raise BadInput(f"--data FILE is missing: the examples {why}")
+        if self.extra and not self.alpha:
+            raise BadInput("--alpha 0 gives the teacher no word, and --extra texts have no labels but the teacher's")
         if self.by == "movement" and not self.epochs:
             raise BadInput("--by movement needs training, in which weights move: give --epochs of at least 1")
         if self.technique in ("student", "weights", "heads", "layers") or not self.epochs:

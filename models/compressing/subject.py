@@ -112,7 +112,17 @@ class Subject:
         """Fine-tuning's settings that read files as this model's run did and train as ``s`` has it."""
         own = {name: getattr(s, name) for name in TAUGHT}
         own |= {"train": s.data, "dev": "", "test": s.test, "model": str(self.folder), "output": s.output, "adapt": ""}
-        own |= {"epochs": s.epochs, "batch_size": s.batch_size, "threads": s.threads, "freeze": 0, "compare": "classical"}
+        own |= {
+            "epochs": s.epochs,
+            "warmup": s.warmup,
+            "validation": s.validation,
+            "metric": "",
+            "patience": 0,
+            "batch_size": s.batch_size,
+            "threads": s.threads,
+            "freeze": 0,
+            "compare": "classical",
+        }
         return dataclasses.replace(self.settings, **own)
 
 

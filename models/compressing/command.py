@@ -20,12 +20,12 @@ from ..errors import BadInput, count
 from ..finetuning.report import finish, size_text
 from ..finetuning.run import FACTS, KEPT
 from ..reading import read_json
-from ..training.runs import complete, folder_to_resume, new_folder, refuse_overwriting, train_and_report, unfinished
+from ..training.runs import complete, folder_to_resume, make_folder, new_folder, refuse_overwriting, train_and_report, unfinished
 from ..training.settings import add_options, given, resumed_settings
-from . import heads, int8, layers, weights
+from . import heads, int8, ladder, layers, weights
 from .measuring import memory_of, milliseconds, sizes
 from .settings import Settings
-from .subject import Subject, answering
+from .subject import Subject, answering, evenly
 from .training import Distillation, Training
 
 RECORD = "compress.json"
@@ -47,10 +47,22 @@ def run(args: argparse.Namespace) -> int:
         s = resumed_settings(record, saved, {**chosen, "output": s.output}, Settings, ("output", "device"))
     s.check()
     try:
-        compress(s, args.overwrite, args.resume)
+        if s.ladder:
+            climb(s, args.overwrite, args.resume)
+        else:
+            compress(s, args.overwrite, args.resume)
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     return 0
+
+
+def climb(s: Settings, overwrite: bool = False, resume: bool = False) -> None:
+    """--ladder"""
+    if not resume:
+        refuse_overwriting(s.output, (*KEPT, ladder.RECORD), overwrite, CURE)
+    make_folder(Path(s.output))
+    rows = ladder.ladder(s, resume)
+    print(f"\n{ladder.as_text(rows)}\n\n{s.output}/: ladder.txt, .json, .png")
 
 
 def compress(s: Settings, overwrite: bool = False, resume: bool = False) -> dict[str, Any]:
@@ -67,6 +79,7 @@ def compress(s: Settings, overwrite: bool = False, resume: bool = False) -> dict
         record: dict[str, Any] = {"technique": s.technique, "of": str(subject.folder), "settings": dataclasses.asdict(s)}
         if resume:
             folder = folder_to_resume(output, "at every evaluation", until_the_end)
+            record = {**record, **read_json(folder / RECORD), "settings": record["settings"]}
         else:
             record["before"] = measured(subject, subject.folder, test)
             record["what"] = TECHNIQUES[s.technique](subject, data, s) if s.technique in TECHNIQUES else ""
@@ -133,11 +146,6 @@ def quantize(subject: Subject, data: list[Any], s: Settings) -> str:
 
     n = int8.quantize(subject.model, s.int8, s.embeddings, run if s.int8 == "static" else None)
     return f"{count(n, 'layer')} of int8, {s.int8}"
-
-
-def evenly(examples: list[Any], most: int) -> list[Any]:
-    """At most so many of the examples, evenly spaced."""
-    return examples[:: max(1, -(-len(examples) // most))]
 
 
 def keep_layers(subject: Subject, data: list[Any], s: Settings) -> str:

@@ -22,11 +22,13 @@ import numpy as np
 import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor, nn
+from minitorch.parallel import Workers
 
 from ..bert.config import PRESETS, BertConfig
 from ..errors import BadInput
 from ..finetuning.tasks import IGNORED, Feature
 from ..reading import read_json
+from ..training.loop import progress
 from .heads import model_layers
 
 # ----------------------------------------------------------------------------------------------------- the losses
@@ -81,7 +83,7 @@ class Taught:
 
     def __init__(self, task: Any, teacher: Any, s: Any) -> None:
         self.task, self.teacher, self.s = task, teacher, s
-        self.answers: dict[int, Any] = {}  # a feature -> the teacher's logits, computed once
+        self.answers: dict[tuple[int, ...], Any] = {}  # a text's ids -> the teacher's logits, computed once
         self.inside = lambda: False  # is this the part of training in which the inside is imitated?
         teacher.eval()
 
@@ -103,15 +105,18 @@ class Taught:
 
     def batch(self, features: list[Feature], tokenizer: Any) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = self.task.batch(features, tokenizer)
-        if all(id(f) in self.answers for f in features) and features:
-            batch["teacher"] = minitorch.tensor(np.stack([self.answers[id(f)] for f in features]))
+        if self.remembers and all(tuple(f.ids) in self.answers for f in features):
+            batch["teacher"] = minitorch.tensor(np.stack([self.answers[tuple(f.ids)] for f in features]))
         return batch
 
     def remember(self, features: list[Feature], trainer: Any) -> None:
         """Ask the teacher about all features; ``trainer`` is a trainer of the teacher."""
         if self.remembers:
-            rows, _ = trainer.answer([Feature(f.example, f.ids, f.types, None, f.extra) for f in features])
-            self.answers = {id(f): row for f, row in zip(features, rows, strict=True)}
+            new = [Feature(f.example, f.ids, f.types, None, f.extra) for f in features if tuple(f.ids) not in self.answers]
+            with Workers(trainer.s.workers) as workers, progress(len(new), 0, "text") as bar:
+                bar.set_description_str("asking the teacher")
+                rows, _ = trainer.answer(new, workers, bar) if new else ([], 0.0)
+            self.answers |= {tuple(f.ids): row for f, row in zip(new, rows, strict=True)}
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """The teacher's in training; the task's own where the student is judged."""

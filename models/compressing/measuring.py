@@ -25,7 +25,7 @@ ROUNDS = 3
 def sizes(folder: Path) -> dict[str, int]:
     """Bytes of the weights' files, as they are and after gzip."""
     contents = [read_bytes(path, None) for path in weight_files(folder)]
-    return {"bytes": sum(map(len, contents)), "gzip_bytes": sum(len(gzip.compress(content, 6)) for content in contents)}
+    return {"bytes": sum(map(len, contents)), "gzip_bytes": sum(len(gzip.compress(content, 1)) for content in contents)}
 
 
 def milliseconds(answers: dict[str, Callable[[], Any]], n: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
 from ..text.labelled import as_json
+from ..text.tokenizer import Tokenizer
 from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
@@ -135,20 +136,22 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
 
+    tasks: ClassVar[dict[str, Any]] = TASKS
+
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
-        if settings.task not in TASKS:
+        if settings.task not in self.tasks:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
         ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
-        self.task: Task = TASKS[settings.task](settings)
+        self.task: Task = self.tasks[settings.task](settings)
         self.data = read_data(settings, self.task)
         ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
-        self.tokenizer, self.model = make_model(settings, self.task, say)
+        self.tokenizer, self.model = self.make_model()
         self.trainer = self.make_trainer(self.model)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
@@ -171,6 +174,10 @@ class Run:
             special = [t.pad_id, t.cls_id, t.sep_id, *(t.vocabulary[word] for word in self.task.words)]
             trainer.adversary = Adversary(self.s, model, special, mean)
         return trainer
+
+    def make_model(self) -> tuple[Tokenizer, Any]:
+        """What is trained."""
+        return make_model(self.s, self.task, self.say)
 
     def save_best(self) -> None:
         """The best checkpoint, by the rank that writes."""

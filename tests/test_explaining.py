@@ -318,7 +318,7 @@ def test_the_importance_of_heads_is_the_slope_of_their_factor(folders):
             f.append(whole(subject)[0])
             handle.remove()
         slopes.append(abs(f[1] - f[0]) / 0.02)
-    np.testing.assert_allclose(attention.importance(subject)[1], np.array(slopes) / np.linalg.norm(slopes), atol=2e-3)
+    np.testing.assert_allclose(attention.importance(subject)[1], slopes, rtol=2e-2, atol=1e-4)
 
 
 def test_attention_maps_are_the_models(folders):

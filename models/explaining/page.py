@@ -84,9 +84,9 @@ def words(subject: Subject, values: Array, signed: bool = True) -> str:
     return f'<p class="text">{"".join(parts)}</p>'
 
 
-def of_text(subject: Subject, p: float, found: Sequence[Explained], random: Curves) -> list[str]:
+def of_text(subject: Subject, found: Sequence[Explained], random: Curves) -> list[str]:
     """A text as each method sees it, and the methods' checks."""
-    sure = "" if subject.link == "none" else f", probability {p:.1%}"
+    sure = "" if subject.link == "none" else f", probability {random.deletion[0]:.1%}"
     parts = [paragraph(f"Answer: {subject.answer}{sure}")]
     parts += [paragraph(subject.note, "note")] if subject.note else []
     if not found:
@@ -128,7 +128,8 @@ def html_table(rows: Sequence[Sequence[str]], kind: str = "numbers") -> str:
 
 
 def importance_table(layers: Sequence[Array]) -> str:
-    """Heads by layer."""
+    """Heads by layer: |∂f/∂ξ|."""
+    layers = [layer / max(float(np.linalg.norm(layer)), 1e-30) for layer in layers]
     most = max(map(len, layers))
     rows = [["layer", *(f"head {h + 1}" for h in range(most))]]
     rows += [[str(i), *(f"{x:.2f}" for x in layer), *[""] * (most - len(layer))] for i, layer in enumerate(layers, 1)]
@@ -164,7 +165,7 @@ def swap_rows(rows: Sequence[Row]) -> list[list[str]]:
             continue
         low, high = row.mean - row.interval, row.mean + row.interval
         interval = f"{low:+.4f} to {high:+.4f}" if n > 1 else ""
-        flips = f"{sum(row.flips)} ({np.mean(row.flips):.0%})"
+        flips = f"{sum(row.flips)} ({np.mean(row.flips):.0%})" if row.flips else ""
         table.append([*name, f"{n:,}", f"{row.mean:+.4f}", interval, said(row.spread, ".4f"), flips])
     return table
 

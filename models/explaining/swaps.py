@@ -37,7 +37,7 @@ class Row:
     name: str
     label: str
     changes: list[float] = field(default_factory=list)  # one per text that holds the word
-    flips: list[bool] = field(default_factory=list)
+    flips: list[bool] = field(default_factory=list)  # none of numbers
     pairs: list[tuple[str, str, str, str]] = field(default_factory=list)  # text, its answer, changed text, its answer
 
     @property
@@ -128,7 +128,7 @@ def swap(
         raise BadInput("--swap: for tags both sides must be one word, so that each word keeps its tag")
     before = answers(source, examples, label)
     rows: list[Row] = []
-    ways = directions(swaps)
+    ways, numbers = directions(swaps), getattr(source.task, "targets", "") == "numbers"
     for name, change in zip(ways, bar(list(ways.values())), strict=True):
         changed = [exchanged(e, change) for e in examples]
         at = [i for i, (old, new) in enumerate(zip(examples, changed, strict=True)) if old != new]
@@ -139,7 +139,7 @@ def swap(
                 old = before[i]
                 best = change(old.best) if change(old.best) in new.values else old.best  # an answer may hold the word itself
                 row.changes.append(new.value(which, best) - old.value(which, old.best))
-                row.flips.append(new.best not in (old.best, best))
+                row.flips += [] if numbers else [new.best not in (old.best, best)]
                 row.pairs.append((shown(examples[i]), old.best, shown(changed[i]), new.best))
             rows.append(row)
     if not any(row.changes for row in rows):

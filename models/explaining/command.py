@@ -255,21 +255,21 @@ def draw_and_say(target: Path, subject: Subject, found: list[Explained], curves:
         if e.note:
             print(f"{'':28} {e.note}")
     if found:
-        print("\n" + in_columns(page.checks_rows([page.checks_of(e) for e in found], curves)))
+        print("\n" + in_columns(page.checks_rows([(e.title, page.checks_of(e)) for e in found], curves)))
         pictures.draw_text(target, subject, found, curves)
 
 
 def averaged(found: Sequence[list[Explained]], random: Sequence[Curves]) -> Any:
     """Rows of mean checks, mean curves by title, and the random order's mean curves."""
     rows = [
-        (some[0].title, *(mean([page.checks_of(e)[k] for e in some]) for k in range(1, 6)))  # type: ignore[arg-type]
+        (some[0].title, [mean(column) for column in zip(*(page.checks_of(e) for e in some), strict=True)])
         for some in zip(*found, strict=True)
     ]
     lines = {some[0].title: on_one_grid([e.curves for e in some if e.curves]) for some in zip(*found, strict=True)}
     return rows, lines, on_one_grid(random)
 
 
-def mean(values: list[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     """Of those that are numbers."""
     known = [x for x in values if not np.isnan(x)]
     return float(np.mean(known)) if known else float("nan")
@@ -286,9 +286,7 @@ def on_one_grid(curves: Sequence[Curves]) -> Curves:
 
 def swap_page(args: argparse.Namespace, source: Any, examples: list[Any], pairs: list[tuple[str, str]], output: Path) -> None:
     """--swap: the table, the picture, and the texts that moved most."""
-    from tqdm import tqdm
-
-    rows = swaps.swap(source, examples, pairs, args.label, lambda ways: tqdm(ways, unit="direction", disable=None, leave=False))
+    rows = swaps.swap(source, examples, pairs, args.label)
     measure = swaps.measured(source, args.label)
     print(f"change of {measure}, {count(len(examples), 'text')}")
     print(in_columns(page.swap_rows(rows)))

@@ -312,6 +312,7 @@ def test_the_notebook_is_in_step():
     assert source.with_suffix(".ipynb").read_text(encoding="utf-8") == build.notebook(source)
 
 
+@pytest.mark.slow
 def test_the_notebook_finds_the_shortcut(tmp_path):
     """As a script: the name is what the model looks at, and exchanging it flips the answer."""
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")

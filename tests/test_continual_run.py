@@ -58,7 +58,8 @@ def test_runs_that_are_stopped_again_and_again_end_bit_equal(setting, files, tmp
         return record
 
     monkeypatch.setattr(run.Run, "go", watched)
-    often = ("--save-every", 2, "--dropout", 0.1, "--strategy", "ewc", "online-ewc", "replay", "lwf", "adapters")
+    often = ["--save-every", 2, "--dropout", 0.1, "--strategy", "ewc", "online-ewc", "replay", "lwf", "adapters"]
+    often += ["--adapt", "adalora", "--epochs", 3] if setting == "task" else []
     assert command(*arguments(files, tmp_path / "whole", *often, setting=setting)) == 0
     whole, writes, save = dict(ends), 0, minitorch.save
     ends.clear()

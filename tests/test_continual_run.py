@@ -21,7 +21,9 @@ from models.continual import documentation, run
 from models.continual.settings import STRATEGIES
 from models.reading import named_tensors
 
+from . import emulated_cupy
 from .continual_cases import arguments, command, make_files
+from .finetune_cases import checkpoint
 from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
@@ -241,3 +243,13 @@ def test_what_the_room_offers_is_what_the_help_lists(capsys):
     assert all(name in text for name in STRATEGIES)
     assert set(STRATEGIES) == set(run.KINDS)
     assert np.all([f"--{name}" in text for name in ("tasks", "test", "setting", "orders", "seeds", "memory", "gamma")])
+
+
+@pytest.mark.slow
+def test_a_gpu_learns_what_the_cpu_learns(files, tmp_path):
+    """On a GPU or its emulation, the same scores, and as much is kept."""
+    model = {"model": str(checkpoint(tmp_path / "base", hidden_size=64))}  # heads of 32, which the tiles' kernels know
+    with emulated_cupy.card():
+        for device in ("cpu", "cuda"):
+            assert command(*arguments({**files, **model}, tmp_path / device, "--device", device, setting="class")) == 0
+    assert results(tmp_path / "cuda") == results(tmp_path / "cpu")

@@ -17,13 +17,14 @@ import pytest
 pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
 
 import minitorch
+from benchmarks import continual as benchmark
 from models.continual import documentation, run
 from models.continual.settings import STRATEGIES
 from models.reading import named_tensors
 
 from . import emulated_cupy
 from .continual_cases import arguments, command, make_files
-from .finetune_cases import checkpoint
+from .finetune_cases import checkpoint, write_classify
 from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +128,19 @@ def test_a_process_that_is_killed_goes_on(with_signal, files, tmp_path):
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_the_benchmark_learns_domains_and_topics_and_goes_on(files, tmp_path):
+    for domain in "abcde":
+        (tmp_path / domain).mkdir()
+        for kind, n in (("train", 24), ("dev", 8)):
+            write_classify(tmp_path / domain / f"{kind}.tsv", n, ord(domain) + n)
+    words = ["--model", files["model"], "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    words += ["--strategy", "sequential", "--epochs", "1", "--threads", "1"]
+    assert benchmark.main(words) == benchmark.main(words) == 0
+    assert report_of(tmp_path / "out" / "domain")["names"] == list("abcde")
+    assert report_of(tmp_path / "out" / "class")["names"] == ["a-b", "c-d"]  # e is left out
+
+
 # ---------------------------------------------------------------------------------------------------------- mistakes
 
 
@@ -212,7 +226,18 @@ def test_a_damaged_state_is_one_line(files, tmp_path, capsys, monkeypatch):
         minitorch.save({**good, **change}, state)
         capsys.readouterr()
         assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    minitorch.save({"run": ""}, state)
+    assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
     minitorch.save(good, state)
+    whole = state.read_bytes()
+    for part in (whole[: len(whole) // 2], whole[:100], b"", b"\0" * 50):
+        state.write_bytes(part)
+        assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    state.write_bytes(whole)
+    for text in ("{", "{}", '{"runs": 3}', '{"runs": {"a": {}}}'):
+        (tmp_path / "run" / "report.json").write_text(text)
+        assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()
     assert command("continual", "--resume", "--output", tmp_path / "run") == 0
 
 

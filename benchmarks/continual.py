@@ -1,4 +1,4 @@
-"""What becomes of earlier tasks on real texts: the sentiment of several domains, one after another; then their topics, two by two.
+"""What becomes of earlier tasks on real texts: the sentiment of one domain after another; then their topics, two by two.
 
     python -m benchmarks.continual --model FOLDER --data FOLDER [--output FOLDER] [options of minitorch continual]
 

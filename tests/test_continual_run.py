@@ -170,6 +170,7 @@ MISTAKES = [
     (["--setting", "time"], "--setting must be one of domain, task, class, not 'time'"),
     (["--fisher", "full"], "--fisher must be one of sampled, exact, empirical, batched, not 'full'"),
     (["--orders", "3"], "--orders 3: 2 tasks have only 2 orders"),
+    (["--seeds", "100000000"], "--seeds must be from 1 to 1000"),
     (["--memory", "0"], "--memory must be at least 1, not 0"),
     (["--ewc-lambda", "nan"], "--ewc-lambda must be from 0 to 1e+15, not nan"),
     (["--temperature", "0"], "--temperature must be from 0.001 to 1000, not 0.0"),

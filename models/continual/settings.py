@@ -56,9 +56,9 @@ class Settings(FinetuneSettings):
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
         super().check()
-        counts = dict.fromkeys(("orders", "seeds", "memory", "fisher_examples"), (1, math.inf))
         self.check_values(
-            **counts,
+            **dict.fromkeys(("memory", "fisher_examples"), (1, math.inf)),
+            **dict.fromkeys(("orders", "seeds"), (1, 1000)),
             **dict.fromkeys(("examples", "test_examples"), (0, math.inf)),
             **dict.fromkeys(("ewc_lambda", "lwf_alpha"), (0, 1e15)),
             gamma=(0, 1),

@@ -21,7 +21,7 @@ from .random import seeded
 from .tensor import Tensor
 from .threads import open_threads
 
-MicroBatch = Callable[[], tuple[Tensor, Any]]
+MicroBatch = Callable[[], tuple[Tensor, Any] | tuple[Tensor, Any, Sequence[Tensor | None]]]
 
 
 class Workers:
@@ -67,13 +67,14 @@ class Workers:
 
         A part returns (loss, anything), the loss already weighted so that the parts' sum is the whole batch's. The result
         is each part's (loss, anything), the loss detached and not read: a GPU may still be computing it. Part i draws its
-        random numbers from a stream of (seed, i), whichever thread runs it.
+        random numbers from a stream of (seed, i), whichever thread runs it. A part that walks its graphs itself returns the
+        gradients, too.
         """
 
         def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
             with seeded(*seed, i):
-                loss, extra = parts[i]()
-                gradients = graph.grad(loss, parameters, allow_unused=True)
+                loss, extra, *walked = parts[i]()
+                gradients = walked[0] if walked else graph.grad(loss, parameters, allow_unused=True)
             return loss.detach(), extra, gradients
 
         results = []

@@ -22,6 +22,7 @@ from minitorch.parallel import Workers
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
 from ..adversarial import Adversary
+from ..augmenting import Augmenter
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
@@ -78,7 +79,7 @@ def read_data(s: Settings, task: Task) -> Data:
             raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
-    for name in ("train", "dev", "test"):
+    for name in ("train", "dev", "test", "wordlist"):
         if path := getattr(s, name):
             content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
@@ -164,7 +165,11 @@ class Run:
 
     def make_trainer(self, model: Any) -> Trainer:
         """A trainer for this run's examples in this run's way."""
-        trainer = Trainer(self.s, self.task, self.tokenizer, model, self.data.train, self.data.dev)
+        copies = self.s.augment_copies if self.s.augment else 0
+        train = self.data.train * (1 + copies)
+        trainer = Trainer(self.s, self.task, self.tokenizer, model, train, self.data.dev)
+        if copies:
+            trainer.augment = Augmenter(self.s, self.task, self.tokenizer, model, self.data.train)
         if self.s.adversarial and self.s.adversarial_radius:
             if ranks.size() > 1:
                 raise BadInput("--adversarial walks each graph several times, which one process does: leave out mpiexec")

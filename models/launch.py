@@ -41,7 +41,7 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str], rank: int,
         return as_rank(command, argv)
     child = os.fork()
     if child == 0:
-        os._exit(as_rank(command, argv))
+        return as_rank(command, argv)  # and to the program's ordinary end: MPI says goodbye to mpiexec there
     return watch(child, rank)
 
 

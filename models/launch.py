@@ -63,7 +63,7 @@ def watch(child: int, rank: int) -> int:
     cause = "; the machine may be out of memory" if number == signal.SIGKILL else ""
     who = f"rank {rank} ({socket.gethostname()}, process {child})"
     name = signal.Signals(number).name
-    print(f"minitorch: error: {who} was ended by {name}{cause}; the last saved state is whole", file=sys.stderr, flush=True)
+    print(f"\nminitorch: error: {who} was ended by {name}{cause}; the last saved state is whole", file=sys.stderr, flush=True)
     return 1
 
 

@@ -195,6 +195,7 @@ class Run:
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
+            "ranks": ranks.size(),
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **t.state(),
         }

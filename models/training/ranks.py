@@ -107,7 +107,7 @@ class Team:
                 for p in self.parameters:  # machines of different kinds may have rounded differently
                     self.group.broadcast(p.array, 0)
             if self.group is not None and self.local_steps == 1:
-                self.buckets = distributed.Buckets(self.parameters, self.group, self.wire)
+                self.buckets = distributed.Buckets(self.parameters, self.group, self.wire).watch()
                 stack.callback(self.buckets.close)
             yield
 

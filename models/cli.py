@@ -35,13 +35,21 @@ JOBS = {
         "models.finetuning.adapt_command",
         "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
     ),
+    "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
+    "continual": ("models.continual.command", "learn one task after another, and measure what is forgotten, by seven strategies"),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
+    "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
+    "desk": ("models.desk.desk_command", "answer questions from a table of answers, and know when it has none"),
+    "recommend": ("models.recommending.recommend_command", "recommend items by clicks and descriptions, judged by later clicks"),
+    "opinions": ("models.opinions.opinions_command", "watch a stream of dated texts, with an alarm when bad ones surge"),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
+    "serve": ("models.serving.serve_command", "answer requests over HTTP with the models of any folders"),
+    "watch": ("models.serving.watch_command", "do the answers of a served model drift away from those of its test?"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
-TAKE_A_FILE = ("--corpus", "--csv", "--train")  # options for the file that a job learns from
+TAKE_A_FILE = ("--corpus", "--csv", "--train", "--data")  # options for the file that a job learns from
 # What pip installs with minitorch's extra "models".
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers", "sacrebleu", "rouge_score"}
 

@@ -19,7 +19,16 @@ from .reading import read_tensors, read_toml
 from .training import ranks
 from .training.pictures import save_curve
 from .training.pretraining import KEPT, PretrainingRun
-from .training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
+from .training.runs import (
+    STATE,
+    complete,
+    continuing,
+    folder_to_resume,
+    how_to_go_on,
+    new_folder,
+    refuse_overwriting,
+    unfinished,
+)  # fmt: skip
 from .training.settings import add_options, flag, given, resumed_settings
 
 FILES = ("run.json", "training.safetensors", "metrics.jsonl", "curve.png")
@@ -55,7 +64,7 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
     ranks.agree_on_settings(settings, [])
     run: PretrainingRun = kind(settings, resuming=True, folder=folder)
     run.load_state()
-    print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
+    print(continuing(run.step, run.settings.steps))
     return run
 
 
@@ -131,14 +140,20 @@ def work(job: PretrainingRun) -> int:
         raise
     if not ranks.is_first():
         return 0
-    last, (best, level) = job.metrics[-1], next(iter(job.levels.items()))
-    under = level - last["valid_loss"]
-    where = f"{under:.2f} nats below" if under > 0 else f"{-under:.2f} nats above"
+    last = job.metrics[-1]
     print(
-        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, "
-        f"{where} the {best} baseline{'' if under > 0 else ': ' + job.advice}; "
+        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, {standing(job)}; "
         f"{last['valid_accuracy']:.1%} of the {job.unit}s guessed right"
     )
     print(f"{job.folder}/: {', '.join([*job.files, *FILES])}\n")
     print(job.showing())
     return 0
+
+
+def standing(job: PretrainingRun) -> str:
+    """Where the held-out loss stands to the best baseline; above it, what the model lacks and what helps."""
+    loss, (best, level) = job.metrics[-1]["valid_loss"], next(iter(job.levels.items()))
+    if loss < level:
+        return f"{level - loss:.2f} nats below the {best} baseline"
+    worst = [name for name in job.lacking if loss >= job.levels[name]][-1]
+    return f"{loss - level:.2f} nats above the {best} baseline: {job.lacking[worst]}; give it more --steps"

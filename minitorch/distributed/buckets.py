@@ -99,11 +99,11 @@ class Buckets:
             self.gpus.join()
         self.group.reduce(self.used, "max")
 
-    def bring_gradients(self, part: int, loss: Tensor) -> None:
-        """Those of a micro-batch's loss: hooks bring each as soon as it is complete."""
+    def bring_gradients(self, part: int, loss: Tensor, walked: Sequence[Tensor | None] | None = None) -> None:
+        """Those of a micro-batch's loss: hooks bring each as soon as it is complete. walked: it has found them itself."""
         self.here.part = part
         try:
-            found = graph.grad(loss, self.parameters, allow_unused=True)
+            found = graph.grad(loss, self.parameters, allow_unused=True) if walked is None else walked
             for k, g in enumerate(found):  # those that no hook brought
                 self.bring(part, k, g)
         finally:

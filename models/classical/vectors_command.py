@@ -26,7 +26,7 @@ from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
-from ..training.settings import add_options, check_limits, given, option, resumed_settings
+from ..training.settings import add_options, check_limits, given, option, refuse_other_job, resumed_settings
 from ..training.states import check_like
 from .word2vec import Text, Word2Vec
 from .word_vectors import TEXT, WordVectors
@@ -195,6 +195,7 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     folder = folder_to_resume(output, "every --save-every seconds", until)
     path = folder / STATE
     saved = read_tensors(path)
+    refuse_other_job(path, saved, Settings)
     names = {"settings", "sha256", "step", "losses", *TABLES}
     if not isinstance(saved, dict) or names - saved.keys() or not isinstance(saved["losses"], list):
         raise BadInput(f"{path}: not the state of a run of minitorch vectors")

@@ -19,7 +19,16 @@ from ..bert.config import BertConfig
 from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, count, suggestion
 from ..training import ranks
-from ..training.runs import STATE, complete, folder_to_resume, new_folder, refuse_overwriting, train_and_report, unfinished
+from ..training.runs import (
+    STATE,
+    complete,
+    continuing,
+    folder_to_resume,
+    new_folder,
+    refuse_overwriting,
+    train_and_report,
+    unfinished,
+)  # fmt: skip
 from ..training.settings import add_options, given, resumed_settings
 from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
@@ -56,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
             f"{' and '.join(MAKERS)} on Python's own documentation"
         )
     try:
-        locate(chosen.get("model", Settings.model))  # before the files are read, which takes time
+        folder = locate(chosen.get("model", Settings.model))
+        BertConfig.from_json_file(config_file(folder))  # before the files are read, which takes time
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from error
     for task in MAKERS:
@@ -159,5 +169,5 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
-    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    print(continuing(job.trainer.step, job.trainer.steps))
     return job

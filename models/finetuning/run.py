@@ -16,17 +16,22 @@ from typing import Any
 import numpy as np
 
 import minitorch
+from minitorch import distributed
 from minitorch.files import write_text
+from minitorch.parallel import Workers
 
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
+from ..adversarial import Adversary
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
+from ..reading import read_json
 from ..text.labelled import as_json
 from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
+from .calibration import fit_temperature
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -145,7 +150,7 @@ class Run:
         for note in self.task.notes:
             say(short(note, LONGEST))
         self.tokenizer, self.model = make_model(settings, self.task, say)
-        self.trainer = Trainer(settings, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
+        self.trainer = self.make_trainer(self.model)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
         if note := too_little(settings, self.trainer.steps, self.model.config.initializer_range):
@@ -154,6 +159,17 @@ class Run:
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
         ranks.by_first(lambda: make_folder(self.folder, settings.model))
+
+    def make_trainer(self, model: Any) -> Trainer:
+        """A trainer for this run's examples in this run's way."""
+        trainer = Trainer(self.s, self.task, self.tokenizer, model, self.data.train, self.data.dev)
+        if self.s.adversarial and self.s.adversarial_radius:
+            kinds = {"numbers": lambda z: z, "several": minitorch.sigmoid}
+            mean = kinds.get(getattr(self.task, "targets", ""), lambda z: minitorch.softmax(z, dim=-1))
+            t = self.tokenizer
+            special = [t.pad_id, t.cls_id, t.sep_id, *(t.vocabulary[word] for word in self.task.words)]
+            trainer.adversary = Adversary(self.s, model, special, mean)
+        return trainer
 
     def save_best(self) -> None:
         """The best checkpoint, by the rank that writes."""
@@ -213,10 +229,27 @@ class Run:
             allocator.load_state_dict(state.get("allocators", {}).get(name))
 
     def train(self) -> None:
-        """Train to the end, and put the best weights into the model."""
+        """Train to the end, put the best weights into the model, and make its confidences fit the held-out examples."""
         self.trainer.train(self.task.name)
         if ranks.is_first():
-            self.load_best()
+            with distributed.alone():
+                self.load_best()
+                self.calibrate()
+
+    def calibrate(self) -> None:
+        """Fit the temperature, and write it next to the weights."""
+        self.task.temperature = 1.0
+        dev, t = self.data.dev, self.trainer
+        if not dev:
+            return
+        with Workers(self.s.workers) as workers:
+            rows, _ = t.answer(t.dev_features, workers)
+        answers = self.task.confidences(dev, self.task.predictions(dev, t.dev_features, rows))
+        if answers is not None:
+            self.task.temperature = fit_temperature(*answers)
+            saved = read_json(self.folder / FACTS)
+            saved["facts"]["temperature"] = self.task.temperature
+            write_text(self.folder / FACTS, as_json(saved, 2) + "\n")
 
     @property
     def judged(self) -> tuple[str, list[Any]]:

@@ -13,12 +13,12 @@ from typing import Any
 
 from ..errors import BadInput, count
 from ..training import ranks
-from ..training.runs import STATE, folder_to_resume, new_folder, refuse_overwriting, train_and_report
+from ..training.runs import STATE, continuing, folder_to_resume, new_folder, refuse_overwriting, train_and_report
 from ..training.settings import add_options, given, resumed_settings
 from .report import finish
 from .run import KEPT, Run, read_state
 from .scores import check_libraries
-from .summaries import DEFAULTS, make_files
+from .summaries import make_files
 from .task import Settings
 
 FREE = ("output", "device", "compare", "num_beams", "length_penalty", "bleu_tokenizer")  # may differ when a run resumes
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
         for name in ("dev", "test"):
             if chosen.get(name):
                 raise BadInput(f"--{name} needs --train: the pairs to learn from")
-        Settings(**{**DEFAULTS, **chosen}).check()  # before the docstrings are read, which takes time
+        Settings(**chosen).check()  # before the docstrings are read, which takes time
         output = Path(chosen.get("output", Settings.output))
         refuse_overwriting(output, KEPT, args.overwrite)
-        chosen = {**DEFAULTS, **chosen, **ranks.by_first(lambda: make_files(output / "data"))}
+        chosen = {**chosen, **ranks.by_first(lambda: make_files(output / "data"))}
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, chosen, until_the_end)
@@ -63,7 +63,7 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
-    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    print(continuing(job.trainer.step, job.trainer.steps))
     return job
 
 

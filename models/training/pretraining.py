@@ -116,7 +116,7 @@ class PretrainingRun:
     files: tuple[str, ...]  # of the checkpoint
     last_batches = 40  # the most that the last validation reads
     eps = 1e-6  # AdamW's ε
-    advice: str  # to a user whose model stays above its best baseline
+    lacking: dict[str, str]  # of a baseline: what a model that stays above it has not learnt
 
     def read_text(self, resuming: bool) -> Text:
         """The prepared text."""

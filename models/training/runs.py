@@ -94,6 +94,13 @@ def how_to_go_on(job: str, folder: Path, output: str) -> str:
     return "nothing is saved yet, so the same command starts again"
 
 
+def continuing(step: int, steps: int) -> str:
+    """What a resumed run says first."""
+    if step < steps:
+        return f"continuing at step {step:,} of {steps:,}"
+    return f"this run has made all of its {count(steps, 'step')}: nothing is left to train, what follows is its report again"
+
+
 def train_and_report(job: str, run: Any, report: Callable[[Any], Any]) -> None:
     """Train a run, report on it, and give it its place; after Ctrl-C say how to go on. ``job``: the command's name."""
     trainer, output = run.trainer, run.s.output
@@ -114,7 +121,7 @@ def report_on(job: str, run: Any, report: Callable[[Any], Any]) -> None:
         with distributed.alone():
             report(run)
     except KeyboardInterrupt:
-        print(f"\nthe model is trained and saved; minitorch {job} --resume --output {output} writes the report")
+        print(f"\nthe model is trained and saved; minitorch {job} --resume --output {shlex.quote(output)} writes the report")
         raise
     run.folder = complete(run.folder, Path(output))
 

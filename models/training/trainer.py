@@ -61,6 +61,7 @@ class Trainer:
         self.on_best: Callable[[], None] = self.keep_weights
         self.on_state: Callable[[], None] = lambda: None
         self.weights: dict[str, Tensor] = {}
+        self.adversary: Any = None  # loss and gradients of a micro-batch in another way (models/adversarial)
 
     @property
     def metric(self) -> str:
@@ -151,10 +152,18 @@ class Trainer:
         weights = [self.task.weight(batch) for batch in micro]
         (total,) = self.team.totals(sum(weights))
 
-        def part(batch: dict[str, Tensor], weight: float) -> tuple[Tensor, Tensor]:
-            with self.precision.block():
-                loss, _ = self.task.loss(self.model, to_device(batch, self.model, s.device))
-                loss = loss * (weight / total)
+        def part(batch: dict[str, Tensor], weight: float) -> Any:
+            sent, share = to_device(batch, self.model, s.device), weight / total
+
+            def attempt() -> tuple[Tensor, Any]:
+                with self.precision.block():
+                    loss, output = self.task.loss(self.model, sent)
+                    return loss, output if self.adversary is None else self.task.logits(output, sent)
+
+            if self.adversary is not None:
+                loss, gradients = self.adversary(attempt, share, parameters)
+                return loss, loss, gradients
+            loss = attempt()[0] * share
             return self.precision.scaler.scale(loss), loss.detach()
 
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]

@@ -33,8 +33,8 @@ class Reducer(Protocol):
     def last_round(self, parts: int) -> Any:
         """A ``with`` block in which so many parts bring their gradients; after it ``.grad`` is the sum of all ranks."""
 
-    def bring_gradients(self, part: int, loss: Tensor) -> None:
-        """Those of the loss of one of these parts."""
+    def bring_gradients(self, part: int, loss: Tensor, walked: Sequence[Tensor | None] | None) -> None:
+        """Those of the loss of one of these parts, unless it has walked its graphs itself."""
 
 
 class Workers:
@@ -85,10 +85,9 @@ class Workers:
 
         A part returns (loss, anything), the loss already weighted so that the parts' sum is the whole batch's. The result
         is each part's (loss, anything), the loss detached and not read: a GPU may still be computing it. Part i draws its
-        random numbers from a stream of (seed, i), whichever thread runs it. rows: the examples of the whole batch that each
-        part has; with them a dropout mask is a function of (seed, example), however the batch is cut. ranks: who adds the
-        other ranks' gradients, while the last parts still run. A part that walks its graphs itself returns the gradients,
-        too; it cannot be one of several ranks.
+        random numbers from a stream of (seed, i), whichever thread runs it. A part that walks its graphs itself returns the
+        gradients, too. rows: the examples of the whole batch that each part has; with them a dropout mask is a function of
+        (seed, example), however the batch is cut. ranks: who adds the other ranks' gradients, while the last parts still run.
         """
 
         last = (len(parts) - 1) // self.threads * self.threads if parts else 0  # where the last round begins
@@ -99,12 +98,10 @@ class Workers:
                 if rows:
                     stream.share_masks(tuple(seed), rows[i])
                 loss, extra, *walked = parts[i]()
-                if walked:
-                    gradients = walked[0]
-                elif ranks is not None and i >= last:
-                    ranks.bring_gradients(i - last, loss)
+                if ranks is not None and i >= last:
+                    ranks.bring_gradients(i - last, loss, walked[0] if walked else None)
                 else:
-                    gradients = graph.grad(loss, parameters, allow_unused=True)
+                    gradients = walked[0] if walked else graph.grad(loss, parameters, allow_unused=True)
             return loss.detach(), extra, gradients
 
         results = []

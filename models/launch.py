@@ -41,7 +41,7 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str], rank: int,
         return as_rank(command, argv)
     child = os.fork()
     if child == 0:
-        os._exit(as_rank(command, argv))
+        return as_rank(command, argv)  # and to the program's ordinary end: MPI says goodbye to mpiexec there
     return watch(child, rank)
 
 
@@ -63,7 +63,7 @@ def watch(child: int, rank: int) -> int:
     cause = "; the machine may be out of memory" if number == signal.SIGKILL else ""
     who = f"rank {rank} ({socket.gethostname()}, process {child})"
     name = signal.Signals(number).name
-    print(f"minitorch: error: {who} was ended by {name}{cause}; the last saved state is whole", file=sys.stderr, flush=True)
+    print(f"\nminitorch: error: {who} was ended by {name}{cause}; the last saved state is whole", file=sys.stderr, flush=True)
     return 1
 
 

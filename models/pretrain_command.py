@@ -58,9 +58,10 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
         folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
         return kind(settings, folder=folder)  # type: ignore[no-any-return]
     folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "every --save-every steps", until_the_end))))
-    saved = kind.read_state(folder / STATE)["settings"]
     chosen = {**chosen, "output": settings.output}
+    saved = ranks.saved_settings(kind.read_state(folder / STATE), chosen)
     settings = resumed_settings(folder / STATE, saved, chosen, kind.settings_class, free=("output", "device"))
+    ranks.agree_on_settings(settings, [])
     run: PretrainingRun = kind(settings, resuming=True, folder=folder)
     run.load_state()
     print(continuing(run.step, run.settings.steps))

@@ -14,11 +14,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from ..changes import mark_changed
+from ..devices import array_module
 from ..tensor import Tensor
 from .buckets import Buckets as Buckets
 from .mpi import OtherRankFailed as OtherRankFailed
@@ -130,6 +131,22 @@ def all_reduce(tensor: Tensor, op: str = ReduceOp.SUM) -> None:
         if op == "avg":
             tensor.array[...] = tensor.array / _group.size
         mark_changed(tensor.array)
+
+
+def average(tensors: Sequence[Tensor], wire: str = "float32") -> None:
+    """The mean over all ranks of each tensor, in place; many are one message. wire: as they travel (wire.py)."""
+    _need("average")
+    if _group is None:
+        return
+    for kind in {(t.dtype, t.device) for t in tensors}:
+        some = [t for t in tensors if (t.dtype, t.device) == kind]
+        joined = array_module(some[0].array).concatenate([t.array.reshape(-1) for t in some])
+        _group.reduce(joined, wire=wire)
+        start = 0
+        for t in some:
+            t.array[...] = (joined[start : start + t.numel()] / _group.size).reshape(t.shape)
+            mark_changed(t.array)
+            start += t.numel()
 
 
 def broadcast(tensor: Tensor, src: int = 0) -> None:

@@ -52,7 +52,13 @@ class Buckets:
         self.here, self.lock = threading.local(), threading.Lock()
         self.gpus: Any = group.gpus if any(is_cupy(p.array) for p in self.parameters) else None
         self.pool = None if self.gpus else ThreadPoolExecutor(1, "reduce")
-        self.handles = [p.register_hook(functools.partial(self.bring, k)) for k, p in enumerate(self.parameters)]
+        self.handles: list[Any] = []
+
+    def watch(self) -> Buckets:
+        """Let the parameters' hooks bring gradients: of the micro-batch that the thread runs."""
+        hooks = [functools.partial(self.bring_own, k) for k in range(len(self.parameters))]
+        self.handles = [p.register_hook(hook) for p, hook in zip(self.parameters, hooks, strict=True)]
+        return self
 
     def close(self) -> None:
         """Leave the parameters as they were found."""
@@ -67,6 +73,14 @@ class Buckets:
 
         What ``.grad`` holds before, from earlier rounds, is part of the sum.
         """
+        self.begin(parts)
+        yield
+        self.wait()
+        for k, p in enumerate(self.parameters):
+            p.grad = Tensor(self.view(k)) if self.used[k] else None
+
+    def begin(self, parts: int) -> None:
+        """Wait for the gradients of so many micro-batches."""
         self.brought: list[list[Any]] = [[None] * parts for _ in self.parameters]
         self.awaited = [parts] * len(self.parameters)
         self.open = [len(ks) for ks in self.members]  # parameters that a bucket lacks
@@ -75,30 +89,35 @@ class Buckets:
         self.sums: list[Future[Any] | None] = []
         for k in range(len(self.parameters)) if parts == 0 else ():
             self.fill(k)
-        yield
+
+    def wait(self) -> None:
+        """Until all buckets are added up: ``view`` has the sums, and ``used`` says which parameters any rank used."""
         for done in self.sums:
             if done is not None:
                 done.result()
         if self.gpus is not None:
             self.gpus.join()
         self.group.reduce(self.used, "max")
-        for k, p in enumerate(self.parameters):
-            p.grad = Tensor(self.view(k)) if self.used[k] else None
 
-    def bring_gradients(self, part: int, loss: Tensor) -> None:
-        """Those of a micro-batch's loss: hooks bring each as soon as it is complete."""
+    def bring_gradients(self, part: int, loss: Tensor, walked: Sequence[Tensor | None] | None = None) -> None:
+        """Those of a micro-batch's loss: hooks bring each as soon as it is complete. walked: it has found them itself."""
         self.here.part = part
         try:
-            found = graph.grad(loss, self.parameters, allow_unused=True)
+            found = graph.grad(loss, self.parameters, allow_unused=True) if walked is None else walked
             for k, g in enumerate(found):  # those that no hook brought
-                self.bring(k, g)
+                self.bring(part, k, g)
         finally:
             self.here.part = None
 
-    def bring(self, k: int, g: Tensor | None) -> None:
-        """Parameter k's gradient (None: it has none) of the micro-batch that this thread runs."""
+    def bring_own(self, k: int, g: Tensor) -> None:
+        """A hook: parameter k's gradient is complete."""
         part = getattr(self.here, "part", None)
-        if part is None or self.brought[k][part] is not None:
+        if part is not None:
+            self.bring(part, k, g)
+
+    def bring(self, part: int, k: int, g: Tensor | None) -> None:
+        """Parameter k's gradient of a micro-batch; None: it has none."""
+        if self.brought[k][part] is not None:
             return
         self.brought[k][part] = NOTHING if g is None else g.array
         with self.lock:
@@ -111,7 +130,7 @@ class Buckets:
         """Put parameter k's sum over this rank's micro-batches, in their order, into its bucket; send buckets that are full."""
         p, (b, _), view = self.parameters[k], self.places[k], self.view(k)
         terms = [g for g in self.brought[k] if g is not NOTHING]
-        if p.grad is not None:
+        if p.grad is not None and self.handles:
             terms.insert(0, p.grad.array)
         view[...] = terms[0] if terms else 0
         for g in terms[1:]:

@@ -188,7 +188,7 @@ class Ranks:
     def abort(self, text: str) -> NoReturn:
         """End all processes at once, whatever they are doing."""
         if text:
-            print(f"minitorch: error: {text}", file=sys.__stderr__, flush=True)
+            print(f"\nminitorch: error: {text}", file=sys.__stderr__, flush=True)  # after a progress bar
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would say it again in its own words
         self.world.Abort(1)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minitorch
+from minitorch import distributed
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 
@@ -224,6 +225,7 @@ class Run:
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
+            "ranks": ranks.size(),
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **t.state(),
         }
@@ -244,8 +246,9 @@ class Run:
         """Train to the end, put the best weights into the model, and make its confidences fit the held-out examples."""
         self.trainer.train(self.task.name)
         if ranks.is_first():
-            self.load_best()
-            self.calibrate()
+            with distributed.alone():
+                self.load_best()
+                self.calibrate()
 
     def calibrate(self) -> None:
         """Fit the temperature, and write it next to the weights."""

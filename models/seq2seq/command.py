@@ -59,7 +59,7 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
         new.folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
         return new
     folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "at every evaluation", until_the_end))))
-    saved = read_state(folder / STATE)["settings"]
+    saved = ranks.saved_settings(read_state(folder / STATE), chosen)
     job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()

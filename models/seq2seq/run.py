@@ -161,7 +161,8 @@ class Run:
     def write_state(self) -> None:
         """The same, by the rank that writes."""
         t = self.trainer
-        minitorch.save({"settings": dataclasses.asdict(self.s), "sha256": self.data.sha256, **t.state()}, self.folder / STATE)
+        facts = {"settings": dataclasses.asdict(self.s), "sha256": self.data.sha256, "ranks": ranks.size()}
+        minitorch.save({**facts, **t.state()}, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
 
     def load_state(self) -> None:

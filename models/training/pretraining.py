@@ -77,6 +77,8 @@ class PretrainingSettings(TrainingSettings):
         ):
             fixed = f", fixed shapes ({', '.join(f'no {flag(name)}' for name in self.moving)})" if self.moving else ""
             raise BadInput(f"--cuda-graph needs a GPU{fixed} and a --precision other than fp16")
+        if self.cuda_graph and ranks.size() > 1:
+            raise BadInput("--cuda-graph is for one process: its numbers are recorded, and those of other ranks change")
         if ranks.size() == 1 and self.batch_size % (self.accumulate * self.workers):
             raise BadInput(
                 f"--batch-size {self.batch_size} does not divide into {self.accumulate} micro-batches on {self.workers} threads"
@@ -168,7 +170,7 @@ class PretrainingRun:
         self.schedule = self.make_schedule()
         self.make_data()
         self.precision = Precision(settings.precision, settings.device)
-        self.team = ranks.Team()
+        self.team = ranks.Team(settings)
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
@@ -201,8 +203,10 @@ class PretrainingRun:
                 tokens += self.recent[-1].tokens
                 bar.update()
                 evaluated = self.step % min(s.eval_every, max(1, s.steps // 8)) == 0 or self.step == s.steps  # 8 points at least
-                saved = self.team.interrupted or self.step % s.save_every == 0
-                if glance.due(evaluated or saved):
+                saved = self.step % s.save_every == 0
+                self.team.meet(self.step, evaluated or saved, self.optimizer)
+                saved = saved or self.team.interrupted
+                if self.team.met and glance.due(evaluated or saved):
                     score = self.read()
                     speed = ranks.size() * tokens / (time.perf_counter() - started)
                     bar.set_postfix_str(
@@ -261,6 +265,8 @@ class PretrainingRun:
         batch = self.batch(self.step)
         self.examples = len(batch["input_ids"])
         self.rows = ranks.shares(self.examples, s.workers * s.accumulate)
+        if self.team.local_steps > 1:
+            self.examples = sum(stop - first for first, stop in self.rows)
         total = self.gradients([self.ready({name: value[a:b] for name, value in batch.items()}) for a, b in self.rows])
         self.precision.update(self.optimizer, list(self.model.parameters()), s.clip)
         self.schedule.step()
@@ -310,6 +316,7 @@ class PretrainingRun:
         state = {
             "settings": dataclasses.asdict(self.settings),
             "sha256": self.text.found["sha256"],
+            "ranks": ranks.size(),
             "step": self.step,
             "metrics": self.metrics,
             "recent": [dataclasses.astuple(score) for score in self.recent],

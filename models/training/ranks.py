@@ -89,33 +89,53 @@ def quiet(say: Callable[[str], None]) -> Callable[[str], None]:
 class Team:
     """The ranks as one training loop sees them: gradients added up, and what all must know at the same step."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Any) -> None:
         self.group = distributed.current()
+        self.wire = getattr(settings, "wire", "float32")
+        self.local_steps = 1 if self.group is None else getattr(settings, "local_steps", 1)
         self.buckets: distributed.Buckets | None = None
         self.interrupt = threading.Event()
-        self.stopping = False
+        self.stopping, self.met = False, True
 
     @contextlib.contextmanager
     def training(self, parameters: Iterable[Tensor]) -> Iterator[None]:
         """A block in which gradients are added up, and Ctrl-C stops between two steps."""
         with contextlib.ExitStack() as stack:
             self.interrupt = stack.enter_context(between_steps())
+            self.parameters = [p for p in parameters if p.requires_grad]
             if self.group is not None:
-                self.buckets = distributed.Buckets([p for p in parameters if p.requires_grad], self.group)
+                for p in self.parameters:  # machines of different kinds may have rounded differently
+                    self.group.broadcast(p.array, 0)
+            if self.group is not None and self.local_steps == 1:
+                self.buckets = distributed.Buckets(self.parameters, self.group, self.wire).watch()
                 stack.callback(self.buckets.close)
             yield
 
     def totals(self, *numbers: float) -> list[float]:
-        """Each number summed over all ranks; and does one of them want to stop? (Ctrl-C reaches them at different steps.)"""
-        if self.group is None:
+        """Each number summed over the ranks that share a step; and does one want to stop? (Ctrl-C reaches them at different
+        steps.)"""
+        if self.group is None or self.local_steps > 1:
             return list(numbers)
         *sums, asked = totals(*numbers, float(self.interrupt.is_set()))
         self.stopping = asked > 0
         return sums
 
+    def meet(self, step: int, must: bool, optimizer: Any) -> None:
+        """After a step. Local SGD: every --local-steps steps (and if they must) the ranks average weights and Adam's moments.
+
+        Stich (2019), "Local SGD converges fast and communicates little", https://arxiv.org/abs/1805.09767.
+        """
+        if self.local_steps == 1:
+            return
+        self.met = must or step % self.local_steps == 0
+        if self.met:
+            moments = [x for state in optimizer.state.values() for x in state.values() if isinstance(x, Tensor) and x.ndim]
+            distributed.average([*self.parameters, *moments], self.wire)
+            self.stopping = totals(float(self.interrupt.is_set()))[0] > 0
+
     def losses(self, parts: Sequence[float]) -> list[float]:
-        """Losses of several steps, of which each rank has its examples' part."""
-        return totals(*parts)
+        """Losses of several steps; each rank has its examples' part of the mean or, with local steps, a mean of its own."""
+        return [loss / size() if self.local_steps > 1 else loss for loss in totals(*parts)]
 
     @property
     def interrupted(self) -> bool:
@@ -185,6 +205,13 @@ def agree_on_settings(settings: Any, files: Sequence[str]) -> None:
     threads = np.array([settings.threads or -1])
     group.broadcast(threads, 0)
     settings.threads = max(0, int(threads[0]))
+
+
+def saved_settings(state: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a state; with another number of ranks than wrote it, the threads are found again."""
+    if state.get("ranks", 1) == size():
+        return dict(state["settings"])
+    return {**state["settings"], "threads": chosen.get("threads", 0)}
 
 
 def agree_on_examples(data: Any) -> None:

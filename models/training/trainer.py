@@ -52,7 +52,7 @@ class Trainer:
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
         self.step = self.begun = 0
         self.source = getattr(s, "model", "the model")  # of the weights with which it began
-        self.precision, self.team = Precision(s.precision, s.device), ranks.Team()
+        self.precision, self.team = Precision(s.precision, s.device), ranks.Team(s)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
@@ -93,8 +93,10 @@ class Trainer:
                 self.recent.append(self.one_step(batch, workers))
                 self.step += 1
                 evaluated = self.step % every == 0 or self.step == self.steps
-                saved = evaluated or self.team.interrupted or self.step % s.save_every == 0
-                looked = glance.due(saved)
+                saved = evaluated or self.step % s.save_every == 0
+                self.team.meet(self.step, saved, self.optimizer)
+                saved = saved or self.team.interrupted
+                looked = self.team.met and glance.due(saved)
                 if looked:
                     self.read()
                 if evaluated:

@@ -22,20 +22,44 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ..checkpoints.files import locate, refuse_unfinished
+from ..checkpoints.files import config_file, locate, read_all_shapes, refuse_unfinished
+from ..checkpoints.kinds import holding
+from ..errors import BadInput
 from ..text.tokenizer import Tokenizer
+from .config import BertConfig
 from .model import BertForMaskedLM
+
+HEAD = "cls.predictions.transform.dense.weight"
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
     """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
     refuse_unfinished(where)
-    tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
+    if kind is BertForMaskedLM:
+        refuse_without_head(where)
+    model = kind.from_pretrained(where, **options)
+    tokenizer = Tokenizer.from_pretrained(where)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise ValueError(f"{where}: {sizes}; they do not belong together")
     return tokenizer, model.to(device)
+
+
+def has_head(model: str | Path) -> bool:
+    """Does a BERT's checkpoint hold the head that guesses masked words?"""
+    where = locate(model)
+    BertConfig.from_json_file(config_file(where))  # or an error that says what the folder holds
+    return HEAD in read_all_shapes(where)
+
+
+def refuse_without_head(model: str | Path) -> None:
+    """Raise BadInput for a checkpoint that holds no masked-LM head: a head of random weights would answer at random."""
+    if not has_head(model):
+        held = holding(Path(model)) if (Path(model) / "finetune.json").is_file() else ""
+        cure = held or "take one of `minitorch pretrain`, or a published BERT that was saved with its head"
+        lacks = "its file has no cls.predictions, the head that guesses masked words"
+        raise BadInput(f"{model}: this checkpoint holds no masked-LM head: {lacks}; {cure}")
 
 
 def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:

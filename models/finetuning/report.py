@@ -32,8 +32,10 @@ from .run import Run
 from .tasks import Task
 from .trainer import random_model
 
-HEADLINES = ("accuracy", "f1", "relation_f1", "strict_f1", "exact_match", "macro_f1", "micro_f1", "weighted_f1", "undirected_f1")
-HEADLINES = (*HEADLINES, "matthews", "pearson", "spearman", "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
+HEADLINES = (
+    "accuracy", "f1", "relation_f1", "strict_f1", "exact_match", "macro_f1", "micro_f1", "weighted_f1", "undirected_f1",
+    "matthews", "pearson", "spearman", "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss",
+)  # fmt: skip
 SHORT = 48  # characters of a label in a table
 MOST = 24  # labels of a confusion matrix
 

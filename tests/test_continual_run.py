@@ -272,7 +272,7 @@ def test_what_the_room_offers_is_what_the_help_lists(capsys):
     assert all(name in text for name in STRATEGIES)
     assert set(STRATEGIES) == set(run.KINDS)
     assert np.all([f"--{name}" in text for name in ("tasks", "test", "setting", "orders", "seeds", "memory", "gamma")])
-    assert not any(f"--{name} " in text for name in ("train", "dev", "fuse", "adversarial", "n-best", "eval-every", "metric"))
+    assert not any(f"--{name} " in text for name in ("train", "dev", "fuse", "adversarial", "n-best", "eval-every", "wire"))
 
 
 @pytest.mark.slow

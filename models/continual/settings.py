@@ -87,7 +87,8 @@ class Settings(FinetuneSettings):
         return dataclasses.replace(self, seed=self.seed + seed, **plain)
 
 
-UNUSED = ("eval_every", *(get_annotations(FinetuneSettings).keys() - get_annotations(Settings).keys() - set(USED)))
+OTHERS = get_annotations(FinetuneSettings).keys() - get_annotations(Settings).keys() - set(USED)
+UNUSED = ("eval_every", "wire", "local_steps", *OTHERS)
 
 
 def chosen_strategies(given: list[str]) -> list[str]:

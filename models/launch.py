@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 SHARED = ("pretrain", "finetune", "seq2seq")  # jobs whose work ranks share
-# Variables of hydra (MPICH, Intel MPI) and Slurm's pmi2, of Open MPI, of PMIx: number of ranks, and this one's
-VARIABLES = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("SLURM_STEP_NUM_TASKS", "PMIX_RANK"))
+# Variables of hydra (MPICH, Intel MPI) and of Slurm with pmi2, of Open MPI, of Slurm: number of ranks, and this one
+VARIABLES = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
 TIMEOUT = "MINITORCH_TIMEOUT"  # seconds for which a rank may keep the others waiting
 
 
@@ -34,6 +34,8 @@ def launched() -> tuple[int, int] | None:
 def run(command: Callable[[Sequence[str]], int], argv: Sequence[str], rank: int, count: int) -> int:
     """``command`` as one rank of several; the exit status."""
     job = argv[0] if argv else ""
+    if not job or job.startswith("-"):  # --help, --version
+        return command(argv) if rank == 0 else 0
     if job not in SHARED:
         text = f"minitorch {job}: error: {count} processes were started, but only {', '.join(SHARED)} share work between them"
         return refuse(text, rank)

@@ -1,6 +1,7 @@
 """Several processes: what the ranks compute together is what one process computes. Real MPI processes, skipped without MPI."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ dist.destroy_process_group()
 @pytest.mark.parametrize("n", [2, 4])
 def test_operations(n, tmp_path):
     said = mpi.script(n, tmp_path, OPERATIONS)
-    assert sorted(said.splitlines()) == [f"{i} mpi" for i in range(n)]
+    assert sorted(re.findall(r"\d mpi", said)) == [f"{i} mpi" for i in range(n)]  # lines of two ranks may run into each other
 
 
 def test_without_a_launcher_there_is_one_process():

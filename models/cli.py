@@ -37,6 +37,10 @@ JOBS = {
     ),
     "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
     "continual": ("models.continual.command", "learn one task after another, and measure what is forgotten, by seven strategies"),
+    "attack": (
+        "models.attacking.attack_command",
+        "change a few words or letters of texts until a classifier of finetune gets them wrong",
+    ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),

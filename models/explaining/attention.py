@@ -43,7 +43,7 @@ def head_gradients(context: Array, gradient: Array, heads: int) -> Array:
 
 
 def importance(subject: Subject) -> list[Array]:
-    """|∂f/∂ξ| of each layer's heads, (A,), divided by their norm in the layer."""
+    """|∂f/∂ξ| of each layer's heads, (A,)."""
     layers = attention_layers(subject.model)
     contexts: list[Any] = []
     handles = [out.register_forward_pre_hook(lambda _, args: contexts.append(args[0])) for out, _ in layers]
@@ -53,11 +53,10 @@ def importance(subject: Subject) -> list[Array]:
         for handle in handles:
             handle.remove()
     found = grad(f.sum(), contexts)
-    raw = [
+    return [
         np.abs(head_gradients(c.detach().cpu().numpy()[0], g.cpu().numpy()[0], heads))
         for c, g, (_, heads) in zip(contexts, found, layers, strict=True)
     ]
-    return [I / max(float(np.linalg.norm(I)), 1e-30) for I in raw]
 
 
 def attention_layers(model: Any) -> list[tuple[Any, int]]:
@@ -74,11 +73,10 @@ def looked_at(subject: Subject, table: Array) -> Array:
 
 
 def by_importance(subject: Subject) -> Array:
-    """Σ I_h A_h / Σ I over the heads of all layers, (W,)."""
-    weights = importance(subject)
-    tables = maps(subject)
-    total = sum(np.tensordot(I, A, 1) for I, A in zip(weights, tables, strict=True))
-    return looked_at(subject, total / sum(I.sum() for I in weights))
+    """Σ I_h A_h / Σ I over the heads of all layers, (W,); I divided by its norm in the layer."""
+    weights = [I / max(float(np.linalg.norm(I)), 1e-30) for I in importance(subject)]  # each layer counts alike
+    total = sum(np.tensordot(I, A, 1) for I, A in zip(weights, maps(subject), strict=True))
+    return looked_at(subject, total / max(sum(I.sum() for I in weights), 1e-30))
 
 
 def shape(model: Any) -> list[int]:

@@ -6,9 +6,10 @@ Read before: explain.py, page.py.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,26 +81,31 @@ def run(args: argparse.Namespace) -> int:
     check(args)
     output = Path(args.output)
     refuse_overwriting(output, (PAGE, PICTURE), args.overwrite, cure="use --overwrite or another --output")
-    new = not output.exists()
-    try:
-        reading = {name: value for name in ("columns", "delimiter", "encoding") if (value := getattr(args, name)) is not None}
-        if reading and not args.file:
-            raise BadInput(f"--{next(iter(reading))} says how a file is read: give --file FILE")
-        pairs = swaps.parse_swaps(args.swap)
-        source = open_source(args.model, usable_device(args.device), args.base, **reading)
-        methods = chosen_methods(args, source)
-        examples = read(args, source)
-        make_folder(output)
-        if pairs:
-            swap_page(args, source, examples, pairs, output)
-        else:
-            explain_page(args, source, examples, methods, output)
-    except (OSError, ValueError, RuntimeError) as error:
-        if new:
-            remove_if_empty(output)
-        raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
+    with contextlib.ExitStack() as at_the_end:
+        if not output.exists():
+            at_the_end.callback(remove_if_empty, output)
+        try:
+            work(args, output)
+        except (ValueError, RuntimeError) as error:
+            raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     print(f"\n{output / PAGE}\n{output / PICTURE}")
     return 0
+
+
+def work(args: argparse.Namespace, output: Path) -> None:
+    """Read all that is needed, then explain or exchange."""
+    reading = {name: value for name in ("columns", "delimiter", "encoding") if (value := getattr(args, name)) is not None}
+    if reading and not args.file:
+        raise BadInput(f"--{next(iter(reading))} says how a file is read: give --file FILE")
+    pairs = swaps.parse_swaps(args.swap)
+    source = open_source(args.model, usable_device(args.device), args.base, **reading)
+    methods = chosen_methods(args, source)
+    examples = read(args, source)
+    make_folder(output)
+    if pairs:
+        swap_page(args, source, examples, pairs, output)
+    else:
+        explain_page(args, source, examples, methods, output)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -150,40 +156,63 @@ def read(args: argparse.Namespace, source: Any) -> list[Any]:
 
 
 def explain_page(args: argparse.Namespace, source: Any, examples: list[Any], methods: list[str], output: Path) -> None:
-    """Each text with every method; of a file the mean checks."""
-    o = Options(args.steps, args.rule, args.baseline, args.samples, args.seed)
+    """Each text with every method; of a file the mean checks. Ctrl-C leaves the page of the texts that are done."""
     names = [name for name in methods if name in METHODS]
-    random = source.random()
     parts: list[str] = []
     if "probes" in methods:
-        found = probe(source, examples)
-        print(in_columns(page.probe_rows(found)))
-        drawn = pictures.by_layer({"this model": found.scores, "random weights": found.random}, found.metric, found.baseline)
-        parts += ["<h2>Linear probes by layer</h2>", page.html_table(page.probe_rows(found)), page.picture(drawn, "the same")]
-        write_bytes(output / PICTURE, drawn)
+        parts += probe_parts(source, examples, output / PICTURE)
         examples = examples[: args.examples] if len(methods) > 1 else []
-    sections, all_found, all_random = [], [], []
-    with progress(len(examples), 0, "text", shown=len(examples) > 1) as bar:
-        for i, example in enumerate(examples):
-            subject = source.subject(example, args.label, args.word, args.remove)
-            results = list(explain(subject, random, names, o))
-            curves = random_curves(subject, o.seed)
-            all_found.append(results)
-            all_random.append(curves)
+    done: list[tuple[list[Explained], Curves, Any]] = []
+    sections: list[str] = []
+    stopped = False
+    try:
+        for i, (subject, *results) in enumerate(explained(args, source, examples, names)):
+            done.append((results[0], results[1], results[2]))
             target = output / (PICTURE if i == 0 else f"explanation-{i + 1}.png")
             if not args.file:
-                draw_and_say(target, subject, results, curves)
+                draw_and_say(target, subject, results[0], results[1])
             if i < SHOWN or not args.file:
-                sections += [f"<h2>Text {i + 1}</h2>", *section(args, source, subject, results, curves, methods, target)]
-            bar.update()
-    if args.file and names:
-        rows, means, base = averaged(all_found, all_random)
-        print(in_columns(page.checks_rows(rows, base)))
-        title = f"<h2>{count(len(examples), 'text')} of {page.safe(args.file)}: means</h2>"
-        parts += [title, page.checks_table(rows, base)]
-        pictures.draw_file(output / PICTURE, means, base)
+                sections += [f"<h2>Text {i + 1}</h2>", *section(args, source, subject, results[0], results[1], methods, target)]
+    except KeyboardInterrupt:
+        stopped = True
+    if args.file and names and done:
+        parts += means(args, done, output / PICTURE)
     heads = [page.paragraph(f"Model: {args.model}. {page.HOW_TO_READ}", "note")]
-    write_text(output / PAGE, page.page("Why this answer", [*heads, *parts, *sections]))
+    if parts or sections:
+        write_text(output / PAGE, page.page("Why this answer", [*heads, *parts, *sections]))
+    if stopped:
+        raise KeyboardInterrupt
+
+
+def explained(args: argparse.Namespace, source: Any, examples: list[Any], names: list[str]) -> Iterator[Any]:
+    """Of each example the subject, what the methods say, the curves of random orders, and the heads' importance."""
+    o, random = Options(args.steps, args.rule, args.baseline, args.samples, args.seed), source.random()
+    with progress(len(examples), 0, "text", shown=len(examples) > 1) as bar:
+        for example in examples:
+            subject = source.subject(example, args.label, args.word, args.remove)
+            heads = attention.importance(subject) if "heads" in names else []
+            yield subject, list(explain(subject, random, names, o)), random_curves(subject, o.seed), heads
+            bar.update()
+
+
+def probe_parts(source: Any, examples: list[Any], target: Path) -> list[str]:
+    """The probes' part of the page."""
+    found = probe(source, examples)
+    print(in_columns(page.probe_rows(found)))
+    drawn = pictures.by_layer({"this model": found.scores, "random weights": found.random}, found.metric, found.baseline)
+    write_bytes(target, drawn)
+    return ["<h2>Linear probes by layer</h2>", page.html_table(page.probe_rows(found)), page.picture(drawn, "the same numbers")]
+
+
+def means(args: argparse.Namespace, done: list[tuple[list[Explained], Curves, Any]], target: Path) -> list[str]:
+    """The mean checks of many texts, and the mean importance of the heads (Michel et al.'s expectation)."""
+    found, random, heads = zip(*done, strict=True)
+    rows, curves, base = averaged(found, random)
+    print(in_columns(page.checks_rows(rows, base)))
+    pictures.draw_file(target, curves, base)
+    title = f"<h2>{count(len(done), 'text')} of {page.safe(args.file)}: means</h2>"
+    table = [page.importance_table([np.mean(layer, 0) for layer in zip(*heads, strict=True)])] if heads[0] else []
+    return [title, page.checks_table(rows, base), *table]
 
 
 def section(
@@ -196,8 +225,7 @@ def section(
     target: Path,
 ) -> list[str]:
     """A text's part of the page."""
-    _, p = subject.variants(np.ones((1, len(subject.words)), bool))
-    parts = page.of_text(subject, float(p[0]), found, curves)
+    parts = page.of_text(subject, found, curves)
     if "lens" in methods:
         layers = logit_lens(subject, source.tokenizer)
         drawn = pictures.by_layer({subject.answer: [layer.probability for layer in layers]}, "probability")
@@ -227,21 +255,21 @@ def draw_and_say(target: Path, subject: Subject, found: list[Explained], curves:
         if e.note:
             print(f"{'':28} {e.note}")
     if found:
-        print("\n" + in_columns(page.checks_rows([page.checks_of(e) for e in found], curves)))
+        print("\n" + in_columns(page.checks_rows([(e.title, page.checks_of(e)) for e in found], curves)))
         pictures.draw_text(target, subject, found, curves)
 
 
 def averaged(found: Sequence[list[Explained]], random: Sequence[Curves]) -> Any:
     """Rows of mean checks, mean curves by title, and the random order's mean curves."""
     rows = [
-        (some[0].title, *(mean([page.checks_of(e)[k] for e in some]) for k in range(1, 6)))  # type: ignore[arg-type]
+        (some[0].title, [mean(column) for column in zip(*(page.checks_of(e) for e in some), strict=True)])
         for some in zip(*found, strict=True)
     ]
-    means = {some[0].title: on_one_grid([e.curves for e in some if e.curves]) for some in zip(*found, strict=True)}
-    return rows, means, on_one_grid(random)
+    lines = {some[0].title: on_one_grid([e.curves for e in some if e.curves]) for some in zip(*found, strict=True)}
+    return rows, lines, on_one_grid(random)
 
 
-def mean(values: list[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     """Of those that are numbers."""
     known = [x for x in values if not np.isnan(x)]
     return float(np.mean(known)) if known else float("nan")
@@ -258,9 +286,7 @@ def on_one_grid(curves: Sequence[Curves]) -> Curves:
 
 def swap_page(args: argparse.Namespace, source: Any, examples: list[Any], pairs: list[tuple[str, str]], output: Path) -> None:
     """--swap: the table, the picture, and the texts that moved most."""
-    from tqdm import tqdm
-
-    rows = swaps.swap(source, examples, pairs, args.label, lambda ways: tqdm(ways, unit="direction", disable=None, leave=False))
+    rows = swaps.swap(source, examples, pairs, args.label)
     measure = swaps.measured(source, args.label)
     print(f"change of {measure}, {count(len(examples), 'text')}")
     print(in_columns(page.swap_rows(rows)))

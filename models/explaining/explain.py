@@ -1,7 +1,7 @@
 """Every method on one subject, and what each is worth.
 
     for e in explain(subject, source.random()):
-        print(e.title, e.values, e.areas, e.sanity)
+        print(e.title, e.values, e.curves.areas, e.sanity)
 
 A method gives one number per word (attributions: how much the word adds to f; attention: how much it was looked at).
 Read before: gradients.py, attention.py, occlusion.py, lime.py, checks.py. Read next: page.py, command.py.
@@ -50,6 +50,8 @@ class Explained:
     seconds: float = 0.0
     delta: float = float("nan")  # what integrated gradients miss of completeness, as a share of the whole difference
     sanity: float = float("nan")  # rank correlation with the same for random weights
+    agreement: float = float("nan")  # and with occlusion; of attention, which has no sign, with its size
+    random: Array | None = None  # (W,) what the method says of random weights
     curves: Curves | None = None
 
 
@@ -139,6 +141,7 @@ def explain(
     o = options or Options()
     other = None if random is None else dataclasses.replace(subject, model=random)
     known = subject.is_read
+    falls = by_occlusion(subject, o)[0][known]
     for name in names:
         title, method = METHODS[name]
         started = time.perf_counter()
@@ -146,5 +149,8 @@ def explain(
         seconds = time.perf_counter() - started
         found = Explained(name, title, values, name not in UNSIGNED, note, seconds, delta, curves=curves(subject, values))
         if other is not None:
-            found.sanity = rank_correlation(values[known], method(other, o)[0][known])
+            found.random = method(other, o)[0]
+            found.sanity = rank_correlation(values[known], found.random[known])
+        if name != "occlusion":
+            found.agreement = rank_correlation(values[known], falls if found.signed else np.abs(falls))
         yield found

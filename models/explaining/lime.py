@@ -35,12 +35,12 @@ def variants(words: int, samples: int, rng: np.random.Generator) -> Array:
 def lime(
     f: Callable[[Array], Array], words: int, samples: int = 500, seed: int = 0, alpha: float = 1.0
 ) -> tuple[Array, float, float]:
-    """f: of which words stay (n, W) -> (n,). Coefficients (W,), R², and their spread: the deviation between two halves' fits."""
+    """f: of which words stay (n, W) -> (n,). Coefficients (W,), R², and their spread over seeds, from two halves' fits."""
     keep = variants(words, samples, np.random.default_rng(seed))
     y, weights = f(keep), kernel(keep)
     coefficients, r2 = fit(keep, y, weights, alpha)
     halves = [fit(keep[i::2], y[i::2], weights[i::2], alpha)[0] for i in (0, 1)]
-    return coefficients, r2, float(np.sqrt(np.mean((halves[0] - halves[1]) ** 2) / 2))
+    return coefficients, r2, float(np.sqrt(np.mean((halves[0] - halves[1]) ** 2)) / 2)
 
 
 def fit(keep: Array, y: Array, weights: Array, alpha: float) -> tuple[Array, float]:

@@ -23,12 +23,14 @@ from .swaps import Row
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
 h3 { margin: 1.2em 0 .2em; font-size: 16px } p, td, li { overflow-wrap: anywhere } img { max-width: 100% }
-.text { line-height: 2.4; white-space: pre-wrap } rt { font-size: 10px; color: #333 } .note { color: #444; font-size: 14px }
+.text { line-height: 2.4; white-space: pre-wrap } rt { font-size: 10px; color: #333 }
+.note, summary { color: #444; font-size: 14px }
 table { border-collapse: collapse; font-size: 14px } .wide { overflow-x: auto }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ccc; vertical-align: top }
 th:first-child, td:first-child, .left th, .left td { text-align: left }
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+COLUMNS = {"δ": ".2%", "random weights": "+.2f", "occlusion": "+.2f", "deletion": ".3f", "insertion": ".3f", "ms": ",.0f"}
 LEAST = 5  # per cent: smaller numbers are left out
 HOW_TO_READ = (
     "The number above a word is its share, in per cent, of the largest attribution. A solid line below it: the word speaks for "
@@ -38,9 +40,9 @@ HOW_TO_READ = (
 CHECKS = (
     "δ: the share of f(x) - f(x') that integrated gradients miss (completeness). Random weights: rank correlation with what the "
     "method says of the same architecture with random weights; near 0 is good, near 1 means that it says the same whatever the "
-    "model has learnt. Deletion: area below the answer's probability while words are taken out, the highest first (small is "
-    "good); insertion: while they are put in (large is good). A method that does no better than the random order names no words "
-    "that matter to the model."
+    "model has learnt. Occlusion: rank correlation with occlusion (of attention, which has no sign, with its size). Deletion: "
+    "area below the answer's probability while words are taken out, the highest first (small is good); insertion: while they are "
+    "put in (large is good). A method that does no better than the random order names no words that matter to the model."
 )
 
 
@@ -84,9 +86,9 @@ def words(subject: Subject, values: Array, signed: bool = True) -> str:
     return f'<p class="text">{"".join(parts)}</p>'
 
 
-def of_text(subject: Subject, p: float, found: Sequence[Explained], random: Curves) -> list[str]:
+def of_text(subject: Subject, found: Sequence[Explained], random: Curves) -> list[str]:
     """A text as each method sees it, and the methods' checks."""
-    sure = "" if subject.link == "none" else f", probability {p:.1%}"
+    sure = "" if subject.link == "none" else f", probability {random.deletion[0]:.1%}"
     parts = [paragraph(f"Answer: {subject.answer}{sure}")]
     parts += [paragraph(subject.note, "note")] if subject.note else []
     if not found:
@@ -94,23 +96,25 @@ def of_text(subject: Subject, p: float, found: Sequence[Explained], random: Curv
     for e in found:
         parts += [f"<h3>{safe(e.title)}</h3>", words(subject, e.values, e.signed)]
         parts += [paragraph(e.note, "note")] if e.note else []
-    return [*parts, checks_table([checks_of(e) for e in found], random)]
+        if e.random is not None:
+            parts.append(f"<details><summary>of random weights</summary>{words(subject, e.random, e.signed)}</details>")
+    return [*parts, checks_table([(e.title, checks_of(e)) for e in found], random)]
 
 
-def checks_of(e: Explained) -> tuple[str, float, float, float, float, float]:
-    """A method's name, δ, sanity, the two areas, seconds."""
-    return (e.title, e.delta, e.sanity, *(e.curves.areas if e.curves else (np.nan, np.nan)), e.seconds)
+def checks_of(e: Explained) -> list[float]:
+    """A method's numbers, in the order of COLUMNS."""
+    areas = e.curves.areas if e.curves else (np.nan, np.nan)
+    return [e.delta, e.sanity, e.agreement, *areas, 1000 * e.seconds]
 
 
-def checks_rows(rows: Sequence[tuple[str, float, float, float, float, float]], random: Curves) -> list[list[str]]:
-    """The table of the checks."""
-    head = ["", "δ", "random weights", "deletion", "insertion", "time"]
-    base = ["random order", "", "", *(f"{area:.3f}" for area in random.areas), ""]
-    return [head, *([t, said(d, ".2%"), said(s, "+.2f"), said(a, ".3f"), said(b, ".3f"), f"{1000 * x:,.0f} ms"]
-                    for t, d, s, a, b, x in rows), base]  # fmt: skip
+def checks_rows(rows: Sequence[tuple[str, Sequence[float]]], random: Curves) -> list[list[str]]:
+    """The table of the checks: of each method its title and numbers."""
+    base = ["random order", "", "", "", *(f"{area:.3f}" for area in random.areas), ""]
+    lines = [[title, *(said(x, how) for x, how in zip(numbers, COLUMNS.values(), strict=True))] for title, numbers in rows]
+    return [["", *COLUMNS], *lines, base]
 
 
-def checks_table(rows: Sequence[tuple[str, float, float, float, float, float]], random: Curves) -> str:
+def checks_table(rows: Sequence[tuple[str, Sequence[float]]], random: Curves) -> str:
     """The same as HTML, explained."""
     return f"<h3>What each is worth</h3>{html_table(checks_rows(rows, random))}{paragraph(CHECKS, 'note')}"
 
@@ -128,7 +132,8 @@ def html_table(rows: Sequence[Sequence[str]], kind: str = "numbers") -> str:
 
 
 def importance_table(layers: Sequence[Array]) -> str:
-    """Heads by layer."""
+    """Heads by layer: |∂f/∂ξ|."""
+    layers = [layer / max(float(np.linalg.norm(layer)), 1e-30) for layer in layers]
     most = max(map(len, layers))
     rows = [["layer", *(f"head {h + 1}" for h in range(most))]]
     rows += [[str(i), *(f"{x:.2f}" for x in layer), *[""] * (most - len(layer))] for i, layer in enumerate(layers, 1)]
@@ -164,7 +169,7 @@ def swap_rows(rows: Sequence[Row]) -> list[list[str]]:
             continue
         low, high = row.mean - row.interval, row.mean + row.interval
         interval = f"{low:+.4f} to {high:+.4f}" if n > 1 else ""
-        flips = f"{sum(row.flips)} ({np.mean(row.flips):.0%})"
+        flips = f"{sum(row.flips)} ({np.mean(row.flips):.0%})" if row.flips else ""
         table.append([*name, f"{n:,}", f"{row.mean:+.4f}", interval, said(row.spread, ".4f"), flips])
     return table
 

@@ -25,9 +25,11 @@ from minitorch import Tensor
 from ..errors import BadInput, listing
 from ..finetuning.relation import MARKERS
 from ..text.marked import Marked, unmarked
+from ..training.loop import progress
 
 TEXTS = ("text", "pair", "lead", "question", "context")  # what an example may hold: texts, and lists of them
 LISTS = ("words", "choices")
+AT_ONCE = 64  # texts between two steps of the progress bar
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Row:
     name: str
     label: str
     changes: list[float] = field(default_factory=list)  # one per text that holds the word
-    flips: list[bool] = field(default_factory=list)
+    flips: list[bool] = field(default_factory=list)  # none of numbers
     pairs: list[tuple[str, str, str, str]] = field(default_factory=list)  # text, its answer, changed text, its answer
 
     @property
@@ -116,35 +118,34 @@ def exchanged(example: Any, change: Callable[[str], str]) -> Any:
     return dataclasses.replace(example, **new)
 
 
-def swap(
-    source: Any,
-    examples: Sequence[Any],
-    swaps: Sequence[tuple[str, str]],
-    label: str = "",
-    bar: Callable[[Any], Any] = iter,
-) -> list[Row]:
-    """A row for each direction and label. ``bar`` shows how many directions are done."""
+def swap(source: Any, examples: Sequence[Any], swaps: Sequence[tuple[str, str]], label: str = "") -> list[Row]:
+    """A row for each direction and label."""
     if source.task is not None and source.task.name == "tag" and any(len(side.split()) > 1 for pair in swaps for side in pair):
         raise BadInput("--swap: for tags both sides must be one word, so that each word keeps its tag")
-    before = answers(source, examples, label)
-    rows: list[Row] = []
     ways = directions(swaps)
-    for name, change in zip(ways, bar(list(ways.values())), strict=True):
-        changed = [exchanged(e, change) for e in examples]
-        at = [i for i, (old, new) in enumerate(zip(examples, changed, strict=True)) if old != new]
-        after = answers(source, [changed[i] for i in at], label, [before[i] for i in at])
-        for which in labels_of(source, label):
-            row = Row(name, which)
-            for i, new in zip(at, after, strict=True):
-                old = before[i]
-                best = change(old.best) if change(old.best) in new.values else old.best  # an answer may hold the word itself
-                row.changes.append(new.value(which, best) - old.value(which, old.best))
-                row.flips.append(new.best not in (old.best, best))
-                row.pairs.append((shown(examples[i]), old.best, shown(changed[i]), new.best))
-            rows.append(row)
-    if not any(row.changes for row in rows):
+    changed = {
+        name: {i: new for i, e in enumerate(examples) if (new := exchanged(e, change)) != e} for name, change in ways.items()
+    }
+    held = sorted({i for texts in changed.values() for i in texts})
+    if not held:
         words = listing(dict.fromkeys(word for pair in swaps for word in pair))
         raise BadInput(f"--swap: none of the texts holds one of the words {words}")
+    numbers, rows = getattr(source.task, "targets", "") == "numbers", []
+    total = len(held) + sum(map(len, changed.values()))
+    with progress(total, 0, "text", shown=total > AT_ONCE) as bar:
+        before = dict(zip(held, answers(source, [examples[i] for i in held], label, [None] * len(held), bar), strict=True))
+        for name, change in ways.items():
+            texts = changed[name]
+            after = answers(source, list(texts.values()), label, [before[i] for i in texts], bar)
+            for which in labels_of(source, label):
+                row = Row(name, which)
+                for i, new in zip(texts, after, strict=True):
+                    old = before[i]
+                    best = change(old.best) if change(old.best) in new.values else old.best  # an answer may hold the word itself
+                    row.changes.append(new.value(which, best) - old.value(which, old.best))
+                    row.flips += [] if numbers else [new.best not in (old.best, best)]
+                    row.pairs.append((shown(examples[i]), old.best, shown(texts[i]), new.best))
+                rows.append(row)
     return rows
 
 
@@ -179,15 +180,20 @@ class Answer:
         return self.values.get(label or first, 0.0)
 
 
-def answers(source: Any, examples: Sequence[Any], label: str, first: Sequence[Answer] = ()) -> list[Answer]:
+def answers(source: Any, examples: Sequence[Any], label: str, first: Sequence[Answer | None], bar: Any) -> list[Answer]:
     """What the model says of each; ``first``: what it said before the change."""
-    if source.task is None:
-        return [word_answer(source, text, label, first[i].best if first else "") for i, text in enumerate(examples)]
-    records = source.answers(list(examples))
-    return [task_answer(source, r, label, first[i] if first else None) for i, r in enumerate(records)]
+    found: list[Answer] = []
+    for i in range(0, len(examples), AT_ONCE):
+        some, old = list(examples[i : i + AT_ONCE]), first[i : i + AT_ONCE]
+        if source.task is None:
+            found += [word_answer(source, text, label, o.best if o else "") for text, o in zip(some, old, strict=True)]
+        else:
+            found += [task_answer(r, label, o) for r, o in zip(source.answers(some), old, strict=True)]
+        bar.update(len(some))
+    return found
 
 
-def task_answer(source: Any, record: dict[str, Any], label: str, first: Answer | None) -> Answer:
+def task_answer(record: dict[str, Any], label: str, first: Answer | None) -> Answer:
     """Of a record of `minitorch predict`."""
     if "tags" in record:
         if label:

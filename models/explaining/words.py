@@ -9,6 +9,7 @@ Read before: models/text/words.py. Read next: subject.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from ..text.words import split_words
+
+CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")  # each sign a word
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Tracer:
 def words_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[list[Word], list[int]]:
     """The words of a text, and for each piece (first character, one past the last) its word. No word is smaller than a piece."""
     owner, at = np.full(len(text), -1), 0
-    for n, word in enumerate(split_words(text)):
+    for n, word in enumerate(part for whole in split_words(text) for part in CJK.findall(whole)):
         at = text.index(word, at)
         owner[at : at + len(word)] = n
         at += len(word)

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from minitorch.parallel import Workers
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
 from ..adversarial import Adversary
+from ..augmenting import Augmenter
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
 from ..text.labelled import as_json
+from ..text.tokenizer import Tokenizer
 from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
@@ -78,7 +80,7 @@ def read_data(s: Settings, task: Task) -> Data:
             raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
-    for name in ("train", "dev", "test"):
+    for name in ("train", "dev", "test", "wordlist"):
         if path := getattr(s, name):
             content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
@@ -136,20 +138,22 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
 
+    tasks: ClassVar[dict[str, Any]] = TASKS
+
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
-        if settings.task not in TASKS:
+        if settings.task not in self.tasks:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
         ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
-        self.task: Task = TASKS[settings.task](settings)
+        self.task: Task = self.tasks[settings.task](settings)
         self.data = read_data(settings, self.task)
         ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
-        self.tokenizer, self.model = make_model(settings, self.task, say)
+        self.tokenizer, self.model = self.make_model()
         self.trainer = self.make_trainer(self.model)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
@@ -162,14 +166,24 @@ class Run:
 
     def make_trainer(self, model: Any) -> Trainer:
         """A trainer for this run's examples in this run's way."""
-        trainer = Trainer(self.s, self.task, self.tokenizer, model, self.data.train, self.data.dev)
+        copies = self.s.augment_copies if self.s.augment else 0
+        train = self.data.train * (1 + copies)
+        trainer = Trainer(self.s, self.task, self.tokenizer, model, train, self.data.dev)
+        if copies:
+            trainer.augment = Augmenter(self.s, self.task, self.tokenizer, model, self.data.train)
         if self.s.adversarial and self.s.adversarial_radius:
+            if ranks.size() > 1:
+                raise BadInput("--adversarial walks each graph several times, which one process does: leave out mpiexec")
             kinds = {"numbers": lambda z: z, "several": minitorch.sigmoid}
             mean = kinds.get(getattr(self.task, "targets", ""), lambda z: minitorch.softmax(z, dim=-1))
             t = self.tokenizer
             special = [t.pad_id, t.cls_id, t.sep_id, *(t.vocabulary[word] for word in self.task.words)]
             trainer.adversary = Adversary(self.s, model, special, mean)
         return trainer
+
+    def make_model(self) -> tuple[Tokenizer, Any]:
+        """What is trained."""
+        return make_model(self.s, self.task, self.say)
 
     def save_best(self) -> None:
         """The best checkpoint, by the rank that writes."""

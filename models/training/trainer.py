@@ -61,6 +61,7 @@ class Trainer:
         self.on_best: Callable[[], None] = self.keep_weights
         self.on_state: Callable[[], None] = lambda: None
         self.weights: dict[str, Tensor] = {}
+        self.augment: Any = None  # changes some features of a batch (models/augmenting)
         self.adversary: Any = None  # loss and gradients of a micro-batch in another way (models/adversarial)
 
     @property
@@ -87,7 +88,9 @@ class Trainer:
                 started = clocks()
                 epoch, position = divmod(self.step, self.batches.count)
                 order = order if order[0] == epoch else (epoch, self.batches.epoch(epoch))
-                self.recent.append(self.one_step([self.features[i] for i in order[1][position]], workers))
+                batch = [self.features[i] for i in order[1][position]]
+                batch = batch if self.augment is None else self.augment(batch, epoch)
+                self.recent.append(self.one_step(batch, workers))
                 self.step += 1
                 evaluated = self.step % every == 0 or self.step == self.steps
                 saved = evaluated or self.step % s.save_every == 0

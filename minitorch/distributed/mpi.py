@@ -44,7 +44,11 @@ class Ranks:
         mpi4py.rc.finalize = False  # at the end of a rank that failed it would wait for the others
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about another MPI's launcher: __init__.py says it in one line
-            from mpi4py import MPI
+            try:
+                from mpi4py import MPI
+            except (ImportError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise RuntimeError(f"mpi4py finds no MPI ({reason}): pip install mpich, or load your cluster's module") from error
 
         self.MPI, self.world, self.notices = MPI, MPI.COMM_WORLD, MPI.COMM_WORLD.Dup()
         machine = self.world.Split_type(MPI.COMM_TYPE_SHARED, self.world.rank)

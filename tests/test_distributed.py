@@ -119,8 +119,11 @@ def test_two_ranks_learn_as_one_does(corpus, tmp_path):
     assert done.stdout.count("parameters;") == 1
 
 
+OTHERS = [("--nsp",), ("--whole-word",), ("--model", "gpt", "--tokenizer", "characters")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--nsp",), ("--whole-word",), ("--model", "gpt", "--tokenizer", "characters")], ids=" ".join)
+@pytest.mark.parametrize("options", [(), *OTHERS], ids=" ".join)
 def test_any_number_of_ranks_and_threads_learns_the_same(corpus, tmp_path, options):
     """50 steps: 1 rank, 1 x 2 threads, 2 ranks, 2 x 2, 3 (which do not divide the batch), 4; twice the same bits."""
     losses = {}

@@ -55,9 +55,12 @@ def refuse(text: str, rank: int) -> int:
 
 
 def watch(child: int, rank: int) -> int:
-    """Hand signals on to the rank's process; when it ends by one, say so. The exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda received, _: os.kill(child, received))
+    """Wait for the rank's process; when a signal ends it, say so. The exit status.
+
+    Ctrl-C reaches that process too, as launchers signal the whole group; a second one would stop it at once, unsaved.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda received, _: os.kill(child, received))
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
         return os.WEXITSTATUS(status)

@@ -97,7 +97,7 @@ def as_rank(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int
         return 0
     sys.stderr = sys.__stderr__
     own = "" if group.rank == 0 else f"rank {group.rank} ({group.names[group.rank]}): {what_failed(held.getvalue(), status)}"
-    return group.leave(status, None if heard else own)  # type: ignore[no-any-return]
+    return int(group.leave(status, None if heard else own))
 
 
 def outcome(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> tuple[int, bool]:

@@ -109,10 +109,10 @@ def test_input_that_one_rank_alone_finds_bad_is_told_once(corpus, tmp_path):
     different = [*run, ":", "-n", "1", sys.executable, "-m", "models.cli", *pretraining(other, tmp_path / "run", 10)]
     for command, text in (
         (different, "error: the ranks differ: --corpus is"),
-        ([*run[:-1], "10", "--batch-size", "1"], "--batch-size 1 on 2 ranks: some would have nothing to do"),
+        ([*run[:-1], "10", "--batch-size", "1"], "--batch-size 1 on 4 ranks: some would have nothing to do"),
         (["compare", "--train", corpus], "but only pretrain, finetune, seq2seq share work between them"),
     ):
-        done = mpi.command(1 if command is different else 2, *command)
+        done = mpi.command(1 if command is different else 4, *command)
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("error:") == 1
         assert text in done.stderr

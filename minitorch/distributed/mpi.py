@@ -176,8 +176,8 @@ class Ranks:
             self.notices.Recv([data, self.MPI.BYTE], status.source)
             self.heard.setdefault(status.source, {}).update(json.loads(data))
 
-    def leave(self, status: int, text: str | None) -> NoReturn:
-        """End this process and the run. text: why, if this rank has failed; None if it only heard of it.
+    def leave(self, status: int, text: str | None) -> int:
+        """Leave the run, and return this process's exit status. text: why, if this rank failed; None if it only heard of it.
 
         The lowest rank that failed prints its text, once all ranks have answered; all end with its status.
         """
@@ -193,10 +193,15 @@ class Ranks:
         self.until(lambda: self.MPI.Request.Testall(self.sending), 2.0)
         if not answered:
             self.abort("")
+        status = int(everyone[speaker]["status"])
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(everyone[speaker]["status"])
+        last = threading.Timer(10, os._exit, [status])  # should an operation that was begun hold the end up
+        last.daemon = True
+        last.start()
+        self.MPI.Finalize()  # or mpiexec would kill the ranks that are slower to end
+        return status
 
     def statuses(self) -> dict[int, Any]:
         """The ranks that have failed, or answered a failure."""

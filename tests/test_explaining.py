@@ -269,8 +269,8 @@ def test_tags_spans_and_choices_are_read_where_predict_reads_them(folders):
     source = opened(folders, "choice")
     (example,) = source.examples([TYPED["choice"]])
     scores = [whole(source.subject(example, label))[0] for label in ("0", "the bad book")]
-    p = np.exp(scores) / np.exp(scores).sum()
-    np.testing.assert_allclose(p, source.answers([example])[0]["probabilities"], atol=2e-6)
+    p = np.exp(np.array(scores) / source.task.temperature)
+    np.testing.assert_allclose(p / p.sum(), source.answers([example])[0]["probabilities"], atol=2e-6)
 
 
 @pytest.mark.parametrize(("task", "text"), [*TYPED.items(), ("mlm", "the film [MASK] good"), ("gpt", "we see a ")])

@@ -159,15 +159,9 @@ class TaskSource:
         lost = sorted(set(range(len(words))) - set(of))
         limit = f"the model was trained to read {self.settings.length} pieces at once"
         note = f"{count(len(lost), 'word')} of {len(words):,} not read, in brackets here ({limit})" if lost else ""
-        rest = {
-            "filler": tokenizer.mask_id,
-            "padding": tokenizer.pad_id,
-            "remove": remove,
-            "note": note,
-            "temperature": task.temperature,
-        }
+        rest = {"filler": tokenizer.mask_id, "padding": tokenizer.pad_id, "remove": remove, "note": note}
         arrays = (np.array(ids), np.array(feature.types), words, np.array(of), np.array(at))
-        return Subject(self.model, read, *arrays, target, answer, link, **rest)
+        return Subject(self.model, read, *arrays, target, answer, link, temperature=task.temperature, **rest)
 
     def label(self, record: dict[str, Any], label: str) -> tuple[tuple[int, ...], str]:
         """The column of a class, and its name."""

@@ -135,7 +135,7 @@ def closed(port: int, clients: int, seconds: float, texts: list[str]) -> tuple[f
     return len(latencies) / seconds, latencies
 
 
-def open_loop(port: int, rate: float, seconds: float, texts: list[str], clients: int = 64) -> list[float]:
+def open_loop(port: int, rate: float, seconds: float, texts: list[str], clients: int = 32) -> list[float]:
     """Latencies, from when a request is due, of requests that come at random times, ``rate`` per second."""
     rng = np.random.default_rng(1)
     due: queue.SimpleQueue[tuple[float, str] | None] = queue.SimpleQueue()

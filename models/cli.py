@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import startup
+from . import launch, startup
 from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
@@ -37,6 +37,10 @@ JOBS = {
     ),
     "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
     "continual": ("models.continual.command", "learn one task after another, and measure what is forgotten, by seven strategies"),
+    "attack": (
+        "models.attacking.attack_command",
+        "change a few words or letters of texts until a classifier of finetune gets them wrong",
+    ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
     "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
@@ -83,6 +87,14 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if several := launch.launched():
+        return launch.run(in_one_process, argv, *several)
+    return in_one_process(argv)
+
+
+def in_one_process(argv: Sequence[str]) -> int:
+    """The same, whether it is the only one or one of several."""
+    argv = list(argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal without ² shows ? instead of a traceback; what is printed into a pipe or a log file is there at once.

@@ -17,11 +17,14 @@ import pytest
 pytest.importorskip("tokenizers", reason="reading a checkpoint needs tokenizers")
 
 import minitorch
+from benchmarks import continual as benchmark
 from models.continual import documentation, run
 from models.continual.settings import STRATEGIES
 from models.reading import named_tensors
 
+from . import emulated_cupy
 from .continual_cases import arguments, command, make_files
+from .finetune_cases import checkpoint, write_classify
 from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +61,8 @@ def test_runs_that_are_stopped_again_and_again_end_bit_equal(setting, files, tmp
         return record
 
     monkeypatch.setattr(run.Run, "go", watched)
-    often = ("--save-every", 2, "--dropout", 0.1, "--strategy", "ewc", "online-ewc", "replay", "lwf", "adapters")
+    often = ["--save-every", 2, "--dropout", 0.1, "--strategy", "ewc", "online-ewc", "replay", "lwf", "adapters"]
+    often += ["--adapt", "adalora", "--epochs", 3] if setting == "task" else []
     assert command(*arguments(files, tmp_path / "whole", *often, setting=setting)) == 0
     whole, writes, save = dict(ends), 0, minitorch.save
     ends.clear()
@@ -124,6 +128,19 @@ def test_a_process_that_is_killed_goes_on(with_signal, files, tmp_path):
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_the_benchmark_learns_domains_and_topics_and_goes_on(files, tmp_path):
+    for domain in "abcde":
+        (tmp_path / domain).mkdir()
+        for kind, n in (("train", 24), ("dev", 8)):
+            write_classify(tmp_path / domain / f"{kind}.tsv", n, ord(domain) + n)
+    words = ["--model", files["model"], "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    words += ["--strategy", "sequential", "--epochs", "1", "--threads", "1"]
+    assert benchmark.main(words) == benchmark.main(words) == 0
+    assert report_of(tmp_path / "out" / "domain")["names"] == list("abcde")
+    assert report_of(tmp_path / "out" / "class")["names"] == ["a-b", "c-d"]  # e is left out
+
+
 # ---------------------------------------------------------------------------------------------------------- mistakes
 
 
@@ -153,6 +170,7 @@ MISTAKES = [
     (["--setting", "time"], "--setting must be one of domain, task, class, not 'time'"),
     (["--fisher", "full"], "--fisher must be one of sampled, exact, empirical, batched, not 'full'"),
     (["--orders", "3"], "--orders 3: 2 tasks have only 2 orders"),
+    (["--seeds", "100000000"], "--seeds must be from 1 to 1000"),
     (["--memory", "0"], "--memory must be at least 1, not 0"),
     (["--ewc-lambda", "nan"], "--ewc-lambda must be from 0 to 1e+15, not nan"),
     (["--temperature", "0"], "--temperature must be from 0.001 to 1000, not 0.0"),
@@ -209,7 +227,18 @@ def test_a_damaged_state_is_one_line(files, tmp_path, capsys, monkeypatch):
         minitorch.save({**good, **change}, state)
         capsys.readouterr()
         assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    minitorch.save({"run": ""}, state)
+    assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
     minitorch.save(good, state)
+    whole = state.read_bytes()
+    for part in (whole[: len(whole) // 2], whole[:100], b"", b"\0" * 50):
+        state.write_bytes(part)
+        assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    state.write_bytes(whole)
+    for text in ("{", "{}", '{"runs": 3}', '{"runs": {"a": {}}}'):
+        (tmp_path / "run" / "report.json").write_text(text)
+        assert refusal(capsys, "continual", "--resume", "--output", tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()
     assert command("continual", "--resume", "--output", tmp_path / "run") == 0
 
 
@@ -240,3 +269,13 @@ def test_what_the_room_offers_is_what_the_help_lists(capsys):
     assert all(name in text for name in STRATEGIES)
     assert set(STRATEGIES) == set(run.KINDS)
     assert np.all([f"--{name}" in text for name in ("tasks", "test", "setting", "orders", "seeds", "memory", "gamma")])
+
+
+@pytest.mark.slow
+def test_a_gpu_learns_what_the_cpu_learns(files, tmp_path):
+    """On a GPU or its emulation, the same scores, and as much is kept."""
+    model = {"model": str(checkpoint(tmp_path / "base", hidden_size=64))}  # heads of 32, which the tiles' kernels know
+    with emulated_cupy.card():
+        for device in ("cpu", "cuda"):
+            assert command(*arguments({**files, **model}, tmp_path / device, "--device", device, setting="class")) == 0
+    assert results(tmp_path / "cuda") == results(tmp_path / "cpu")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models import bert, finetuning, gpt, prompting, seq2seq
+from models.serving import folders
 from tests import serving_cases as cases
 
 for package in ("starlette", "uvicorn", "prometheus_client"):
@@ -137,6 +138,19 @@ def test_every_answer_names_its_model_and_version(server):
         "POST", "/predict", b'{"inputs": "good", "model": "lora"}', {"content-type": "application/json"}
     )
     assert (status, headers["x-model"], len(headers["x-model-version"])) == (200, "lora", 12)
+
+
+def test_adapters_on_one_base_share_its_weights(models):
+    """In memory the base is there once; the answers stay what they were."""
+    served = [folders.load(name, models[name]) for name in ("lora", "prefix", "mask")]
+    before = [s.answers.rows(s.answers.read(["a good [MASK] film"], {}).features) for s in served]
+    base = sum(p.nbytes for p in served[2].answers.model.parameters() if p.nbytes >= 1 << 12)
+    assert folders.share(served) >= 2 * base * 0.5
+    assert folders.share(served) == 0
+    after = [s.answers.rows(s.answers.read(["a good [MASK] film"], {}).features) for s in served]
+    for a, b in zip(before[:2], after[:2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert before[2] == after[2]
 
 
 def test_attention_of_a_text(server):

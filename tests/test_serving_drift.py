@@ -114,6 +114,7 @@ def test_the_reference_is_the_report_of_finetune(folder):
 
 def test_the_log_of_a_server_and_its_watch(folder, tmp_path, capsys):
     """A log without the texts; no alarm while texts are like those of the test, one when all become alike; the page has both."""
+    pytest.importorskip("starlette")
     texts = [json.loads(line)["text"] for line in (folder / "predictions.jsonl").read_text().splitlines()]
     log = tmp_path / "log.jsonl"
     with cases.Server("--model", f"reviews={folder}", "--log", log) as server:

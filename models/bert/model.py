@@ -46,7 +46,10 @@ class PreTrained(SavedBert):
         """The vocabulary projection is the table of word embeddings."""
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         if predictions is not None and self.config.tie_word_embeddings:
-            predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
+            table = self.bert.embeddings.word_embeddings
+            predictions.decoder.weight = table.weight
+            if hasattr(table, "weight_scale"):  # of int8
+                predictions.decoder.weight_scale = table.weight_scale
 
 
 class BertEmbeddings(nn.Module):

@@ -98,6 +98,8 @@ def ask(args: argparse.Namespace) -> int:
     if not 1 <= args.number <= 1000:
         raise BadInput(f"--number must be from 1 to 1000, not {args.number}")
     vectors = WordVectors.load(args.vectors or args.output or FOLDER)
+    for word in [*(args.nearest or ()), *(args.analogy or ())]:
+        vectors.row(word)  # or an error, before anything is printed
     for word in args.nearest or ():
         print(f"{word}: " + "  ".join(f"{other} {cosine:.3f}" for other, cosine in vectors.nearest(word, args.number)))
     if args.analogy:
@@ -204,7 +206,8 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     settings.check()
     job = Job(settings, folder)
     job.restore(path, saved)
-    print(f"continuing at {job.training.step / job.training.steps:.0%}")
+    done = job.training.step / job.training.steps
+    print(f"continuing at {done:.0%}" if done < 1 else "this run is complete: nothing is left to train")
     return job
 
 

@@ -118,7 +118,7 @@ def few_labels(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any
     for n, scores in curve.items():
         mean = {name: float(np.mean(s)) for name, s in scores.items()}
         with_bert = [name for name in mean if kinds.get(name) == "BERT"]
-        without = [name for name in mean if kinds.get(name) in ("words", "rules")]
+        without = [name for name in mean if kinds.get(name, "BERT") != "BERT"]
         if not with_bert or not without:
             continue
         a, b = (max(group, key=lambda name: mean[name]) for group in (with_bert, without))

@@ -37,7 +37,7 @@ RECORD = "report.json"
 SIZES = (10, 30, 100, 300, 1000)
 FOR_PAGE = 8.0  # seconds that are kept for the tests and for drawing the page; at most a third of the budget
 FOR_ONE = 0.6  # share of the time left that one rung may take while others wait
-FOR_CHEAP_CURVES = 0.3  # share of the time left that the cheap rungs' learning curves may take
+FOR_CHEAP_CURVES = 0.2  # share of the time left that the cheap rungs' learning curves may take
 
 
 class OutOfTime(BaseException):

@@ -23,11 +23,11 @@ from .pictures import draw_all
 from .rungs import KINDS
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
-table { border-collapse: collapse; font-size: 14px }
-th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ccc }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 82em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
+table { border-collapse: collapse; font-size: 13px }
+th, td { padding: .25em .5em; text-align: right; border-bottom: 1px solid #ccc; white-space: nowrap }
 th:first-child, td:first-child, td.text { text-align: left }
-td.text, li, dd, p { overflow-wrap: anywhere } img { max-width: 100% } .wide { overflow-x: auto }
+td.text, li, dd, p { overflow-wrap: anywhere; white-space: normal } img { max-width: 100% } .wide { overflow-x: auto }
 """
 EXAMPLES = 2  # test examples shown per rung and direction
 
@@ -58,20 +58,10 @@ def table(state: dict[str, Any]) -> list[list[str]]:
         row = tests["against_best"].get(name)
         verdict = "best" if row is None else verdict_of(row)
         value = f"{r['chosen']:g}" if isinstance(r["chosen"], int | float) else r["chosen"]
-        chosen = f"{r['setting']} {value}" + (f" of {len(r['tried'])}" if r["tried"] else "") if r["setting"] else ""
+        chosen = f"{r['setting']} {value}" + (f" (of {len(r['tried'])})" if r["tried"] else "") if r["setting"] else ""
         cost = (f"{amount(r['train_cpu_seconds'])} s", f"{r['cpu_ms_per_answer']:.3g} ms", f"{r['ms_per_answer']:.3g} ms")
-        rows.append(
-            [
-                f"{i}  {name}",
-                f"{r['score']:.3f}",
-                f"{low:.3f} – {high:.3f}",
-                verdict,
-                chosen,
-                *cost,
-                f"{r['parameters']:,}",
-                size_text(r["bytes"]),
-            ]
-        )
+        first = [f"{i}  {name}", f"{r['score']:.3f}", f"{low:.3f} – {high:.3f}", verdict, chosen]
+        rows.append([*first, *cost, f"{r['parameters']:,}", size_text(r["bytes"])])
     for name in state["order"]:
         r = state["rungs"].get(name, {"status": "not begun", "reason": "the comparison was stopped before"})
         if name not in done:
@@ -140,15 +130,8 @@ def side_by_side(state: dict[str, Any], examples: list[Any]) -> list[dict[str, A
             for at in np.argsort(-lead, kind="stable")[:EXAMPLES].tolist():
                 if lead[at] > 0:
                     answers = {other: done[other]["answers"][at] for other in names}
-                    found.append(
-                        {
-                            "rung": name,
-                            "title": title,
-                            "example": shown_example(examples[at]),
-                            "gold": state["gold"][at],
-                            "answers": answers,
-                        }
-                    )
+                    shown = {"example": shown_example(examples[at]), "gold": state["gold"][at], "answers": answers}
+                    found.append({"rung": name, "title": title, **shown})
     return found
 
 

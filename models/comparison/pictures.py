@@ -81,7 +81,7 @@ def number(axes: Any, points: dict[str, tuple[float, float]]) -> None:
             groups.append((place, names))
         names.append(name)
     for _, names in groups:
-        axes.annotate(", ".join(names), points[names[0]], (6, 3), textcoords="offset points", fontsize=9)
+        axes.annotate(", ".join(sorted(names, key=int)), points[names[0]], (6, 3), textcoords="offset points", fontsize=9)
 
 
 def plain_ticks(axes: Any, at: Sequence[float] = ()) -> None:
@@ -116,8 +116,10 @@ def learning(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: str
         place = f"{order.index(name) + 1}" if name in done else ""
         label = f"{place}  {name}" + (", one draw" if max(len(s) for _, s in points) == 1 else "")
         axes.errorbar(x, mean, spread, fmt=shape, linestyle=line, color=colour, capsize=3, markersize=5, lw=1.2, label=label)
-        ends[place] = (x[-1], float(mean[-1]))
+        if place:
+            ends[place] = (x[-1], float(mean[-1]))
     axes.set(xscale="log", xlabel="training examples", ylabel=metric)
+    axes.margins(x=0.1)  # for the numbers
     plain_ticks(axes, [*(n for n in curve if n < all_of_them / 1.7), all_of_them])
     lowest = min(np.mean(scores[name]) for scores in curve.values() for name in names if name in scores)
     axes.set_ylim(bottom=max(lowest - 0.05, -0.5))

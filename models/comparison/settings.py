@@ -27,6 +27,7 @@ from .rows import Rows
 TEST_SHARE = 0.2  # of --train, where no --test is given
 MINUTES, MINUTES_OF_DEFAULT = 30.0, 5.0
 UNUSED = ("adapt", "adapt_layers", "rank", "alpha", "bottleneck", "virtual_tokens", "compare", "fuse", "metric", "patience")
+UNUSED = (*UNUSED, "augment", "augment_copies", "augment_rate", "wordlist")
 UNUSED = (*UNUSED, "adversarial", "adversarial_radius", "adversarial_steps", "adversarial_rate")
 UNUSED = (*UNUSED, "save_every", "eval_every")  # settings of finetune that mean nothing here
 

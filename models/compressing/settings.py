@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import BadInput
 from ..training.settings import TrainingSettings, flag, option
 
-TECHNIQUES = ("heads", "weights", "layers", "int8", "student")
+TECHNIQUES = ("heads", "weights", "layers", "int8", "student", "ladder")
 BY = {"heads": ("importance", "random"), "weights": ("magnitude", "movement", "random")}
 INT8 = ("dynamic", "static", "weights")
 DISTIL = ("soft", "distilbert", "tinybert", "minilm")
@@ -33,6 +33,7 @@ class Settings(TrainingSettings):
     temperature: float = option(2.0, "distil: softness of the teacher's answers")
     alpha: float = option(0.5, "distil soft: weight of the teacher's answers; the labels have the rest")
     extra: str = option("", "distil: more texts for the teacher to label, in the format of --data; their labels are not read")
+    start: str = option("teacher", "distil: the student's first weights: from the teacher's, or random")
     by: str = option("", "what goes: heads importance or random, weights magnitude, movement or random", "the first of these")
     scope: str = option("matrix", "weights: the share is of each matrix, or of the whole model: matrix or model")
     examples: int = option(500, "heads, static: of --data at most so many are measured, evenly spaced")
@@ -42,16 +43,26 @@ class Settings(TrainingSettings):
     lr: float = option(None, "highest learning rate", "5e-4 for a student, else 5e-5")
     warmup: float = option(0.1, "share of the steps to reach the highest rate, which then falls linearly to 0")
     validation: float = option(0.1, "share of --data that is held out to choose the best checkpoint when it trains")
-    ladder: list[str] = option([], "instead: one table and picture of heads, weights, layers and int8, and of these folders")
+    ladder: bool = option(False, "instead: a table and a picture of heads, weights, layers and int8, rung by rung")
+    also: list[str] = option([], "ladder: folders that compress wrote, to stand in the table too")
+
+    @property
+    def technique(self) -> str:
+        """Which one is asked for."""
+        return next((name for name in TECHNIQUES if getattr(self, name)), "")
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
         asked = [name for name in TECHNIQUES if getattr(self, name)]
-        self.technique = asked[0] if asked else ""
         if len(asked) != 1:
             which = " and ".join(flag(name) for name in asked) + " are given" if asked else "none is given"
             raise BadInput(f"give one of {', '.join(map(flag, TECHNIQUES))}: {which}; to combine them, compress the result again")
-        for name, allowed in (("int8", ("", *INT8)), ("distil", DISTIL), ("scope", ("matrix", "model"))):
+        for name, allowed in (
+            ("int8", ("", *INT8)),
+            ("distil", DISTIL),
+            ("scope", ("matrix", "model")),
+            ("start", ("teacher", "random")),
+        ):
             if getattr(self, name) not in allowed:
                 raise BadInput(f"{flag(name)} must be one of {', '.join(filter(None, allowed))}, not {getattr(self, name)!r}")
         self.check_by()
@@ -91,8 +102,13 @@ class Settings(TrainingSettings):
         why = why or ("whose ranges static int8 takes (its calibration)" if self.int8 == "static" else "")
         if why and not self.data:
             raise BadInput(f"--data FILE is missing: the examples {why}")
+        if self.extra and not self.alpha:
+            raise BadInput("--alpha 0 gives the teacher no word, and --extra texts have no labels but the teacher's")
         if self.by == "movement" and not self.epochs:
             raise BadInput("--by movement needs training, in which weights move: give --epochs of at least 1")
-        if self.technique in ("student", "weights", "heads", "layers") or not self.epochs:
-            return
-        raise BadInput("int8 weights cannot be trained: leave out --epochs")
+        if self.also and not self.ladder:
+            raise BadInput("--also names folders for the table of --ladder, which is not given")
+        if self.ladder and not (self.data and self.test):
+            raise BadInput("--ladder needs --data, for what is measured and for the classical models, and --test")
+        if self.epochs and self.technique in ("int8", "ladder"):
+            raise BadInput(f"{flag(self.technique)} trains nothing: leave out --epochs")

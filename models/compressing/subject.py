@@ -35,6 +35,7 @@ class Subject:
 
     def __init__(self, folder: str | Path, device: str = "cpu", batch_size: int = 32, threads: int = 0) -> None:
         self.folder = locate(folder)
+        self.answers: dict[Any, Any] = {}  # a teacher's, by texts
         if (self.folder / CONFIG).is_file():
             raise BadInput(f"{folder} is an adapter; make a checkpoint of it first: minitorch adapt merge {folder} OUTPUT")
         self.config = BertConfig.from_json_file(config_file(self.folder))
@@ -81,7 +82,7 @@ class Subject:
         if not examples:
             raise BadInput(f"{path}: holds no examples")
         self.task.check(examples)
-        return examples[:: max(1, -(-len(examples) // most))] if most else examples
+        return evenly(examples, most) if most else examples
 
     def batches(self, examples: Sequence[Any]) -> Iterator[tuple[list[Any], dict[str, Any]]]:
         """The features of each batch, and the model's arguments."""
@@ -112,7 +113,17 @@ class Subject:
         """Fine-tuning's settings that read files as this model's run did and train as ``s`` has it."""
         own = {name: getattr(s, name) for name in TAUGHT}
         own |= {"train": s.data, "dev": "", "test": s.test, "model": str(self.folder), "output": s.output, "adapt": ""}
-        own |= {"epochs": s.epochs, "batch_size": s.batch_size, "threads": s.threads, "freeze": 0, "compare": "classical"}
+        own |= {
+            "epochs": s.epochs,
+            "warmup": s.warmup,
+            "validation": s.validation,
+            "metric": "",
+            "patience": 0,
+            "batch_size": s.batch_size,
+            "threads": s.threads,
+            "freeze": 0,
+            "compare": "classical",
+        }
         return dataclasses.replace(self.settings, **own)
 
 
@@ -121,3 +132,8 @@ def answering(folder: str | Path, path: str, most: int) -> Any:
     subject = Subject(folder, threads=1)
     features = subject.task.features(subject.read(path, most), subject.tokenizer)
     return lambda: subject.trainer.answer(features)
+
+
+def evenly(examples: list[Any], most: int) -> list[Any]:
+    """At most so many of the examples, evenly spaced."""
+    return examples[:: max(1, -(-len(examples) // most))]

@@ -37,6 +37,7 @@ LARGEST = 1 << 28  # bytes of a report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: one a setting."""
     add_options(parser, Settings, skip=UNUSED)
+    parser._option_string_actions["--strategy"].metavar = "NAME"  # of all lists that alone names no files
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             if args.resume:
                 folder = folder_to_resume(output, "before each task, every --save-every steps", until_the_end)
                 s, state = resumed(folder, {**chosen, "output": str(output)})
-                stream, data = prepare(s, state["sha256"])
+                stream, data = prepare(s, str(state.get("sha256", "none")))
             else:
                 refuse_overwriting(output, KEPT, args.overwrite)
                 s, state = settings_of(chosen, output), {}
@@ -105,7 +106,7 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
     everything["examples"] = {"train": list(map(len, data.train)), "test": list(map(len, data.test))}
     everything["minitorch"] = minitorch.__version__
     path = folder / report.FILE
-    everything["runs"] = read_json(path, "the report", LARGEST)["runs"] if state and path.is_file() else {}
+    everything["runs"] = records_of(path) if state and path.is_file() else {}
     records, jobs = everything["runs"], jobs_of(s, len(data.names))
     say: Callable[[str], None] = print
     print(f"{count(len(jobs), 'run')}: {', '.join(s.strategy)}; {count(s.orders, 'order')}, {count(s.seeds, 'seed')}")
@@ -136,6 +137,16 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
         minutes = left * (time.monotonic() - started) / done / 60
         print(f"{key}: {told(records[key])}" + (f"; {count(left, 'run')} left, about {minutes:.0f} minutes" if left else ""))
     print(f"\n{report.write(everything, folder)}")
+
+
+def records_of(path: Path) -> dict[str, Any]:
+    """The records of the runs that are finished; BadInput if the file is no report."""
+    try:
+        runs: dict[str, Any] = read_json(path, "a report", LARGEST)["runs"]
+        report.summary(runs.values())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a report of continual learning; start again with --overwrite") from error
+    return runs
 
 
 def jobs_of(s: Settings, tasks: int) -> list[tuple[int, list[int], str]]:

@@ -50,6 +50,8 @@ class EWC(Sequential):
     def begin(self, i: int, trainer: Any) -> None:
         parameters, terms = self.learning(), self.kept["terms"]
         check_like(self.run.path, "terms", terms, [{"F": parameters, "θ": parameters}] * len(terms))
+        for values in (values for term in terms for values in term.values()):  # a state is read to the CPU
+            values.update({name: value.to(self.s.device) for name, value in values.items()})
 
     def added(self, model: Any, batch: dict[str, Tensor], logits: Tensor) -> Tensor | float:
         """The penalty."""

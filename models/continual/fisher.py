@@ -29,7 +29,7 @@ def fisher(
 
     A batch holds one example, except of the kind "batched". The model must be in evaluation mode: dropout is no answer of its.
     """
-    total = {name: np.multiply(p.detach().array, 0) for name, p in parameters.items()}
+    total = {name: p.detach().array * 0 for name, p in parameters.items()}
     n = 0
     for x, labels in batches:
         B = len(labels)

@@ -95,7 +95,7 @@ def notes(report: dict[str, Any], n: int) -> list[str]:
     rows, setting = report["strategies"], report["settings"]["setting"]
     p = float(np.mean([row["accuracy"] for row in rows.values()]))
     error = (p * (1 - p) / max(1, n * len(report["names"]))) ** 0.5
-    found = [f"So few test examples give an average accuracy a standard error of {error:.3f}: smaller gaps mean nothing."]
+    found = [f"By the number of test examples alone an average accuracy has a standard error of {error:.3f}."]
     lost = rows.get("sequential", {}).get("forgetting")
     if lost is not None and lost < max(0.02, 2 * error):
         found.append(f"Plain fine-tuning forgot hardly anything ({lost:+.3f}): there is nothing for the others to save.")

@@ -100,6 +100,8 @@ class Run:
         trainer.on_state = lambda: self.save(trainer)
         if self.state:
             trainer.go_on_from(self.path, self.state)
+            for name, allocator in self.allocators().items():
+                allocator.load_state_dict(self.state.get("allocators", {}).get(name))
         elif i == 0:
             self.b = self.measured(trainer)
         self.stream.open([task for part in parts[: i + 1] for task in part])
@@ -125,7 +127,12 @@ class Run:
     def save(self, trainer: Learner) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
         state = {"settings": dataclasses.asdict(self.all), "sha256": self.data.sha256, "run": self.key, **self.reached()}
+        state["allocators"] = {name: allocator.state_dict() for name, allocator in self.allocators().items()}
         minitorch.save({**state, **trainer.state()}, self.path)
+
+    def allocators(self) -> dict[str, Any]:
+        """Those of AdaLoRA, an adapter's each."""
+        return getattr(self.model, "allocators", {})
 
     def reached(self) -> dict[str, Any]:
         """The run's own part of the state."""

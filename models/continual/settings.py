@@ -42,7 +42,7 @@ class Settings(FinetuneSettings):
     examples: int = option(0, "learn from at most this many examples of a task; 0: all")
     test_examples: int = option(0, "measure on at most this many of a task; 0: all")
     memory: int = option(200, "replay: examples that it keeps, of all tasks together")
-    ewc_lambda: float = option(1e6, "ewc: λ, the weight of the penalty λ/2 Σ F (θ - θ*)²")
+    ewc_lambda: float = option(1e6, "ewc: λ, the weight of the penalty λ/2 Σ F (θ - θ*)²", "1e6")
     gamma: float = option(0.9, "online-ewc: γ of F <- γ F + the new task's F")
     fisher: str = option("sampled", f"ewc: how F is estimated: {', '.join(KINDS)}")
     fisher_examples: int = option(200, "ewc: training examples of a task that F is estimated from")
@@ -56,9 +56,9 @@ class Settings(FinetuneSettings):
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""
         super().check()
-        counts = dict.fromkeys(("orders", "seeds", "memory", "fisher_examples"), (1, math.inf))
         self.check_values(
-            **counts,
+            **dict.fromkeys(("memory", "fisher_examples"), (1, math.inf)),
+            **dict.fromkeys(("orders", "seeds"), (1, 1000)),
             **dict.fromkeys(("examples", "test_examples"), (0, math.inf)),
             **dict.fromkeys(("ewc_lambda", "lwf_alpha"), (0, 1e15)),
             gamma=(0, 1),

@@ -153,7 +153,8 @@ def read_tasks(s: Settings, stream: Stream) -> Data:
         raise BadInput(f"--test: {count(len(s.test), 'file')} for {len(s.tasks)} tasks; give one for each, in the same order")
     digest, seen = hashlib.sha256(), dict[bytes, str]()
     for k, path in enumerate([*s.tasks, *s.test]):
-        content = hashlib.sha256(read_bytes(path, None)).digest()
+        there = read_bytes(path, None) if Path(path).is_file() else path.encode()  # a pipe can be read only once
+        content = hashlib.sha256(there).digest()
         digest.update(content)
         other = seen.setdefault(content, path)
         if k < len(s.tasks) and len(seen) <= k:

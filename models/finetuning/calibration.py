@@ -123,7 +123,9 @@ def draw(axes: Any, report: dict[str, Any]) -> None:
         bins = report[key]["bins"]
         total = sum(b["count"] for b in bins)
         x, y = ([b[part] for b in bins] for part in ("confidence", "accuracy"))
-        axes.plot(x, y, color=colour, linewidth=1, label=f"{name}: ECE {report[key]['ece']:.3f}")
-        axes.scatter(x, y, s=[12 + 300 * b["count"] / total for b in bins], color=colour, alpha=0.7, linewidths=0)
+        axes.vlines(x, x, y, color=colour, linewidth=1)
+        sizes = [12 + 300 * b["count"] / total for b in bins]
+        axes.scatter(x, y, s=sizes, color=colour, alpha=0.8, linewidths=0, label=f"{name}: ECE {report[key]['ece']:.3f}")
     axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="share that is right", title="Calibration")
-    axes.legend(frameon=False, loc="upper left")
+    for handle in axes.legend(frameon=False, loc="upper left").legend_handles:
+        handle.set_sizes([36])

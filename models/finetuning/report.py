@@ -33,20 +33,9 @@ from .tasks import Task
 from .trainer import random_model
 
 HEADLINES = (
-    "accuracy",
-    "f1",
-    "relation_f1",
-    "strict_f1",
-    "exact_match",
-    "macro_f1",
-    "micro_f1",
-    "weighted_f1",
-    "undirected_f1",
-    "matthews",
-    "pearson",
-    "spearman",
-)
-HEADLINES = (*HEADLINES, "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
+    "accuracy", "f1", "relation_f1", "strict_f1", "exact_match", "macro_f1", "micro_f1", "weighted_f1", "undirected_f1",
+    "matthews", "pearson", "spearman", "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss",
+)  # fmt: skip
 SHORT = 48  # characters of a label in a table
 MOST = 24  # labels of a confusion matrix
 

@@ -23,6 +23,8 @@ from minitorch import Tensor
 from ..adapting.choosing import METHODS, OPTIONS, config_for
 from ..adversarial.choosing import METHODS as ADVERSARIES
 from ..adversarial.choosing import check as check_adversarial
+from ..augmenting.choosing import METHODS as AUGMENTATIONS
+from ..augmenting.choosing import check as check_augment
 from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
@@ -85,6 +87,10 @@ class Settings(TrainingSettings):
     adapt_layers: str = option("", "the same: names of layers, joined by commas, or all-linear", "query,value")
     bottleneck: int = option(0, "adapt houlsby, pfeiffer: width of the adapter", "a 16th of the hidden size")
     virtual_tokens: int = option(10, "adapt prompt, ptuning, prefix, ptuning2: how many")
+    augment: str = option("", f"learn from changed copies of the examples, too: {', '.join(AUGMENTATIONS)}")
+    augment_copies: int | None = option(None, "augment: copies of each example, other ones in each epoch", "eda 9, others 1")
+    augment_rate: float | None = option(None, "augment: share of the words to change", "eda, dropout 0.1, mlm 0.15")
+    wordlist: str = option("", "augment eda, mlm: file of synonyms, a group a line", "neighbours of the model's embeddings")
     adversarial: str = option("", f"learn from texts with moved embeddings, too: {', '.join(ADVERSARIES)}")
     adversarial_radius: float | None = option(None, "adversarial: how far they move", "the paper's: 1, for smart 1e-5")
     adversarial_steps: int | None = option(None, "adversarial pgd, freelb, smart: steps to get there", "3, for smart 1")
@@ -101,6 +107,7 @@ class Settings(TrainingSettings):
         self.decimal = DECIMAL_NAMES.get(self.decimal, self.decimal)
         self.check_adapt()
         check_adversarial(self)
+        check_augment(self)
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(
             **dict.fromkeys(small, (1, math.inf)),

@@ -28,8 +28,11 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
     config = config_file(where)
-    check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
     tokenizer = Tokenizer.from_pretrained(where)
+    sizes = BertConfig.from_json_file(config)
+    if sizes.extra.get("quantization_config"):
+        raise BadInput(f"{where} is int8, which answers and does not learn: train the model that it was made of")
+    check_sizes(sizes, read_all_shapes(where), f"{config} says")
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -185,11 +186,12 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
         access_log=False,
         log_config=None,
         server_header=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=grace,
         lifespan="on",
         backlog=1024,
     )
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more when all is answered
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is answered
     if up is None:
         announce(models, listener, f"{count(workers, 'worker')}")
     else:
@@ -210,15 +212,25 @@ def announce(models: dict[str, Any], listener: socket.socket, how: str) -> None:
 # ------------------------------------------------------------------------------------------------- several processes
 
 
-def child(args: argparse.Namespace, listener: socket.socket, up: Any) -> None:
+def child(args: argparse.Namespace, listener: socket.socket, up: Any, parent: int) -> None:
     """What one of several processes runs."""
     startup.prepare()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes Ctrl-C on
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent passes Ctrl-C on; until the models are there, nothing is reloaded
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     try:
         sys.exit(serve(args, listener, up))
     except BadInput as error:
         print(f"minitorch serve: error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def end_with(parent: int) -> None:
+    """Stop when the parent has been killed: nobody else would."""
+    while True:
+        time.sleep(1)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def supervise(args: argparse.Namespace, listener: socket.socket) -> int:
@@ -227,19 +239,14 @@ def supervise(args: argparse.Namespace, listener: socket.socket) -> int:
         raise BadInput("--processes needs a system where processes share a socket; here one process serves with several workers")
     context = multiprocessing.get_context("spawn")
     asked: list[int] = []
-    handlers: dict[int, Callable[..., None]] = {
-        signal.SIGTERM: lambda *_: asked.append(signal.SIGTERM),
-        signal.SIGINT: lambda *_: asked.append(signal.SIGINT),
-        signal.SIGHUP: lambda *_: asked.append(signal.SIGHUP),
-    }
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda which, _: asked.append(which))
     with tempfile.TemporaryDirectory(prefix="minitorch-serve-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
 
         def begin() -> tuple[Any, float, Any]:
             up = context.Event()
-            process = context.Process(target=child, args=(args, listener, up))
+            process = context.Process(target=child, args=(args, listener, up, os.getpid()))
             process.start()
             return process, time.monotonic(), up
 
@@ -248,13 +255,10 @@ def supervise(args: argparse.Namespace, listener: socket.socket) -> int:
             if not first[0].is_alive() or signal.SIGTERM in asked or signal.SIGINT in asked:
                 first[0].terminate()
                 first[0].join()
-                return first[0].exitcode if first[0].exitcode in (1, 2) else 130 if signal.SIGINT in asked else 0
+                return first[0].exitcode if first[0].exitcode in (1, 2) else stopped(asked)
         processes = [first, *(begin() for _ in range(args.processes - 1))]
         port = listener.getsockname()[1]
-        print(
-            f"serving on http://{args.host}:{port} with {count(args.processes, 'process')}".replace("processs", "processes"),
-            flush=True,
-        )
+        print(f"serving on http://{args.host}:{port} with {args.processes} processes; Ctrl-C stops", flush=True)
         return mind(processes, begin, asked)
 
 
@@ -286,4 +290,11 @@ def mind(processes: list[Any], begin: Callable[[], Any], asked: list[int]) -> in
         process.terminate()
     for process, _, _ in processes:
         process.join()
-    return 2 if quick >= MOST else 130 if signal.SIGINT in asked else 0
+    return 2 if quick >= MOST else stopped(asked)
+
+
+def stopped(asked: list[int]) -> int:
+    """The status after SIGTERM; Ctrl-C ends this command as it ends others."""
+    if signal.SIGINT in asked:
+        raise KeyboardInterrupt
+    return 0

@@ -64,7 +64,7 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
     model = content.get("model")
     kind = model.get("type", "WordPiece") if isinstance(model, dict) else "WordPiece"
     if kind != "WordPiece":  # before its settings, which are those of another tokenizer, too
-        raise ValueError(f"{path}: its model is {short(kind)}, not WordPiece, BERT's")
+        raise ValueError(f"{path}: not a WordPiece tokenizer (its model is {short(kind)}, not WordPiece)")
     settings = read_settings(path.parent)
     kind = str(settings.get("tokenizer_class"))
     if not vocab_only and kind.startswith(("PreTrained", "TokenizersBackend")):  # with these, tokenizer.json alone counts

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import minitorch
+from minitorch import distributed
 from minitorch.devices import canonical, cupy_with_a_gpu
+from minitorch.distributed.wire import FORMATS as WIRES
 
 from ..checkpoints.kinds import job_of
-from ..errors import BadInput, quoted, suggestion
+from ..errors import BadInput, count, quoted, suggestion
 from ..reading import read_toml
 from .loop import available_cores
 from .precision import HELP, check_precision
@@ -53,11 +55,13 @@ class TrainingSettings:
     seed: int = option(0, "seed of every random choice")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     precision: str = option("float32", HELP)
+    wire: str = option("float32", "several ranks (mpiexec): gradients travel as float32, float16 or bfloat16")
+    local_steps: int = option(1, "several ranks: steps that each takes alone before all average weights; 1: all add up gradients")
 
     def check_values(self, **limits: tuple[float, float]) -> None:
         """Raise BadInput for numbers outside their limits (least, most) and for a device that does not exist."""
         shared: dict[str, tuple[float, float]] = {
-            **dict.fromkeys(("batch_size", "save_every", "accumulate"), (1, math.inf)),
+            **dict.fromkeys(("batch_size", "save_every", "accumulate", "local_steps"), (1, math.inf)),
             **dict.fromkeys(("weight_decay", "eval_every", "threads", "seed"), (0, math.inf)),
             **dict.fromkeys(("lr", "clip"), (1e-12, 1e12)),
             "dropout": (0, 0.999),
@@ -67,11 +71,16 @@ class TrainingSettings:
             raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
+        if self.wire not in WIRES:
+            raise BadInput(f"--wire must be one of {', '.join(WIRES)}, not {self.wire!r}")
+        if self.local_steps > 1 and self.precision == "fp16":
+            raise BadInput("--local-steps: with --precision fp16 ranks must agree in each step which to skip; use bf16")
 
     @property
     def workers(self) -> int:
         """How many micro-batches run at the same time."""
-        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
+        share = max(1, self.batch_size // distributed.get_world_size())
+        return 1 if self.device != "cpu" else self.threads or min(available_cores(), share)
 
 
 def flag(name: str) -> str:
@@ -177,13 +186,25 @@ def usable_device(device: str) -> str:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
-    if device == "cpu" or minitorch.cuda_is_available():
+    if device == "cpu":
         return device
+    if minitorch.cuda_is_available():
+        return own_gpu(device)
     try:
         cupy_with_a_gpu()
     except RuntimeError as error:
         raise BadInput(f"--device {device}: {error}") from None
     raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
+
+
+def own_gpu(device: str) -> str:
+    """With several ranks on this machine each has a GPU of its own."""
+    group, there = distributed.current(), minitorch.cuda.device_count()
+    if group is None:
+        return device
+    if group.local_size > there:
+        raise BadInput(f"{group.local_size} ranks on a machine with {count(there, 'GPU')}: each needs its own; start {there}")
+    return f"cuda:{group.local_rank}"
 
 
 def refuse_other_job(path: Path, state: Any, kind: Any) -> None:

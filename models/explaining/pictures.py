@@ -162,10 +162,10 @@ def draw_swaps(path: Path, rows: Sequence[Row], measure: str) -> None:
 
 
 def png(figure: Any) -> bytes:
-    """The bytes of a picture, with a palette of 32 colours: a page shall be small."""
+    """The bytes of a picture, in greys: a page shall be small."""
     from PIL import Image
 
     stream, smaller = io.BytesIO(), io.BytesIO()
     saved(figure, stream, 90)
-    Image.open(stream).convert("RGB").quantize(32).save(smaller, format="PNG", optimize=True)
+    Image.open(stream).convert("L").save(smaller, format="PNG", optimize=True)
     return smaller.getvalue()

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from ..bert.model import BertForMaskedLM, BertModel
+from ..bert.use import has_head
 from ..bert.use import load as load_bert
 from ..checkpoints.files import config_file, locate, refuse_unfinished
 from ..errors import BadInput, listing, quoted, short
 from ..finetuning.predictor import Predictor
 from ..finetuning.run import FACTS
 from ..gpt.use import load as load_gpt
-from ..prompting.use import PROMPT, has_head
+from ..prompting.use import PROMPT
 from ..prompting.use import load as load_prompt
 from ..reading import read_json
 from ..seq2seq.predictor import Predictor as Writer

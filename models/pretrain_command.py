@@ -16,6 +16,7 @@ from .bert import pretraining as bert
 from .errors import BadInput, count, quoted
 from .gpt import pretraining as gpt
 from .reading import read_tensors, read_toml
+from .training import ranks
 from .training.pictures import save_curve
 from .training.pretraining import KEPT, PretrainingRun
 from .training.runs import (
@@ -53,11 +54,14 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
     if not args.resume:
         refuse_overwriting(output, KEPT, args.overwrite)
         settings.check()  # before a folder is made
-        return kind(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))  # type: ignore[no-any-return]
-    folder = folder_to_resume(output, "every --save-every steps", until_the_end)
-    saved = kind.read_state(folder / STATE)["settings"]
+        ranks.agree_on_settings(settings, [*settings.corpus, *filter(None, [settings.tokenizer])])
+        folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
+        return kind(settings, folder=folder)  # type: ignore[no-any-return]
+    folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "every --save-every steps", until_the_end))))
     chosen = {**chosen, "output": settings.output}
+    saved = ranks.saved_settings(kind.read_state(folder / STATE), chosen)
     settings = resumed_settings(folder / STATE, saved, chosen, kind.settings_class, free=("output", "device"))
+    ranks.agree_on_settings(settings, [])
     run: PretrainingRun = kind(settings, resuming=True, folder=folder)
     run.load_state()
     print(continuing(run.step, run.settings.steps))
@@ -109,6 +113,14 @@ def run(args: argparse.Namespace) -> int:
         return work(job)
 
 
+def finish(job: PretrainingRun) -> None:
+    """Write the checkpoint and the curve, and give the run its place."""
+    job.finish()
+    title = f"{job.name} {job.settings.size}, {job.settings.steps:,} steps"
+    save_curve(job.metrics, job.folder / "curve.png", title, job.unit, job.baselines)
+    job.folder = complete(job.folder, Path(job.settings.output))
+
+
 def work(job: PretrainingRun) -> int:
     """Train, save, and print the result."""
     s, text = job.settings, job.text
@@ -122,12 +134,12 @@ def work(job: PretrainingRun) -> int:
     try:
         job.train()
         job.save_state()
-        job.finish()
-        save_curve(job.metrics, job.folder / "curve.png", f"{job.name} {s.size}, {s.steps:,} steps", job.unit, job.baselines)
-        job.folder = complete(job.folder, Path(s.output))
+        ranks.by_first(lambda: finish(job))
     except KeyboardInterrupt:
         print(f"\nstopped at step {job.step:,}; {how_to_go_on('pretrain', job.folder, s.output)}")
         raise
+    if not ranks.is_first():
+        return 0
     last = job.metrics[-1]
     print(
         f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, {standing(job)}; "

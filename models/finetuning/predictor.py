@@ -90,10 +90,15 @@ class Predictor:
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)
-        if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
-            raise BadInput(f"{self.trainer.s.model}: its answers are NaN or infinite, so its weights are damaged")
-        predictions = self.task.predictions(examples, features, rows)
+        predictions = self.task.predictions(examples, features, finite(rows, self.trainer.s.model))
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def finite(rows: list[Any], source: str) -> list[Any]:
+    """The rows, unless one of their numbers is not finite."""
+    if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
+        raise BadInput(f"{source}: its answers are NaN or infinite, so its weights are damaged")
+    return rows
 
 
 def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:

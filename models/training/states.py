@@ -20,7 +20,7 @@ from ..errors import BadInput, count, listing, quoted, short
 from ..reading import read_tensors
 from .settings import checked, refuse_other_job
 
-MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False}  # settings that another machine may not have
+MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False, "threads": 1}  # another machine may not have these
 
 
 def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:

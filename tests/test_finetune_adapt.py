@@ -161,6 +161,7 @@ def test_vectors_do_not_decay(base, tmp_path):
         (["--adapt", "lora", "--rank", "99"], "a rank of 99 is larger than its own"),
         (["--adapt", "lora", "--adapt-layers", "q_proj"], "no layer is called q_proj; there are"),
         (["--adapt", "prompt", "--virtual-tokens", "0"], "at least 1"),
+        (["--adapt", "prompt", "--virtual-tokens", "99"], "reads at most 64 pieces, and --virtual-tokens takes 99 of them"),
     ],
 )
 def test_mistakes_are_one_line(options, says, base, tmp_path, capsys):

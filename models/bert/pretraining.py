@@ -121,7 +121,7 @@ class Run(PretrainingRun):
     name, settings_class, unit = "BERT", Settings, "masked word"
     baselines: ClassVar[dict[str, str]] = {"unigram": "word frequencies only", "uniform": "uniform guessing"}
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    advice = "the model has not even learnt word frequencies; give it more --steps"
+    lacking: ClassVar[dict[str, str]] = {"unigram": "the model has not even learnt word frequencies"}
 
     def read_text(self, resuming: bool) -> Text:
         """Sentences, in documents."""

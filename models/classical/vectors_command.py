@@ -26,7 +26,7 @@ from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
-from ..training.settings import add_options, check_limits, given, option, resumed_settings
+from ..training.settings import add_options, check_limits, given, option, refuse_other_job, resumed_settings
 from ..training.states import check_like
 from .word2vec import Text, Word2Vec
 from .word_vectors import TEXT, WordVectors
@@ -98,6 +98,8 @@ def ask(args: argparse.Namespace) -> int:
     if not 1 <= args.number <= 1000:
         raise BadInput(f"--number must be from 1 to 1000, not {args.number}")
     vectors = WordVectors.load(args.vectors or args.output or FOLDER)
+    for word in [*(args.nearest or ()), *(args.analogy or ())]:
+        vectors.row(word)  # or an error, before anything is printed
     for word in args.nearest or ():
         print(f"{word}: " + "  ".join(f"{other} {cosine:.3f}" for other, cosine in vectors.nearest(word, args.number)))
     if args.analogy:
@@ -195,6 +197,7 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     folder = folder_to_resume(output, "every --save-every seconds", until)
     path = folder / STATE
     saved = read_tensors(path)
+    refuse_other_job(path, saved, Settings)
     names = {"settings", "sha256", "step", "losses", *TABLES}
     if not isinstance(saved, dict) or names - saved.keys() or not isinstance(saved["losses"], list):
         raise BadInput(f"{path}: not the state of a run of minitorch vectors")
@@ -203,7 +206,8 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     settings.check()
     job = Job(settings, folder)
     job.restore(path, saved)
-    print(f"continuing at {job.training.step / job.training.steps:.0%}")
+    done = job.training.step / job.training.steps
+    print(f"continuing at {done:.0%}" if done < 1 else "this run is complete: nothing is left to train")
     return job
 
 

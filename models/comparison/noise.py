@@ -1,6 +1,6 @@
-"""Typing errors, to see what they cost each rung: two letters swapped, one left out, one doubled, one replaced.
+"""Examples with typing errors, to see what they cost each rung.
 
-Read next: contest.py.
+Read before: models/text/typos.py. Read next: contest.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..text.typos import WORD, typo
+
 LEVELS = (0.1, 0.3)  # shares of words with an error
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def with_typos(task: Any, examples: list[Any], share: float, seed: int) -> list[Any] | None:
@@ -25,18 +26,6 @@ def with_typos(task: Any, examples: list[Any], share: float, seed: int) -> list[
     def spoilt(value: Any) -> Any:
         if isinstance(value, list):
             return [spoilt(word) for word in value]
-        return value and re.sub(r"[^\W\d_]{3,}", lambda m: typo(m[0], rng) if rng.random() < share else m[0], value)
+        return value and re.sub(WORD, lambda m: typo(m[0], rng) if rng.random() < share else m[0], value)
 
     return [dataclasses.replace(e, **{name: spoilt(getattr(e, name)) for name in fields}) for e in examples]
-
-
-def typo(word: str, rng: Any) -> str:
-    """One error, never at the first letter."""
-    i, way = int(rng.integers(1, len(word))), int(rng.integers(4))
-    if way == 0 and i + 1 < len(word):
-        return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
-    if way == 1:
-        return word[:i] + word[i + 1 :]
-    if way == 2:
-        return word[:i] + word[i] + word[i:]
-    return word[:i] + LETTERS[int(rng.integers(26))] + word[i + 1 :]

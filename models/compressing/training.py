@@ -45,12 +45,12 @@ class Training(Run):
         """The model to train."""
         return self.subject.model
 
-    def make_trainer(self) -> Trainer:
+    def make_trainer(self, model: Any) -> Trainer:
         if self.c.technique != "weights":
-            return super().make_trainer()
-        trainer = Gradual(self.s, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
-        trainer.pruner = Pruner(self.model, self.c.by, self.c.weights, self.c.scope, self.c.seed)
-        self.model.allocators = {"pruner": trainer.pruner}  # whose state is saved with the run's
+            return super().make_trainer(model)
+        trainer = Gradual(self.s, self.task, self.tokenizer, model, self.data.train, self.data.dev)
+        trainer.pruner = Pruner(model, self.c.by, self.c.weights, self.c.scope, self.c.seed)
+        model.allocators = {"pruner": trainer.pruner}  # whose state is saved with the run's
         return trainer
 
     def save_best(self) -> None:
@@ -93,10 +93,10 @@ class Distillation(Training):
             distilling.fit_dense(student, teacher)
         return student
 
-    def make_trainer(self) -> Trainer:
+    def make_trainer(self, model: Any) -> Trainer:
         taught = distilling.Taught(self.task, self.subject.model, self.c)
         more = self.task.read(self.c.extra, labelled=self.task.name == "mlm") if self.c.extra else []
-        trainer = Trainer(self.s, taught, self.tokenizer, self.model, [*self.data.train, *more], self.data.dev)
+        trainer = Trainer(self.s, taught, self.tokenizer, model, [*self.data.train, *more], self.data.dev)
         taught.inside = lambda: self.c.distil in ("tinybert", "minilm") and 2 * trainer.step < trainer.steps
         taught.answers = self.subject.answers
         taught.remember(trainer.features, self.subject.trainer)

@@ -26,6 +26,7 @@ from ..errors import BadInput, count, listing
 from ..text.labelled import Rows, as_name
 from ..text.tokenizer import Tokenizer
 from . import metrics
+from .calibration import log_probabilities, softmax
 from .tasks import Feature, Task
 
 TEXT = "question question_stem stem text sent1 sentence goal prompt ctx premise context article".split()  # noqa: SIM905
@@ -169,12 +170,14 @@ class Choose(Task):
 
     def predictions(self, examples: list[Choice], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
         """The choices' probabilities."""
-        e = [np.exp(row.astype(np.float64) - row.max()) for row in rows]
-        return [x / x.sum() for x in e]
+        return softmax(rows, self.temperature)
 
     def score(self, examples: list[Choice], predictions: list[Any]) -> dict[str, Any]:
         labels = [str(i) for i in range(max(len(self.labels), *(len(e.choices) for e in examples)))]
         return metrics.classes([e.target or 0 for e in examples], [int(p.argmax()) for p in predictions], labels)
+
+    def confidences(self, examples: list[Choice], predictions: list[Any]) -> tuple[Any, Any]:
+        return log_probabilities(predictions), np.array([e.target for e in examples])
 
     def shown(self, example: Choice, prediction: Any) -> dict[str, Any]:
         best = int(prediction.argmax())

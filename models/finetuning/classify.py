@@ -28,7 +28,8 @@ from ..text.labelled import Rows, as_name, plain_name
 from ..text.marked import MARK
 from ..text.tokenizer import Tokenizer
 from . import metrics
-from .labels import alike, are_positions, expect_labels, is_one, kind_of, mark_of, natural, other_mark, quantity
+from .calibration import log_probabilities, softmax
+from .labels import are_positions, expect_labels, is_one, kind_of, mark_of, natural, other_mark, quantity, refuse_twins
 from .tasks import Feature, Task, cut
 
 TEXT = (
@@ -168,7 +169,8 @@ class Classify(Task):
                 first.setdefault(label, e.where)
         for label, n in seen.items():
             self.refuse_doubtful(label, n, first[label])
-        self.refuse_twins(first)
+        if self.s.targets == "auto":
+            refuse_twins(first, self.targets)
         if len(seen) < 2 and self.targets != "several":
             raise BadInput(f"{examples[0].where}: all training examples have the label {next(iter(seen))!r}; there must be two")
         if not seen:
@@ -208,17 +210,6 @@ class Classify(Task):
                 f"{where}: the label {label!r} occurs {times} in the training examples, too little to learn from; "
                 f"leave it out, or give --min-examples {n}{number}"
             )
-
-    def refuse_twins(self, first: dict[str, str]) -> None:
-        """Refuse labels that look alike, such as pos and Pos, 1 and 1.0: they are probably meant to be one."""
-        known: dict[Any, str] = {}
-        for label, where in first.items():
-            other = known.setdefault(alike(label), label)
-            if other != label and self.s.targets == "auto":
-                raise BadInput(
-                    f"{where}: the label {label!r} is hardly another than {other!r} ({first[other]}): write both in the same "
-                    f"way, or give --targets {self.targets}, which takes them as two"
-                )
 
     def check(self, examples: list[Example]) -> None:
         """Refuse labels that no training example has: they cannot be predicted."""
@@ -368,10 +359,10 @@ class Classify(Task):
         logits = np.stack(rows).astype(np.float64)
         if self.targets == "numbers":
             return (logits[:, 0] * self.scale + self.mean).tolist()
+        logits /= self.temperature
         if self.targets == "several":
             return list(1 / (1 + np.exp(-logits)))
-        e = np.exp(logits - logits.max(-1, keepdims=True))
-        return list(e / e.sum(-1, keepdims=True))
+        return softmax(list(logits))
 
     def score(self, examples: list[Example], predictions: list[Any]) -> dict[str, Any]:
         if self.targets == "numbers":
@@ -380,6 +371,15 @@ class Classify(Task):
         if self.targets == "several":
             return metrics.several(np.array([self.target(e) for e in examples]) > 0.5, chosen > 0.5, self.labels)
         return metrics.classes([self.target(e) for e in examples], chosen.argmax(-1).tolist(), self.labels)
+
+    def confidences(self, examples: list[Example], predictions: list[Any]) -> tuple[Any, Any] | None:
+        if self.targets == "numbers":
+            return None
+        gold = np.array([self.target(e) for e in examples])
+        if self.targets == "several":  # each label is a decision of its own
+            p = np.stack(predictions).reshape(-1)
+            return log_probabilities(np.stack([1 - p, p], -1)), gold.reshape(-1).astype(int)
+        return log_probabilities(predictions), gold
 
     def shown(self, example: Example, prediction: Any) -> dict[str, Any]:
         record: dict[str, Any] = {"text": example.text, **({"pair": example.pair} if example.pair is not None else {})}

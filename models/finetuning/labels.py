@@ -110,6 +110,18 @@ def alike(label: str) -> Any:
         return " ".join(shown.casefold().split())
 
 
+def refuse_twins(first: dict[str, str], targets: str) -> None:
+    """Refuse labels that look alike, such as pos and Pos, 1 and 1.0: they are probably meant to be one. first: where each is."""
+    known: dict[Any, str] = {}
+    for label, where in first.items():
+        other = known.setdefault(alike(label), label)
+        if other != label:
+            raise BadInput(
+                f"{where}: the label {label!r} is hardly another than {other!r} ({first[other]}): write both in the same "
+                f"way, or give --targets {targets}, which takes them as two"
+            )
+
+
 def names_in(text: str) -> list[str]:
     """What stands between commas; those in brackets, as in "Cause-Effect(e1,e2)", belong to a name."""
     return [part.strip() for part in re.split(r",(?![^()]*\))", text)]

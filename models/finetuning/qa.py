@@ -168,6 +168,10 @@ class Answer(Task):
         ]
         return (terms[0] + terms[1]) / 2, output
 
+    def logits(self, output: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Of each window the start and the end."""
+        return minitorch.cat([output.start_logits, output.end_logits])
+
     def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """(start scores, end scores) of each window."""
         start, end = output.start_logits.cpu().numpy(), output.end_logits.cpu().numpy()

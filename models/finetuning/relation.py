@@ -32,6 +32,7 @@ from ..errors import BadInput, listing
 from ..text.marked import Marked, occurrences, read_marked, unmarked
 from ..text.tokenizer import Tokenizer
 from . import metrics
+from .calibration import log_probabilities, softmax
 from .labels import names_in, natural
 from .tasks import Feature, Task
 
@@ -197,12 +198,14 @@ class Relation(Task):
 
     def predictions(self, examples: list[Marked], features: Sequence[Feature], rows: Sequence[Any]) -> list[Any]:
         """For each label its probability."""
-        e = [np.exp(row.astype(np.float64) - row.max()) for row in rows]
-        return [x / x.sum() for x in e]
+        return softmax(rows, self.temperature)
 
     def score(self, examples: list[Marked], predictions: list[Any]) -> dict[str, Any]:
         given = [self.labels[int(p.argmax())] for p in predictions]
         return metrics.relations([e.label for e in examples], given, self.labels, self.left_out)
+
+    def confidences(self, examples: list[Marked], predictions: list[Any]) -> tuple[Any, Any]:
+        return log_probabilities(predictions), np.array([self.target(e) for e in examples])
 
     def shown(self, example: Marked, prediction: Any) -> dict[str, Any]:
         p = {label: round(float(x), 6) for label, x in zip(self.labels, prediction, strict=True)}

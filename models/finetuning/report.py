@@ -26,26 +26,16 @@ from ..errors import count
 from ..text.labelled import as_json
 from ..training.loop import clocks, progress
 from ..training.trainer import Trainer
+from . import calibration
 from .metrics import AVERAGES
 from .run import Run
 from .tasks import Task
 from .trainer import random_model
 
 HEADLINES = (
-    "accuracy",
-    "f1",
-    "relation_f1",
-    "strict_f1",
-    "exact_match",
-    "macro_f1",
-    "micro_f1",
-    "weighted_f1",
-    "undirected_f1",
-    "matthews",
-    "pearson",
-    "spearman",
-)
-HEADLINES = (*HEADLINES, "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
+    "accuracy", "f1", "relation_f1", "strict_f1", "exact_match", "macro_f1", "micro_f1", "weighted_f1", "undirected_f1",
+    "matthews", "pearson", "spearman", "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss",
+)  # fmt: skip
 SHORT = 48  # characters of a label in a table
 MOST = 24  # labels of a confusion matrix
 
@@ -71,6 +61,9 @@ def finish(run: Run) -> dict[str, Any]:
         "sha256": run.data.sha256,
         "minitorch": minitorch.__version__,
     }
+    if answers := run.task.confidences(examples, predictions):
+        held = ("dev" if run.data.dev else "", len(run.data.dev))
+        run.report["calibration"] = calibration.judge(answers, run.task.temperature, held)
     write_text(run.folder / "report.json", as_json(run.report, 1) + "\n")
     text = as_text(run.report)
     write_text(run.folder / "report.txt", text + "\n")
@@ -139,7 +132,7 @@ def warm_up(make: Callable[[], Any], train: list[Any], examples: list[Any], few:
 def from_scratch(run: Run, examples: list[Any]) -> dict[str, Any]:
     """The same BERT trained from random weights, which shows how much pretraining helps."""
     model = random_model(run.s, run.model)
-    trainer = Trainer(run.s, run.task, run.tokenizer, model, run.data.train, run.data.dev)
+    trainer = run.make_trainer(model)
     trainer.train("the same from random weights")
     model.load_state_dict(trainer.weights)
     _, scores, answering = trainer.report_on(examples, "answering from random weights")
@@ -190,6 +183,8 @@ def as_text(report: dict[str, Any]) -> str:
     table = scores.get("confusion")
     if table and np.ndim(table) == 2:
         parts.append(confusion_text(table, scores["labels"]))
+    if "calibration" in report:
+        parts.append(calibration.as_text(report["calibration"], judged))
     if report["alternatives"]:
         parts.append(comparison(report["alternatives"], report["metric"]))
     return "\n\n".join(parts)
@@ -313,6 +308,20 @@ def marks(rows: list[dict[str, Any]], metric: str, second: str | None) -> list[s
     return found
 
 
+def in_columns(rows: list[list[str]]) -> str:
+    """A table in plain text; a row with fewer cells ends in a sentence that needs no column."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]
+    widths[0] = max(len(row[0]) for row in rows)
+
+    def line(row: list[str]) -> str:
+        cells = row if len(row) == len(rows[0]) else row[:2]
+        said = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=False))]
+        return "  ".join([*said, *row[len(cells) :]]).rstrip()
+
+    return "\n".join(map(line, rows))
+
+
 def size_text(n: float) -> str:
     """Bytes in the unit that fits."""
     for unit in ("B", "kB"):
@@ -326,12 +335,12 @@ def size_text(n: float) -> str:
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Left: all models compared. Right: the model's errors."""
+    """All models compared, the model's errors, and whether its confidence is right."""
     from matplotlib.figure import Figure
 
-    scores = report["scores"]
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    scores, panels = report["scores"], 3 if "calibration" in report else 2
+    figure = Figure(figsize=(5.5 * panels, 4.8), layout="constrained")
+    left, right, *last = figure.subplots(1, panels)
     rows = report["alternatives"] or [{"name": "this BERT", **{k: v for k, v in scores.items() if isinstance(v, float)}}]
     metric = report["metric"] if all(report["metric"] in row for row in rows) else next(n for n in HEADLINES if n in rows[-1])
     values = [row[metric] for row in rows]
@@ -341,7 +350,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
     left.margins(x=0.15)
     left.set(xlabel=f"{metric} on {report['judged_on']}", title="Compared with the alternatives")
     draw_errors(right, scores)
-    for axes in (left, right):
+    for axes in last:
+        calibration.draw(axes, report["calibration"])
+    for axes in (left, right, *last):
         axes.title.set_fontweight("bold")
         axes.spines[["top", "right"]].set_visible(False)
         for text in [axes.title, *axes.get_xticklabels(), *axes.get_yticklabels()]:

@@ -16,17 +16,24 @@ from typing import Any, ClassVar
 import numpy as np
 
 import minitorch
+from minitorch import distributed
 from minitorch.files import write_text
+from minitorch.parallel import Workers
 
 from ..adapting import PeftModel
 from ..adapting.files import CONFIG, WEIGHTS
+from ..adversarial import Adversary
+from ..augmenting import Augmenter
 from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
+from ..reading import read_json
 from ..text.labelled import as_json
 from ..text.tokenizer import Tokenizer
+from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
+from .calibration import fit_temperature
 from .choice import Choose
 from .classify import Classify
 from .qa import Answer
@@ -73,7 +80,7 @@ def read_data(s: Settings, task: Task) -> Data:
             raise BadInput(f"--{name} needs dev examples: give --dev, or a --validation share above 0")
     digest = hashlib.sha256()
     seen: dict[bytes, str] = {}
-    for name in ("train", "dev", "test"):
+    for name in ("train", "dev", "test", "wordlist"):
         if path := getattr(s, name):
             content = Path(path).read_bytes() if Path(path).is_file() else path.encode()  # a pipe can be read only once
             digest.update(content)
@@ -138,14 +145,16 @@ class Run:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
+        ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.task: Task = self.tasks[settings.task](settings)
         self.data = read_data(settings, self.task)
+        ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
         self.tokenizer, self.model = self.make_model()
-        self.trainer = self.make_trainer()
+        self.trainer = self.make_trainer(self.model)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
         if note := too_little(settings, self.trainer.steps, self.model.config.initializer_range):
@@ -153,17 +162,34 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
-        make_folder(self.folder, settings.model)
+        ranks.by_first(lambda: make_folder(self.folder, settings.model))
+
+    def make_trainer(self, model: Any) -> Trainer:
+        """A trainer for this run's examples in this run's way."""
+        copies = self.s.augment_copies if self.s.augment else 0
+        train = self.data.train * (1 + copies)
+        trainer = Trainer(self.s, self.task, self.tokenizer, model, train, self.data.dev)
+        if copies:
+            trainer.augment = Augmenter(self.s, self.task, self.tokenizer, model, self.data.train)
+        if self.s.adversarial and self.s.adversarial_radius:
+            if ranks.size() > 1:
+                raise BadInput("--adversarial walks each graph several times, which one process does: leave out mpiexec")
+            kinds = {"numbers": lambda z: z, "several": minitorch.sigmoid}
+            mean = kinds.get(getattr(self.task, "targets", ""), lambda z: minitorch.softmax(z, dim=-1))
+            t = self.tokenizer
+            special = [t.pad_id, t.cls_id, t.sep_id, *(t.vocabulary[word] for word in self.task.words)]
+            trainer.adversary = Adversary(self.s, model, special, mean)
+        return trainer
 
     def make_model(self) -> tuple[Tokenizer, Any]:
         """What is trained."""
         return make_model(self.s, self.task, self.say)
 
-    def make_trainer(self) -> Trainer:
-        """What trains it."""
-        return Trainer(self.s, self.task, self.tokenizer, self.model, self.data.train, self.data.dev)
-
     def save_best(self) -> None:
+        """The best checkpoint, by the rank that writes."""
+        ranks.by_first(self.write_best)
+
+    def write_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
@@ -191,10 +217,15 @@ class Run:
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
+            "ranks": ranks.size(),
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **t.state(),
         }
@@ -212,9 +243,27 @@ class Run:
             allocator.load_state_dict(state.get("allocators", {}).get(name))
 
     def train(self) -> None:
-        """Train to the end, and put the best weights into the model."""
+        """Train to the end, put the best weights into the model, and make its confidences fit the held-out examples."""
         self.trainer.train(self.task.name)
-        self.load_best()
+        if ranks.is_first():
+            with distributed.alone():
+                self.load_best()
+                self.calibrate()
+
+    def calibrate(self) -> None:
+        """Fit the temperature, and write it next to the weights."""
+        self.task.temperature = 1.0
+        dev, t = self.data.dev, self.trainer
+        if not dev:
+            return
+        with Workers(self.s.workers) as workers:
+            rows, _ = t.answer(t.dev_features, workers)
+        answers = self.task.confidences(dev, self.task.predictions(dev, t.dev_features, rows))
+        if answers is not None:
+            self.task.temperature = fit_temperature(*answers)
+            saved = read_json(self.folder / FACTS)
+            saved["facts"]["temperature"] = self.task.temperature
+            write_text(self.folder / FACTS, as_json(saved, 2) + "\n")
 
     @property
     def judged(self) -> tuple[str, list[Any]]:

@@ -209,6 +209,10 @@ class Tag(Task):
 
     # ---- answers
 
+    def logits(self, output: Any, batch: dict[str, Tensor]) -> Tensor:
+        """Those of the words' first pieces."""
+        return output.logits[batch["labels"] != IGNORED]
+
     def predictions(self, examples: list[Sentence], features: Sequence[Feature], rows: Sequence[Any]) -> list[list[str]]:
         """The tags of each sentence's words."""
         tags: list[list[str]] = [["O"] * len(s.words) for s in examples]

@@ -21,6 +21,10 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..adapting.choosing import METHODS, OPTIONS, config_for
+from ..adversarial.choosing import METHODS as ADVERSARIES
+from ..adversarial.choosing import check as check_adversarial
+from ..augmenting.choosing import METHODS as AUGMENTATIONS
+from ..augmenting.choosing import check as check_augment
 from ..checkpoints.files import PRETRAINED
 from ..errors import BadInput
 from ..text.labelled import Rows, read_rows
@@ -83,6 +87,14 @@ class Settings(TrainingSettings):
     adapt_layers: str = option("", "the same: names of layers, joined by commas, or all-linear", "query,value")
     bottleneck: int = option(0, "adapt houlsby, pfeiffer: width of the adapter", "a 16th of the hidden size")
     virtual_tokens: int = option(10, "adapt prompt, ptuning, prefix, ptuning2: how many")
+    augment: str = option("", f"learn from changed copies of the examples, too: {', '.join(AUGMENTATIONS)}")
+    augment_copies: int | None = option(None, "augment: copies of each example, other ones in each epoch", "eda 9, others 1")
+    augment_rate: float | None = option(None, "augment: share of the words to change", "eda, dropout 0.1, mlm 0.15")
+    wordlist: str = option("", "augment eda, mlm: file of synonyms, a group a line", "neighbours of the model's embeddings")
+    adversarial: str = option("", f"learn from texts with moved embeddings, too: {', '.join(ADVERSARIES)}")
+    adversarial_radius: float | None = option(None, "adversarial: how far they move", "the paper's: 1, for smart 1e-5")
+    adversarial_steps: int | None = option(None, "adversarial pgd, freelb, smart: steps to get there", "3, for smart 1")
+    adversarial_rate: float | None = option(None, "the same: length of a step", "pgd 0.3, freelb 0.1, smart 0.001")
     metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
     patience: int = option(0, "stop after this many evaluations (an epoch, or 100 steps, at least) without a gain; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")
@@ -94,6 +106,8 @@ class Settings(TrainingSettings):
         """Raise BadInput for settings that cannot work, before anything is read."""
         self.decimal = DECIMAL_NAMES.get(self.decimal, self.decimal)
         self.check_adapt()
+        check_adversarial(self)
+        check_augment(self)
         small = ("epochs", "n_best", "answer_length", "min_examples", "stride", "query_length")
         self.check_values(
             **dict.fromkeys(small, (1, math.inf)),
@@ -161,6 +175,7 @@ class Task:
     smaller_is_better = ("loss", "rmse", "mae", "hamming_loss")
     usage = "--file FILE"  # what `minitorch predict` is given
     words: tuple[str, ...] = ()  # which the task adds to the vocabulary
+    temperature = 1.0  # of the probabilities, softmax(logits / T); fitted after training (calibration.py)
 
     def __init__(self, settings: Settings) -> None:
         self.s = settings
@@ -206,13 +221,17 @@ class Task:
 
     def facts(self) -> dict[str, Any]:
         """Whatever the trained model needs in use that its own configuration lacks."""
-        return {"labels": self.labels, "delimiter": self.delimiter if self.s.columns else ""}
+        delimiter = self.delimiter if self.s.columns else ""
+        return {"labels": self.labels, "delimiter": delimiter, "temperature": self.temperature}
 
     def remember(self, facts: dict[str, Any]) -> None:
         """The facts of a saved run."""
         self.labels, self.delimiter = facts["labels"], str(facts.get("delimiter", ""))
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise ValueError("its labels are no list of names")
+        self.temperature = float(facts.get("temperature", 1.0))
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"its temperature is {self.temperature}")
 
     # ---- the model
 
@@ -263,6 +282,10 @@ class Task:
         loss = weighted_smoothed(logits, labels, self.class_weight, self.s.label_smoothing)
         return loss + model.regularization() if self.s.adapt and model.training else loss, output
 
+    def logits(self, output: Any, batch: dict[str, Tensor]) -> Tensor:
+        """(answers, C): the logits of each answer that the loss looks at."""
+        return output.logits
+
     def rows(self, output: Any, features: Sequence[Feature]) -> list[Any]:
         """The part of the model's output that belongs to each feature."""
         return list(output.logits.cpu().numpy())
@@ -276,6 +299,10 @@ class Task:
     def score(self, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
         """The metrics."""
         raise NotImplementedError
+
+    def confidences(self, examples: list[Any], predictions: list[Any]) -> tuple[Any, Any] | None:
+        """Log-probabilities (N, C) and right classes (N,), where predictions are probabilities (calibration.py)."""
+        return None
 
     def shown(self, example: Any, prediction: Any) -> dict[str, Any]:
         """A prediction as a record for people and programs."""

@@ -103,7 +103,10 @@ class Run(PretrainingRun):
     }
     last_batches, eps = 2000, 1e-8
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-    advice = "the model knows no more than which token follows which; give it more --steps"
+    lacking: ClassVar[dict[str, str]] = {
+        "bigram": "the model knows less than which token follows which",
+        "unigram": "the model has not even learnt token frequencies",
+    }
 
     def read_text(self, resuming: bool) -> Text:
         """A stream of tokens."""

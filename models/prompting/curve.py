@@ -20,6 +20,7 @@ import numpy as np
 from minitorch.files import replacing, write_text
 from minitorch.parallel import Workers, one_blas_thread
 
+from ..bert.use import has_head
 from ..classical.baselines import Linear, TfIdf
 from ..errors import BadInput, count
 from ..finetuning import metrics
@@ -31,7 +32,7 @@ from ..training.loop import progress
 from ..training.runs import alone_in, make_folder, refuse_overwriting
 from .cloze import Cloze, Settings
 from .contrastive import Contrastive, Vectors
-from .use import LEAST, Prompt, fit, has_head, learnt, like, read
+from .use import LEAST, Prompt, fit, learnt, like, read
 
 CURVE = "curve.json"
 COLOURS = {"cloze": "#cc4400", "head and model": "#204a87", "head and LoRA": "#729fcf", "mean vector": "#888888"}

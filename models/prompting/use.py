@@ -24,7 +24,8 @@ from minitorch.files import write_text
 from minitorch.parallel import Workers
 
 from ..bert.config import BertConfig
-from ..checkpoints.files import config_file, locate, read_all_shapes
+from ..bert.use import refuse_without_head
+from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, short
 from ..finetuning import tasks
 from ..finetuning.classify import Classify, Example
@@ -37,7 +38,6 @@ from .calibration import CALIBRATIONS
 from .cloze import Cloze, Settings
 
 PROMPT = "prompt.json"
-HEAD = "cls.predictions.transform.dense.weight"
 LEAST = 16  # examples from which half can be spared to choose a rate
 NEVER = 1 << 40
 Make = Callable[[tasks.Settings, list[Example]], Any]  # a task for these settings, which may look at the training examples
@@ -199,17 +199,3 @@ def load(folder: str | Path, device: str = "cpu", **changes: Any) -> Prompt:
     refuse_without_head(folder)
     tokenizer, model = make_model(s, task, say=lambda text: None)
     return Prompt(Trainer(s, task, tokenizer, model, [], []))
-
-
-def has_head(model: str | Path) -> bool:
-    """Does the checkpoint hold a masked-LM head?"""
-    return HEAD in read_all_shapes(locate(model))
-
-
-def refuse_without_head(model: str | Path) -> None:
-    """Raise BadInput for a checkpoint that holds no masked-LM head: a head of random weights would answer at random."""
-    if not has_head(model):
-        raise BadInput(
-            f"{model}: this checkpoint holds no masked-LM head (cls.predictions...), so it cannot guess words. Take one of "
-            "`minitorch pretrain`, or a published BERT that was saved with its head"
-        )

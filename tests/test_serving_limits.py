@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import minitorch
+from models import bert
 from tests import finetune_cases, gpt_cases
 from tests import serving_cases as cases
 
@@ -142,6 +144,19 @@ def test_slow_and_broken_clients(guarded):
     with dial(chunked) as made:
         assert made.recv(100).startswith(b"HTTP/1.1 422")
     assert guarded.post("/embed", {"inputs": "a film"}, **{"x-api-key": KEYS[0]})[0] == 200
+
+
+def test_weights_that_give_nan_are_told(tmp_path):
+    """Finite, but too large: 424, not a wrong answer."""
+    _, model = bert.load(finetune_cases.checkpoint(tmp_path / "nan"))
+    with minitorch.no_grad():
+        for layer in model.bert.encoder.layer:
+            for part in (layer.attention.output.LayerNorm, layer.intermediate.dense, layer.output.dense):
+                part.weight.copy_(part.weight * 1e17)  # 1e17³ is beyond float32
+    model.save_pretrained(tmp_path / "nan")
+    with cases.Server("--model", tmp_path / "nan") as server:
+        status, answer = server.post("/embed", {"inputs": "a film"})
+    assert (status, "its weights are damaged" in answer["error"]) == (424, True)
 
 
 def test_reload_drops_no_request(tmp_path):

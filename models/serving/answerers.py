@@ -311,7 +311,8 @@ class Translates(Writes):
         ids, _ = self.vocabularies[0].encode(sources, self.s.length)
         n = options.get("max_new_tokens", self.s.target_length) * options.get("num_beams", 1)
         features = [Prompt(text, len(row) + n, options, json.dumps(options)) for text, row in zip(sources, ids, strict=True)]
-        unknown = [row.count(UNKNOWN) / max(1, len(row)) for row in ids]
+        nameless = self.tokenizer.tokenizer.unk_id if self.tokenizer.bert else UNKNOWN
+        unknown = [row.count(nameless) / max(1, len(row)) for row in ids]
         return Asked(list(texts), features, [len(row) for row in ids], unknown, None, options)
 
     def completed(self, options: dict[str, Any]) -> dict[str, Any]:

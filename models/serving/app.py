@@ -164,6 +164,8 @@ async def predict(request: Request, server: Server) -> Response:
     """Of each text the labels with their scores, the best first; where answers are no labels, their records."""
     body, served = await asked_of(request, server, lambda s: s.kind not in ("embedding", "gpt"), "predict labels")
     texts, alone = server.texts(inputs_of(body), served.answers)
+    if flag(body, "raw_scores", False):
+        raise Problem(422, "raw_scores are not offered: scores are probabilities, or numbers as they were learnt")
     _, records = await server.ask(request, served, texts, parameters(body), flag(body, "truncate", True))
     scores = [scored(record) for record in records]
     return reply(served, scores[0] if alone else scores)
@@ -289,8 +291,8 @@ def facts(served: Served) -> dict[str, Any]:
     """A model in text-embeddings-inference's words, and its name, kind and version."""
     ids = {str(i): label for i, label in enumerate(served.labels)}
     kind: dict[str, Any] = {"classifier": {"id2label": ids, "label2id": {label: int(i) for i, label in ids.items()}}}
-    if served.kind == "embedding":
-        kind = {"embedding": {"pooling": "mean"}}
+    if not ids:
+        kind = {served.kind: {"pooling": "mean"} if served.kind == "embedding" else {}}
     own = {"name": served.name, "kind": served.kind, "loaded": round(served.loaded, 3), "pair": served.answers.parts}
     own |= {"parameters": sum(p.numel() for p in served.answers.model.parameters()), "embeds": served.embeds is not None}
     return {

@@ -13,7 +13,6 @@ Read before: log.py. Read next: watch_command.py.
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -101,13 +100,9 @@ def compared(reference: Seen, latest: Seen, shift: float = SHIFT, alpha: float =
 
 def of_model(served: Any, lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The latest lines of a model next to its reference; None if it has none."""
-    reference = _reference(served.folder, served.version, served.answers)
-    return None if reference is None else compared(reference, seen_in("latest", lines))
-
-
-@functools.lru_cache(maxsize=32)
-def _reference(folder: Path, version: str, answers: Any) -> Seen | None:
-    return reference_of(folder, answers)
+    if served.reference is False:
+        served.reference = reference_of(served.folder, served.answers)
+    return None if served.reference is None else compared(served.reference, seen_in("latest", lines))
 
 
 def reference_of(folder: Path, answers: Any) -> Seen | None:

@@ -49,6 +49,7 @@ class Served:
     stamp: tuple[Any, ...]  # of the folder's files, to see a change
     base: str = ""
     loaded: float = field(default_factory=time.time)
+    reference: Any = False  # of drift.py; False: nobody has asked for it yet
     refused: Any = None  # the stamp of a change that could not be loaded
 
     @property

@@ -199,7 +199,7 @@ class Server:
             if gone.done():
                 raise Problem(499, "the client has gone")
             raise Problem(503, f"no answer within {self.limits.seconds:g} s: the server is busy", self.batcher.seconds())
-        except BadInput as error:  # of the model, as weights that give NaN
+        except ValueError as error:  # of the model, as weights that give NaN
             raise Problem(424, str(error)) from None
         finally:
             future.cancel()

@@ -60,25 +60,26 @@ def main() -> int:
 
 
 def everything(chosen: dict[str, Any], seeds: int) -> None:
-    """All students and all heads, seed by seed."""
+    """All students, then all heads."""
     base = Path(chosen["output"])
     base.mkdir(parents=True, exist_ok=True)
     path = base / "compressing.json"
     found: dict[str, Any] = read_json(path) if path.is_file() else {"machine": describe(), "command": " ".join(sys.argv[1:])}
     subject = Subject(chosen["model"], threads=1)
+    jobs: dict[str, Callable[[], Any]] = {
+        f"student: {name}, seed {seed}": lambda own=own, seed=seed: student(subject, {**chosen, **own, "seed": seed})
+        for seed in range(seeds)
+        for name, own in STUDENTS.items()
+    }
     for seed in range(seeds):
-        jobs: dict[str, Callable[[], Any]] = {
-            f"student: {name}, seed {seed}": lambda own=own, seed=seed: student(subject, {**chosen, **own, "seed": seed})
-            for name, own in STUDENTS.items()
-        }
         for by in ("importance", "random"):
             jobs[f"heads: {by}, seed {seed}"] = lambda by=by, seed=seed: pruned(chosen, by, seed)
-        for name, job in jobs.items():
-            if name not in found:
-                started = time.perf_counter()
-                found[name] = job()
-                print(f"{name}: {found[name]} ({time.perf_counter() - started:.0f} s)", flush=True)
-                write_text(path, json.dumps(found, indent=1) + "\n")
+    for name, job in jobs.items():
+        if name not in found:
+            started = time.perf_counter()
+            found[name] = job()
+            print(f"{name}: {found[name]} ({time.perf_counter() - started:.0f} s)", flush=True)
+            write_text(path, json.dumps(found, indent=1) + "\n")
     text = table(found, seeds)
     write_text(base / "compressing.txt", text + "\n")
     print(text)

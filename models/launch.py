@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 SHARED = ("pretrain", "finetune", "seq2seq")  # jobs whose work ranks share
-# Variables of hydra (MPICH, Intel MPI) and Slurm's pmi2, of Open MPI, of PMIx: number of ranks, and this one's
-VARIABLES = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("SLURM_STEP_NUM_TASKS", "PMIX_RANK"))
+# Variables of hydra (MPICH, Intel MPI) and of Slurm with pmi2, of Open MPI, of Slurm: number of ranks, and this one
+VARIABLES = (("PMI_SIZE", "PMI_RANK"), ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"))
 TIMEOUT = "MINITORCH_TIMEOUT"  # seconds for which a rank may keep the others waiting
 
 
@@ -34,6 +34,8 @@ def launched() -> tuple[int, int] | None:
 def run(command: Callable[[Sequence[str]], int], argv: Sequence[str], rank: int, count: int) -> int:
     """``command`` as one rank of several; the exit status."""
     job = argv[0] if argv else ""
+    if not job or job.startswith("-"):  # --help, --version
+        return command(argv) if rank == 0 else 0
     if job not in SHARED:
         text = f"minitorch {job}: error: {count} processes were started, but only {', '.join(SHARED)} share work between them"
         return refuse(text, rank)
@@ -53,9 +55,12 @@ def refuse(text: str, rank: int) -> int:
 
 
 def watch(child: int, rank: int) -> int:
-    """Hand signals on to the rank's process; when it ends by one, say so. The exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda received, _: os.kill(child, received))
+    """Wait for the rank's process; when a signal ends it, say so. The exit status.
+
+    Ctrl-C reaches that process too, as launchers signal the whole group; a second one would stop it at once, unsaved.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda received, _: os.kill(child, received))
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
         return os.WEXITSTATUS(status)
@@ -92,7 +97,7 @@ def as_rank(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int
         return 0
     sys.stderr = sys.__stderr__
     own = "" if group.rank == 0 else f"rank {group.rank} ({group.names[group.rank]}): {what_failed(held.getvalue(), status)}"
-    return group.leave(status, None if heard else own)  # type: ignore[no-any-return]
+    return int(group.leave(status, None if heard else own))
 
 
 def outcome(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> tuple[int, bool]:

@@ -254,7 +254,7 @@ def test_the_help_is_short_and_of_this_command_alone(capsys):
     assert len(said.splitlines()) < 90
     assert "adapt" not in said
     assert "--skip SKIP" not in said  # a type, not the name again
-    assert re.search(r"minitorch finetune.*--query-length", said, re.DOTALL)
+    assert "--query-length" in re.sub(r"\s", "", said)  # named, but not explained
 
 
 def test_skip_says_what_is_left_out(files, tmp_path, capsys):

@@ -147,22 +147,6 @@ def test_a_pruned_checkpoint_is_read_and_written(tmp_path):
     assert BertModel.from_pretrained(tmp_path, add_pooling_layer=False).config.pruned_heads == {0: [2], 1: [0, 1]}
 
 
-def test_huggingface_pruned_the_same_way(tmp_path):
-    """Frozen from transformers 4.57 (prune_heads({0: [1]}) of tests' fill); 5 can no longer."""
-    transformers = pytest.importorskip("transformers")
-    if not hasattr(transformers.BertModel, "prune_heads"):
-        pytest.skip("this transformers prunes no heads")
-    model = small(BertModel)
-    model.save_pretrained(tmp_path / "ours")
-    theirs = transformers.BertModel.from_pretrained(tmp_path / "ours")
-    theirs.prune_heads({0: [1], 1: [0, 2]})
-    theirs.save_pretrained(tmp_path / "theirs")
-    heads.prune(model, [(0, 1), (1, 0), (1, 2)])
-    loaded = BertModel.from_pretrained(tmp_path / "theirs").state_dict()
-    for name, value in model.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(), loaded[name].numpy(), err_msg=name)
-
-
 def test_heads_from_the_command_line(place, capsys):
     folder = compress(place, "heads", "--heads=0.5", f"--data={place / 'train.tsv'}", f"--test={place / 'test.tsv'}")
     record = read_json(folder / "compress.json")
@@ -208,3 +192,23 @@ def test_a_pretrained_model_is_measured_by_masked_words(place):
     assert len(bert.fill_mask(model, tokenizer, "a [MASK] film")[0]) == 5
     assert read_json(folder / "compress.json")["after"]["metric"] == "accuracy"
     assert Subject(folder).task.name == "mlm"
+
+
+def test_the_ladder(place, capsys, monkeypatch):
+    """Table, numbers and picture; a stopped one goes on."""
+    monkeypatch.setattr("models.compressing.ladder.memory_of", lambda *where: {"peak_mib": 1.0})
+    options = ["--ladder", f"--data={place / 'train.tsv'}", f"--test={place / 'test.tsv'}"]
+    refused(place, capsys, "--ladder needs --data", "--ladder")
+    monkeypatch.setattr("models.compressing.ladder.SHARES", [0.5])
+    folder = compress(place, "ladder", *options)
+    rows = {row["name"]: row for row in read_json(folder / "ladder.json")["rows"]}
+    assert {"as it is", "heads, 50% gone", "weights, 50% zero", "layers 0", "int8 static + embeddings"} < set(rows)
+    assert {"majority class", "TF-IDF + linear SVM"} < set(rows)
+    assert rows["heads, 50% gone"]["bytes"] < rows["as it is"]["bytes"] == rows["weights, 50% zero"]["bytes"]
+    assert rows["weights, 50% zero"]["gzip_bytes"] < rows["as it is"]["gzip_bytes"]
+    assert (folder / "ladder.png").read_bytes()[:4] == b"\x89PNG"
+    assert not (folder / ".rung").exists()
+    table = (folder / "ladder.txt").read_text()
+    (folder / "ladder.json").write_text((folder / "ladder.json").read_text().replace("weights, 50% zero", "lost"))
+    assert cli.main(["compress", f"--model={place / 'tuned'}", f"--output={folder}", "--resume", *options]) == 0
+    assert "weights, 50% zero" in (folder / "ladder.txt").read_text() != table

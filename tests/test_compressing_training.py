@@ -240,6 +240,14 @@ def test_what_cannot_be_distilled(place, capsys):  # noqa: F811
     (place / "student.json").write_text('{"model_type": "bert", "vocab_size": 40, "hidden_size": 8, "num_attention_heads": 2}')
     refused(place, capsys, "a student reads with its teacher's", teacher, data, f"--student={place / 'student.json'}", model="")
     (place / "three.tsv").write_text("text\tlabel\n" + "a film\tx\nthe film\ty\nthe plot\tz\n" * 4)
-    refused(place, capsys, "labels", teacher, f"--data={place / 'three.tsv'}", "--student=1x8", model="")
+    refused(
+        place,
+        capsys,
+        "is not among those of the training examples: neg, pos",
+        teacher,
+        f"--data={place / 'three.tsv'}",
+        "--student=1x8",
+        model="",
+    )
     refused(place, capsys, "--weights must be from 0 to 0.999, not 1.5", "--weights=1.5")
     refused(place, capsys, "there is no layer 5", "--layers=0,5")

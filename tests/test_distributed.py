@@ -1,6 +1,7 @@
 """Several processes: what the ranks compute together is what one process computes. Real MPI processes, skipped without MPI."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ dist.destroy_process_group()
 @pytest.mark.parametrize("n", [2, 4])
 def test_operations(n, tmp_path):
     said = mpi.script(n, tmp_path, OPERATIONS)
-    assert sorted(said.splitlines()) == [f"{i} mpi" for i in range(n)]
+    assert sorted(re.findall(r"\d mpi", said)) == [f"{i} mpi" for i in range(n)]  # lines of two ranks may run into each other
 
 
 def test_without_a_launcher_there_is_one_process():
@@ -100,7 +101,9 @@ def corpus(tmp_path_factory):
 
 def pretrain(n, output, corpus, *options, steps=50, batch=12):
     """Losses of the steps at which a run on n ranks evaluates."""
-    small = "--vocab-size 45 --layers 1 --hidden 32 --length 12 --long-every 5 --long-length 20 --dropout 0.1 --eval-every 1"
+    small = "--vocab-size 45 --layers 1 --hidden 32 --length 12 --dropout 0.1 --eval-every 1"
+    if "--model" not in options:
+        small += " --long-every 5 --long-length 20"
     sizes = ["--steps", str(steps), "--batch-size", str(batch), "--output", str(output)]
     done = mpi.command(n, "pretrain", "--corpus", str(corpus), *small.split(), *sizes, *map(str, options))
     assert done.returncode == 0, done.stderr
@@ -116,12 +119,15 @@ def test_two_ranks_learn_as_one_does(corpus, tmp_path):
     assert done.stdout.count("parameters;") == 1
 
 
+OTHERS = [("--nsp",), ("--whole-word",), ("--model", "gpt", "--tokenizer", "characters")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--nsp",), ("--whole-word",), ("--model", "gpt")], ids=" ".join)
+@pytest.mark.parametrize("options", [(), *OTHERS], ids=" ".join)
 def test_any_number_of_ranks_and_threads_learns_the_same(corpus, tmp_path, options):
     """50 steps: 1 rank, 1 x 2 threads, 2 ranks, 2 x 2, 3 (which do not divide the batch), 4; twice the same bits."""
     losses = {}
-    for n, threads in ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 1)):
+    for n, threads in ((1, 1), (3, 1)) if options else ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 1)):
         _, found = pretrain(n, tmp_path / f"{n}x{threads}_{len(losses)}", corpus, "--threads", threads, *options, batch=8)
         if (n, threads) in losses:
             np.testing.assert_array_equal(found, losses[n, threads])

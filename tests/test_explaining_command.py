@@ -115,7 +115,7 @@ def test_signs_are_legible_without_colour(folders):
 def test_a_file_gives_means(folders, tmp_path, capsys):
     model = folders / "tag/out"
     file = folders / "tag/dev.conll"
-    options = ("--method", "occlusion", "rollout", "--examples", 5, "--output", tmp_path / "out")
+    options = ("--method", "occlusion,rollout", "--examples", 5, "--output", tmp_path / "out")
     assert command("--file", file, "--model", model, *options) == 0
     out = capsys.readouterr().out
     assert re.search(r"occlusion +[+-]\d\.\d\d +\d\.\d{3}", out)

@@ -382,3 +382,12 @@ def test_a_damaged_state_is_named(text, tmp_path, capsys):
     minitorch.save({"settings": {"steps": 3}}, state)
     assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run")]) == 2
     one_line(capsys, f"{state}: not the state of a pretraining run")
+
+
+def test_some_rows_of_a_batch_are_those_of_the_whole():
+    """What ranks share a batch by; also none of its rows."""
+    data = Stretches(np.arange(100) % 7, 6, 5, seed=1)
+    whole = data.batch(3)
+    for first, stop in ((0, 2), (2, 5), (0, 0)):
+        for name, value in data.batch(3, (first, stop)).items():
+            np.testing.assert_array_equal(value.numpy(), whole[name][first:stop].numpy())

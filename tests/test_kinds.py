@@ -111,6 +111,13 @@ def test_a_tokenizer_of_another_model(folders, capsys, tmp_path, model, kind, me
     assert "sha256" not in shown.out  # before the text is read
 
 
+def test_every_training_leaves_curves_for_tensorboard(folders, capsys):
+    assert main(["tensorboard", str(folders["root"])]) == 0
+    shown = capsys.readouterr().out
+    for kind in ("finetune", "adapter", "seq2seq", "vectors"):  # pretraining: tests/test_pretraining.py writes the same file
+        assert f"{folders[kind] / 'events.out.tfevents.minitorch'}: " in shown
+
+
 def test_beams_of_a_model_that_writes_nothing(folders, capsys):
     assert main(["predict", "a film", "--num-beams", "2", "--model", str(folders["finetune"])]) == 2
     assert "--num-beams is for models that write texts" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from .mpi import OtherRankFailed as OtherRankFailed
 from .mpi import Ranks
 
 TIMEOUT = timedelta(minutes=30)  # PyTorch's
-STARTED_BY = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK")  # variables of mpiexec and srun
+STARTED_BY = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # how many, as mpiexec and srun say it
 _group: Any = None  # Ranks of mpi.py, or None: one process
 _backend: str | None = None
 
@@ -55,19 +55,17 @@ def init_process_group(backend: str | None = None, timeout: timedelta = TIMEOUT)
         raise RuntimeError("init_process_group: it was called before; destroy_process_group() undoes it")
     if backend not in (None, "mpi", "nccl"):
         raise ValueError(f'init_process_group: backend must be "mpi" or "nccl", not {backend!r}')
-    launched = [name for name in STARTED_BY if name in os.environ]
-    if not is_available():
-        if launched and os.environ.get(launched[0]) != "1":
+    launched = [os.environ[name] for name in STARTED_BY if name in os.environ]
+    if launched and launched[0] != "1":
+        if not is_available():
             raise RuntimeError("several processes were started, which need mpi4py to find each other: pip install mpi4py mpich")
-    else:
-        ranks = Ranks(timeout.total_seconds())
-        told = int(os.environ.get(launched[0], "1")) if launched and launched[0] != "PMIX_RANK" else ranks.size
-        if told != ranks.size:
+        _group = Ranks(timeout.total_seconds())
+        if _group.size == 1:
+            library, _group = _group.MPI.Get_library_version().partition("\n")[0].strip()[:40], None
             raise RuntimeError(
-                f"{told} processes were started, but mpi4py sees {ranks.size}: that mpiexec belongs to another MPI than the one "
-                f"mpi4py uses ({ranks.MPI.Get_library_version().split(chr(10))[0].strip()[:40]}); use the one installed with it"
+                "several processes were started, but mpi4py sees one: that mpiexec belongs to another MPI than the one that "
+                f"mpi4py uses ({library}); use the mpiexec installed with it"
             )
-        _group = ranks if ranks.size > 1 else None
     _backend = backend or "mpi"
 
 

@@ -51,7 +51,8 @@ class Buckets:
             self.lengths[-1] += p.numel()
         self.here, self.lock = threading.local(), threading.Lock()
         self.gpus: Any = group.gpus if any(is_cupy(p.array) for p in self.parameters) else None
-        self.pool = None if self.gpus else ThreadPoolExecutor(1, "reduce")
+        apart = group.local_size < group.size  # on one machine messages are work for the cores: nothing is won by a thread
+        self.pool = ThreadPoolExecutor(1, "reduce", group.may_block) if apart and not self.gpus else None
         self.handles: list[Any] = []
 
     def watch(self) -> Buckets:
@@ -94,9 +95,12 @@ class Buckets:
         """Until all buckets are added up: ``view`` has the sums, and ``used`` says which parameters any rank used."""
         for done in self.sums:
             if done is not None:
-                done.result()
+                self.group.until_done(done)
         if self.gpus is not None:
             self.gpus.join()
+        elif self.pool is None:
+            for buffer in self.buffers:
+                self.group.reduce(buffer, "sum", self.wire)
         self.group.reduce(self.used, "max")
 
     def bring_gradients(self, part: int, loss: Tensor, walked: Sequence[Tensor | None] | None = None) -> None:
@@ -143,10 +147,11 @@ class Buckets:
                 self.sums.append(self.send(self.buffers[len(self.sums)]))
 
     def send(self, buffer: Any) -> Future[Any] | None:
-        """Start to add up a bucket: in a thread, or on a GPU in a stream."""
+        """Start to add up a bucket: in a thread, or on a GPU in a stream; on one machine it waits until all are full."""
         if self.pool is not None:
             return self.pool.submit(self.group.reduce, buffer, "sum", self.wire)
-        self.gpus.reduce(buffer, "sum", self.wire)
+        if self.gpus is not None:
+            self.gpus.reduce(buffer, "sum", self.wire)
         return None
 
     def buffer(self, b: int) -> Any:

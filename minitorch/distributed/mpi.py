@@ -1,8 +1,9 @@
 """The ranks that mpiexec or srun started, by mpi4py: sums, copies, and an end for all when one of them fails.
 
-MPI itself waits for ever for a rank that has ended, and has no word for "I cannot go on". So every operation here is a
-non-blocking one that is polled; between two looks a rank reads the notices of the others. A notice says that a rank has failed,
-or that it is waiting too: at the end of ``timeout`` those that said neither are the silent ones.
+MPI itself waits for ever for a rank that has ended, and has no word for "I cannot go on". So operations are non-blocking and
+polled; between two looks a rank reads the notices of the others. A notice says that a rank has failed, or that it is waiting
+too: at the end of ``timeout`` those that said neither are the silent ones. A thread of its own may block, because Python gives it
+few chances to poll while the main thread computes; the main thread looks for it.
 Read before: nothing. Read next: buckets.py.
 """
 
@@ -15,7 +16,9 @@ import math
 import os
 import socket
 import sys
+import threading
 import time
+import warnings
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,14 +42,21 @@ class Ranks:
         import mpi4py
 
         mpi4py.rc.finalize = False  # at the end of a rank that failed it would wait for the others
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about another MPI's launcher: __init__.py says it in one line
+            try:
+                from mpi4py import MPI
+            except (ImportError, RuntimeError) as error:
+                reason = str(error).partition("\n")[0]
+                raise RuntimeError(f"mpi4py finds no MPI ({reason}): pip install mpich, or load your cluster's module") from error
 
         self.MPI, self.world, self.notices = MPI, MPI.COMM_WORLD, MPI.COMM_WORLD.Dup()
         machine = self.world.Split_type(MPI.COMM_TYPE_SHARED, self.world.rank)
         self.rank, self.size, self.local_rank, self.local_size = self.world.rank, self.world.size, machine.rank, machine.size
         self.timeout = timeout
         self.operations = self.told = 0
-        self.bytes, self.seconds = 0, 0.0  # sent into operations, and spent in them
+        self.here = threading.local()
+        self.bytes, self.seconds = 0, 0.0  # sent (as a ring would), and spent in operations
         self.heard: dict[int, dict[str, Any]] = {}
         self.sending: list[Any] = []
         names = [f"{socket.gethostname()}, process {os.getpid()}".encode()]
@@ -73,7 +83,7 @@ class Ranks:
         else:
             whole = array if array.flags.c_contiguous else np.ascontiguousarray(array)
             kind = {"sum": self.MPI.SUM, "max": self.MPI.MAX, "min": self.MPI.MIN, "product": self.MPI.PROD}[op]
-            self.run(self.world.Iallreduce(self.MPI.IN_PLACE, whole, kind), array.nbytes)
+            self.run("allreduce", self.MPI.IN_PLACE, whole, kind, size=2 * array.nbytes * (self.size - 1) // self.size)
             if whole is not array:
                 array[...] = whole
 
@@ -83,7 +93,7 @@ class Ranks:
             self.gpus.broadcast(array, src)
             return self.gpus.join()
         whole = np.ascontiguousarray(array)
-        self.run(self.world.Ibcast(whole.reshape(-1).view(np.uint8), src), array.nbytes)
+        self.run("bcast", whole.reshape(-1).view(np.uint8), src, size=array.nbytes)
         if whole is not array:
             array[...] = whole
         return None
@@ -91,28 +101,45 @@ class Ranks:
     def gather(self, data: bytes) -> list[bytes]:
         """Each rank's bytes, on all ranks."""
         sizes = np.zeros(self.size, np.int64)
-        self.run(self.world.Iallgather(np.array([len(data)], np.int64), sizes), 8)
+        self.run("allgather", np.array([len(data)], np.int64), sizes, size=8)
         joined = bytearray(int(sizes.sum()))
-        self.run(self.world.Iallgatherv([data, self.MPI.BYTE], [joined, sizes, self.MPI.BYTE]), len(data))
+        self.run("allgatherv", [data, self.MPI.BYTE], [joined, sizes, self.MPI.BYTE], size=len(data))
         ends = np.cumsum(sizes)
         return [bytes(joined[end - n : end]) for n, end in zip(sizes, ends, strict=True)]
 
     def barrier(self, limited: bool = True) -> None:
         """Wait for all ranks; not ``limited``: as long as it takes, since one of them has work of its own."""
-        self.run(self.world.Ibarrier(), 0, limited)
+        self.run("barrier", limited=limited)
 
-    def run(self, request: Any, size: int, limited: bool = True) -> None:
-        """Wait until an operation is complete; OtherRankFailed if it never will be."""
+    def run(self, name: str, *arguments: Any, size: int = 0, limited: bool = True) -> None:
+        """An operation of MPI, by all ranks; OtherRankFailed if it will never be complete. size: the bytes that it sends."""
         self.operations += 1
         started, looked = time.perf_counter(), 0.0
+        if getattr(self.here, "blocks", False):
+            getattr(self.world, name.capitalize())(*arguments)
+        request = self.MPI.REQUEST_NULL if getattr(self.here, "blocks", False) else getattr(self.world, f"I{name}")(*arguments)
         while not request.Test():
             waited = time.perf_counter() - started
-            time.sleep(0 if waited < SPIN else min(waited / 20, 0.01))
+            time.sleep(0 if waited < SPIN else 0.0005 if waited < SLOW else 0.01)  # each look moves a long message on
             if waited > looked + LOOK:
                 looked = waited
                 self.look(waited, self.timeout if limited else math.inf)
         self.bytes += size
         self.seconds += time.perf_counter() - started
+
+    def may_block(self) -> None:
+        """In this thread operations block."""
+        self.here.blocks = True
+
+    def until_done(self, future: Any) -> None:
+        """Wait for such a thread."""
+        started = time.perf_counter()
+        while not future.done():
+            with contextlib.suppress(TimeoutError):
+                future.result(LOOK)
+                break
+            self.look(time.perf_counter() - started, self.timeout)
+        future.result()
 
     # ------------------------------------------------------------------------------------------------- failures
 
@@ -149,8 +176,8 @@ class Ranks:
             self.notices.Recv([data, self.MPI.BYTE], status.source)
             self.heard.setdefault(status.source, {}).update(json.loads(data))
 
-    def leave(self, status: int, text: str | None) -> NoReturn:
-        """End this process and the run. text: why, if this rank has failed; None if it only heard of it.
+    def leave(self, status: int, text: str | None) -> int:
+        """Leave the run, and return this process's exit status. text: why, if this rank failed; None if it only heard of it.
 
         The lowest rank that failed prints its text, once all ranks have answered; all end with its status.
         """
@@ -166,10 +193,15 @@ class Ranks:
         self.until(lambda: self.MPI.Request.Testall(self.sending), 2.0)
         if not answered:
             self.abort("")
+        status = int(everyone[speaker]["status"])
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
-        os._exit(everyone[speaker]["status"])
+        last = threading.Timer(10, os._exit, [status])  # should an operation that was begun hold the end up
+        last.daemon = True
+        last.start()
+        self.MPI.Finalize()  # or mpiexec would kill the ranks that are slower to end
+        return status
 
     def statuses(self) -> dict[int, Any]:
         """The ranks that have failed, or answered a failure."""

@@ -23,6 +23,7 @@ KINDS = (
     ("vectors.txt", "", "word vectors", "vectors --vectors {} --nearest WORD"),
 )
 JOBS = {"init_encoder": "seq2seq", "task": "finetune", "min_count": "vectors", "initializer_range": "pretrain"}  # by a setting
+JOBS = {"ewc_lambda": "continual", **JOBS}  # which has finetune's settings, too
 
 
 def holding(folder: Path) -> str:

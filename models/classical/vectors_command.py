@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import shlex
 import time
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import minitorch
-from minitorch.files import replacing
+from minitorch.files import replacing, write_text
 
 from ..errors import BadInput, count, listing
 from ..reading import read_tensors
@@ -28,6 +29,7 @@ from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
 from ..training.settings import add_options, check_limits, given, option, refuse_other_job, resumed_settings
 from ..training.states import check_like
+from ..training.tensorboard import METRICS
 from .word2vec import Text, Word2Vec
 from .word_vectors import TEXT, WordVectors
 
@@ -169,8 +171,10 @@ class Job:
         return {"settings": asdict(self.settings), "sha256": self.sha256, "step": t.step, "losses": self.losses, **tables}
 
     def save(self) -> None:
-        """Write the state."""
+        """Write the state, and the losses for those who draw them."""
         minitorch.save(self.state(), self.folder / STATE)
+        lines = (json.dumps({"step": step, "loss": float(loss)}) + "\n" for step, loss in enumerate(self.losses, 1))
+        write_text(self.folder / METRICS, "".join(lines))
 
     def restore(self, path: Path, saved: dict[str, Any]) -> None:
         """Go on from a state; BadInput if it is not one of this run."""
@@ -265,7 +269,7 @@ def show(vectors: WordVectors, folder: Path) -> int:
         print(f"{word:>12}: {', '.join(other for other, _ in vectors.nearest(word, 6))}")
     ask = f"minitorch vectors --vectors {shlex.quote(str(folder))}"
     print(
-        f"{folder}/: {TEXT} (word2vec's text format), {PICTURE}, {STATE}\n"
+        f"{folder}/: {TEXT} (word2vec's text format), {PICTURE}, {METRICS}, {STATE}\n"
         f"next: {ask} --nearest {words[0]}\n"
         f"      {ask} --analogy A B C          (A is to B as C is to ...?)"
     )

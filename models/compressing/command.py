@@ -105,8 +105,12 @@ def train(subject: Subject, s: Settings, folder: Path, record: dict[str, Any], r
     if resume:
         job.load_state()
         print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
-    else:
-        write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+    def save() -> None:
+        write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")  # for --resume
+        job.save_state()
+
+    job.trainer.on_state = save
     n, m = subject.model.num_parameters(), job.model.num_parameters()
     print(f"{m:,} parameters ({n:,} before); {count(job.trainer.steps, 'step')} of up to {s.batch_size} examples")
     train_and_report("compress", job, finish)

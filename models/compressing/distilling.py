@@ -216,7 +216,10 @@ def student_config(size: str, teacher: BertConfig) -> BertConfig:
     else:
         raise BadInput(f"--student must be {', '.join(PRESETS)}, LAYERSxWIDTH such as 2x128, or a config.json, not {size}")
     own = {k: v for k, v in teacher.to_dict().items() if k not in ("pruned_heads", "quantization_config")}
-    return BertConfig.from_dict({**own, **shape})
+    try:
+        return BertConfig.from_dict({**own, **shape})
+    except ValueError as error:
+        raise BadInput(f"--student {size}: {error}") from error
 
 
 def check_student(student: Any, teacher: Any, distil: str) -> None:

@@ -27,6 +27,7 @@ from .subject import Subject, evenly
 
 SHARES = [i / 10 for i in range(1, 10)]
 RECORD = "ladder.json"
+PRUNED = ("as it is", "heads", "weights", "layers")
 MARKS = {"heads": "o-", "weights": "s--", "layers": "^-.", "int8": "D", "as it is": "P", "other": "X", "classical": "*"}
 
 
@@ -156,26 +157,32 @@ def as_text(rows: list[dict[str, Any]]) -> str:
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Score against the share that is gone, the size, and the time; techniques differ by their marks too."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    figure = Figure(figsize=(14, 4.6), layout="constrained")
+    figure = Figure(figsize=(14, 4.8), layout="constrained")
     parts = figure.subplots(1, 3, sharey=True)
-    best = max((row for row in rows if row["kind"] == "classical"), key=lambda row: row["score"], default=None)
-    for axes, key, label, factor in zip(
-        parts, ("share", "bytes", "ms"), ("share that is gone", "MB on disk", "ms of CPU per text"), (1, 1e-6, 1), strict=True
-    ):
+    words = sorted((row for row in rows if row["kind"] == "classical"), key=lambda row: row["score"])[-1:]  # the best of them
+    shown = [row for row in rows if row["kind"] != "classical"] + words
+    columns = (("share", "share that is gone", 1), ("bytes", "MB on disk", 1e-6), ("ms", "ms of CPU per text", 1))
+    for axes, (key, label, factor) in zip(parts, columns, strict=True):
         for kind, mark in MARKS.items():
-            own = [row for row in rows if row["kind"] == kind and (key != "share" or kind in ("heads", "weights", "layers"))]
-            own = [best] if kind == "classical" and best is not None and key != "share" else own
-            if own:
-                label_of = best["name"] if kind == "classical" and best else {"other": "also"}.get(kind, kind)
-                x, y = [factor * row[key] for row in own], [row["score"] for row in own]
-                axes.plot(x, y, mark, label=label_of, markersize=11 if kind in ("classical", "as it is") else 6, alpha=0.85)
-        if best is not None:
-            axes.axhline(best["score"], color="#888888", linestyle=":", linewidth=1)
+            own = [row for row in shown if row["kind"] == kind and (key != "share" or kind in PRUNED)]
+            x, y = [factor * row[key] for row in own], [row["score"] for row in own]
+            axes.plot(x, y, mark, label=kind, markersize=11 if kind in ("classical", "as it is") else 6, alpha=0.85)
+            for row, there in zip(own, x, strict=True):
+                if kind in ("other", "classical"):
+                    name = Path(row["name"]).name
+                    axes.annotate(name, (there, row["score"]), (0, 7), textcoords="offset points", fontsize=7, ha="center")
+        for row in words:
+            axes.axhline(row["score"], color="#888888", linestyle=":", linewidth=1)
         axes.set(xlabel=label, xscale="linear" if key == "share" else "log")
+        axes.margins(x=0.12)
+        if key != "share":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(color="#dddddd")
-    parts[0].set_ylabel(rows[0]["metric"])
-    parts[0].set_title(f"dotted: {best['name']}" if best else "", fontsize=9)
-    parts[1].legend(frameon=False, fontsize=8, loc="best")
+    parts[0].set(ylabel=rows[0]["metric"], title="".join(f"dotted: {row['name']}" for row in words))
+    parts[0].legend(frameon=False, fontsize=8, loc="lower left")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

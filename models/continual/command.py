@@ -37,7 +37,7 @@ LARGEST = 1 << 28  # bytes of a report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: one a setting."""
     add_options(parser, Settings, skip=UNUSED)
-    parser._option_string_actions["--strategy"].metavar = "NAME"  # of all lists that alone names no files
+    parser._option_string_actions["--strategy"].metavar = "NAME"  # the only list that holds no files
 
 
 def run(args: argparse.Namespace) -> int:

@@ -78,7 +78,7 @@ class EWC(Sequential):
 
         def log_p(features: Any) -> Tensor:
             batch = to_device(stream.batch(features, trainer.tokenizer), model, self.s.device)
-            return F.log_softmax(stream.logits(model, batch)[0] + batch["shut"], dim=-1)
+            return F.log_softmax(stream.ask(model, batch)[0] + batch["shut"], dim=-1)
 
         model.eval()
         return fisher(log_p, ((g, [f.target for f in g]) for g in groups), self.learning(), self.s.fisher, rng)

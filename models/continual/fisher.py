@@ -27,7 +27,7 @@ def fisher(
 ) -> dict[str, Tensor]:
     """F of each parameter. log_p: an input -> log-probabilities (B, classes); batches: pairs of input and labels (B,).
 
-    A batch holds one example, except of the kind "batched". The model must be in evaluation mode: dropout is no answer of its.
+    A batch holds one example, except of the kind "batched". The model must be in evaluation mode, without dropout.
     """
     total = {name: p.detach().array * 0 for name, p in parameters.items()}
     n = 0

@@ -68,7 +68,7 @@ def cell(row: dict[str, Any], key: str) -> str:
     if key not in row:
         return "-"
     sign = "" if key == "accuracy" else "+"
-    return f"{row[key]:{sign}.3f}" + (f" ± {row[key + '_deviation']:.3f}" if row["runs"] > 1 else "")
+    return f"{round(row[key], 3) + 0.0:{sign}.3f}" + (f" ± {row[key + '_deviation']:.3f}" if row["runs"] > 1 else "")
 
 
 def columns_of(report: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from inspect import get_annotations
 from itertools import permutations
 from typing import Any
 
@@ -21,10 +22,9 @@ from .fisher import KINDS
 
 SETTINGS = ("domain", "task", "class")
 STRATEGIES = ("sequential", "ewc", "online-ewc", "replay", "lwf", "adapters", "joint")
-UNUSED = (
-    "task", "train", "dev", "decimal", "separator", "e1", "e2", "head", "leave_out", "merge_directions", "word_column",
-    "tag_column", "iob1", "stride", "query_length", "answer_length", "n_best", "null_threshold", "label_smoothing",
-    "class_weights", "metric", "patience", "compare", "fuse", "eval_every",
+USED = (  # of finetune's own settings; it may get others, which mean nothing here
+    "model", "text", "pair", "label", "columns", "delimiter", "targets", "min_examples", "encoding", "length", "truncate",
+    "epochs", "warmup", "freeze", "rank", "alpha", "adapt_layers", "bottleneck", "virtual_tokens", "save_every",
 )  # fmt: skip
 
 
@@ -85,6 +85,10 @@ class Settings(FinetuneSettings):
             return dataclasses.replace(self, seed=self.seed + seed, lr=self.adapter_lr, freeze=0)
         plain = {name: getattr(FinetuneSettings, name) for name in ("adapt", *OPTIONS)}
         return dataclasses.replace(self, seed=self.seed + seed, **plain)
+
+
+OTHERS = get_annotations(FinetuneSettings).keys() - get_annotations(Settings).keys() - set(USED)
+UNUSED = ("eval_every", "wire", "local_steps", *OTHERS)
 
 
 def chosen_strategies(given: list[str]) -> list[str]:

@@ -111,14 +111,14 @@ class Stream(Classify):
             inputs["old"] = minitorch.tensor(np.stack([f.extra.old for f in features]))  # (B, outputs)
         return inputs
 
-    def logits(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
+    def ask(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """(B, outputs), as the head gives them; and the model's whole output."""
         output = model(**{name: value for name, value in batch.items() if name not in ("labels", "shut", "old")})
         return output.logits, output
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:
         """Cross entropy over the outputs that may answer; in training with the strategy's term (and AdaLoRA's)."""
-        logits, output = self.logits(model, batch)
+        logits, output = self.ask(model, batch)
         loss = F.cross_entropy(logits + batch["shut"], batch["labels"])
         if model.training and self.added is not None:
             loss = loss + self.added(model, batch, logits)

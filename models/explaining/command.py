@@ -44,8 +44,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--columns": {"help": "of --file: its column names, joined by commas, if they differ from the training's"},
     "--delimiter": {"help": "of --file: separator of its columns, if it differs from the training file's"},
     "--encoding": {"help": "of --file, if it differs from the training file's"},
-    "--method": {"nargs": "+", "default": [], "metavar": "NAME", "help": f"{', '.join(METHODS)}; lens (of words); probes (with"
-                 " labels)  (default: all that apply)"},
+    "--method": {"default": "", "metavar": "NAME,...", "help": f"{', '.join(METHODS)}; lens (of words); probes (labelled --file)"
+                 " (default: all that apply)"},
     "--label": {"default": "", "help": "explain this label, choice, part of the context or token, not the answer"},
     "--word": {"type": int, "default": 0, "help": "the word whose tag, or the [MASK], that is explained, counted from 1"},
     "--layer": {"type": int, "default": 0, "help": "with --head: draw this head's attention map, counted from 1"},
@@ -100,7 +100,7 @@ def work(args: argparse.Namespace, output: Path) -> None:
     pairs = swaps.parse_swaps(args.swap)
     source = open_source(args.model, usable_device(args.device), args.base, **reading)
     methods = chosen_methods(args, source)
-    examples = read(args, source)
+    examples = read(args, source, methods)
     make_folder(output)
     if pairs:
         swap_page(args, source, examples, pairs, output)
@@ -126,24 +126,25 @@ def check(args: argparse.Namespace) -> None:
 
 def chosen_methods(args: argparse.Namespace, source: Any) -> list[str]:
     """--method, or all that apply."""
-    if unknown := [name for name in args.method if name not in (*METHODS, *MORE)]:
+    asked = [name.strip() for name in args.method.split(",") if name.strip()]
+    if unknown := [name for name in asked if name not in (*METHODS, *MORE)]:
         raise BadInput(f"--method: there is no {unknown[0]!r}; there are {', '.join((*METHODS, *MORE))}")
-    if "probes" in args.method and not args.file:
+    if "probes" in asked and not args.file:
         raise BadInput("--method probes learns from many labelled texts: give --file FILE")
-    if "lens" in args.method and source.task is not None:
+    if "lens" in asked and source.task is not None:
         raise BadInput(NEEDS_WORDS)
     layers = attention.shape(source.model)
     if args.layer and not 1 <= args.layer <= len(layers):
         raise BadInput(f"--layer must be from 1 to {len(layers)}, not {args.layer}")
     if args.head and not 1 <= args.head <= layers[args.layer - 1]:
         raise BadInput(f"--head must be from 1 to {layers[args.layer - 1]} in layer {args.layer}, not {args.head}")
-    return list(dict.fromkeys(args.method)) or [*METHODS, *(["lens"] if source.task is None else [])]
+    return list(dict.fromkeys(asked)) or [*METHODS, *(["lens"] if source.task is None else [])]
 
 
-def read(args: argparse.Namespace, source: Any) -> list[Any]:
+def read(args: argparse.Namespace, source: Any, methods: list[str]) -> list[Any]:
     """The texts or the file's examples."""
     if args.file:
-        probes = "probes" in args.method
+        probes = "probes" in methods
         examples = source.file(args.file, labelled=probes)
         return list(examples if args.swap or probes else examples[: args.examples])
     texts = [line.rstrip("\r\n") for line in sys.stdin or () if line.strip()] if args.text == ["-"] else args.text

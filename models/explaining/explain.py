@@ -32,7 +32,7 @@ class Options:
     """Settings of the methods."""
 
     steps: int = 50  # of integrated gradients
-    rule: str = "gauss"
+    rule: str = "midpoint"
     baseline: str = "pad"
     samples: int = 500  # of LIME
     seed: int = 0

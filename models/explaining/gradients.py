@@ -6,7 +6,8 @@
 
 The integral is a sum of ``steps`` points. Completeness (their proposition 1): the attributions sum to f(x) - f(x'); δ is what is
 missing of that, and says whether the steps were enough. Gauss and Legendre's points are exact for polynomials up to degree
-2·steps - 1; the midpoints are of second order, left and right ends of first.
+2·steps - 1; the midpoints are of second order, left and right ends of first. A BERT is steep near a text of [PAD] and no
+polynomial: of fine-tuned MiniLM 50 midpoints missed less than 50 of Gauss's points (docs/explaining.md).
 Read before: subject.py.
 """
 
@@ -54,7 +55,7 @@ def quadrature(rule: str, n: int) -> tuple[Array, Array]:
 
 
 def integrated_gradients(
-    f: Function, x: Tensor, baseline: Tensor, steps: int = 50, rule: str = "gauss"
+    f: Function, x: Tensor, baseline: Tensor, steps: int = 50, rule: str = "midpoint"
 ) -> tuple[Array, float, float]:
     """Attributions of the shape of x, δ = Σ attributions - (f(x) - f(x')), and that difference."""
     points, weights = quadrature(rule, steps)

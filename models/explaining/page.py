@@ -23,7 +23,8 @@ from .swaps import Row
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
 h3 { margin: 1.2em 0 .2em; font-size: 16px } p, td, li { overflow-wrap: anywhere } img { max-width: 100% }
-.text { line-height: 2.4; white-space: pre-wrap } rt { font-size: 10px; color: #333 }
+.text { line-height: 2.4; white-space: pre-wrap }
+ruby { white-space: nowrap; overflow-wrap: normal } rt { font-size: 10px; color: #333 }
 .note, summary { color: #444; font-size: 14px }
 table { border-collapse: collapse; font-size: 14px } .wide { overflow-x: auto }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ccc; vertical-align: top }

@@ -162,7 +162,10 @@ def draw_swaps(path: Path, rows: Sequence[Row], measure: str) -> None:
 
 
 def png(figure: Any) -> bytes:
-    """The bytes of a picture."""
-    stream = io.BytesIO()
+    """The bytes of a picture, in greys: a page shall be small."""
+    from PIL import Image
+
+    stream, smaller = io.BytesIO(), io.BytesIO()
     saved(figure, stream, 90)
-    return stream.getvalue()
+    Image.open(stream).convert("L").save(smaller, format="PNG", optimize=True)
+    return smaller.getvalue()

@@ -19,8 +19,10 @@ from minitorch import Tensor
 
 from ..bert.masked_rows import rows_at
 from ..bert.model import BertForMaskedLM
+from ..bert.use import has_head
 from ..bert.use import load as load_bert
-from ..checkpoints.files import config_file, locate, read_all_shapes, refuse_unfinished
+from ..checkpoints.files import config_file
+from ..checkpoints.kinds import holding
 from ..errors import BadInput, count, listing, short
 from ..finetuning.predictor import Predictor
 from ..finetuning.run import FACTS
@@ -28,7 +30,6 @@ from ..finetuning.tasks import Feature
 from ..finetuning.trainer import random_model
 from ..gpt.use import load as load_gpt
 from ..reading import read_json, read_text
-from ..seq2seq.run import FACTS as WRITES
 from ..text.labelled import refuse_halves
 from .subject import Subject, frozen
 from .words import Tracer
@@ -37,29 +38,20 @@ from .words import Tracer
 def open_source(folder: str | Path, device: str = "cpu", base: str = "", **reading: str) -> Any:
     """The model of a folder, whichever command wrote it; one that cannot be explained is refused, with the right command."""
     path = Path(folder)
-    for name, job in ((WRITES, "seq2seq"), ("prompt.json", "prompt")):
-        if (path / name).is_file():
-            raise BadInput(
-                f"{folder} was written by minitorch {job}; explained are models of finetune, masked LMs and GPTs. Its answers: "
-                f"minitorch {'predict' if job == 'seq2seq' else job} --model {folder} 'a text'"
-            )
-    if (path / FACTS).is_file() or not (path.is_dir() and any((path / n).is_file() for n in ("config.json", "bert_config.json"))):
-        if not path.exists():
-            raise BadInput(f"{folder}: no such folder; give one that finetune or pretrain wrote")
+    if (path / FACTS).is_file() or not any((path / name).is_file() for name in ("config.json", "bert_config.json")):
         return TaskSource(Predictor(folder, device, base, **reading))
-    where = locate(folder)
-    refuse_unfinished(where)
-    kind = read_json(config_file(where), "a configuration").get("model_type", "bert")
+    kind = read_json(config_file(path), "a configuration").get("model_type", "bert")
+    if kind not in ("bert", "gpt2") or (path / "prompt.json").is_file():
+        other = holding(path) or f'its model_type is "{short(kind)}"'
+        raise BadInput(f"{folder}: explained are models of `minitorch finetune`, masked LMs and GPTs; {other}")
     if kind == "gpt2":
-        return WordSource(*load_gpt(where, device))
-    if kind != "bert":
-        raise BadInput(f'{folder}: model_type is "{short(kind)}"; explained are models of finetune, masked LMs and GPTs')
-    if not any(name.startswith("cls.predictions.") for name in read_all_shapes(where)):
+        return WordSource(*load_gpt(path, device))
+    if not has_head(path):
         raise BadInput(
             f"{folder}: has no head, neither for words (cls.predictions) nor of a task, so it gives no answer to explain; "
             f"train one: minitorch finetune classify --model {folder} --train FILE"
         )
-    return WordSource(*load_bert(where, BertForMaskedLM, device))
+    return WordSource(*load_bert(path, BertForMaskedLM, device))
 
 
 # --------------------------------------------------------------------------------------- how each kind of answer is read
@@ -169,7 +161,7 @@ class TaskSource:
         note = f"{count(len(lost), 'word')} of {len(words):,} not read, in brackets here ({limit})" if lost else ""
         rest = {"filler": tokenizer.mask_id, "padding": tokenizer.pad_id, "remove": remove, "note": note}
         arrays = (np.array(ids), np.array(feature.types), words, np.array(of), np.array(at))
-        return Subject(self.model, read, *arrays, target, answer, link, **rest)
+        return Subject(self.model, read, *arrays, target, answer, link, temperature=task.temperature, **rest)
 
     def label(self, record: dict[str, Any], label: str) -> tuple[tuple[int, ...], str]:
         """The column of a class, and its name."""

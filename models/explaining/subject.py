@@ -44,6 +44,7 @@ class Subject:
     remove: str = "mask"  # or delete: take its places away
     padding: int | None = None  # the id of [PAD], if there is one
     note: str = ""  # of what is not read
+    temperature: float = 1.0  # of the probability, fitted after training (Guo et al. 2017); f is the logit as it is
 
     @property
     def is_read(self) -> Array:
@@ -80,10 +81,10 @@ class Subject:
         f, log_z = 0.0, 0.0
         for table, column in zip(tables, columns, strict=True):
             f = f + minitorch.gather(table, 1, minitorch.tensor(column[:, None]).to(device))[:, 0]
-            log_z = log_z + table.logsumexp(-1)
+            log_z = log_z + (table / self.temperature).logsumexp(-1)
         if self.link == "softmax":
-            return f, minitorch.exp(f - log_z)
-        return f, minitorch.sigmoid(f) if self.link == "sigmoid" else f
+            return f, minitorch.exp(f / self.temperature - log_z)
+        return f, minitorch.sigmoid(f / self.temperature) if self.link == "sigmoid" else f
 
     def f(self, x: Tensor) -> Tensor:
         """f alone."""

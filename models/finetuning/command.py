@@ -119,7 +119,7 @@ def work(job: Run) -> None:
     print(
         f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
         f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {count(t.steps, 'step')} of up to "
-        f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
+        f"{job.s.batch_size} examples, {job.s.workers} micro-batch{'es' * (job.s.workers > 1)} at a time, on {job.s.device}"
     )
     train_and_report("finetune", job, finish)
     kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"

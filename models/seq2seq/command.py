@@ -77,7 +77,7 @@ def work(job: Run) -> None:
     print(
         f"{count(len(job.data.train), 'training pair')}, {held}; {sizes}\n"
         f"{job.model.num_parameters():,} parameters; {count(t.steps, 'step')} of up to {s.batch_size} pairs, "
-        f"{s.workers} micro-batches at a time, on {s.device}"
+        f"{s.workers} micro-batch{'es' * (s.workers > 1)} at a time, on {s.device}"
         + "; then the same from random weights"
         * bool(s.init_encoder and s.compare == "all")
     )

@@ -27,7 +27,7 @@ Function = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 def make_files(folder: Path, say: Callable[[str], None] = print) -> dict[str, str]:
     """Write train, dev and test files into the folder, and return their names."""
-    say("reading the docstrings in this Python installation ...")
+    say(f"reading the docstrings in this Python installation (of each body at most {CHARACTERS} characters) ...")
     items = list(summaries())
     part = deal(Counter(file for file, _ in items))
     rng = np.random.default_rng(0)

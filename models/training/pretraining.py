@@ -139,9 +139,14 @@ class PretrainingRun:
         """self.train_data and self.valid_data, with ``batch(step)``, ``batch_size`` and ``count``, their number of examples."""
         raise NotImplementedError
 
+    def data_of(self, step: int) -> tuple[Any, int]:
+        """The batches that a step draws from, and the number of its own."""
+        raise NotImplementedError
+
     def batch(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
-        raise NotImplementedError
+        data, number = self.data_of(step)
+        return data.batch(number)  # type: ignore[no-any-return]
 
     def ready(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch for ``forward``, on the model's device."""
@@ -262,12 +267,15 @@ class PretrainingRun:
     def one_step(self, workers: Workers) -> Score:
         """Forward and backward over the micro-batches, clip, update. On a GPU the host waits for none of it."""
         s, self.workers = self.settings, workers
-        batch = self.batch(self.step)
-        self.examples = len(batch["input_ids"])
+        data, number = self.data_of(self.step)
+        self.examples = data.batch_size
         self.rows = ranks.shares(self.examples, s.workers * s.accumulate)
+        first = self.rows[0][0] if self.rows else 0
+        batch = data.batch(number, (first, self.rows[-1][1] if self.rows else 0))
         if self.team.local_steps > 1:
             self.examples = sum(stop - first for first, stop in self.rows)
-        total = self.gradients([self.ready({name: value[a:b] for name, value in batch.items()}) for a, b in self.rows])
+        cut = [{name: value[a - first : b - first] for name, value in batch.items()} for a, b in self.rows]
+        total = self.gradients([self.ready(part) for part in cut])
         self.precision.update(self.optimizer, list(self.model.parameters()), s.clip)
         self.schedule.step()
         return dataclasses.replace(total, loss=total.loss * 1, right=total.right * 1)  # copies: a graph writes there again

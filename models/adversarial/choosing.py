@@ -32,7 +32,7 @@ METHODS = {
     "fgm": Method(fgm, 1.0, 1, 1.0),
     "pgd": Method(pgd, 1.0, 3, 0.3),
     "freelb": Method(freelb, 1.0, 3, 0.1),
-    "smart": Method(smart, 1e-5, 1, 1e-3),
+    "smart": Method(smart, 0.02, 1, 0.02),  # the paper's 1e-5 and 1e-3 are too small to see (smart.py)
 }
 OPTIONS = ("radius", "steps", "rate")
 

@@ -75,6 +75,7 @@ def main() -> int:
 def everything(args: argparse.Namespace, ways: list[str], sizes: list[int], chosen: dict[str, Any]) -> None:
     """All runs, with a table after each."""
     records = []
+    Path(chosen["output"]).mkdir(parents=True, exist_ok=True)
     for seed, size, way in itertools.product(range(args.seeds), sizes, ways):
         path = Path(chosen["output"]) / f"{way}, {size or 'all'} examples, seed {seed}.json"
         if not path.is_file():

@@ -118,7 +118,7 @@ def test_a_bottleneck_is_exported_to_adapterhub(base, tmp_path, capsys):
     assert again.peft_config["default"].style == "houlsby"
     train(base, tmp_path, adapt="lora", output=str(tmp_path / "lora"))
     assert cli.main(["adapt", "export", str(tmp_path / "lora"), str(tmp_path / "no")]) == 2
-    assert "is for bottleneck adapters; 'default' is LORA" in capsys.readouterr().err
+    assert "is for houlsby and pfeiffer, not LORA" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{}, {"eval_every": 1, "patience": 1}, {"rank": 3, "epochs": 4, "batch_size": 5}])

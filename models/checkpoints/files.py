@@ -104,16 +104,18 @@ def read_all_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint's files: finite floating-point numbers, or int8 and a scale; an error names others."""
     weights: dict[str, Tensor] = {}
+    source: dict[str, Path] = {}
     for path in weight_files(folder):
         part = read_tensors(path)
         if not isinstance(part, dict) or not all(isinstance(value, Tensor) for value in part.values()):
             raise ValueError(f"{path}: not the weights of a model by name, but something else that minitorch saved")
         weights.update(part)
+        source.update(dict.fromkeys(part, path))
     for name, value in weights.items():
         int8 = value.dtype == minitorch.int8 and f"{name}_scale" in weights
         if not (is_floating(value.dtype) or int8 or BUFFERS.search(name)):
             raise ValueError(
-                f"{folder}: {short(name)} is of type {value.dtype}; weights are floating-point numbers, or int8 and a scale"
+                f"{source[name]}: {short(name)} is of type {value.dtype}; weights are floating-point numbers, or int8 and a scale"
             )
     return weights
 

@@ -3,9 +3,9 @@
     python -m benchmarks.compare --model FOLDER --data FOLDER [--output runs/compare] [--json FILE] [NAME ...]
 
 The model's FOLDER holds all-MiniLM-L6-v2 in Hugging Face's layout. The data's FOLDER holds reviews/<domain>/{train,dev}.tsv
-(Blitzer et al. 2007), ner/{train,test}.conll (WNUT-17), qa/xquad.en.json and housing/california_housing.csv, of which 5,000 rows
-take part. A comparison that is there goes on where it stopped. The figures that are kept: report.json without single answers.
-docs/comparison.md says what they mean.
+(Blitzer et al. 2007), ner/{train,dev,test}.conll (WNUT-17), qa/xquad.en.json and housing/california_housing.csv, of which 5,000
+rows take part. A comparison that is there goes on where it stopped. The figures that are kept: report.json without single
+answers. docs/comparison.md says what they mean.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ NAMES: dict[str, str] = {
     "electronics": "--train reviews/electronics/train.tsv --test reviews/electronics/dev.tsv --also reviews/kitchen/dev.tsv "
     "--length 64 --truncate middle --epochs 2 --batch-size 16 --lr 1e-4",
     "wnut17": "--train ner/train.conll --test ner/test.conll --length 64 --epochs 3 --lr 2e-4 --examples 1000 --draws 0",
+    "wnut17-whole": "--train ner/train.conll --dev ner/dev.conll --test ner/test.conll --length 64 --draws 0 --skip BERT",
     "xquad": "--train qa/xquad.en.json --length 192 --stride 64 --batch-size 16 --lr 2e-4 --epochs 2 --examples 500 --draws 0",
     "housing": "--table housing/sample.csv --target median_house_value --examples 1000 --length 96 --epochs 2 "
     "--batch-size 16 --lr 1e-4 --draws 2",
@@ -51,21 +52,9 @@ def main() -> int:
     args = parser.parse_args()
     for name in args.names or NAMES:
         folder = args.output / name
-        if (folder / "report.json").exists():
-            cli.main(["compare", "--resume", "--output", str(folder), "--budget", args.budget])
-        else:
-            cli.main(
-                [
-                    "compare",
-                    *options(name, args.data, args.output),
-                    "--model",
-                    args.model,
-                    "--output",
-                    str(folder),
-                    "--budget",
-                    args.budget,
-                ]
-            )
+        begun = (folder / "report.json").exists()
+        what = ["--resume"] if begun else [*options(name, args.data, args.output), "--model", args.model]
+        cli.main(["compare", *what, "--output", str(folder), "--budget", args.budget])
         if args.json:
             known = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else {}
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -42,7 +42,6 @@ from models.finetuning.run import Run
 from models.finetuning.tasks import Settings
 from models.reading import read_json
 from models.training.loop import progress
-from models.training.runs import make_folder
 from models.training.settings import add_options, given
 
 from .machine import describe
@@ -75,8 +74,8 @@ def main() -> int:
 
 def everything(args: argparse.Namespace, ways: list[str], sizes: list[int], chosen: dict[str, Any]) -> None:
     """All runs, with a table after each."""
-    make_folder(Path(chosen["output"]))
     records = []
+    Path(chosen["output"]).mkdir(parents=True, exist_ok=True)
     for seed, size, way in itertools.product(range(args.seeds), sizes, ways):
         path = Path(chosen["output"]) / f"{way}, {size or 'all'} examples, seed {seed}.json"
         if not path.is_file():

@@ -1,4 +1,5 @@
-"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb from every NN_name.py, in the same folder.
+"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb from every NN_name.py, in the same folder, and
+explaining.ipynb from explaining.py.
 
 Edit only the .py files (jupytext's percent format) by hand. Cell ids are numbered and outputs left out, so that the same
 source always gives the same bytes. ``--check`` writes nothing and fails if a notebook is out of step.
@@ -19,8 +20,8 @@ METADATA = {
 
 
 def sources() -> list[Path]:
-    """The lessons, in order."""
-    return sorted(HERE.glob("[0-9][0-9]_*.py"))
+    """The lessons, in order, and the notebook that is none."""
+    return [*sorted(HERE.glob("[0-9][0-9]_*.py")), HERE / "explaining.py"]
 
 
 def notebook(source: Path) -> str:
@@ -49,7 +50,7 @@ def main() -> int:
             stale.append(target.name)
             if "--check" not in sys.argv:
                 write_text(target, text)
-    print(f"{len(sources())} lessons, {len(stale)} notebooks {'out of step' if '--check' in sys.argv else 'written'}: {stale}")
+    print(f"{len(sources())} sources, {len(stale)} notebooks {'out of step' if '--check' in sys.argv else 'written'}: {stale}")
     return 1 if stale and "--check" in sys.argv else 0
 
 

@@ -9,6 +9,7 @@ from . import amp as amp
 from . import autograd as autograd
 from . import cuda as cuda
 from . import data as data
+from . import distributed as distributed
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim

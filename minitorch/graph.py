@@ -261,11 +261,11 @@ def backward(
 def youngest_first(roots: list[Node], wanted: set[Node] | None) -> tuple[list[Node], set[Node] | None]:
     """The nodes to visit, oldest first (so that ``pop()`` gives the youngest), and those that lead to ``wanted``.
 
-    A node is always younger than its parents, so sorting by time is a topological order. The walk is iterative and
-    visits each node once: a chain of 100,000 nodes needs no recursion, a ladder of diamonds no exponential time.
+    A node is always younger than its parents, so sorting by time is a topological order (a leaf follows the oldest node that
+    uses it). The walk is iterative and visits each node once: long chains need no recursion, ladders of diamonds little time.
     """
-    seen = set(roots)
-    stack = list(seen)
+    time: dict[Node, float] = {node: node.time for node in roots}
+    stack = list(time)
     while stack:
         node = stack.pop()
         if node.pullback is None and type(node) is not Leaf:
@@ -274,10 +274,11 @@ def youngest_first(roots: list[Node], wanted: set[Node] | None) -> tuple[list[No
                 "pass retain_graph=True to the first backward() if you need to walk it again"
             )
         for parent in node.parents:
-            if parent is not None and parent not in seen:
-                seen.add(parent)
+            if parent is not None and parent not in time:
                 stack.append(parent)
-    order = sorted(seen, key=lambda node: node.time)
+            if parent is not None:
+                time[parent] = parent.time if type(parent) is not Leaf else min(time.get(parent, node.time), node.time - 0.5)
+    order = sorted(time, key=time.__getitem__)
     if wanted is None:
         return order, None
     leads = set(wanted)  # add the nodes from which a wanted one is reached

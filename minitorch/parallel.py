@@ -1,17 +1,19 @@
-"""Micro-batches: split the batch, run each part, add the gradients.
+"""Micro-batches: split the batch, run each part, add the gradients. One piece of code, three executors.
 
 One after the other this is gradient accumulation (a large batch in little memory); on threads it uses all cores, since
-NumPy releases Python's lock while it computes. Both give the same numbers: each part returns its gradients instead of
-adding to ``.grad``, and they are summed in the order of the parts.
-Read before: threads.py.
+NumPy releases Python's lock while it computes; on ranks (processes that mpiexec starts, on one machine or many) it is
+data-parallel training. All give the same numbers: each part returns its gradients instead of adding to ``.grad``, and they are
+summed in the order of the parts.
+Read before: threads.py. Read next: distributed/.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 from . import blas, graph
 from .changes import mark_changed
@@ -22,6 +24,17 @@ from .tensor import Tensor
 from .threads import open_threads
 
 MicroBatch = Callable[[], tuple[Tensor, Any] | tuple[Tensor, Any, Sequence[Tensor | None]]]
+Rows = tuple[int, int]  # the first example, and the one after the last
+
+
+class Reducer(Protocol):
+    """Whoever adds up the gradients of all ranks: minitorch.distributed.Buckets."""
+
+    def last_round(self, parts: int) -> Any:
+        """A ``with`` block in which so many parts bring their gradients; after it ``.grad`` is the sum of all ranks."""
+
+    def bring_gradients(self, part: int, loss: Tensor, walked: Sequence[Tensor | None] | None) -> None:
+        """Those of the loss of one of these parts, unless it has walked its graphs itself."""
 
 
 class Workers:
@@ -61,26 +74,45 @@ class Workers:
         return self.pool.map(watched, items)
 
     def backward(
-        self, parameters: Sequence[Tensor], parts: Sequence[MicroBatch], seed: Sequence[int] = ()
+        self,
+        parameters: Sequence[Tensor],
+        parts: Sequence[MicroBatch],
+        seed: Sequence[int] = (),
+        rows: Sequence[Rows] = (),
+        ranks: Reducer | None = None,
     ) -> list[tuple[Tensor, Any]]:
         """Run every part, and add the gradients of their losses' sum to the parameters' ``.grad``.
 
         A part returns (loss, anything), the loss already weighted so that the parts' sum is the whole batch's. The result
         is each part's (loss, anything), the loss detached and not read: a GPU may still be computing it. Part i draws its
         random numbers from a stream of (seed, i), whichever thread runs it. A part that walks its graphs itself returns the
-        gradients, too.
+        gradients, too. rows: the examples of the whole batch that each part has; with them a dropout mask is a function of
+        (seed, example), however the batch is cut. ranks: who adds the other ranks' gradients, while the last parts still run.
         """
 
+        last = (len(parts) - 1) // self.threads * self.threads if parts else 0  # where the last round begins
+
         def run(i: int) -> tuple[Tensor, Any, Sequence[Tensor | None]]:
-            with seeded(*seed, i):
+            gradients: Sequence[Tensor | None] = ()
+            with seeded(*seed, rows[i][0] if rows else i) as stream:
+                if rows:
+                    stream.share_masks(tuple(seed), rows[i])
                 loss, extra, *walked = parts[i]()
-                gradients = walked[0] if walked else graph.grad(loss, parameters, allow_unused=True)
+                if ranks is not None and i >= last:
+                    ranks.bring_gradients(i - last, loss, walked[0] if walked else None)
+                else:
+                    gradients = walked[0] if walked else graph.grad(loss, parameters, allow_unused=True)
             return loss.detach(), extra, gradients
 
         results = []
-        for start in range(0, len(parts), self.threads):  # add up after each round, so that few gradients are in memory at once
-            round_ = list(self.map(run, range(start, min(start + self.threads, len(parts)))))
-            _add(parameters, [gradients for _, _, gradients in round_])
+        for start in range(0, last + 1, self.threads):  # add up after each round, so that few gradients are in memory at once
+            stop = min(start + self.threads, len(parts))
+            if ranks is not None and start == last:
+                with ranks.last_round(stop - start):
+                    round_ = list(self.map(run, range(start, stop)))
+            else:
+                round_ = list(self.map(run, range(start, stop)))
+                _add(parameters, [gradients for _, _, gradients in round_])
             results += [(loss, extra) for loss, extra, _ in round_]
         return results
 
@@ -118,3 +150,9 @@ def one_blas_thread() -> Iterator[None]:
         return
     with threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def cut(n: int, parts: int) -> list[Rows]:
+    """0 ... n-1 in ``parts`` stretches whose lengths differ by at most 1; the first ones are longer, the last may be empty."""
+    ends = [i * (n // parts) + min(i, n % parts) for i in range(parts + 1)]
+    return list(itertools.pairwise(ends))

@@ -84,6 +84,10 @@ class Generator:
             self._masks = Stream(int(self.numpy.integers(2**63)))
         return self._masks
 
+    def share_masks(self, seed: tuple[int, ...], rows: tuple[int, int]) -> None:
+        """Draw dropout masks as rows (first, stop) of those of a whole batch, whose stream is a function of ``seed``."""
+        self._masks = Stream(Generator(seed=(*seed, 0)).masks().seed, rows=rows)
+
 
 class _Streams(threading.local):
     generator: Generator | None = None

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from . import startup
+from . import launch, startup
 from .errors import LONGEST, BadInput, short, suggestion
 
 JOBS = {
@@ -35,17 +35,25 @@ JOBS = {
         "models.finetuning.adapt_command",
         "make an ordinary checkpoint, or AdapterHub's files, of an adapter that finetune trained",
     ),
+    "compress": ("models.compressing.command", "make a model smaller: prune heads, layers or weights, int8, or distil a student"),
+    "continual": ("models.continual.command", "learn one task after another, and measure what is forgotten, by seven strategies"),
     "attack": (
         "models.attacking.attack_command",
         "change a few words or letters of texts until a classifier of finetune gets them wrong",
     ),
     "prompt": ("models.prompting.prompt_command", "classify by the word a masked LM puts into a gap, with few examples or none"),
+    "explain": ("models.explaining.command", "say why a model answers as it does, and what the explanation is worth"),
     "seq2seq": ("models.seq2seq.command", "train an encoder-decoder on pairs of texts: translation, summaries, spelling, ..."),
+    "desk": ("models.desk.desk_command", "answer questions from a table of answers, and know when it has none"),
+    "recommend": ("models.recommending.recommend_command", "recommend items by clicks and descriptions, judged by later clicks"),
+    "opinions": ("models.opinions.opinions_command", "watch a stream of dated texts, with an alarm when bad ones surge"),
     "tensorboard": ("models.training.tensorboard", "write the curves of runs as event files, for TensorBoard"),
     "course": ("models.course.command", "graded assignments: get one, check it, grade a class"),
+    "serve": ("models.serving.serve_command", "answer requests over HTTP with the models of any folders"),
+    "watch": ("models.serving.watch_command", "do the answers of a served model drift away from those of its test?"),
     "doctor": ("minitorch.tools.doctor", "report versions of Python, NumPy, BLAS, CuPy and driver, and how to fix problems"),
 }
-TAKE_A_FILE = ("--corpus", "--csv", "--train")  # options for the file that a job learns from
+TAKE_A_FILE = ("--corpus", "--csv", "--train", "--data")  # options for the file that a job learns from
 # What pip installs with minitorch's extra "models".
 EXTRAS = {"sklearn", "matplotlib", "tqdm", "safetensors", "tokenizers", "sacrebleu", "rouge_score"}
 
@@ -79,6 +87,14 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if several := launch.launched():
+        return launch.run(in_one_process, argv, *several)
+    return in_one_process(argv)
+
+
+def in_one_process(argv: Sequence[str]) -> int:
+    """The same, whether it is the only one or one of several."""
+    argv = list(argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A terminal without ² shows ? instead of a traceback; what is printed into a pipe or a log file is there at once.

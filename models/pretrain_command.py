@@ -16,9 +16,19 @@ from .bert import pretraining as bert
 from .errors import BadInput, count, quoted
 from .gpt import pretraining as gpt
 from .reading import read_tensors, read_toml
+from .training import ranks
 from .training.pictures import save_curve
 from .training.pretraining import KEPT, PretrainingRun
-from .training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting, unfinished
+from .training.runs import (
+    STATE,
+    complete,
+    continuing,
+    folder_to_resume,
+    how_to_go_on,
+    new_folder,
+    refuse_overwriting,
+    unfinished,
+)  # fmt: skip
 from .training.settings import add_options, flag, given, resumed_settings
 
 FILES = ("run.json", "training.safetensors", "metrics.jsonl", "curve.png")
@@ -44,14 +54,17 @@ def start(args: argparse.Namespace, until_the_end: contextlib.ExitStack) -> Pret
     if not args.resume:
         refuse_overwriting(output, KEPT, args.overwrite)
         settings.check()  # before a folder is made
-        return kind(settings, folder=new_folder(output, KEPT, args.overwrite, until_the_end))  # type: ignore[no-any-return]
-    folder = folder_to_resume(output, "every --save-every steps", until_the_end)
-    saved = kind.read_state(folder / STATE)["settings"]
+        ranks.agree_on_settings(settings, [*settings.corpus, *filter(None, [settings.tokenizer])])
+        folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
+        return kind(settings, folder=folder)  # type: ignore[no-any-return]
+    folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "every --save-every steps", until_the_end))))
     chosen = {**chosen, "output": settings.output}
+    saved = ranks.saved_settings(kind.read_state(folder / STATE), chosen)
     settings = resumed_settings(folder / STATE, saved, chosen, kind.settings_class, free=("output", "device"))
+    ranks.agree_on_settings(settings, [])
     run: PretrainingRun = kind(settings, resuming=True, folder=folder)
     run.load_state()
-    print(f"continuing at step {run.step:,} of {run.settings.steps:,}")
+    print(continuing(run.step, run.settings.steps))
     return run
 
 
@@ -100,6 +113,14 @@ def run(args: argparse.Namespace) -> int:
         return work(job)
 
 
+def finish(job: PretrainingRun) -> None:
+    """Write the checkpoint and the curve, and give the run its place."""
+    job.finish()
+    title = f"{job.name} {job.settings.size}, {job.settings.steps:,} steps"
+    save_curve(job.metrics, job.folder / "curve.png", title, job.unit, job.baselines)
+    job.folder = complete(job.folder, Path(job.settings.output))
+
+
 def work(job: PretrainingRun) -> int:
     """Train, save, and print the result."""
     s, text = job.settings, job.text
@@ -113,20 +134,26 @@ def work(job: PretrainingRun) -> int:
     try:
         job.train()
         job.save_state()
-        job.finish()
-        save_curve(job.metrics, job.folder / "curve.png", f"{job.name} {s.size}, {s.steps:,} steps", job.unit, job.baselines)
-        job.folder = complete(job.folder, Path(s.output))
+        ranks.by_first(lambda: finish(job))
     except KeyboardInterrupt:
         print(f"\nstopped at step {job.step:,}; {how_to_go_on('pretrain', job.folder, s.output)}")
         raise
-    last, (best, level) = job.metrics[-1], next(iter(job.levels.items()))
-    under = level - last["valid_loss"]
-    where = f"{under:.2f} nats below" if under > 0 else f"{-under:.2f} nats above"
+    if not ranks.is_first():
+        return 0
+    last = job.metrics[-1]
     print(
-        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, "
-        f"{where} the {best} baseline{'' if under > 0 else ': ' + job.advice}; "
+        f"\nafter {time.perf_counter() - started:.0f} s: held-out loss {last['valid_loss']:.3f}, {standing(job)}; "
         f"{last['valid_accuracy']:.1%} of the {job.unit}s guessed right"
     )
     print(f"{job.folder}/: {', '.join([*job.files, *FILES])}\n")
     print(job.showing())
     return 0
+
+
+def standing(job: PretrainingRun) -> str:
+    """Where the held-out loss stands to the best baseline; above it, what the model lacks and what helps."""
+    loss, (best, level) = job.metrics[-1]["valid_loss"], next(iter(job.levels.items()))
+    if loss < level:
+        return f"{level - loss:.2f} nats below the {best} baseline"
+    worst = [name for name in job.lacking if loss >= job.levels[name]][-1]
+    return f"{loss - level:.2f} nats above the {best} baseline: {job.lacking[worst]}; give it more --steps"

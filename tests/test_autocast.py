@@ -194,3 +194,25 @@ def test_training_reaches_the_same_loss(half: str) -> None:
     assert exact[-1] < 0.5 * exact[0]
     np.testing.assert_allclose(found, exact, rtol=0.1, atol=0.01)
     assert found != exact
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_run_in_half_precision(kind: str) -> None:
+    """Outputs and states in bfloat16, near those in float32; float32 gradients. An LSTM's are PyTorch's within its rounding."""
+    minitorch.manual_seed(0)
+    layer, x = getattr(nn, kind)(5, 4, 2, bidirectional=True), minitorch.randn(6, 3, 5, requires_grad=True)
+    wide, _ = layer(x)
+    with minitorch.autocast("cpu"):
+        y, states = layer(x)
+    assert {s.dtype for s in (y, *(states if kind == "LSTM" else (states,)))} == {bfloat16}
+    y.sum().backward()
+    assert x.grad.dtype == layer.weight_hh_l1.grad.dtype == minitorch.float32
+    np.testing.assert_allclose(y.detach().float().numpy(), wide.detach().numpy(), atol=0.02)
+    if kind == "LSTM":
+        torch = pytest.importorskip("torch")
+        theirs = torch.nn.LSTM(5, 4, 2, bidirectional=True)
+        theirs.load_state_dict({name: torch.tensor(value.numpy()) for name, value in layer.state_dict().items()})
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            expected, _ = theirs(torch.tensor(x.detach().numpy()))
+        assert expected.dtype == torch.bfloat16
+        np.testing.assert_allclose(y.detach().float().numpy(), expected.detach().float().numpy(), atol=0.02)

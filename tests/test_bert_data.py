@@ -406,3 +406,15 @@ def test_the_documentation_of_this_python(monkeypatch, tmp_path):
 
 def test_limits_are_small_enough_for_small_texts():
     assert corpus.LONGEST_LINE < corpus.LONGEST_DOCUMENT < 1 << 20
+
+
+@pytest.mark.parametrize("options", [{}, {"dynamic": False}, {"whole_word": True}], ids=str)
+@pytest.mark.parametrize("kind", [Blocks, Pairs])
+def test_some_rows_of_a_batch_are_those_of_the_whole(text, kind, options):
+    """What ranks share a batch by; also none of its rows."""
+    data = kind(text, TOKENIZER, 12, 7, seed=3, probability=0.3, **options)
+    for step in (0, 5):
+        whole = data.batch(step)
+        for first, stop in ((0, 3), (3, 7), (6, 7), (0, 0)):
+            for name, value in data.batch(step, (first, stop)).items():
+                np.testing.assert_array_equal(value.numpy(), whole[name][first:stop].numpy())

@@ -92,6 +92,13 @@ def test_labels_that_disagree(folder):
         kind.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("job", ["fill-mask", "embed"])
+def test_a_byte_that_is_no_text_is_one_line(folder, capsys, job):
+    """As Python gives it to a program whose command line holds one."""
+    assert cli.main([job, "the \udcff [MASK]", "--model", str(folder)]) == 2
+    assert capsys.readouterr().err.endswith("the text: \\udcff is half of a surrogate pair and no character; leave it out\n")
+
+
 def test_keywords_of_from_pretrained(folder):
     kind = bert.BertForSequenceClassification
     wrong = {

@@ -1,4 +1,4 @@
-"""minitorch compare: rungs, tests of significance, budget, resume, the page; on small files, in the tests' own BERT."""
+"""minitorch compare: all rungs, budget, resume, mistakes, the page; on small files, in the tests' own BERT."""
 
 import json
 import os
@@ -10,18 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from models import cli
 from models.classical import pipeline
-from models.comparison import bert, cloze, measuring, networks, noise, rungs
+from models.comparison import bert, cloze, networks, rungs
 from models.comparison.rows import Rows
-from models.comparison.settings import Settings, prepare, subset
-from models.finetuning.run import TASKS, read_data
-from models.finetuning.tasks import Settings as FinetuneSettings
+from models.comparison.settings import Settings
 
-from .finetune_cases import checkpoint, write_classify, write_qa, write_tag
+from .compare_cases import write_files
 from .processes import heed_ctrl_c
 
 ROOT = Path(__file__).parents[1]
@@ -30,23 +26,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A checkpoint and files for each task."""
-    folder = tmp_path_factory.mktemp("compare")
-    rng = np.random.default_rng(0)
-    x, z = rng.normal(size=(2, 120))
-    kinds = rng.choice(["red", "blue"], 120)
-    rows = [
-        f"{a:.3f},{'' if i % 17 == 0 else f'{b:.3f}'},{k},{3 * a - b + (k == 'red'):.3f}"
-        for i, (a, b, k) in enumerate(zip(x, z, kinds))
-    ]
-    (folder / "table.csv").write_text("\n".join(["width,big_height,colour,price", *rows]) + "\n")
-    return {
-        "model": str(checkpoint(folder / "model")),
-        "train": write_classify(folder / "train.tsv", 90),
-        "test": write_classify(folder / "test.tsv", 40, 1),
-        "tag": write_tag(folder / "train.conll", 60),
-        "qa": write_qa(folder / "train.json", 40),
-        "table": str(folder / "table.csv"),
-    }
+    return write_files(tmp_path_factory.mktemp("compare"))
 
 
 @pytest.fixture(autouse=True)
@@ -65,170 +45,6 @@ def run(files, tmp_path, *options, **other):
         usual += ["--draws", "0"]
     assert cli.main(["compare", *usual, *options]) == other.get("status", 0)
     return json.loads((tmp_path / "out" / "report.json").read_text())
-
-
-# ------------------------------------------------------------------------------------------------- scores and tests
-
-
-def task_of(files, name="classify", **settings):
-    s = FinetuneSettings(task=name, train=files["train" if name == "classify" else name], **settings)
-    s.check()
-    task = TASKS[name](s)
-    return task, read_data(s, task)
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
-def test_sums_of_counts_give_the_metrics_of_the_report(files, seed):
-    rng = np.random.default_rng(seed)
-    task, data = task_of(files)
-    guesses = list(rng.dirichlet([1, 1], len(data.train)))
-    name, counts = measuring.evidence(task, data.train, guesses)
-    assert name == "accuracy"
-    assert measuring.folded(counts.sum(0)) == pytest.approx(task.score(data.train, guesses)["accuracy"])
-    task, data = task_of(files, "tag")
-    tags = [[str(t) for t in rng.choice(task.labels, len(s.words))] for s in data.train]
-    name, counts = measuring.evidence(task, data.train, tags)
-    assert name == "span F1"
-    assert measuring.folded(counts.sum(0)) == pytest.approx(task.score(data.train, tags)["f1"])
-
-
-def test_r_squared_and_the_f1_of_answers_are_those_of_the_report(files):
-    task = Rows(Settings(table=files["table"], target="price"))
-    examples = task.read(files["table"])
-    task.learn(examples)
-    guesses = [e.target + 0.1 * i for i, e in enumerate(examples)]
-    _, counts = measuring.evidence(task, examples, guesses)
-    assert measuring.folded(counts.sum(0)) == pytest.approx(task.score(examples, guesses)["r2"])
-    task, data = task_of(files, "qa")
-    guesses = [[{"text": q.answers[0][0] + " and" * (i % 3)}] for i, q in enumerate(data.train)]
-    _, counts = measuring.evidence(task, data.train, guesses)
-    assert 100 * measuring.folded(counts.sum(0)) == pytest.approx(task.score(data.train, guesses)["f1"])
-
-
-def test_mcnemar_is_the_binomial_test_of_the_examples_that_one_alone_gets_right():
-    a = np.array([1.0] * 9 + [0.0] * 1 + [1.0] * 20)
-    b = np.array([0.0] * 9 + [1.0] * 1 + [1.0] * 20)
-    assert measuring.mcnemar(a, b) == pytest.approx(2 * (1 + 10) / 2**10)
-    assert measuring.mcnemar(a, a) == 1
-    assert measuring.mcnemar(a, b / 2) is None  # half right is neither
-
-
-def test_the_bootstrap_is_paired_and_its_interval_is_the_binomial_one():
-    rng = np.random.default_rng(1)
-    right = rng.random(400) < 0.8
-    counts = {"a": measuring.shares(right.astype(float).tolist()), "b": measuring.shares(right.astype(float).tolist())}
-    counts["worse"] = measuring.shares((right & (rng.random(400) < 0.9)).astype(float).tolist())
-    samples = measuring.bootstrap(counts)
-    assert (samples["a"] == samples["b"]).all()
-    low, high = measuring.interval(samples["a"])
-    error = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 400)
-    assert [low, high] == pytest.approx([right.mean() - error, right.mean() + error], abs=0.01)
-    rows = measuring.against("a", counts)
-    assert not rows["b"]["real"]
-    assert rows["worse"]["real"]
-
-
-def test_holms_correction_stops_at_the_first_difference_that_is_chance():
-    rows = {name: {"mcnemar_p": p, "bootstrap_p": 1.0} for name, p in {"a": 0.001, "b": 0.02, "c": 0.03, "d": 0.04}.items()}
-    measuring.holm(rows)  # .001 <= .05/4, .02 > .05/3: none after it
-    assert [rows[name]["real"] for name in "abcd"] == [True, False, False, False]
-
-
-# ------------------------------------------------------------------------------------------------------------ rungs
-
-
-def test_the_first_keyword_rule_is_the_word_with_the_highest_likelihood_ratio(files):
-    task, data = task_of(files)
-    rules = pipeline.KeywordRules(task, 100).fit(data.train)
-    texts = [(set(e.text.split()), task.target(e)) for e in data.train]
-    prior = np.bincount([y for _, y in texts]) + 0.5
-
-    def ratio(word, c):
-        n = [sum(word in words and y == k for words, y in texts) for k in (0, 1)]
-        return -np.inf if n[c] < 3 else np.log((n[c] + 0.5) / (n[1 - c] + 0.5)) - np.log(prior[c] / (prior[1 - c] + 0.5))
-
-    single = [(word, c) for word, c in rules.rules if " " not in word]
-    words = {word for words, _ in texts for word in words}
-    best = max(ratio(word, c) for word in words for c in (0, 1))
-    assert ratio(*single[0]) >= best - 1e-9 or " " in rules.rules[0][0]
-    right = [np.argmax(p) == task.target(e) for e, p in zip(data.train, rules.predict(data.train))]
-    assert np.mean(right) > 0.9
-
-
-def test_every_rung_over_words_learns_what_a_word_decides(files):
-    task, data = task_of(files)
-    for rung in pipeline.for_texts(task):
-        if "boosting" in rung.name:
-            continue  # its leaves need more examples than these
-        model = rung.make(rung.grid[0]).fit(data.train)
-        assert task.score(data.train, model.predict(data.train))["accuracy"] > 0.8, rung.name
-        assert model.parameters > 0 < model.size
-
-
-def test_neighbours_are_the_nearest_and_weigh_by_nearness(files):
-    task, data = task_of(files)
-    vectors = {e.text: np.eye(4)[i % 4] for i, e in enumerate(data.train)}
-    near = pipeline.Neighbours(lambda examples: np.stack([vectors[e.text] for e in examples]), task, 5, 100).fit(data.train)
-    order, cosine = near.nearest(data.train[:3])
-    for e, row, c in zip(data.train[:3], order, cosine):
-        assert [float(vectors[e.text] @ vectors[data.train[i].text]) for i in row] == c.tolist()
-        assert (np.diff(c) <= 0).all()
-    assert np.allclose(np.stack(near.predict(data.train)).sum(1), 1)
-
-
-def test_numbers_and_several_labels_have_rungs_too(tmp_path):
-    rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(["good", "bad", "long", "short", "film", "book"], 6)) for _ in range(80)]
-    numbers = [f"{t}\t{1 + t.count('good') - 0.5 * t.count('bad')}" for t in texts]
-    several = [f"{t}\t{'|'.join(sorted({*t.split()} & {'good', 'bad', 'long'})) or 'none'}" for t in texts]
-    for rows, metric, least in ((numbers, "R²", 0.3), (several, "micro F1", 0.6)):
-        path = tmp_path / "rows.tsv"
-        path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
-        task, data = task_of({"train": str(path)}, min_examples=1)
-        for rung in pipeline.for_texts(task):
-            if "forest" in rung.name:
-                continue  # as the tree, and slower
-            answers = rung.make(rung.grid[-1]).fit(data.train).predict(data.train)
-            name, counts = measuring.evidence(task, data.train, answers)
-            assert name == metric
-            if "boosting" not in rung.name and "leaf" not in rung.setting:
-                assert measuring.folded(counts.sum(0)) > least, rung.name
-
-
-# -------------------------------------------------------------------------------------------------- split and noise
-
-
-def test_typing_errors_are_the_same_for_all_and_leave_first_letters_and_the_rest_alone(files):
-    task, data = task_of(files)
-    a, b = (noise.with_typos(task, data.train, 0.3, 5) for _ in range(2))
-    assert a == b != data.train
-    words = [(w, v) for e, f in zip(data.train, a) for w, v in zip(e.text.split(), f.text.split(), strict=True)]
-    changed = [(w, v) for w, v in words if w != v]
-    assert all(w[0] == v[0] and abs(len(w) - len(v)) <= 1 for w, v in changed)
-    assert 0.15 < len(changed) / sum(len(w) > 2 for w, _ in words) < 0.45
-    assert noise.with_typos(task, data.train, 0.0, 5) == data.train
-    table = Rows(Settings(table=files["table"], target="price"))
-    assert noise.with_typos(table, table.read(files["table"]), 0.3, 5) is None
-
-
-def test_a_subset_has_every_label_and_differs_by_draw(files):
-    task, data = task_of(files)
-    parts = [subset(task, data.train, 10, draw, 0) for draw in range(5)]
-    assert all({e.target for e in part} == {"neg", "pos"} and len(part) == 10 for part in parts)
-    assert len({tuple(e.text for e in part) for part in parts}) == 5
-    assert subset(task, data.train, 10, 0, 0) == parts[0]
-
-
-def test_without_a_test_file_the_three_parts_share_no_example(files):
-    s = Settings(train=files["train"], model=files["model"])
-    data = prepare(s, lambda text: None).data
-    wheres = [{e.where for e in part} for part in (data.train, data.dev, data.test)]
-    assert [len(w) for w in wheres] == [65, 7, 18]
-    assert not (wheres[0] & wheres[1]) | (wheres[0] & wheres[2]) | (wheres[1] & wheres[2])
-
-
-# -------------------------------------------------------------------------------------------------------- the command
 
 
 def test_all_rungs_of_classification(files, tmp_path, capsys):
@@ -402,8 +218,12 @@ def test_what_resumes_must_be_the_same_comparison(files, tmp_path, capsys):
     ("options", "message"),
     [
         (["--train", "absent.tsv"], "absent.tsv: no such file"),
-        (["--train", "TRAIN", "--model", "absent"], "absent"),
-        (["--train", "TRAIN", "--budget", "-1"], "--budget must be from 0 to 1e+06, not -1"),
+        (["--train", "absent.tsv", "--model", "nofolder"], "nofolder: no such folder"),  # before the examples are read
+        (["--model", "nofolder"], "nofolder: no such folder"),
+        (["--train", "TRAIN", "--budget", "-1"], "--budget is a number of minutes above 0, and at most 1,000,000; not -1"),
+        (["--train", "TRAIN", "--budget", "0"], "--budget is a number of minutes above 0"),
+        (["--train", "TRAIN", "--budget", "nan"], "--budget is a number of minutes above 0"),
+        (["--train", "TRAIN", "--validation", "2"], "--validation must be from 0.01 to 0.9, not 2"),
         (["--train", "TRAIN", "--skip", "perceptron"], "--skip perceptron: no rung has that in its name"),
         (["--train", "TRAIN", "--table", "TABLE"], "--table compares on a table, --train on a file of texts"),
         (["--table", "TABLE"], "--table FILE needs --target COLUMN"),
@@ -427,16 +247,20 @@ def test_a_mistake_is_one_line_and_status_2(files, tmp_path, capsys, options, me
     assert not (tmp_path / "out").exists()
 
 
-def test_a_single_draw_has_no_deviation_and_a_tie_no_sign():
-    from models.comparison.conclusions import ratio
-    from models.comparison.page import mean_of, verdict_of
+def test_the_help_is_short_and_of_this_command_alone(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) < 90
+    assert "adapt" not in said
+    assert "--skip SKIP" not in said  # a type, not the name again
+    assert "--query-length" in re.sub(r"\s", "", said)  # named, but not explained
 
-    assert mean_of([0.575]) == "0.575 (1)"
-    assert mean_of([0.5, 0.7]) == "0.600 ± 0.100 (2)"
-    assert mean_of([]) == "-"
-    assert verdict_of({"difference": 0.0, "real": False}) == "equal"
-    assert verdict_of({"difference": 0.03, "real": True}) == "-0.030, real"
-    assert verdict_of({"difference": 0.0001, "real": True}) == "-1.0e-04, real"
-    assert ratio(0.107, 0.000619) == "173 times"
-    assert ratio(0.004, 0.002) == "2.0 times"
-    assert ratio(1.0, 0.0) == "many times"
+
+def test_skip_says_what_is_left_out(files, tmp_path, capsys):
+    run(files, tmp_path, "--train", files["train"], "--skip", "BERT,network,LSTM,boosting,random")
+    said = capsys.readouterr().out
+    assert (
+        "left out: TF-IDF + random forest; TF-IDF + gradient boosting; convolutional network (Kim 2014); bidirectional LSTM;"
+        in said
+    )

@@ -149,6 +149,14 @@ def test_wrong_input_is_one_line(gpt_folder, content, options, message, tmp_path
     assert error.count("\n") == 1
 
 
+def test_a_text_that_is_too_short_or_foreign_is_named_with_the_model(gpt_folder, tmp_path, capsys):
+    file = tmp_path / "short.txt"
+    for content, says in (("T", "perplexity needs two tokens"), ("Th☃", "the text holds '☃'")):
+        file.write_text(content)
+        assert main(["evaluate", str(file), "--model", str(gpt_folder)]) == 2
+        assert f"error: {file}, under {gpt_folder}: {says}" in capsys.readouterr().err
+
+
 def test_a_bert_without_its_head_and_other_models_are_refused(bert_folder, tmp_path, capsys):
     _, model = bert.load(bert_folder)
     model.bert.save_pretrained(tmp_path)

@@ -118,7 +118,7 @@ def test_a_bottleneck_is_exported_to_adapterhub(base, tmp_path, capsys):
     assert again.peft_config["default"].style == "houlsby"
     train(base, tmp_path, adapt="lora", output=str(tmp_path / "lora"))
     assert cli.main(["adapt", "export", str(tmp_path / "lora"), str(tmp_path / "no")]) == 2
-    assert "is for bottleneck adapters; 'default' is LORA" in capsys.readouterr().err
+    assert "is for houlsby and pfeiffer, not LORA" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{}, {"eval_every": 1, "patience": 1}, {"rank": 3, "epochs": 4, "batch_size": 5}])
@@ -161,6 +161,7 @@ def test_vectors_do_not_decay(base, tmp_path):
         (["--adapt", "lora", "--rank", "99"], "a rank of 99 is larger than its own"),
         (["--adapt", "lora", "--adapt-layers", "q_proj"], "no layer is called q_proj; there are"),
         (["--adapt", "prompt", "--virtual-tokens", "0"], "at least 1"),
+        (["--adapt", "prompt", "--virtual-tokens", "99"], "reads at most 64 pieces, and --virtual-tokens takes 99 of them"),
     ],
 )
 def test_mistakes_are_one_line(options, says, base, tmp_path, capsys):

@@ -575,7 +575,7 @@ def test_the_command_its_report_and_its_resumption(tmp_path, capsys):
     assert lines[0]["id"] == "1"
     assert all(written["metric"] in row for row in written["alternatives"])
     assert main(["finetune", "--resume", "--output", out, "--compare", "none"]) == 0
-    assert "continuing at step" in capsys.readouterr().out
+    assert "nothing is left to train" in capsys.readouterr().out
     assert main(["predict", "--model", out, "the <e1>anna</e1> good <e2>bert</e2>"]) == 0
     assert capsys.readouterr().out.endswith("\tthe <e1>anna</e1> good <e2>bert</e2>\n")
     assert main(["predict", "--model", out, "--file", s.dev, "--json"]) == 0

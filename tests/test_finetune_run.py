@@ -427,7 +427,7 @@ def test_the_command_and_its_report(tmp_path, capsys, task):
     assert main(argv) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main(["finetune", "--resume", "--output", out, "--compare", "none"]) == 0
-    assert "continuing at step" in capsys.readouterr().out
+    assert "nothing is left to train" in capsys.readouterr().out
     assert main(["predict", "--model", out, "--file", s.dev, "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all("prediction" in json.loads(line) or "tags" in json.loads(line) for line in lines)

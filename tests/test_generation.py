@@ -305,6 +305,16 @@ def test_lengths():
     assert len(new(model, [[5, 9]], eos_token_id=None, max_length=7, max_new_tokens=6)[0]) == 6
 
 
+def test_with_the_cache_a_new_token_passes_through_the_model_alone():
+    model, widths = make(), []
+    model.transformer.register_forward_hook(lambda _, inputs, output: widths.append(inputs[0].shape))
+    prompts = minitorch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+    for options in ({}, {"num_beams": 3}):
+        widths.clear()
+        model.generate(prompts, max_new_tokens=6, eos_token_id=None, **options)
+        assert [n for _, n in widths] == [4, 1, 1, 1, 1, 1]
+
+
 def test_a_closure_is_model_enough():
     class Counting:
         """The next token is the last plus the row's own step."""

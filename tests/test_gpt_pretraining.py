@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minitorch
-from models import cli
+from models import cli, pretrain_command
 from models.gpt.data import Stretches
 from models.gpt.pretraining import Run, Settings
 from models.text import bigrams, corpus, stream
@@ -204,6 +204,21 @@ def test_it_learns_more_than_which_token_follows_which(text, tmp_path, capsys):
     assert re.search(r"let it write more:  minitorch generate [abc]+ --model ", out)
 
 
+def test_above_a_baseline_it_is_said_which_and_a_complete_run_says_so(text, tmp_path, capsys):
+    assert pretrain(text, tmp_path / "run", steps=1, lr=1e-6) == 0
+    assert "nats above the bigram baseline: the model has not even learnt token frequencies; give" in capsys.readouterr().out
+    assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run")]) == 0
+    assert "this run has made all of its 1 step: nothing is left to train" in capsys.readouterr().out
+    levels = {"bigram": 1.0, "unigram": 2.0, "uniform": 3.0}
+    for loss, says in (
+        (0.9, "0.10 nats below the bigram baseline"),
+        (1.5, "0.50 nats above the bigram baseline: the model knows less than which token follows which; give it more --steps"),
+        (9.0, "8.00 nats above the bigram baseline: the model has not even learnt token frequencies; give it more --steps"),
+    ):
+        job = types.SimpleNamespace(metrics=[{"valid_loss": loss}], levels=levels, lacking=Run.lacking)
+        assert pretrain_command.standing(job) == says
+
+
 def test_transformers_takes_it_over(text, tmp_path):
     transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
     assert pretrain(text, tmp_path / "run", tokenizer="bpe", vocab_size=270, threads=2) == 0
@@ -367,3 +382,12 @@ def test_a_damaged_state_is_named(text, tmp_path, capsys):
     minitorch.save({"settings": {"steps": 3}}, state)
     assert cli.main(["pretrain", "--resume", "--output", str(tmp_path / "run")]) == 2
     one_line(capsys, f"{state}: not the state of a pretraining run")
+
+
+def test_some_rows_of_a_batch_are_those_of_the_whole():
+    """What ranks share a batch by; also none of its rows."""
+    data = Stretches(np.arange(100) % 7, 6, 5, seed=1)
+    whole = data.batch(3)
+    for first, stop in ((0, 2), (2, 5), (0, 0)):
+        for name, value in data.batch(3, (first, stop)).items():
+            np.testing.assert_array_equal(value.numpy(), whole[name][first:stop].numpy())

@@ -182,13 +182,15 @@ def test_what_the_model_cannot_see_is_said(folder, capsys):
         (["x", "--file", "y"], "give a text to continue, or --file FILE, not both"),
         (["--file", "/nowhere/x"], "/nowhere/x: no such file"),
         (["The", "--top-p", "2"], "--top-p is a number from 0 to 1, not 2.0"),
-        (["The", "--num-beams", "2", "--seed", "1"], "--beams looks for the most probable text, --seed is for one at random"),
-        (["The", "--length-penalty", "2"], "--length-penalty is for --beams"),
+        (["The", "--num-beams", "2", "--seed", "1"], "--num-beams looks for the most probable text, --seed is for one at random"),
+        (["The", "--length-penalty", "2"], "--length-penalty is for --num-beams"),
         (["The", "--num-beams", "2", "--num-return-sequences", "3"], "3 sequences need as many beams; --num-beams is 2"),
         (["The", "--model", "/nowhere"], "/nowhere: no such folder"),
         (["The", "--model", "runs/gpt"], "`minitorch pretrain --model gpt` makes one"),
         (["The", "--max-new-tokens", "-1"], "--max-new-tokens is a whole number of at least 0, not -1"),
         (["The", "--stop", ""], "--stop is empty"),
+        (["The", "--stop", "\udcff"], "a stop string holds half of a character pair"),
+        (["The \udcff"], "\\udcff"),  # a byte of the command line that is no UTF-8
     ],
 )
 def test_wrong_options_are_one_line(folder, arguments, message, capsys, monkeypatch, tmp_path):

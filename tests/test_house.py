@@ -150,6 +150,7 @@ FOREIGN = (
     "pandas",
     "ml_dtypes",
     "threadpoolctl",
+    "mpi4py",
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,26 @@ def test_what_watches_the_program_watches_the_workers():
     assert tables[0]["linear"] == 8
     with Workers(2) as workers, minitorch.detect_anomaly(), pytest.raises(RuntimeError, match="log"):
         workers.backward([x.requires_grad_()], [lambda: ((x * 0 - 1).log().sum(), None)] * 2)
+
+
+@pytest.mark.parametrize("shape", [(3, 10), (8,), (2, 5, 7), (1,)])
+def test_a_mask_does_not_depend_on_how_the_batch_is_cut(shape):
+    """Rows of the whole batch's mask, in the forward and the backward pass, on any number of threads; two masks per example."""
+    w = minitorch.ones(1, requires_grad=True)
+    masks = []
+    for ends in ([0, 12], [0, 5, 12], [0, 1, 2, 9, 12], [0, 6, 12]):
+        rows = list(itertools.pairwise(ends))
+
+        def part(first, stop):
+            x = minitorch.ones(2 * (stop - first), *shape, requires_grad=True)
+            y = F.dropout(F.dropout(x * w, 0.3), 0.4)
+            (g,) = minitorch.autograd.grad(y.sum(), [x], retain_graph=True)
+            return y.sum(), (y.detach(), g)
+
+        with Workers(2) as workers:
+            results = workers.backward([w], [lambda r=r: part(*r) for r in rows], (7, 3), rows)
+        masks.append([np.concatenate([extra[i].numpy() for _, extra in results]) for i in (0, 1)])
+    for y, g in masks:
+        np.testing.assert_array_equal(y, masks[0][0])
+        np.testing.assert_array_equal(g, y)
+    assert 0.2 < (masks[0][0] > 0).mean() < 0.65

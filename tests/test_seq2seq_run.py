@@ -138,6 +138,13 @@ def test_what_a_vocabulary_cuts_and_does_not_know():
     assert mask.tolist() == [[1, 1], [1, 0]]
 
 
+def test_a_picture_shows_every_piece():
+    """Spaces and control characters have no sign of their own."""
+    vocabulary = Vocabulary.learn("characters", ["a b\t\u200b$"], 0)
+    [ids], _ = vocabulary.encode(["a b\t\u200b$x"], 20)
+    assert vocabulary.names([*ids, PAD]) == ["a", "␣", "b", "\\t", "\\u200b", "$", "<unk>", "</s>", "<pad>"]
+
+
 def test_the_vocabulary_fits_the_pairs():
     """Random words become characters, prose pieces; joint is one and the same."""
     prose = ["the cat sat on the mat", "the dog sat on the cat"] * 20
@@ -354,7 +361,7 @@ def test_predict_refuses_what_is_no_source(trained, capsys):
     assert main(["predict", "--model", str(trained), "--base", "x", "a"]) == 2
     assert "--base is for adapters" in capsys.readouterr().err
     assert main(["predict", "--model", str(trained), "--num-beams", "0", "a"]) == 2
-    assert "num_beams is a whole number of at least 1" in capsys.readouterr().err
+    assert "--num-beams is a whole number of at least 1" in capsys.readouterr().err
     with pytest.raises(BadInput, match="give a list of texts"):
         load(trained)("abc")
 

@@ -167,7 +167,8 @@ def test_the_command_trains_and_answers(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "skipgram, 12 words x 8 numbers, twice" in out
     assert "loss of a model that knows nothing: 4.159" in out
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["neighbours.png", "training.safetensors", "vectors.txt"]
+    files = ["metrics.jsonl", "neighbours.png", "training.safetensors", "vectors.txt"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == files
     picture = str(tmp_path / "n.png")
     assert cli.main(["vectors", "--vectors", folder, "--nearest", "cat", "two", "--number", "3", "--picture", picture]) == 0
     assert capsys.readouterr().out.startswith("cat: ")

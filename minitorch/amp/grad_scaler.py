@@ -125,6 +125,11 @@ class GradScaler:
 
     # ---------------------------------------------------------------------------------------------------- the parts
 
+    def start(self, like: Tensor) -> None:
+        """Put the factor on this tensor's device, as the first scaled loss does; for a step of which this process has no part."""
+        if self._enabled and self._scale is None:
+            self._start(like.array)
+
     def _start(self, like: Array) -> None:
         xp = array_module(like)
         self._scale = xp.full((), self._init_scale, dtype=dtypes.float32)

@@ -1,6 +1,8 @@
 """Data: datasets hold samples, samplers order them, the loader makes batches.  Read dataset.py, sampler.py, loader.py."""
 
+from . import distributed
 from .dataset import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from .distributed import DistributedSampler
 from .loader import DataLoader, default_collate, default_convert
 from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, SubsetRandomSampler
 
@@ -9,6 +11,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
@@ -18,5 +21,6 @@ __all__ = [
     "TensorDataset",
     "default_collate",
     "default_convert",
+    "distributed",
     "random_split",
 ]

@@ -21,35 +21,43 @@ import numpy as np
 
 from ..devices import Array
 
-BLOCK = 1 << 13  # groups of eight elements; a divisor of 2³², so that all counters of a block have the same second word
+BLOCK = 1 << 13  # groups of eight elements
 
 _step: Array | None = None
 
 
 class Stream:
-    """The source of masks: a seed, and how many masks were drawn from it."""
+    """The source of masks: a seed, and how many masks were drawn from it.
 
-    def __init__(self, seed: int, calls: int = 0) -> None:
-        self.seed, self.calls = seed, calls
+    rows: (first, stop), the examples of a batch that a micro-batch has. Its masks are those rows of the whole batch's masks, so
+    an example loses the same elements whoever computes it, if its axes (one at least) are as long in all micro-batches.
+    """
+
+    def __init__(self, seed: int, calls: int = 0, rows: tuple[int, int] = (0, 1)) -> None:
+        self.seed, self.calls, self.rows = seed, calls, rows
 
     def key(self, shape: tuple[int, ...], p: float) -> Key:
         """The next mask, True with probability 1 - p."""
         self.calls += 1
-        return Key(shape, p, self.seed, self.calls, _step)
+        return Key(shape, p, self.seed, self.calls, _step, self.rows)
 
 
 class Key:
     """A mask that is not stored: every kernel that needs it computes it.
 
     The four words of counter (q, q >> 32, calls, step) and key ``seed`` belong to eight neighbours of the last axis, half a word
-    to each, the lower half first; q is the number of this group of eight, with ⌈n/8⌉ groups per row. An element is kept if its
-    half is at least p · 2¹⁶.
+    to each, the lower half first; q is the number of this group of eight, with ⌈n/8⌉ groups per row, from ``begin`` on: that is
+    where the examples ``within`` begin in the mask of the whole batch. An element is kept if its half is at least p · 2¹⁶.
     """
 
-    def __init__(self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None, within: tuple[int, int] = (0, 1)
+    ) -> None:
         self.shape, self.p, self.step = shape, p, step
         self.words = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, calls & 0xFFFFFFFF
         self.threshold = round(p * 2**16)
+        (rows, n), (first, stop) = self.rows, within
+        self.begin = rows * first // (stop - first) * -(-n // 8) & 0xFFFFFFFF
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -62,8 +70,9 @@ class Key:
         groups = rows * -(-n // 8)
         keep = np.empty((groups, 8), bool)
         for first in range(0, groups, BLOCK):
-            q = np.arange(first, min(first + BLOCK, groups), dtype=np.uint64) & np.uint64(0xFFFFFFFF)
-            words = philox((q, np.uint64(first >> 32), np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
+            q = np.arange(first, min(first + BLOCK, groups), dtype=np.uint64) + np.uint64(self.begin)
+            low, high = q & np.uint64(0xFFFFFFFF), q >> np.uint64(32)
+            words = philox((low, high, np.uint64(self.words[2]), np.uint64(step)), self.words[:2])
             halves = np.stack(words, -1, dtype="<u4", casting="unsafe").view("<u2")
             keep[first : first + BLOCK] = halves >= self.threshold
         return keep.reshape(rows, 8 * -(-n // 8))[:, :n].reshape(self.shape)
@@ -71,7 +80,7 @@ class Key:
     def as_argument(self, keep_prob: float) -> Any:
         """The kernels' argument: struct Dropout of cuda/launch.py, passed by value."""
         where = 0 if self.step is None else self.step.data.ptr
-        return np.array((where, *self.words, self.threshold, 1 / keep_prob if keep_prob else 0, 0), DROPOUT)
+        return np.array((where, *self.words, self.threshold, 1 / keep_prob if keep_prob else 0, self.begin), DROPOUT)
 
 
 def philox(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
@@ -92,7 +101,8 @@ def philox(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
     return c0, c1, c2, c3
 
 
-DROPOUT = np.dtype([("step", "u8"), *((f, "u4") for f in ("seed0", "seed1", "call", "threshold")), ("factor", "f4"), ("", "u4")])
+WORDS = "seed0", "seed1", "call", "threshold"
+DROPOUT = np.dtype([("step", "u8"), *((word, "u4") for word in WORDS), ("factor", "f4"), ("begin", "u4")])
 NONE = np.zeros((), DROPOUT)  # a factor of 0 and a threshold of 0: nothing is dropped
 
 

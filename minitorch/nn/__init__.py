@@ -5,7 +5,7 @@ For images and sequences: conv, batchnorm, rnn, bags.
 Elsewhere: argument checks (_arguments), and what neither models nor lessons use (functional_extra, functional_bags, extra).
 """
 
-from . import functional, init, utils
+from . import functional, init, parallel, utils
 from .attention import MultiheadAttention
 from .bags import EmbeddingBag
 from .batchnorm import BatchNorm1d, BatchNorm2d

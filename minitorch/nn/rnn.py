@@ -101,6 +101,7 @@ class RNNBase(Module):
 
         input: (T, B, in), (B, T, in) with batch_first, (T, in), or a PackedSequence. hx: the first states, zeros if None:
         (layers · directions, B, H). The output is like the input, of size H (proj_size if given), twice if bidirectional.
+        Within autocast it is in half precision; PyTorch agrees, except that a GRU on a CPU stays in float32 there.
         """
         packed = isinstance(input, PackedSequence)
         x = input.data if packed else input
@@ -251,7 +252,7 @@ class LSTM(RNNBase):
         super().__init__("LSTM", input_size, hidden_size, num_layers, *more)
 
     def _step(self, x: Any, h: Any, states: States) -> States:
-        return lstm_step(x, h, states[1])  # type: ignore[no-any-return]
+        return lstm_step(x, h, states[1].to(x.dtype))  # type: ignore[no-any-return]  # in autocast x is half precision
 
 
 class GRU(RNNBase):

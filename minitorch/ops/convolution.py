@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from typing import Any
 
 from ..devices import Array, array_module
@@ -74,7 +75,8 @@ def _convolution(x: Array, weight: Array, *, groups: int, stride: Sizes, dilatio
         return g.reshape(groups, o // groups, n * math.prod(many))
 
     def dx(g: Array) -> Any:
-        return add_windows(matmul_kernel(W.mT, rows(g)).reshape(c, k, n, *many), size=size, **how)
+        product = matmul_kernel if o > groups else operator.mul  # a column times a row: BLAS is slow at that
+        return add_windows(product(W.mT, rows(g)).reshape(c, k, n, *many), size=size, **how)
 
     return matmul_kernel(W, X).reshape(o, n, *many), (dx, lambda g: matmul_kernel(rows(g), X.mT).reshape(o, inside, *kernel))
 
@@ -116,7 +118,7 @@ def _convolve(name: str, dims: int, x: Any, weight: Any, bias: Any, stride: Any,
             "kernel size can't be greater than the input; pad more, or use a smaller kernel"
         )
     batch = x if x.ndim == dims + 2 else reshape(x, (1, *x.shape))
-    y = _convolution(transpose(batch, 0, 1), weight, groups=groups, stride=stride, dilation=dilation)
+    y = _convolution(contiguous(transpose(batch, 0, 1)), weight, groups=groups, stride=stride, dilation=dilation)
     if bias is not None:
         y = y + reshape(bias, (-1, *(1,) * (dims + 1)))
     y = contiguous(transpose(y, 0, 1))

@@ -25,8 +25,8 @@ def lstm_step(x: Array, h: Array, c: Array) -> Any:
     x = W_ih xₜ + b_ih and h = W_hh hₜ₋₁ + b_hh: (B, 4H) in the order i, f, g, o; c and the results h', c': (B, H).
     """
     xp, H, z = array_module(x, h, c), c.shape[-1], x + h
-    i, f, o = (sigmoid(z[..., k * H : (k + 1) * H]) for k in (0, 1, 3))
-    g = xp.tanh(z[..., 2 * H : 3 * H])
+    s, g = sigmoid(z), xp.tanh(z[..., 2 * H : 3 * H])  # one call for all σ, though g needs none
+    i, f, o = (s[..., k * H : (k + 1) * H] for k in (0, 1, 3))
     new = f * c + i * g
     t = xp.tanh(new)
 

@@ -79,7 +79,7 @@ def save(model: Any, folder: Path, name: str, metadata: dict[str, str]) -> None:
     """Write the four files; the config comes last, so that a folder with one is complete."""
     config, base = model.peft_config[name], model.base_model
     if not isinstance(config, BottleneckConfig):
-        raise BadInput(f"AdapterHub's layout is for bottleneck adapters; {name!r} is {config.peft_type}: use save_pretrained")
+        raise BadInput(f"AdapterHub's layout is for houlsby and pfeiffer, not {config.peft_type}: PEFT reads its folder as it is")
     if config.trainable_token_indices:
         raise BadInput(f"AdapterHub's layout has no place for the words that {name!r} trains: use save_pretrained")
     H, kind = base.config.hidden_size, type(base).__name__

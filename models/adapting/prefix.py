@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, nn
 
+from ..errors import BadInput
 from ..generation.cache import Cache
 from .base import PeftConfig, put
 from .prompt import arguments, body, check_sizes, in_front
@@ -60,6 +61,8 @@ class Prefix(nn.Module):
 
     def __init__(self, table: Tensor, config: Any) -> None:
         super().__init__()
+        if config.extra.get("pruned_heads"):
+            raise BadInput("prefixes have keys for every head of every layer, and heads of this checkpoint are pruned")
         self.table = nn.Parameter(table)
         self.layers, self.heads = config.num_hidden_layers, config.num_attention_heads
         self.transform: nn.Module | None = None

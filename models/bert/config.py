@@ -82,7 +82,11 @@ class BertConfig(Config):
         if self.extra.get("is_decoder") or self.extra.get("add_cross_attention"):
             raise ValueError("this BERT is an encoder: is_decoder and add_cross_attention must be false")
         if self.extra.get("pruned_heads"):
-            raise ValueError("checkpoints with pruned heads are not supported: load one before pruning")
+            self.extra["pruned_heads"] = checked_heads(self)
+
+    def heads_of(self, layer: int) -> int:
+        """How many heads a layer has: num_attention_heads, without those that ``pruned_heads`` names."""
+        return self.num_attention_heads - len((self.extra.get("pruned_heads") or {}).get(layer, ()))
 
     @property
     def num_labels(self) -> int:
@@ -120,6 +124,23 @@ class BertConfig(Config):
         layers, hidden = PRESETS[size]
         shape = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": hidden // 64}
         return cls(**{**shape, "intermediate_size": 4 * hidden, **changes})
+
+
+def checked_heads(config: BertConfig) -> dict[int, list[int]]:
+    """pruned_heads, {layer: heads that are gone}, as numbers; an error for one that is not there, or a layer without heads."""
+    given, L, A = config.extra["pruned_heads"], config.num_hidden_layers, config.num_attention_heads
+    if not isinstance(given, dict) or not all(isinstance(heads, list) for heads in given.values()):
+        raise ValueError(f"pruned_heads must map the numbers of layers to lists of heads, not be {quoted(given)}")
+    pruned = {}
+    for layer, heads in given.items():
+        if not str(layer).isdecimal() or int(layer) >= L:
+            raise ValueError(f"pruned_heads names layer {quoted(layer)}; there are layers 0 to {L - 1}")
+        if odd := [h for h in heads if not isinstance(h, int) or isinstance(h, bool) or not 0 <= h < A]:
+            raise ValueError(f"pruned_heads names head {quoted(odd[0])} of layer {layer}; there are heads 0 to {A - 1}")
+        if len(set(heads)) == A:
+            raise ValueError(f"pruned_heads takes all {A} heads of layer {layer}; a layer needs one")
+        pruned[int(layer)] = sorted(set(heads))
+    return pruned
 
 
 def checked_labels(names: Any) -> dict[int, str]:

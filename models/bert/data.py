@@ -33,13 +33,16 @@ def mask_tokens(
     probability: float = 0.15,
     max_predictions: int | None = None,
     whole_word: bool = False,
+    rows: tuple[int, int] | None = None,
 ) -> tuple[Any, Any]:
     """BERT's masking of ids (B, S): the masked ids, and labels with the original at chosen places and -100 elsewhere.
 
     In a row of n tokens (special ones counted) round(n · probability) are chosen, at least 1, at most max_predictions: of
     these 80 % become [MASK], 10 % a random token of the vocabulary, 10 % stay. whole_word: the pieces of a word go together.
+    rows: (first, of), where these rows stand in a batch of so many; they are masked as there (not with whole_word).
     """
     B, S = ids.shape
+    first, of = rows or (0, B)
     length = (ids != tokenizer.pad_id).sum(1)
     wanted = np.maximum(1, np.rint(length * probability)).astype(np.int64)
     if max_predictions is not None:
@@ -49,13 +52,13 @@ def mask_tokens(
         for row in range(B):
             choose_words(chosen[row], maskable[row], continuation(tokenizer)[ids[row]], int(wanted[row]), rng)
     else:
-        keys = np.where(maskable, rng.random((B, S)), np.inf)
+        keys = np.where(maskable, rng.random((of, S))[first : first + B], np.inf)
         rank = keys.argsort(1).argsort(1)
         chosen = (rank < wanted[:, None]) & maskable
     labels = np.where(chosen, ids, IGNORED)
-    u = rng.random((B, S))
+    u = rng.random((of, S))[first : first + B]
     masked = np.where(chosen & (u < 0.8), tokenizer.mask_id, ids)
-    random_token = rng.integers(0, len(tokenizer), (B, S))
+    random_token = rng.integers(0, len(tokenizer), (of, S))[first : first + B]
     return np.where(chosen & (u >= 0.9), random_token, masked), labels
 
 
@@ -111,11 +114,14 @@ class Examples:
             self._epoch = number, held
         return held
 
-    def mask(self, ids: Any, keys: Sequence[int], step: int) -> tuple[Any, Any]:
+    def mask(self, ids: Any, keys: Sequence[int], step: int, first: int = 0) -> tuple[Any, Any]:
         """Masked ids and labels: one random stream per step, or per example if its masks must come back."""
         special = np.isin(ids, [self.tokenizer.pad_id, self.tokenizer.cls_id, self.tokenizer.sep_id])
         if self.dynamic:
-            return mask_tokens(ids, ~special, self.tokenizer, np.random.default_rng([self.seed, 2, step]), **self.masking)
+            rng, rows = np.random.default_rng([self.seed, 2, step]), (first, max(self.batch_size, len(ids)))
+            return mask_tokens(ids, ~special, self.tokenizer, rng, rows=rows, **self.masking)
+        if not keys:
+            return ids, ids
         rows = []
         for i, key in enumerate(keys):
             rng, n = np.random.default_rng([self.seed, 2, key]), int((ids[i] != self.tokenizer.pad_id).sum())
@@ -141,17 +147,20 @@ class Blocks(Examples):
         slack = len(self.corpus.ids) - self.count * self.body
         return rng.permutation(self.count), int(rng.integers(0, slack + 1)) if self.dynamic else 0
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Batch number ``step``: input_ids and labels, (B, S)."""
-        ids = np.empty((self.batch_size, self.body + 2), dtype=np.int64)
+    def batch(self, step: int, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """Batch number ``step``: input_ids and labels, (B, S); or these ``rows`` of it (first, stop), and no others are read."""
+        if rows and self.masking.get("whole_word"):  # which words are masked depends on the rows before
+            return {name: value[slice(*rows)] for name, value in self.batch(step).items()}
+        first, stop = rows or (0, self.batch_size)
+        ids = np.empty((stop - first, self.body + 2), dtype=np.int64)
         ids[:, 0], ids[:, -1] = self.tokenizer.cls_id, self.tokenizer.sep_id
         blocks = []
-        for i in range(self.batch_size):
+        for i in range(first, stop):
             epoch, position = divmod(step * self.batch_size + i, self.count)
             order, offset = self.epoch(epoch)
             blocks.append(int(order[position]))
-            ids[i, 1:-1] = self.corpus.ids[offset + blocks[-1] * self.body :][: self.body]
-        masked, labels = self.mask(ids, blocks, step)
+            ids[i - first, 1:-1] = self.corpus.ids[offset + blocks[-1] * self.body :][: self.body]
+        masked, labels = self.mask(ids, blocks, step, first)
         return {"input_ids": minitorch.from_numpy(masked), "labels": minitorch.from_numpy(labels)}
 
 
@@ -243,17 +252,20 @@ class Pairs(Examples):
         begun = -epoch * self.count % self.batch_size if epoch else 0  # examples that complete the last batch of the epoch before
         return pairs[np.roll(np.concatenate([batches[i] for i in order]), begun)]
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Batch number ``step``: input_ids, token_type_ids, attention_mask, labels (B, S), next_sentence_label (B,)."""
-        rows, keys, relation = [], [], []
+    def batch(self, step: int, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """Batch number ``step``: input_ids, token_type_ids, attention_mask, labels (B, S), next_sentence_label (B,); or these
+        ``rows`` of it: the others are read, too, because all are padded to the longest."""
+        if rows:
+            return {name: value[slice(*rows)] for name, value in self.batch(step).items()}
+        pieces, keys, relation = [], [], []
         for i in range(step * self.batch_size, (step + 1) * self.batch_size):
             epoch, position = divmod(i, self.count)
             pairs = self.epoch(epoch)
             a_start, a_end, b_start, b_end, is_random = pairs[position % len(pairs)].tolist()
-            rows.append(self.tokenizer.join(self.corpus.ids[a_start:a_end].tolist(), self.corpus.ids[b_start:b_end].tolist()))
+            pieces.append(self.tokenizer.join(self.corpus.ids[a_start:a_end].tolist(), self.corpus.ids[b_start:b_end].tolist()))
             keys.append(a_start)
             relation.append(is_random)
-        batch = self.tokenizer.batch(rows)
+        batch = self.tokenizer.batch(pieces)
         masked, labels = self.mask(batch["input_ids"].numpy(), keys, step)
         return {
             **batch,

@@ -46,7 +46,10 @@ class PreTrained(SavedBert):
         """The vocabulary projection is the table of word embeddings."""
         predictions = getattr(getattr(self, "cls", None), "predictions", None)
         if predictions is not None and self.config.tie_word_embeddings:
-            predictions.decoder.weight = self.bert.embeddings.word_embeddings.weight
+            table = self.bert.embeddings.word_embeddings
+            predictions.decoder.weight = table.weight
+            if hasattr(table, "weight_scale"):  # of int8
+                predictions.decoder.weight_scale = table.weight_scale
 
 
 class BertEmbeddings(nn.Module):
@@ -86,35 +89,35 @@ class BertEmbeddings(nn.Module):
 class BertSelfAttention(nn.Module):
     """Each token's query meets all keys, and weighs the values: softmax(Q Kᵀ/√d + mask) V, in A heads at once."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, number: int) -> None:
         super().__init__()
-        H = config.hidden_size
-        self.heads = config.num_attention_heads
-        self.query = nn.Linear(H, H)
-        self.key = nn.Linear(H, H)
-        self.value = nn.Linear(H, H)
+        H, d = config.hidden_size, config.hidden_size // config.num_attention_heads
+        self.heads = config.heads_of(number)  # all, unless some were pruned in this layer
+        self.query = nn.Linear(H, self.heads * d)
+        self.key = nn.Linear(H, self.heads * d)
+        self.value = nn.Linear(H, self.heads * d)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, S, H) -> (B, A, S, d)"""
-        B, S, H = x.shape
-        return x.reshape(B, S, self.heads, H // self.heads).transpose(1, 2)
+        """(B, S, A d) -> (B, A, S, d)"""
+        B, S, W = x.shape
+        return x.reshape(B, S, self.heads, W // self.heads).transpose(1, 2)
 
     def forward(
         self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool, past: KeysAndValues | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        B, L, H = asking.shape  # L = S: all tokens; in the last layer only the rows that are wanted
+        B, L, _ = asking.shape  # L = S: all tokens; in the last layer only the rows that are wanted
         q, k, v = self.split(self.query(asking)), self.split(self.key(x)), self.split(self.value(x))  # (B, A, L or S, d)
         if past is not None:  # (1 or B, A, n, d) in front: from here on S counts them
             k, v = (minitorch.cat([p.expand(B, *p.shape[1:]), new], dim=2) for p, new in zip(past, (k, v), strict=True))
         if output_attentions:
-            scores = q @ k.mT * (H // self.heads) ** -0.5  # (B, A, L, S)
+            scores = q @ k.mT * q.shape[-1] ** -0.5  # (B, A, L, S)
             probabilities = self.dropout(F.softmax(scores if mask is None else scores + mask, dim=-1))
             context = probabilities @ v  # (B, A, L, d)
         else:  # the same in one operation, which need not keep the (L, S) tables
             probabilities = None
             context = F.scaled_dot_product_attention(q, k, v, mask, self.dropout.p if self.training else 0.0)
-        return context.transpose(1, 2).reshape(B, L, H), probabilities
+        return context.transpose(1, 2).reshape(B, L, -1), probabilities  # (B, L, A d)
 
 
 class BertSelfOutput(nn.Module):
@@ -134,10 +137,10 @@ class BertSelfOutput(nn.Module):
 class BertAttention(nn.Module):
     """Self-attention and what follows it."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, number: int) -> None:
         super().__init__()
-        self.self = BertSelfAttention(config)
-        self.output = BertSelfOutput(config, config.hidden_size)
+        self.self = BertSelfAttention(config, number)
+        self.output = BertSelfOutput(config, self.self.value.out_features)
 
     def forward(
         self, asking: Tensor, x: Tensor, mask: Tensor | None, output_attentions: bool, past: KeysAndValues | None = None
@@ -161,9 +164,9 @@ class BertIntermediate(nn.Module):
 class BertLayer(nn.Module):
     """One encoder layer: attention, then the feed-forward layer, each within LayerNorm(x + ...)."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, number: int) -> None:
         super().__init__()
-        self.attention = BertAttention(config)
+        self.attention = BertAttention(config, number)
         self.intermediate = BertIntermediate(config)
         self.output = BertSelfOutput(config, config.intermediate_size)
 
@@ -185,7 +188,7 @@ class BertEncoder(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
+        self.layer = nn.ModuleList([BertLayer(config, i) for i in range(config.num_hidden_layers)])
 
     def forward(
         self,

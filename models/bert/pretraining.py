@@ -121,7 +121,7 @@ class Run(PretrainingRun):
     name, settings_class, unit = "BERT", Settings, "masked word"
     baselines: ClassVar[dict[str, str]] = {"unigram": "word frequencies only", "uniform": "uniform guessing"}
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    advice = "the model has not even learnt word frequencies; give it more --steps"
+    lacking: ClassVar[dict[str, str]] = {"unigram": "the model has not even learnt word frequencies"}
 
     def read_text(self, resuming: bool) -> Text:
         """Sentences, in documents."""
@@ -156,15 +156,17 @@ class Run(PretrainingRun):
             dynamic=dynamic and not s.static_masking, probability=s.mask_probability, whole_word=s.whole_word,
         )  # fmt: skip
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """The batch of a step.  Short sequences teach more for the same time, so only some steps have long ones.
+    def data_of(self, step: int) -> tuple[Any, int]:
+        """The batches that a step draws from, and the number of its own.
+
+        Short sequences teach more for the same time, so only some steps have long ones.
 
         (Devlin et al. gave the long ones the last tenth; by then the rate is too low here for positions never seen.)
         """
         every = self.settings.long_every
         if every and step % every == every - 1:
-            return self.long_data.batch(step // every)
-        return self.train_data.batch(step - step // every if every else step)
+            return self.long_data, step // every
+        return self.train_data, step - step // every if every else step
 
     def ready(self, batch: dict[str, Any]) -> dict[str, Any]:
         """On the model's device, with the places of the masked words."""

@@ -22,9 +22,11 @@ import minitorch
 import minitorch.nn.functional as F
 from minitorch import Tensor
 
-from ..checkpoints.files import locate, read_all_shapes, refuse_unfinished
+from ..checkpoints.files import config_file, locate, read_all_shapes, refuse_unfinished
+from ..checkpoints.kinds import holding
 from ..errors import BadInput
 from ..text.tokenizer import Tokenizer
+from .config import BertConfig
 from .model import BertForMaskedLM
 
 HEAD = "cls.predictions.transform.dense.weight"
@@ -34,7 +36,10 @@ def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", *
     """The tokenizer and the model (of the class ``kind``) of a folder; a missing or damaged file is an error that names it."""
     where = locate(folder)
     refuse_unfinished(where)
-    tokenizer, model = Tokenizer.from_pretrained(where), kind.from_pretrained(where, **options)
+    if kind is BertForMaskedLM:
+        refuse_without_head(where)
+    model = kind.from_pretrained(where, **options)
+    tokenizer = Tokenizer.from_pretrained(where)
     if len(tokenizer) > model.config.vocab_size:
         sizes = f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}"
         raise ValueError(f"{where}: {sizes}; they do not belong together")
@@ -42,37 +47,46 @@ def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", *
 
 
 def has_head(model: str | Path) -> bool:
-    """Does the checkpoint hold a masked-LM head?"""
-    return HEAD in read_all_shapes(locate(model))
+    """Does a BERT's checkpoint hold the head that guesses masked words?"""
+    where = locate(model)
+    BertConfig.from_json_file(config_file(where))  # or an error that says what the folder holds
+    return HEAD in read_all_shapes(where)
 
 
 def refuse_without_head(model: str | Path) -> None:
     """Raise BadInput for a checkpoint that holds no masked-LM head: a head of random weights would answer at random."""
     if not has_head(model):
-        raise BadInput(
-            f"{model}: this checkpoint holds no masked-LM head (cls.predictions...), so it cannot guess words. Take one of "
-            "`minitorch pretrain`, or a published BERT that was saved with its head"
-        )
+        held = holding(Path(model)) if (Path(model) / "finetune.json").is_file() else ""
+        cure = held or "take one of `minitorch pretrain`, or a published BERT that was saved with its head"
+        lacks = "its file has no cls.predictions, the head that guesses masked words"
+        raise BadInput(f"{model}: this checkpoint holds no masked-LM head: {lacks}; {cure}")
 
 
 def fill_mask(model: Any, tokenizer: Tokenizer, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
     """For every [MASK] of the text its ``top_k`` most probable tokens, with probabilities."""
     batch = tokenizer.tensors(text, max_length=None)
-    places = (batch["input_ids"].numpy()[0] == tokenizer.mask_id).nonzero()[0]
-    if not len(places):
+    if tokenizer.mask_id not in batch["input_ids"].numpy():
         mask = tokenizer.names["mask_token"]
         raise ValueError(f"the text holds no {mask}: write {mask} where a word is to be guessed")
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}")
+    return guesses(model, tokenizer, batch, top_k)[0]
+
+
+def guesses(model: Any, tokenizer: Tokenizer, batch: dict[str, Tensor], top_k: int) -> list[list[list[tuple[str, float]]]]:
+    """For each row of a batch (B, S) what fill_mask gives for a text."""
+    rows, places = (batch["input_ids"].numpy() == tokenizer.mask_id).nonzero()
     with minitorch.no_grad():
-        hidden = model.bert(**to_device(batch, model)).last_hidden_state[0]  # (S, H)
-        logits = model.cls.predictions(minitorch.index_select(hidden, 0, minitorch.tensor(places).to(hidden.device)))
+        hidden = model.bert(**to_device(batch, model)).last_hidden_state  # (B, S, H)
+        B, S, H = hidden.shape
+        masks = minitorch.index_select(hidden.reshape(B * S, H), 0, minitorch.tensor(rows * S + places).to(hidden.device))
+        logits = model.cls.predictions(masks)  # (masks, V)
         refuse_nan(model, logits.cpu().numpy())
         p, ids = F.softmax(logits, dim=-1)[:, : len(tokenizer)].topk(min(top_k, len(tokenizer)))  # (masks, k)
-    return [
-        [(tokenizer.tokens[i], value) for i, value in zip(row, values, strict=True)]
-        for row, values in zip(ids.tolist(), p.tolist(), strict=True)
-    ]
+    found: list[list[list[tuple[str, float]]]] = [[] for _ in range(B)]
+    for row, best, values in zip(rows, ids.tolist(), p.tolist(), strict=True):
+        found[row].append([(tokenizer.tokens[i], value) for i, value in zip(best, values, strict=True)])
+    return found
 
 
 def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: int = 32) -> np.ndarray[Any, Any]:
@@ -93,14 +107,16 @@ def embed(model: Any, tokenizer: Tokenizer, texts: Sequence[str], batch_size: in
     return np.concatenate(vectors) if vectors else np.zeros((0, model.config.hidden_size), np.float32)
 
 
-def mean_pooled(bert: Any, batch: dict[str, Tensor]) -> Tensor:
-    """The mean of a BertModel's last hidden states without padding, at length 1: (B, S) -> (B, H)."""
+def mean_pooled(bert: Any, batch: dict[str, Tensor], normalize: bool = True) -> Tensor:
+    """The mean of a BertModel's last hidden states without padding, at length 1 if ``normalize``: (B, S) -> (B, H)."""
     hidden = bert(**batch).last_hidden_state  # (B, S, H)
     keep = batch.get("attention_mask")  # none: no padding
     if keep is None:
-        return F.normalize(hidden.mean(1), dim=-1)
-    keep = keep.unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
-    return F.normalize((hidden * keep).sum(1) / keep.sum(1), dim=-1)
+        mean = hidden.mean(1)
+    else:
+        keep = keep.unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
+        mean = (hidden * keep).sum(1) / keep.sum(1)
+    return F.normalize(mean, dim=-1) if normalize else mean
 
 
 def refuse_nan(model: Any, answers: np.ndarray[Any, Any]) -> None:

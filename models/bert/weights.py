@@ -22,6 +22,7 @@ class SavedBert(SavedModel):
     config_class = BertConfig
     tied: ClassVar = {
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.weight_scale": "bert.embeddings.word_embeddings.weight_scale",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
     # Often in a file but unused by the class that reads it: pretraining heads, pooler, position ids (stored by old versions).

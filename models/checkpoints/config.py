@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from ..errors import quoted, short
 from ..reading import read_json
+from .kinds import holding
 
 COUNTED_FROM_0 = ("num_hidden_layers", "n_layer")  # and ids; every other whole number is at least 1
 
@@ -111,7 +112,8 @@ class Config:
         """Read a config.json (Hugging Face's) or bert_config.json (Google's)."""
         values = read_json(path, "a configuration")
         if (kind := values.get("model_type", cls.model_type)) != cls.model_type:
-            raise ValueError(f'{path}: model_type is "{short(kind)}", not "{cls.model_type}"; this file configures another model')
+            held = holding(Path(path).parent) or "this file configures another model"
+            raise ValueError(f'{path}: model_type is "{short(kind)}", not "{cls.model_type}"; {held}')
         try:
             return cls.from_dict(values)
         except (AttributeError, TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """A checkpoint's files as Hugging Face lays them out: config.json, model.safetensors or several with an index, tokenizer files.
 
-Read before: minitorch/serialization.py, ../reading.py. Read next: saved.py.
+Read before: minitorch/serialization.py, kinds.py. Read next: saved.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from minitorch.serialization import read_shapes
 
 from ..errors import quoted, short
 from ..reading import parse_json, read_tensors, read_text
+from .kinds import STATE, holding
 
 # A folder with one of these holds a model.
 MODEL_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "config.json", "tokenizer.json")
@@ -58,9 +59,9 @@ def locate(name_or_folder: str | Path) -> Path:
 
 
 def refuse_unfinished(folder: Path) -> None:
-    """Raise an error if the folder is that of a pretraining run that has not come to its end."""
-    if (folder / "training.safetensors").is_file() and not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: this run is not finished; continue it with minitorch pretrain --resume --output {folder}")
+    """Raise an error if the folder is that of a run that has not come to its end."""
+    if (folder / STATE).is_file() and not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: {holding(folder)}")
 
 
 def config_file(folder: Path) -> Path:
@@ -68,7 +69,7 @@ def config_file(folder: Path) -> Path:
     for name in ("config.json", "bert_config.json"):
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f"{folder}: no config.json here, so this is not a saved model")
+    raise FileNotFoundError(f"{folder}: {holding(folder) or 'no config.json here, so this is not a saved model'}")
 
 
 def write_weights(state: dict[str, Tensor], folder: Path, max_shard_size: int | None) -> None:
@@ -101,16 +102,21 @@ def read_all_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint's files; an error names one that is no table of finite floating-point numbers."""
+    """All tensors of a checkpoint's files: finite floating-point numbers, or int8 and a scale; an error names others."""
     weights: dict[str, Tensor] = {}
+    source: dict[str, Path] = {}
     for path in weight_files(folder):
         part = read_tensors(path)
         if not isinstance(part, dict) or not all(isinstance(value, Tensor) for value in part.values()):
             raise ValueError(f"{path}: not the weights of a model by name, but something else that minitorch saved")
-        for name, value in part.items():
-            if not is_floating(value.dtype) and not BUFFERS.search(name):
-                raise ValueError(f"{path}: {short(name)} is of type {value.dtype}; weights are floating-point numbers")
         weights.update(part)
+        source.update(dict.fromkeys(part, path))
+    for name, value in weights.items():
+        int8 = value.dtype == minitorch.int8 and f"{name}_scale" in weights
+        if not (is_floating(value.dtype) or int8 or BUFFERS.search(name)):
+            raise ValueError(
+                f"{source[name]}: {short(name)} is of type {value.dtype}; weights are floating-point numbers, or int8 and a scale"
+            )
     return weights
 
 

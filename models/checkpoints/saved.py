@@ -3,7 +3,7 @@
 Checkpoints pass both ways by parameter name. On the way in, names and layouts of the file become the class's, the prefix of the
 bare model (``bert.``, ``transformer.``) is added or dropped as the class needs it, and what is missing, left over or of the wrong
 shape is reported. What a kind of model must say of its own is at the head of SavedModel.
-Read before: files.py, config.py. Read next: bert/weights.py, gpt/weights.py.
+Read before: files.py, config.py. Read next: bert/weights.py, gpt/weights.py; int8.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from minitorch.ops import may_read
 from ..errors import nearest
 from .config import Config
 from .files import config_file, locate, read_all_shapes, read_weights, write_weights
+from .int8 import put_int8
 
 # Keywords of Hugging Face's from_pretrained: where to find files, how to load them; and values of configurations unused here.
 HUB: tuple[str, ...] = (
@@ -171,7 +172,13 @@ class SavedModel(nn.Module):
             model = cls(config, **options)
         except ValueError as error:
             raise ValueError(f"{config_file(folder)}: {error}") from error
-        info = model.load_weights(read_weights(folder), folder, ignore_mismatched_sizes)
+        weights = read_weights(folder)
+        if any(w.dtype == minitorch.int8 for w in weights.values()):
+            try:
+                put_int8(model, model.fit_prefix(weights))
+            except ValueError as error:
+                raise ValueError(f"{config_file(folder)}: {error}") from error
+        info = model.load_weights(weights, folder, ignore_mismatched_sizes)
         model.name_or_path = str(folder)  # as Hugging Face has it
         model.eval()
         return (model, info) if output_loading_info else model

@@ -56,7 +56,7 @@ class LstmCrfTagger(Network):
     While training, a word seen once counts as unknown every second time, so that unknown words have a vector (section 4.3).
     """
 
-    epochs, trial, batch_size, rates = 12, 2, 16, (2e-3, 5e-3)
+    epochs, batch_size, rates = 12, 16, (2e-3, 5e-3)
     width, hidden, dropout = 100, 100, 0.5  # numbers per word, unless vectors are given; of the LSTM, per direction
 
     def prepare(self, inputs: Sequence[Sequence[str]], answers: Sequence[Sequence[str]]) -> None:

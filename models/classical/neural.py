@@ -1,4 +1,4 @@
-"""What the small networks share: a vocabulary, and training from scratch with a learning rate chosen on a held-out share.
+"""What the small networks share: a vocabulary, and training from scratch.
 
 A network here is fitted and asked as scikit-learn's models are: fit(texts, answers), predict(texts), predict_proba(texts). Every
 random choice follows from the seed.
@@ -7,7 +7,6 @@ Read before: baselines.py. Read next: convolution.py, lstm.py, lstm_crf.py.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from ..training.batches import batches_by_length
 from .baselines import Baseline
 
 PADDING, UNKNOWN = 0, 1  # ids
+Dev = tuple[Sequence[Any], Sequence[Any]]  # inputs and their right answers
 
 
 class Vocabulary:
@@ -66,23 +66,23 @@ def padded(rows: Sequence[np.ndarray], least: int = 1) -> tuple[Any, np.ndarray]
 class Network(Baseline):
     """A network with its training. A subclass makes the vocabulary, the model, a batch's loss and answers.
 
-    rates: learning rates to try, each for ``trial`` epochs; the best on the held-out share goes on to ``epochs``, and the best
-    epoch is kept. ``seconds`` ends training early. ``vectors`` (word_vectors.py) are what the words start from.
-    ``progress`` gets a line after each epoch.
+    lr: the learning rate; ``rates`` are those worth trying, the usual one first. ``vectors`` (word_vectors.py) are what the words
+    start from. ``progress`` gets a line after each epoch.
     """
 
-    epochs, trial, batch_size, rates = 10, 2, 32, (1e-3, 3e-3)
+    epochs, batch_size, rates = 10, 32, (1e-3, 3e-3)
 
     def __init__(
-        self, seed: int = 0, vectors: Any = None, held_out: float = 0.1, seconds: float = float("inf"),
-        progress: Callable[[str], None] | None = None, **settings: Any,
+        self, lr: float | None = None, seed: int = 0, vectors: Any = None, progress: Callable[[str], None] | None = None,
+        **settings: Any,
     ) -> None:  # fmt: skip
-        self.seed, self.vectors, self.held_out, self.seconds = seed, vectors, held_out, seconds
+        self.seed, self.vectors = seed, vectors
         self.progress = progress or (lambda line: None)
         for name, value in settings.items():
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no setting {name!r}")
             setattr(self, name, value)
+        self.lr = self.rates[0] if lr is None else lr
 
     # ---- what a subclass defines
 
@@ -112,76 +112,39 @@ class Network(Baseline):
 
     # ---- training
 
-    def fit(self, inputs: Sequence[Any], answers: Sequence[Any]) -> Network:  # type: ignore[override]
-        """Learn from inputs and their right answers."""
-        state, self.deadline = minitorch.get_rng_state(), time.perf_counter() + self.seconds
+    def fit(self, inputs: Sequence[Any], answers: Sequence[Any], dev: Dev = ((), ())) -> Network:  # type: ignore[override]
+        """Learn from inputs and their right answers; keep the epoch that is best on ``dev``, others, if they are given."""
+        state = minitorch.get_rng_state()
         try:
             self.prepare(inputs, answers)
-            items = [self.encode(x) for x in inputs]
-            held = self.draw_held_out(answers)
-            learnt = [i for i in range(len(items)) if i not in held]
-            self.train([items[i] for i in learnt], [answers[i] for i in learnt], sorted(held), inputs, answers)
+            minitorch.manual_seed(self.seed)
+            self.model = self.build()
+            self.train([self.encode(x) for x in inputs], answers, dev)
         finally:
             minitorch.set_rng_state(state)
         self.parameters = sum(p.numel() for p in self.model.parameters())
         self.size = 4 * self.parameters
         return self
 
-    def draw_held_out(self, answers: Sequence[Any]) -> set[int]:
-        """A share of the examples, the same of each answer where answers repeat; none of fewer than 20."""
-        order = np.random.default_rng(self.seed).permutation(len(answers))
-        if len(answers) < 20 or not self.held_out:
-            return set()
-        keys = [str(a) if isinstance(a, str | int) else "" for a in answers]
-        ranked = sorted(order.tolist(), key=lambda i: keys[i])  # stable: random within an answer
-        step = max(2, round(1 / self.held_out))
-        return set(ranked[step // 2 :: step])
-
-    def train(
-        self, items: Sequence[Any], answers: Sequence[Any], held: Sequence[int], inputs: Sequence[Any], truth: Sequence[Any]
-    ) -> None:
-        """Try the rates, go on with the best one, keep the best epoch."""
-        best: Any = (-np.inf, None)
-        runs = []
-        for lr in self.rates if held else self.rates[:1]:
-            minitorch.manual_seed(self.seed)
-            model = self.build()
-            optimizer = optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-            run = [-np.inf, lr, model, optimizer, np.random.default_rng(self.seed), minitorch.get_rng_state()]
-            runs.append(run)
-            best = self.some_epochs(run, range(self.trial), best, items, answers, held, inputs, truth)
-            if time.perf_counter() > self.deadline:
-                break
-        run = max(runs, key=lambda run: run[0])
-        self.lr = run[1]
-        best = self.some_epochs(run, range(self.trial, self.epochs), best, items, answers, held, inputs, truth)
-        self.model = run[2] if best[1] is None else best[2]
-        if best[1] is not None:
-            self.model.load_state_dict(best[1])
-
-    def some_epochs(
-        self, run: list[Any], epochs: range, best: Any, items: Any, answers: Any, held: Any, inputs: Any, truth: Any
-    ) -> Any:
-        """Train a run for some epochs; the best (score, state, model) so far."""
-        _, lr, model, optimizer, rng, state = run
-        minitorch.set_rng_state(state)
-        for epoch in epochs:
-            if time.perf_counter() > self.deadline:
-                break
+    def train(self, items: Sequence[Any], answers: Sequence[Any], dev: Dev) -> None:
+        """All epochs."""
+        model, rng = self.model, np.random.default_rng(self.seed)
+        optimizer = optim.AdamW(model.parameters(), lr=self.lr, weight_decay=0.01)
+        best, kept = -np.inf, None
+        for epoch in range(self.epochs):
             loss = self.one_epoch(model.train(), optimizer, items, answers, rng)
-            line = f"rate {lr:g}, epoch {epoch + 1} of {self.epochs}: loss {loss:.3f}"
-            if held:
-                self.model = model
-                run[0] = self.score([truth[i] for i in held], self.predict([inputs[i] for i in held]))
-                line += f", held-out score {run[0]:.3f}"
-                if run[0] > best[0]:
-                    best = run[0], {name: value.clone() for name, value in model.state_dict().items()}, model
+            line = f"epoch {epoch + 1} of {self.epochs}: loss {loss:.3f}"
+            if len(dev[0]):
+                score = self.score(dev[1], self.predict(dev[0]))
+                line += f", dev score {score:.3f}"
+                if score > best:
+                    best, kept = score, {name: value.clone() for name, value in model.state_dict().items()}
             self.progress(line)
-        run[5] = minitorch.get_rng_state()
-        return best
+        if kept is not None:
+            model.load_state_dict(kept)
 
     def one_epoch(self, model: Any, optimizer: Any, items: Any, answers: Any, rng: np.random.Generator) -> float:
-        """Every example once; the mean loss. It ends in its middle when the time is up."""
+        """Every example once; the mean loss."""
         losses = []
         batches = batches_by_length(np.array([self.size_of(x) for x in items]), self.batch_size, rng)
         for batch in (batches[i] for i in rng.permutation(len(batches))):
@@ -191,8 +154,6 @@ class Network(Baseline):
             nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
             losses.append(loss.item())
-            if time.perf_counter() > self.deadline:
-                break
         return float(np.mean(losses))
 
     def in_batches(self, inputs: Sequence[Any], ask: Callable[[Any], Any], size: int = 64) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import shlex
 import time
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import minitorch
-from minitorch.files import replacing
+from minitorch.files import replacing, write_text
 
 from ..errors import BadInput, count, listing
 from ..reading import read_tensors
@@ -26,8 +27,9 @@ from ..text.prepared import IN_PYTHON, Sentences
 from ..text.python_docs import fingerprint
 from ..training.loop import between_steps, prepare_kernels, progress
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
-from ..training.settings import add_options, check_limits, given, option, resumed_settings
+from ..training.settings import add_options, check_limits, given, option, refuse_other_job, resumed_settings
 from ..training.states import check_like
+from ..training.tensorboard import METRICS
 from .word2vec import Text, Word2Vec
 from .word_vectors import TEXT, WordVectors
 
@@ -98,6 +100,8 @@ def ask(args: argparse.Namespace) -> int:
     if not 1 <= args.number <= 1000:
         raise BadInput(f"--number must be from 1 to 1000, not {args.number}")
     vectors = WordVectors.load(args.vectors or args.output or FOLDER)
+    for word in [*(args.nearest or ()), *(args.analogy or ())]:
+        vectors.row(word)  # or an error, before anything is printed
     for word in args.nearest or ():
         print(f"{word}: " + "  ".join(f"{other} {cosine:.3f}" for other, cosine in vectors.nearest(word, args.number)))
     if args.analogy:
@@ -167,8 +171,10 @@ class Job:
         return {"settings": asdict(self.settings), "sha256": self.sha256, "step": t.step, "losses": self.losses, **tables}
 
     def save(self) -> None:
-        """Write the state."""
+        """Write the state, and the losses for those who draw them."""
         minitorch.save(self.state(), self.folder / STATE)
+        lines = (json.dumps({"step": step, "loss": float(loss)}) + "\n" for step, loss in enumerate(self.losses, 1))
+        write_text(self.folder / METRICS, "".join(lines))
 
     def restore(self, path: Path, saved: dict[str, Any]) -> None:
         """Go on from a state; BadInput if it is not one of this run."""
@@ -195,6 +201,7 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     folder = folder_to_resume(output, "every --save-every seconds", until)
     path = folder / STATE
     saved = read_tensors(path)
+    refuse_other_job(path, saved, Settings)
     names = {"settings", "sha256", "step", "losses", *TABLES}
     if not isinstance(saved, dict) or names - saved.keys() or not isinstance(saved["losses"], list):
         raise BadInput(f"{path}: not the state of a run of minitorch vectors")
@@ -203,7 +210,8 @@ def start(chosen: dict[str, Any], resume: bool, overwrite: bool, until: contextl
     settings.check()
     job = Job(settings, folder)
     job.restore(path, saved)
-    print(f"continuing at {job.training.step / job.training.steps:.0%}")
+    done = job.training.step / job.training.steps
+    print(f"continuing at {done:.0%}" if done < 1 else "this run is complete: nothing is left to train")
     return job
 
 
@@ -261,7 +269,7 @@ def show(vectors: WordVectors, folder: Path) -> int:
         print(f"{word:>12}: {', '.join(other for other, _ in vectors.nearest(word, 6))}")
     ask = f"minitorch vectors --vectors {shlex.quote(str(folder))}"
     print(
-        f"{folder}/: {TEXT} (word2vec's text format), {PICTURE}, {STATE}\n"
+        f"{folder}/: {TEXT} (word2vec's text format), {PICTURE}, {METRICS}, {STATE}\n"
         f"next: {ask} --nearest {words[0]}\n"
         f"      {ask} --analogy A B C          (A is to B as C is to ...?)"
     )

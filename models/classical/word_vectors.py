@@ -17,6 +17,7 @@ import numpy as np
 
 from minitorch.files import replacing
 
+from ..checkpoints.kinds import why_not
 from ..errors import BadInput, count, listing, short, suggestion
 from ..text.corpus import read_lines
 
@@ -85,6 +86,8 @@ class WordVectors:
     def load(cls, path: str | Path) -> WordVectors:
         """Read word2vec's text format or GloVe's, from a file or a run's folder; BadInput names the line that is wrong."""
         path = Path(path)
+        if path.is_dir() and not (path / TEXT).is_file():
+            raise BadInput(why_not(path, TEXT, "`minitorch vectors`"))
         path = path / TEXT if path.is_dir() else path
         words: dict[str, None] = {}
         rows: list[Any] = []

@@ -28,19 +28,8 @@ class ClozeRung(Baseline):
         s, task = self.p.s, self.p.task
         pair = "{text} {pair} It was [MASK]." if task.columns["pair"] else "{text} It was [MASK]."
         steps = max(STEPS, s.epochs * math.ceil(len(examples) / s.batch_size))
-        shared = (
-            "model",
-            "length",
-            "truncate",
-            "batch_size",
-            "weight_decay",
-            "clip",
-            "dropout",
-            "threads",
-            "seed",
-            "device",
-            "warmup",
-        )
+        shared = ("model", "length", "truncate", "batch_size", "weight_decay", "clip", "dropout", "warmup")
+        shared = (*shared, "threads", "seed", "device")
         asked = PromptSettings(
             words="auto", template=pair, steps=steps, lr=self.lr, **{name: getattr(s, name) for name in shared}
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import inspect
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -27,18 +28,23 @@ from ..training.settings import add_options, flag, given
 from .contest import RECORD, Clock, Contest, answer_text
 from .page import write_page
 from .rungs import KINDS
-from .settings import MINUTES, MINUTES_OF_DEFAULT, UNUSED, Problem, Settings, prepare
+from .settings import MINUTES, MINUTES_OF_DEFAULT, UNUSED, Problem, Settings, find_model, prepare
 
 KEPT = (RECORD, "report.html")
 FREE = ("budget", "output", "skip", "draws", "threads")  # settings that may differ when a comparison resumes
 OF_DEFAULT: dict[str, Any] = {"task": "classify", "length": 64, "examples": 2000, "epochs": 4, "draws": 3}
+SHOWN = ("model", "text", "pair", "label", "columns", "targets", "encoding", "length", "truncate", "epochs")
+SHOWN = (*SHOWN, "batch_size", "validation", "threads", "seed", "device")  # settings of finetune that the help explains too
 LARGEST = 1 << 28  # bytes of a report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options: one a setting."""
+    """The options: one a setting; the help shows those that are asked for most."""
     parser.add_argument("task", nargs="?", choices=list(TASKS), help="the task of --train (default: found from the file)")
-    add_options(parser, Settings, skip=("task", *UNUSED))
+    explained = {*inspect.get_annotations(Settings), *SHOWN, *UNUSED, "task"}
+    hidden = [f.name for f in dataclasses.fields(Settings) if f.name not in explained]
+    add_options(parser, Settings, skip=("task", *UNUSED), hidden=hidden)
+    parser.epilog = f"As in minitorch finetune, whose help explains them: {', '.join(map(flag, hidden))}."
     parser.set_defaults(**dict.fromkeys(UNUSED))
 
 
@@ -69,15 +75,17 @@ def compare(
     clock = Clock()
     settings = Settings(**{**saved(state, chosen), **chosen})
     without_files = not (settings.train or settings.table)
-    dataclasses.replace(settings).check()  # of a copy: a mistake is told before anything is read
-    settings.budget = settings.budget or (MINUTES_OF_DEFAULT if without_files else MINUTES)
+    dataclasses.replace(settings).check()  # of a copy: a mistake is told before the files are read
+    find_model(settings.model)  # the same
+    if settings.budget is None:
+        settings.budget = MINUTES_OF_DEFAULT if without_files else MINUTES
     if without_files:
         files = make_files("classify", folder / "data", say)
         settings = dataclasses.replace(
             settings, **{name: value for name, value in OF_DEFAULT.items() if name not in chosen}, **files
         )
     try:
-        problem = prepare(settings, say)
+        problem = prepare(settings)
     except (OSError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     begin(problem, state, chosen)
@@ -161,6 +169,8 @@ def machine() -> str:
 def announce(contest: Contest, say: Callable[[str], None]) -> None:
     """What will be compared, and for how long."""
     p, n = contest.p, len(contest.steps)
+    for note in p.task.notes:
+        say(note)
     examples = f"{count(len(p.data.train), 'training example')}, {len(p.data.dev):,} for tuning, {len(p.data.test):,} for judging"
     say(f"{p.task.name}: {examples}; {n} rungs within {p.s.budget:g} minutes")
     if p.no_model:

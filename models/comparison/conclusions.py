@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import count
 from .measuring import against, bootstrap, interval, mcnemar, merits
 
 PRETRAINED, RANDOM = "BERT fine-tuned", "the same BERT from random weights"
@@ -21,6 +22,15 @@ def finished(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(sorted(done.items(), key=lambda item: -item[1]["score"]))
 
 
+def conditions(done: dict[str, dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Where else each rung was tried: "10 % typos", ..., "other domain" -> a score for each, None where there is none."""
+    levels = sorted({level for r in done.values() for level in r["typos"]}, key=float)
+    found = {f"{100 * float(level):.0f} % typos": [r["typos"].get(level) for r in done.values()] for level in levels}
+    if any(r["also"] is not None for r in done.values()):
+        found["other domain"] = [r["also"] for r in done.values()]
+    return found
+
+
 def compared(state: dict[str, Any]) -> dict[str, Any]:
     """Of the rungs that are done: each one's interval, and its difference to the best with its tests."""
     done = finished(state)
@@ -29,7 +39,7 @@ def compared(state: dict[str, Any]) -> dict[str, Any]:
     counts = {name: np.array(r["counts"]) for name, r in done.items()}
     best = next(iter(done))
     samples = bootstrap(counts, state["settings"]["seed"])
-    intervals = {name: interval(s) for name, s in samples.items()}
+    intervals = {name: interval(s, counts[name]) for name, s in samples.items()}
     return {"best": best, "intervals": intervals, "against_best": against(best, counts, state["settings"]["seed"])}
 
 
@@ -52,9 +62,8 @@ def the_best(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any])
     metric, (low, high) = done[best]["metric"], tests["intervals"][best]
     equal = [name for name, r in done.items() if r["score"] == done[best]["score"]]
     who = f"{best} has" if len(equal) == 1 else f"{', '.join(equal[:-1])} and {equal[-1]} have"
-    said = [
-        f"On these {n:,} test examples {who} the highest {metric}, {done[best]['score']:.3f} (95 %: {low:.3f} to {high:.3f})."
-    ]
+    where = f"On {'these ' if n > 1 else ''}{count(n, 'test example')}"
+    said = [f"{where} {who} the highest {metric}, {done[best]['score']:.3f} (95 %: {low:.3f} to {high:.3f})."]
     tied = [name for name, row in tests["against_best"].items() if not row["real"] and name not in equal]
     worse = [name for name, row in tests["against_best"].items() if row["real"]]
     if tied:
@@ -109,7 +118,7 @@ def few_labels(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any
     for n, scores in curve.items():
         mean = {name: float(np.mean(s)) for name, s in scores.items()}
         with_bert = [name for name in mean if kinds.get(name) == "BERT"]
-        without = [name for name in mean if kinds.get(name) in ("words", "rules")]
+        without = [name for name in mean if kinds.get(name, "BERT") != "BERT"]
         if not with_bert or not without:
             continue
         a, b = (max(group, key=lambda name: mean[name]) for group in (with_bert, without))
@@ -145,7 +154,7 @@ def elsewhere(state: dict[str, Any], done: dict[str, Any], tests: dict[str, Any]
     best = max(there, key=lambda name: there[name]["also"])
     lost = {name: r["score"] - r["also"] for name, r in there.items() if r["kind"] != "rules"}
     most = max(lost, key=lambda name: lost[name], default=best)
-    text = f"On the other domain {best} is best with {there[best]['also']:.3f} ({there[best]['score']:.3f} at home)"
+    text = f"On the other domain {best} is best with {there[best]['also']:.3f} (on the test examples: {there[best]['score']:.3f})"
     return [f"{text}; {most} loses most, {lost[most]:.3f}." if most in lost and lost[most] > 0 else f"{text}."]
 
 
@@ -156,10 +165,13 @@ def listed(done: dict[str, Any], names: list[str]) -> str:
 
 def cost(record: dict[str, Any]) -> str:
     """ "0.4 CPU seconds" """
-    seconds, ms = (
-        f"{x:.3g}" if x >= 0.01 else "less than 0.01" for x in (record["train_cpu_seconds"], record["cpu_ms_per_answer"])
-    )
+    seconds, ms = (amount(record[key]).replace("<", "less than") for key in ("train_cpu_seconds", "cpu_ms_per_answer"))
     return f"{seconds} CPU seconds of training and {ms} CPU ms per answer"
+
+
+def amount(x: float) -> str:
+    """Three digits of a cost; less than a hundredth is said so."""
+    return f"{x:.3g}" if 0.01 <= x < 1000 else f"{x:,.0f}" if x >= 1000 else "< 0.01"
 
 
 def ratio(a: float, b: float) -> str:

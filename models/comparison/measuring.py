@@ -78,8 +78,12 @@ def bootstrap(counts: dict[str, Any], seed: int = 0) -> dict[str, Any]:
     return found
 
 
-def interval(scores: Any) -> list[float]:
-    """The middle 95 % of the bootstrap's scores."""
+def interval(scores: Any, counts: Any = None) -> list[float]:
+    """95 %: the middle of the bootstrap's scores; of the share of right answers, which may be all of them, Wilson's (1927)."""
+    if counts is not None and counts.shape[1] == 2 and set(np.unique(merits(counts))) <= {0.0, 1.0}:
+        from scipy.stats import binomtest
+
+        return list(map(float, binomtest(int(merits(counts).sum()), len(counts)).proportion_ci(method="wilson")))
     return [float(x) for x in np.nanpercentile(scores, [2.5, 97.5])]
 
 

@@ -19,19 +19,28 @@ from .bert import STEPS
 
 
 class FromNothing(Baseline):
-    """A network with one rate; small sets of examples are gone through often enough for some learning."""
+    """A network at one rate; small sets of examples are gone through often enough for some learning.
 
-    def __init__(self, task: Any, kind: Any, lr: float) -> None:
-        self.task, self.kind, self.lr = task, kind, lr
+    Where it learns from the ``whole`` training set, the epoch that is best on ``dev`` is kept: a point of the learning curve has
+    no held-out examples.
+    """
+
+    def __init__(self, task: Any, kind: Any, lr: float, dev: list[Any], whole: int) -> None:
+        self.task, self.kind, self.lr, self.dev, self.whole = task, kind, lr, dev, whole
 
     def inputs(self, examples: list[Any]) -> list[Any]:
         """What the network reads: words of sentences, or texts."""
         return [s.words for s in examples] if self.task.name == "tag" else [whole(e) for e in examples]
 
+    def answers(self, examples: list[Any]) -> list[Any]:
+        """Tags of sentences, or classes."""
+        return [e.tags if self.task.name == "tag" else self.task.target(e) for e in examples]
+
     def fit(self, examples: list[Any]) -> Baseline:
         epochs = max(self.kind.epochs, math.ceil(STEPS / math.ceil(len(examples) / self.kind.batch_size)))
-        self.net = self.kind(self.task.s.seed, held_out=0.0, rates=(self.lr,), epochs=epochs)
-        self.net.fit(self.inputs(examples), [e.tags if self.task.name == "tag" else self.task.target(e) for e in examples])
+        dev = self.dev if len(examples) == self.whole else []
+        self.net = self.kind(self.lr, self.task.s.seed, epochs=epochs)
+        self.net.fit(self.inputs(examples), self.answers(examples), (self.inputs(dev), self.answers(dev)))
         self.parameters, self.size = self.net.parameters, self.net.size
         return self
 
@@ -43,11 +52,14 @@ class FromNothing(Baseline):
         return list(full)
 
 
-def networks(task: Any) -> list[Rung]:
-    """Those that fit the task."""
+def networks(task: Any, dev: list[Any], n: int) -> list[Rung]:
+    """Those that fit the task, whose best epoch on ``dev`` is kept when they learn from all n examples."""
     kinds: dict[str, Any] = {}
     if task.name == "classify" and task.targets == "classes":
         kinds = {"convolutional network (Kim 2014)": ConvolutionalClassifier, "bidirectional LSTM": LstmClassifier}
     elif task.name == "tag":
         kinds = {"LSTM + CRF (Lample 2016)": LstmCrfTagger}
-    return [Rung(name, lambda lr, kind=kind: FromNothing(task, kind, lr), "rate", kind.rates) for name, kind in kinds.items()]  # type: ignore[misc]
+    return [
+        Rung(name, lambda lr, kind=kind: FromNothing(task, kind, lr, dev, n), "rate", kind.rates)  # type: ignore[misc]
+        for name, kind in kinds.items()
+    ]

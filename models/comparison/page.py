@@ -15,19 +15,19 @@ import numpy as np
 
 from minitorch.files import write_text
 
-from ..errors import short
-from ..finetuning.report import size_text
-from .conclusions import compared, conclusions, curve_means, finished, pairs
+from ..errors import count, short
+from ..finetuning.report import in_columns, size_text
+from .conclusions import amount, compared, conclusions, conditions, curve_means, finished, pairs
 from .measuring import merits
 from .pictures import draw_all
 from .rungs import KINDS
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
-table { border-collapse: collapse; font-size: 14px }
-th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ccc }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 82em; margin: 2em auto; padding: 0 1em; color: #111; background: #fff }
+table { border-collapse: collapse; font-size: 13px }
+th, td { padding: .25em .5em; text-align: right; border-bottom: 1px solid #ccc; white-space: nowrap }
 th:first-child, td:first-child, td.text { text-align: left }
-td.text, li, dd, p { overflow-wrap: anywhere } img { max-width: 100% } .wide { overflow-x: auto }
+td.text, li, dd, p { overflow-wrap: anywhere; white-space: normal } img { max-width: 100% } .wide { overflow-x: auto }
 """
 EXAMPLES = 2  # test examples shown per rung and direction
 
@@ -58,20 +58,10 @@ def table(state: dict[str, Any]) -> list[list[str]]:
         row = tests["against_best"].get(name)
         verdict = "best" if row is None else verdict_of(row)
         value = f"{r['chosen']:g}" if isinstance(r["chosen"], int | float) else r["chosen"]
-        chosen = f"{r['setting']} {value}" + (f" of {len(r['tried'])}" if r["tried"] else "") if r["setting"] else ""
-        cost = (f"{r['train_cpu_seconds']:.1f} s", f"{r['cpu_ms_per_answer']:.3g} ms", f"{r['ms_per_answer']:.3g} ms")
-        rows.append(
-            [
-                f"{i}  {name}",
-                f"{r['score']:.3f}",
-                f"{low:.3f} – {high:.3f}",
-                verdict,
-                chosen,
-                *cost,
-                f"{r['parameters']:,}",
-                size_text(r["bytes"]),
-            ]
-        )
+        chosen = f"{r['setting']} {value}" + (f" (of {len(r['tried'])})" if r["tried"] else "") if r["setting"] else ""
+        cost = (f"{amount(r['train_cpu_seconds'])} s", f"{r['cpu_ms_per_answer']:.3g} ms", f"{r['ms_per_answer']:.3g} ms")
+        first = [f"{i}  {name}", f"{r['score']:.3f}", f"{low:.3f} – {high:.3f}", verdict, chosen]
+        rows.append([*first, *cost, f"{r['parameters']:,}", size_text(r["bytes"])])
     for name in state["order"]:
         r = state["rungs"].get(name, {"status": "not begun", "reason": "the comparison was stopped before"})
         if name not in done:
@@ -113,13 +103,10 @@ def mean_of(scores: list[float]) -> str:
 def robust_table(state: dict[str, Any]) -> list[list[str]]:
     """Scores with typing errors, and on the other domain."""
     done = finished(state)
-    levels = sorted({level for r in done.values() for level in r["typos"]}, key=float)
-    also = any(r["also"] is not None for r in done.values())
-    if not levels and not also:
+    if not (columns := conditions(done)):
         return []
-    rows = [["", "test", *(f"{100 * float(level):.0f} % typos" for level in levels), *(["other domain"] if also else [])]]
-    for name, r in done.items():
-        values = [r["score"], *(r["typos"].get(level) for level in levels), *([r["also"]] if also else [])]
+    rows = [["", "test", *columns]]
+    for name, *values in zip(done, (r["score"] for r in done.values()), *columns.values(), strict=True):
         rows.append([name, *("-" if v is None else f"{v:.3f}" for v in values)])
     return rows
 
@@ -143,15 +130,8 @@ def side_by_side(state: dict[str, Any], examples: list[Any]) -> list[dict[str, A
             for at in np.argsort(-lead, kind="stable")[:EXAMPLES].tolist():
                 if lead[at] > 0:
                     answers = {other: done[other]["answers"][at] for other in names}
-                    found.append(
-                        {
-                            "rung": name,
-                            "title": title,
-                            "example": shown_example(examples[at]),
-                            "gold": state["gold"][at],
-                            "answers": answers,
-                        }
-                    )
+                    shown = {"example": shown_example(examples[at]), "gold": state["gold"][at], "answers": answers}
+                    found.append({"rung": name, "title": title, **shown})
     return found
 
 
@@ -167,7 +147,7 @@ def heads(state: dict[str, Any]) -> list[str]:
     """What was compared, how, and where."""
     n, s = state["examples"], state["settings"]
     files = f"{s['train']}" + (f", judged on {s['test']}" if s["test"] else ", of which a fifth is for judging")
-    counts = f"{n['train']:,} training examples, {n['dev']:,} held out for tuning, {n['test']:,} test examples"
+    counts = f"{count(n['train'], 'training example')}, {n['dev']:,} held out for tuning, {count(n['test'], 'test example')}"
     lines = [
         f"{state['task']}: {files}" + (f"; other domain: {s['also']}" if s["also"] else ""),
         f"{counts}; seed {s['seed']}; checkpoint {s['model']}",
@@ -178,9 +158,10 @@ def heads(state: dict[str, Any]) -> list[str]:
 
 NOTES = (
     "All rungs learn from the same examples, are tuned on the same held-out ones, and are judged on the same test examples by "
-    "the same metric. Training CPU includes tuning; “chosen” says which value of how many tried. “95 %” is a bootstrap interval. "
-    "“real”: the difference to the best is more than chance at 5 % (McNemar's exact test where answers are right or wrong, or "
-    "else the bootstrap; Holm's correction). The learning curves use the settings that were chosen on all training examples."
+    "the same metric. Training CPU includes tuning; “chosen” says which value of how many tried. “95 %” is Wilson's interval of "
+    "a share of right answers, or else the bootstrap's. “real”: the difference to the best is more than chance at 5 % "
+    "(McNemar's exact test where answers are right or wrong, or else the bootstrap; Holm's correction). The learning curves use "
+    "the settings that were chosen on all training examples."
 )
 
 
@@ -208,20 +189,6 @@ def as_text(state: dict[str, Any], shown: list[dict[str, Any]]) -> str:
         answers = "\n".join(f"    {name}: {answer}" for name, answer in item["answers"].items())
         parts.append(f"{item['rung']} {item['title']}: “{item['example']}”\n    right: {item['gold']}\n{answers}")
     return "\n\n".join(parts)
-
-
-def in_columns(rows: list[list[str]]) -> str:
-    """A table in plain text; a row with fewer cells ends in a sentence that needs no column."""
-    full = [row for row in rows if len(row) == len(rows[0])]
-    widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]
-    widths[0] = max(len(row[0]) for row in rows)
-
-    def line(row: list[str]) -> str:
-        cells = row if len(row) == len(rows[0]) else row[:2]
-        said = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=False))]
-        return "  ".join([*said, *row[len(cells) :]]).rstrip()
-
-    return "\n".join(map(line, rows))
 
 
 # ----------------------------------------------------------------------------------------------------------- HTML

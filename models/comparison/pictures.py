@@ -5,7 +5,7 @@ Read before: conclusions.py. Read next: page.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from minitorch.files import replacing
 
-from .conclusions import curve_means, finished
+from .conclusions import conditions, curve_means, finished
 from .rungs import KINDS
 
 LOOKS = {
@@ -61,12 +61,38 @@ def scatter(x_of: Callable[[dict[str, Any]], float], label: str) -> Callable[...
                 x, r["score"], [[max(0.0, r["score"] - low)], [max(0.0, high - r["score"])]], fmt="none", ecolor="#bbbbbb", lw=1
             )
             axes.plot(x, r["score"], shape, color=colour, markersize=7, label=f"{i}  {name}")
-            axes.annotate(str(i), (x, r["score"]), (6, 4), textcoords="offset points", fontsize=9)
         axes.set(xscale="log", xlabel=label, ylabel=metric)
+        plain_ticks(axes)
+        number(axes, {str(i): (max(x_of(r), 1e-4), r["score"]) for i, r in enumerate(done.values(), 1)})
         beside(axes)
         return True
 
     return draw
+
+
+def number(axes: Any, points: dict[str, tuple[float, float]]) -> None:
+    """Each point's number beside it; points that lie on each other share a label: "2, 5"."""
+    groups: list[tuple[Any, list[str]]] = []
+    for name, point in points.items():
+        place = axes.transLimits.transform(axes.transScale.transform(point))  # in shares of the axes' width and height
+        near = (names for other, names in groups if (np.abs(other - place) < (0.03, 0.04)).all())
+        names = next(near, [])
+        if not names:
+            groups.append((place, names))
+        names.append(name)
+    for _, names in groups:
+        axes.annotate(", ".join(sorted(names, key=int)), points[names[0]], (6, 3), textcoords="offset points", fontsize=9)
+
+
+def plain_ticks(axes: Any, at: Sequence[float] = ()) -> None:
+    """A logarithmic axis with numbers as people write them: these, or else as few as 1, 2, 5, 10, 20, ... or 1, 10, 100, ..."""
+    from matplotlib.ticker import AutoLocator, FixedLocator, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    steps = LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,))
+    axes.xaxis.set_major_locator(FixedLocator(at) if at else AutoLocator() if high < 8 * low else steps)
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def spread_of(scores: list[float]) -> float:
@@ -80,21 +106,24 @@ def learning(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: str
     names = chosen(state, done, curve)
     if not curve or not names:
         return False
-    order, all_of_them = list(done), state["examples"]["train"]
+    order, all_of_them, ends = list(done), state["examples"]["train"], {}
     for name in names:
         points = [(n, scores[name]) for n, scores in curve.items() if name in scores]
         points += [(all_of_them, [done[name]["score"]])] if name in done else []
         x = [n for n, _ in points]
         mean, spread = (np.array([f(s) for _, s in points]) for f in (np.mean, spread_of))
         shape, colour, line = LOOKS[state["rungs"][name]["kind"]]
-        number = f"{order.index(name) + 1}  " if name in done else ""
-        axes.errorbar(
-            x, mean, spread, fmt=shape, linestyle=line, color=colour, capsize=3, markersize=5, lw=1.2, label=f"{number}{name}"
-        )
-        axes.annotate(number.strip(), (x[-1], mean[-1]), (6, -3), textcoords="offset points", fontsize=9)
+        place = f"{order.index(name) + 1}" if name in done else ""
+        label = f"{place}  {name}" + (", one draw" if max(len(s) for _, s in points) == 1 else "")
+        axes.errorbar(x, mean, spread, fmt=shape, linestyle=line, color=colour, capsize=3, markersize=5, lw=1.2, label=label)
+        if place:
+            ends[place] = (x[-1], float(mean[-1]))
     axes.set(xscale="log", xlabel="training examples", ylabel=metric)
+    axes.margins(x=0.1)  # for the numbers
+    plain_ticks(axes, [*(n for n in curve if n < all_of_them / 1.7), all_of_them])
     lowest = min(np.mean(scores[name]) for scores in curve.values() for name in names if name in scores)
     axes.set_ylim(bottom=max(lowest - 0.05, -0.5))
+    number(axes, ends)
     beside(axes)
     return True
 
@@ -112,24 +141,21 @@ def chosen(state: dict[str, Any], done: dict[str, Any], curve: dict[int, dict[st
 
 
 def robustness(axes: Any, state: dict[str, Any], done: dict[str, Any], metric: str) -> bool:
-    """A row a rung: the score at home, with typing errors, in the other domain."""
-    levels = sorted({level for r in done.values() for level in r["typos"]}, key=float)
-    also = any(r["also"] is not None for r in done.values())
-    if not levels and not also:
+    """A row a rung: the score on the test examples, with typing errors, in the other domain."""
+    columns = {"test": [r["score"] for r in done.values()], **conditions(done)}
+    if len(columns) == 1:
         return False
-    marks = [("test", "o"), *((f"{100 * float(level):.0f} % typos", m) for level, m in zip(levels, ("<", "v"), strict=False))]
-    columns = [[r["score"] for r in done.values()], *([r["typos"].get(level) for r in done.values()] for level in levels)]
-    if also:
-        marks.append(("other domain", "x"))
-        columns.append([r["also"] for r in done.values()])
     heights = np.arange(len(done))
-    for (label, mark), values in zip(marks, columns, strict=True):
+    apart = np.linspace(-0.3, 0.3, len(columns))  # what is equal stays to be seen
+    for (label, values), mark, higher in zip(columns.items(), "o<vx", apart, strict=False):
         xs = np.array([np.nan if v is None or not np.isfinite(v) else v for v in values], dtype=float)
-        axes.plot(xs, heights, mark, color="black", fillstyle="full" if mark == "o" else "none", markersize=7, label=label)
+        axes.plot(
+            xs, heights + higher, mark, color="black", fillstyle="full" if mark == "o" else "none", markersize=5, label=label
+        )
     axes.set_yticks(heights, [f"{i}  {name}" for i, name in enumerate(done, 1)])
     axes.invert_yaxis()
     axes.set(xlabel=metric)
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    beside(axes)
     return True
 
 

@@ -1,8 +1,7 @@
 """What each rung says of its reasons: weights of words, the path through a tree, the rule, the neighbour, or what BERT leans on.
 
-BERT and its like are asked by occlusion: a word is left out, and the fall of the answer's probability is its weight (Zeiler and
-Fergus, 2014, section 4; Li et al., 2016, "Understanding neural networks through representation erasure").
-Read before: models/classical/pipeline.py. Read next: page.py.
+BERT and its like are asked by occlusion: a word is left out, and the fall of the answer's probability is its weight.
+Read before: models/classical/pipeline.py, models/explaining/occlusion.py. Read next: page.py.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from ..classical.baselines import Constant, Linear, TfIdf
 from ..classical.pipeline import KeywordRules, Neighbours
 from ..errors import short
+from ..explaining.occlusion import occlusion
 
 MOST = 40  # words of an example that is explained
 TOP = 6  # words shown
@@ -99,7 +99,7 @@ def of_example(model: Any, task: Any, e: Any) -> str:
         x = np.asarray(model.features.transform([e]).todense())[0]
         c = int(np.argmax(model.predict([e])[0]))
         return spoken(task.labels[c], columns(model.features), weights[c] * x)
-    return occlusion(model, task, e) if task.name == "classify" and task.targets != "several" else ""
+    return falls(model, task, e) if task.name == "classify" and task.targets != "several" else ""
 
 
 def path(model: Linear, task: Any, e: Any) -> str:
@@ -119,17 +119,21 @@ def path(model: Linear, task: Any, e: Any) -> str:
     return (", ".join(asked) or "none of the tree's words stands in it") + (lacking if asked else "")
 
 
-def occlusion(model: Any, task: Any, e: Any) -> str:
+def falls(model: Any, task: Any, e: Any) -> str:
     """How much the probability of the answer falls without each word; of a number, by how much it changes."""
     words = e.text.split()[:MOST]
     if len(words) < 2:
         return ""
-    without = [dataclasses.replace(e, text=" ".join(words[:i] + words[i + 1 :])) for i in range(len(words))]
-    full, *rest = probabilities(model, task, [e, *without])
-    if task.targets == "numbers":
-        return spoken(f"{full:.4g}", words, np.array([full - r for r in rest]))
-    c = int(np.argmax(full))
-    return spoken(task.labels[c], words, np.array([full[c] - r[c] for r in rest]))
+    (full,) = probabilities(model, task, [e])
+    c = slice(None) if task.targets == "numbers" else int(np.argmax(full))
+
+    def f(keep: Any) -> Any:
+        texts = [" ".join(word for word, stays in zip(words, row, strict=True) if stays) for row in keep]
+        answers = probabilities(model, task, [dataclasses.replace(e, text=text) for text in texts])
+        return np.array([np.atleast_1d(p)[c] for p in answers])
+
+    weights = occlusion(f, len(words)).reshape(len(words))
+    return spoken(f"{full:.4g}" if task.targets == "numbers" else task.labels[int(c)], words, weights)
 
 
 def probabilities(model: Any, task: Any, examples: list[Any]) -> list[Any]:

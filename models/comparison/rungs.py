@@ -6,7 +6,7 @@ Read before: models/classical/pipeline.py, bert.py. Read next: contest.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +47,41 @@ def steps_for(problem: Problem) -> list[Step]:
     if task.name == "tag":
         rungs.append(Rung("CRF on hand-made features", HandMadeCRF, "c", (0.1, 0.01)))
     found = [Step(r.name, r.make, r.setting, r.grid, kind_of(r.name)) for r in rungs]
-    found += [Step(r.name, r.make, r.setting, r.grid, "neural", lambda n, m: 0.0) for r in networks(task)]
+    found += [
+        Step(r.name, r.make, r.setting, r.grid, "neural", lambda n, m: 0.0)
+        for r in networks(task, problem.data.dev, len(problem.data.train))
+    ]
     found += with_bert(problem)
-    words = [word.strip().casefold() for word in s.skip.split(",") if word.strip()]
-    for word in words:
-        if not any(word in r.name.casefold() for r in found):
-            raise BadInput(f"--skip {word}: no rung has that in its name; there are {', '.join(r.name for r in found)}")
-    kept = [r for r in found if not any(word in r.name.casefold() for word in words)]
-    if not kept:
+    away = left_out(s.skip, [r.name for r in found])
+    if len(away) == len(found):
         raise BadInput(f"--skip {s.skip}: no rung is left")
-    return kept
+    if away:
+        task.notes.append(f"left out: {'; '.join(r.name for r in found if r.name in away)}")
+    return [r for r in found if r.name not in away]
+
+
+def left_out(skip: str, names: list[str]) -> set[str]:
+    """The rungs that --skip names: of each name the rung, or else of each word those that have it in their names."""
+    known = {name.casefold(): name for name in names}
+    found: set[str] = set()
+    for word in words_of(skip.casefold(), known):
+        meant = {known[word]} if word in known else {name for name in names if word in name.casefold()}
+        if not meant:
+            raise BadInput(f"--skip {word}: no rung has that in its name; there are {'; '.join(names)}")
+        found |= meant
+    return found
+
+
+def words_of(skip: str, known: Container[str]) -> list[str]:
+    """The parts between semicolons or commas; a name that is known may hold commas itself."""
+    words = []
+    for part in skip.split(";"):
+        pieces = [piece.strip() for piece in part.split(",")]
+        while pieces:
+            n = next((n for n in range(len(pieces), 1, -1) if ", ".join(pieces[:n]) in known), 1)
+            words.append(", ".join(pieces[:n]))
+            del pieces[:n]
+    return [word for word in words if word]
 
 
 def simplest(task: Any, most: int | None = None) -> list[Rung]:

@@ -21,7 +21,7 @@ from ..finetuning.tasks import Settings as FinetuneSettings
 from ..finetuning.tasks import Task
 from ..text.kinds import kind_of_file
 from ..text.tables import read_text
-from ..training.settings import flag, option
+from ..training.settings import check_limits, flag, option
 from .rows import Rows
 
 TEST_SHARE = 0.2  # of --train, where no --test is given
@@ -29,7 +29,7 @@ MINUTES, MINUTES_OF_DEFAULT = 30.0, 5.0
 UNUSED = ("adapt", "adapt_layers", "rank", "alpha", "bottleneck", "virtual_tokens", "compare", "fuse", "metric", "patience")
 UNUSED = (*UNUSED, "augment", "augment_copies", "augment_rate", "wordlist")
 UNUSED = (*UNUSED, "adversarial", "adversarial_radius", "adversarial_steps", "adversarial_rate")
-UNUSED = (*UNUSED, "save_every", "eval_every")  # settings of finetune that mean nothing here
+UNUSED = (*UNUSED, "save_every", "eval_every", "wire", "local_steps")  # settings of finetune that mean nothing here
 
 
 @dataclass
@@ -42,10 +42,14 @@ class Settings(FinetuneSettings):
     also: str = option("", "file of another domain, with the same labels, to judge on too")
     table: str = option("", "instead of --train: a CSV file, to predict one column from the others")
     target: str = option("", "the column of --table to predict")
-    budget: float = option(0.0, "minutes for everything", f"{MINUTES:g}; {MINUTES_OF_DEFAULT:g} with no files")
+    budget: float = option(None, "minutes for everything", f"{MINUTES:g}; {MINUTES_OF_DEFAULT:g} with no files")
     examples: int = option(0, "learn from at most this many training examples; 0: all")
-    skip: str = option("", "leave out the rungs in whose names one of these words stands: forest,LoRA,...")
+    skip: str = option("", "leave out the rungs of these names, or with these words in their names: random forest; LoRA")
     draws: int = option(5, "random subsets of each size, for the score against the number of examples; 0: none")
+    validation: float = option(0.1, "share of --train to hold out for tuning if --dev is not given")
+    lr: float = option(
+        None, "rate of the BERT that is trained whole", "0.04 / its width, and 3 times that: held-out examples choose"
+    )
     output: str = option("runs/compare", "folder for the page, its pictures and its numbers")
 
     def check(self) -> None:
@@ -53,9 +57,11 @@ class Settings(FinetuneSettings):
         for name in UNUSED:
             if getattr(self, name) != getattr(FinetuneSettings, name):
                 raise BadInput(f"{flag(name)} is a setting of minitorch finetune; minitorch compare has no use for it")
+        if self.budget is not None and not 0 < self.budget <= 1e6:
+            raise BadInput(f"--budget is a number of minutes above 0, and at most 1,000,000; not {self.budget:g}")
+        check_limits(self, {"examples": (0, math.inf), "draws": (0, 100), "validation": (0.01, 0.9)})
         self.lr_given = self.lr is not None  # else held-out examples choose it
         super().check()
-        self.check_values(budget=(0, 1e6), examples=(0, math.inf), draws=(0, 100), validation=(0.01, 0.9))
         if self.table and (self.train or self.task):
             raise BadInput("--table compares on a table, --train on a file of texts, tags or questions: give one of them")
         if bool(self.table) != bool(self.target):
@@ -77,18 +83,19 @@ class Problem:
     no_model: str = ""  # why BERT cannot take part
 
 
-def prepare(s: Settings, say: Any = print) -> Problem:
+def prepare(s: Settings) -> Problem:
     """Read and check all files; the split is a function of the seed alone."""
     s.check()
+    config, no_model = find_model(s.model)
     s.train = s.table or s.train
     task: Task = Rows(s) if s.table else TASKS[s.task or kind(s)](s)
     s.task = task.name
     data = split(s, task)
     also = task.read(s.also) if s.also else []
     task.check(also)
-    no_model = find_model(s, task)
-    for note in task.notes:
-        say(note)
+    s.length = s.length or min(config.max_position_embeddings if config else 128, 384 if task.name == "qa" else 128)
+    if config and not s.lr_given:
+        s.lr = float(f"{0.04 / config.hidden_size:.0e}")  # 5e-5 for BERT-base; smaller ones bear more
     return Problem(task, s, data, also, no_model)
 
 
@@ -124,17 +131,14 @@ def subset(task: Task, examples: list[Any], n: int, draw: int, seed: int) -> lis
     return [examples[i] for i in [*first, *(i for i in order if i not in set(first))][:n]]
 
 
-def find_model(s: Settings, task: Task) -> str:
-    """Resolve --length by the checkpoint's configuration; why there is no checkpoint, if it is the usual one that is missing."""
+def find_model(model: str) -> tuple[Any, str]:
+    """The checkpoint's configuration; or None and why, if it is the usual one that is missing, and BadInput if it is another."""
     try:
-        where = locate(s.model)
+        where = locate(model)
         config = BertConfig.from_json_file(config_file(where))
         read_all_shapes(where)
     except (OSError, ValueError) as error:
-        s.length = s.length or 128
-        if s.model != PRETRAINED:
+        if model != PRETRAINED:
             raise BadInput(str(error)) from error
-        return f"no BERT in {s.model}: minitorch pretrain makes one in three minutes, --model FOLDER names another"
-    s.length = s.length or min(config.max_position_embeddings, 384 if s.task == "qa" else 128)
-    s.lr = s.lr if s.lr_given else float(f"{0.04 / config.hidden_size:.0e}")  # 5e-5 for BERT-base; smaller ones bear more
-    return ""
+        return None, f"no BERT in {model}: minitorch pretrain makes one in three minutes, --model FOLDER names another"
+    return config, ""

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..bert.model import BertForMaskedLM
 from ..bert.use import load as load_bert
-from ..checkpoints.files import PRETRAINED_GPT, config_file, locate, read_all_shapes, refuse_unfinished
+from ..checkpoints.files import PRETRAINED_GPT, config_file, locate, refuse_unfinished
+from ..checkpoints.kinds import holding
 from ..errors import BadInput, short
 from ..gpt.use import load as load_gpt
 from ..reading import read_json, read_text
@@ -35,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """A line for each model, and how each was measured."""
-    text = content(args.file)
+    name = "standard input" if args.file == "-" else args.file
+    text = content(args.file, name)
     try:
         device = usable_device(args.device)
-        results = [(folder, measured(folder, text, args.length, args.stride, device)) for folder in args.model]
+        results = [(folder, measured(folder, name, text, args.length, args.stride, device)) for folder in args.model]
     except (OSError, ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     if args.json:
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def content(file: str) -> str:
+def content(file: str, name: str) -> str:
     """The text of a file, or of standard input."""
     if file == "-":
         try:
@@ -65,7 +67,6 @@ def content(file: str) -> str:
             raise BadInput(f"standard input: not a UTF-8 text ({error.reason} at byte {error.start})") from None
     else:
         text = read_text(file, None)
-    name = "standard input" if file == "-" else file
     if not text.strip():
         raise BadInput(f"{name}: holds no text")
     if "\0" in text:
@@ -73,21 +74,21 @@ def content(file: str) -> str:
     return text
 
 
-def measured(folder: str, text: str, length: int | None, stride: int | None, device: str) -> Perplexity:
-    """Perplexity under the model of a folder, in the way of its kind."""
+def measured(folder: str, name: str, text: str, length: int | None, stride: int | None, device: str) -> Perplexity:
+    """Perplexity under the model of a folder, in the way of its kind. name: of the text, for errors."""
     where = locate(folder)
     refuse_unfinished(where)
     kind = read_json(config_file(where), "a configuration").get("model_type", "bert")
-    if kind == "gpt2":
-        tokenizer, model = load_gpt(where, device)
-        return sliding(model, tokenizer, text, *window(length, stride, model.config.n_positions, 2), progress(folder))
-    if kind != "bert":
-        raise BadInput(f'{folder}: model_type is "{short(kind)}"; a text\'s perplexity is defined here for gpt2 and bert')
-    if not any(name.startswith("cls.predictions.") for name in read_all_shapes(where)):
-        raise BadInput(f"{folder}: its file has no cls.predictions, the head that guesses masked words")
-    tokenizer, model = load_bert(where, BertForMaskedLM, device)
-    longest = model.config.max_position_embeddings
-    return pseudo(model, tokenizer, text, *window(length, stride, longest, 3), progress(folder))
+    how: Any = sliding if kind == "gpt2" else pseudo
+    if kind not in ("gpt2", "bert"):
+        held = f"; {found}" if (found := holding(where)) else ""
+        raise BadInput(f'{folder}: model_type is "{short(kind)}"; a text\'s perplexity is defined here for gpt2 and bert{held}')
+    tokenizer, model = load_gpt(where, device) if how is sliding else load_bert(where, BertForMaskedLM, device)
+    size = window(length, stride, model.config.max_position_embeddings, 2 if how is sliding else 3)
+    try:
+        return how(model, tokenizer, text, *size, progress(folder))  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise BadInput(f"{name}, under {folder}: {error}") from error
 
 
 def window(length: int | None, stride: int | None, longest: int, least: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from minitorch.files import write_text
 
 from ..adapting.choosing import OPTIONS
 from ..adapting.files import CONFIG
+from ..checkpoints.kinds import why_not
 from ..errors import BadInput
 from ..reading import read_json
 from ..text.labelled import as_json
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Merge and save, as finetune might have done without --adapt; or export."""
     if not (args.folder / CONFIG).is_file():
-        raise BadInput(f"{args.folder}: no {CONFIG} here; give a folder that `minitorch finetune --adapt` wrote")
+        raise BadInput(why_not(args.folder, CONFIG, "`minitorch finetune --adapt`"))
     refuse_overwriting(args.output, KEPT, False, cure="give another folder")
     try:
         predictor = Predictor(args.folder, base=args.base)

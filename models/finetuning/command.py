@@ -18,7 +18,17 @@ from typing import Any
 from ..bert.config import BertConfig
 from ..checkpoints.files import config_file, locate
 from ..errors import BadInput, count, suggestion
-from ..training.runs import STATE, complete, folder_to_resume, new_folder, refuse_overwriting, train_and_report, unfinished
+from ..training import ranks
+from ..training.runs import (
+    STATE,
+    complete,
+    continuing,
+    folder_to_resume,
+    new_folder,
+    refuse_overwriting,
+    train_and_report,
+    unfinished,
+)  # fmt: skip
 from ..training.settings import add_options, given, resumed_settings
 from . import comparing
 from .documentation import DEFAULTS, MAKERS, make_files
@@ -55,13 +65,14 @@ def run(args: argparse.Namespace) -> int:
             f"{' and '.join(MAKERS)} on Python's own documentation"
         )
     try:
-        locate(chosen.get("model", Settings.model))  # before the files are read, which takes time
+        folder = locate(chosen.get("model", Settings.model))
+        BertConfig.from_json_file(config_file(folder))  # before the files are read, which takes time
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from error
     for task in MAKERS:
         output = f"{chosen.get('output', Settings.output)}/{task}"
         refuse_overwriting(output, KEPT, args.overwrite)
-        files = make_files(task, Path(output) / "data", print)
+        files = ranks.by_first(lambda task=task, output=output: make_files(task, Path(output) / "data", print))
         one(args, {**DEFAULTS, **chosen, **files, "task": task, "output": output})
     return 0
 
@@ -69,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
 def every_way(args: argparse.Namespace, chosen: dict[str, Any]) -> int:
     """--adapt all"""
     comparing.check(chosen)
+    if ranks.size() > 1:
+        raise BadInput("--adapt all trains one model after the other and compares them: start it as one process")
     chosen = {"output": Settings.output, **chosen}
     try:
         folder = locate(chosen.get("model", Settings.model))
@@ -106,7 +119,7 @@ def work(job: Run) -> None:
     print(
         f"{job.task.name}: {count(len(job.data.train), 'training example')}, {held}{listed(job.task)}\n"
         f"{job.model.num_parameters():,} parameters, {learning:,} of them learn; {count(t.steps, 'step')} of up to "
-        f"{job.s.batch_size} examples, {job.s.workers} micro-batches at a time, on {job.s.device}"
+        f"{job.s.batch_size} examples, {job.s.workers} micro-batch{'es' * (job.s.workers > 1)} at a time, on {job.s.device}"
     )
     train_and_report("finetune", job, finish)
     kept = "adapter_model.safetensors, adapter_config.json" if job.s.adapt else "model.safetensors, config.json"
@@ -149,12 +162,12 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     if not args.resume:
         refuse_overwriting(output, KEPT, args.overwrite)
         new = Run(Settings(**chosen))
-        new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
+        new.folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
         return new
-    folder = folder_to_resume(output, "at every evaluation", until_the_end)
-    saved = read_state(folder / STATE)["settings"]
+    folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "at every evaluation", until_the_end))))
+    saved = ranks.saved_settings(read_state(folder / STATE), chosen)
     job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
-    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    print(continuing(job.trainer.step, job.trainer.steps))
     return job

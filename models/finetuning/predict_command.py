@@ -14,9 +14,10 @@ from typing import Any
 from minitorch.files import write_text
 
 from ..errors import BadInput, count
+from ..generation.settings import GenerationConfig
 from ..seq2seq.run import FACTS
 from ..text.labelled import as_json
-from ..training.settings import usable_device
+from ..training.settings import as_options, usable_device
 from .predictor import Predictor
 
 
@@ -74,14 +75,19 @@ def load(args: argparse.Namespace, reading: dict[str, str]) -> tuple[Any, dict[s
     """The predictor of the folder, whichever command wrote it, and the options of its answers."""
     device = usable_device(args.device)
     if not (Path(args.model) / FACTS).is_file():
+        predictor = Predictor(args.model, device, args.base, **reading)
         if args.num_beams is not None:
             raise BadInput("--num-beams is for models that write texts (minitorch seq2seq); this one does not")
-        return Predictor(args.model, device, args.base, **reading), {}
+        return predictor, {}
     if args.base:
         raise BadInput("--base is for adapters of minitorch finetune; this model is whole")
     from ..seq2seq import Predictor as Writer
 
     options = {} if args.num_beams is None else {"num_beams": args.num_beams}
+    try:
+        GenerationConfig.of(options)
+    except BadInput as error:
+        raise BadInput(as_options(str(error), options)) from None
     return Writer(args.model, device, lambda text: print(text, file=sys.stderr), **reading), options
 
 

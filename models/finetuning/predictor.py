@@ -16,6 +16,7 @@ from ..adapting import PeftModel
 from ..adapting.files import CONFIG
 from ..bert.use import load as load_checkpoint
 from ..checkpoints.files import locate
+from ..checkpoints.kinds import why_not
 from ..errors import BadInput, count, listing, short
 from ..reading import parse_json, read_json, read_text
 from ..text.labelled import refuse_halves
@@ -36,13 +37,11 @@ class Predictor:
         """
         folder = Path(folder)
         path = folder / FACTS
-        if (folder / "prompt.json").is_file():
-            raise BadInput(f"{folder} holds a prompt; it answers by: minitorch prompt --model {folder} 'a text'")
         if not path.exists():
             within = [f"{path.parent}" for path in sorted(folder.glob(f"*/{FACTS}"))]  # of the tasks made from documentation
             which = " or ".join(filter(None, (listing(part, longest=250) for part in (within[:-1], within[-1:]))))
-            which = which or "a folder that `minitorch finetune` wrote"
-            raise BadInput(f"{folder}: no {FACTS} here; give {which}")
+            otherwise = why_not(folder, FACTS, "`minitorch finetune` or `minitorch seq2seq`")
+            raise BadInput(f"{folder}: no {FACTS} here; give {which}" if which else otherwise)
         try:
             saved = parse_json(read_text(path))
             here = {"device": device, "precision": "float32", "threads": 0, "model": str(folder)}
@@ -91,10 +90,15 @@ class Predictor:
         features = self.task.features(examples, self.tokenizer)
         with Workers(self.task.s.workers) as workers:
             rows, _ = self.trainer.answer(features, workers)
-        if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
-            raise BadInput(f"{self.trainer.s.model}: its answers are NaN or infinite, so its weights are damaged")
-        predictions = self.task.predictions(examples, features, rows)
+        predictions = self.task.predictions(examples, features, finite(rows, self.trainer.s.model))
         return [self.task.shown(example, p) for example, p in zip(examples, predictions, strict=True)]
+
+
+def finite(rows: list[Any], source: str) -> list[Any]:
+    """The rows, unless one of their numbers is not finite."""
+    if not all(np.isfinite(part).all() for row in rows for part in (row if isinstance(row, tuple) else (row,))):
+        raise BadInput(f"{source}: its answers are NaN or infinite, so its weights are damaged")
+    return rows
 
 
 def load_adapted(folder: Path, task: Task, base: str, device: str) -> tuple[Tokenizer, Any]:

@@ -33,20 +33,9 @@ from .tasks import Task
 from .trainer import random_model
 
 HEADLINES = (
-    "accuracy",
-    "f1",
-    "relation_f1",
-    "strict_f1",
-    "exact_match",
-    "macro_f1",
-    "micro_f1",
-    "weighted_f1",
-    "undirected_f1",
-    "matthews",
-    "pearson",
-    "spearman",
-)
-HEADLINES = (*HEADLINES, "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss")
+    "accuracy", "f1", "relation_f1", "strict_f1", "exact_match", "macro_f1", "micro_f1", "weighted_f1", "undirected_f1",
+    "matthews", "pearson", "spearman", "r2", "rmse", "mae", "hamming_loss", "precision", "recall", "loss",
+)  # fmt: skip
 SHORT = 48  # characters of a label in a table
 MOST = 24  # labels of a confusion matrix
 
@@ -317,6 +306,20 @@ def marks(rows: list[dict[str, Any]], metric: str, second: str | None) -> list[s
         agreed = second is None or first[0] in best(second)
         found[first[0]] = "  <- best" if agreed else f"  <- best {metric}"
     return found
+
+
+def in_columns(rows: list[list[str]]) -> str:
+    """A table in plain text; a row with fewer cells ends in a sentence that needs no column."""
+    full = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[i]) for row in full) for i in range(len(rows[0]))]
+    widths[0] = max(len(row[0]) for row in rows)
+
+    def line(row: list[str]) -> str:
+        cells = row if len(row) == len(rows[0]) else row[:2]
+        said = [f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=False))]
+        return "  ".join([*said, *row[len(cells) :]]).rstrip()
+
+    return "\n".join(map(line, rows))
 
 
 def size_text(n: float) -> str:

@@ -11,11 +11,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 import minitorch
+from minitorch import distributed
 from minitorch.files import write_text
 from minitorch.parallel import Workers
 
@@ -27,6 +28,8 @@ from ..checkpoints.files import MODEL_FILES, read_weights
 from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
 from ..text.labelled import as_json
+from ..text.tokenizer import Tokenizer
+from ..training import ranks
 from ..training.runs import STATE
 from ..training.runs import make_folder as make_run_folder
 from ..training.trainer import Trainer, read_training
@@ -135,18 +138,22 @@ def read_state(path: Path) -> dict[str, Any]:
 class Run:
     """A fine-tuning run with its folder: settings, data, trainer, checkpoints."""
 
+    tasks: ClassVar[dict[str, Any]] = TASKS
+
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
-        if settings.task not in TASKS:
+        if settings.task not in self.tasks:
             instead = f", not {settings.task!r}" if settings.task else ", as in: minitorch finetune classify --train FILE"
             raise BadInput(f"the task must be one of {', '.join(TASKS)}{instead}")
         settings.check()
+        ranks.agree_on_settings(settings, [settings.model])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
-        self.task: Task = TASKS[settings.task](settings)
+        self.task: Task = self.tasks[settings.task](settings)
         self.data = read_data(settings, self.task)
+        ranks.agree_on_examples(self.data)
         for note in self.task.notes:
             say(short(note, LONGEST))
-        self.tokenizer, self.model = make_model(settings, self.task, say)
+        self.tokenizer, self.model = self.make_model()
         self.trainer = self.make_trainer(self.model)
         self.trainer.on_best, self.trainer.on_state = self.save_best, self.save_state
         self.trainer.check_metric()
@@ -155,7 +162,7 @@ class Run:
         self.report: dict[str, Any] = {}
         if self.data.test:
             self.task.features(self.data.test, self.tokenizer)  # their errors come now, not after training
-        make_folder(self.folder, settings.model)
+        ranks.by_first(lambda: make_folder(self.folder, settings.model))
 
     def make_trainer(self, model: Any) -> Trainer:
         """A trainer for this run's examples in this run's way."""
@@ -165,6 +172,8 @@ class Run:
         if copies:
             trainer.augment = Augmenter(self.s, self.task, self.tokenizer, model, self.data.train)
         if self.s.adversarial and self.s.adversarial_radius:
+            if ranks.size() > 1:
+                raise BadInput("--adversarial walks each graph several times, which one process does: leave out mpiexec")
             kinds = {"numbers": lambda z: z, "several": minitorch.sigmoid}
             mean = kinds.get(getattr(self.task, "targets", ""), lambda z: minitorch.softmax(z, dim=-1))
             t = self.tokenizer
@@ -172,7 +181,15 @@ class Run:
             trainer.adversary = Adversary(self.s, model, special, mean)
         return trainer
 
+    def make_model(self) -> tuple[Tokenizer, Any]:
+        """What is trained."""
+        return make_model(self.s, self.task, self.say)
+
     def save_best(self) -> None:
+        """The best checkpoint, by the rank that writes."""
+        ranks.by_first(self.write_best)
+
+    def write_best(self) -> None:
         """The checkpoint in Hugging Face's layout with tokenizer and label names, in the units of the file."""
         before = {name: value.clone() for name, value in self.model.state_dict().items() if "classifier" in name}
         self.task.rescale(self.model, forth=True)
@@ -200,10 +217,15 @@ class Run:
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         t = self.trainer
         state = {
             "settings": dataclasses.asdict(self.s),
             "sha256": self.data.sha256,
+            "ranks": ranks.size(),
             "allocators": {name: a.state_dict() for name, a in getattr(self.model, "allocators", {}).items()},  # AdaLoRA's
             **t.state(),
         }
@@ -223,8 +245,10 @@ class Run:
     def train(self) -> None:
         """Train to the end, put the best weights into the model, and make its confidences fit the held-out examples."""
         self.trainer.train(self.task.name)
-        self.load_best()
-        self.calibrate()
+        if ranks.is_first():
+            with distributed.alone():
+                self.load_best()
+                self.calibrate()
 
     def calibrate(self) -> None:
         """Fit the temperature, and write it next to the weights."""

@@ -27,9 +27,12 @@ from .tasks import Settings, Task
 def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> tuple[Tokenizer, Any]:
     """The checkpoint's BERT with the task's head. Weights that the checkpoint lacks start at random, with a message."""
     where = locate(s.model)
-    tokenizer = Tokenizer.from_pretrained(where)
     config = config_file(where)
-    check_sizes(BertConfig.from_json_file(config), read_all_shapes(where), f"{config} says")
+    tokenizer = Tokenizer.from_pretrained(where)
+    sizes = BertConfig.from_json_file(config)
+    if sizes.extra.get("quantization_config"):
+        raise BadInput(f"{where} is int8, which answers and does not learn: train the model that it was made of")
+    check_sizes(sizes, read_all_shapes(where), f"{config} says")
     rates = {"hidden_dropout_prob": s.dropout, "attention_probs_dropout_prob": s.dropout, "classifier_dropout": s.dropout}
     minitorch.manual_seed(s.seed)
     with warnings.catch_warnings():
@@ -51,8 +54,10 @@ def make_model(s: Settings, task: Task, say: Callable[[str], None] = print) -> t
         model = adapted(s, model, fresh, [tokenizer.vocabulary[word] for word in task.words])
     virtual = getattr(model.peft_config["default"], "num_virtual_tokens", 0) if s.adapt else 0
     longest = model.config.max_position_embeddings - virtual
-    if s.length > longest:
-        raise BadInput(f"--length {s.length}: the model of {where} reads at most {longest} pieces")
+    if max(s.length, 3) > longest:  # [CLS], a piece, [SEP]
+        taken = f", and --virtual-tokens takes {virtual} of them" if virtual else ""
+        asked = f"--length {s.length}" if s.length else f"--virtual-tokens {virtual}"
+        raise BadInput(f"{asked}: the model of {where} reads at most {longest + virtual} pieces{taken}")
     s.length = s.length or min(longest, 384 if s.task == "qa" else 128)
     freeze(model, s.freeze)
     return tokenizer, model.to(s.device)

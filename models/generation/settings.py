@@ -75,6 +75,8 @@ class GenerationConfig:
             raise BadInput(f"eos_token_id is the id of a token, a list of some or None, not {quoted(self.eos_token_id)}")
         if any(not isinstance(stop, str) or not stop for stop in self.stops):
             raise BadInput("a stop string is a text of at least one character")
+        if any("\ud800" <= c <= "\udfff" for stop in self.stops for c in stop):
+            raise BadInput("a stop string holds half of a character pair, which no text does")
         if self.num_beams > 1 and self.do_sample:
             raise BadInput("beams and sampling exclude each other: give num_beams or do_sample")
         several = self.num_return_sequences

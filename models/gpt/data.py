@@ -38,7 +38,8 @@ class Stretches:
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         return self.order[places[places < self.count]] * self.length  # the last batch may be smaller
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Batch number ``step``."""
-        stretches = self.ids[self.starts(step)[:, None] + np.arange(self.length + 1)].astype(np.int64)  # (B, S + 1)
+    def batch(self, step: int, rows: tuple[int, int] | None = None) -> dict[str, Tensor]:
+        """Batch number ``step``, or these ``rows`` of it (first, stop); no others are read."""
+        starts = self.starts(step)[slice(*rows or (None,))]
+        stretches = self.ids[starts[:, None] + np.arange(self.length + 1)].astype(np.int64)  # (B, S + 1)
         return {"input_ids": minitorch.tensor(stretches[:, :-1]), "targets": minitorch.tensor(stretches[:, 1:])}

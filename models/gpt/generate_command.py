@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from ..checkpoints.files import PRETRAINED_GPT
 from ..errors import BadInput, count
 from ..generation.settings import GenerationConfig
 from ..text.corpus import read_lines
-from ..training.settings import usable_device
+from ..training.settings import as_options, usable_device
 from .decoding import seen_from
 from .use import Text, load, prompt_ids, write
 
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top-p", type=float, help="choose among the most probable tokens that have this share together (default: 1)")
     add("--min-p", type=float, help="leave out tokens less probable than this share of the most probable one")
     add("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1: against repeating (default: %(default)s)")
-    add("--num-beams", "--beams", type=int, metavar="K", help="look for the most probable text with K beams; do not sample")
+    add("--num-beams", type=int, metavar="K", help="look for the most probable text with K beams; do not sample")
     add("--length-penalty", type=float, metavar="X", help="of beams: above 0 favours long texts, below 0 short ones (default: 1)")
     add("--num-return-sequences", type=int, default=1, metavar="N", help="texts for each prompt (default: %(default)s)")
     add("--stop", action="append", default=[], metavar="TEXT", help=r"end before this text; \n is a line end; may be repeated")
@@ -68,10 +67,7 @@ def run(args: argparse.Namespace) -> int:
                 show = Showing(part, args.num_return_sequences, first * args.num_return_sequences if several else None)
                 write(model, tokenizer, part, show, **options)
     except (ValueError, RuntimeError) as error:
-        message = str(error)
-        for name in options:  # as the command has it
-            message = re.sub(rf"\b{name}\b", f"--{name.replace('_', '-')}", message)
-        raise BadInput(message) from error
+        raise BadInput(as_options(str(error), options)) from error
     return 0
 
 
@@ -103,11 +99,11 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     if args.num_beams is not None:
         if chosen or args.seed is not None:
             name = next(iter(chosen), "seed").replace("_", "-")
-            raise BadInput(f"--beams looks for the most probable text, --{name} is for one at random: give one of them")
+            raise BadInput(f"--num-beams looks for the most probable text, --{name} is for one at random: give one of them")
         penalty = {} if args.length_penalty is None else {"length_penalty": args.length_penalty}
         return {**options, "num_beams": args.num_beams, "keep_greedy": True, **penalty}
     if args.length_penalty is not None:
-        raise BadInput("--length-penalty is for --beams")
+        raise BadInput("--length-penalty is for --num-beams")
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if args.seed is None else args.seed
     return {**options, "do_sample": True, "temperature": 0.8, **chosen, "seed": seed}
 

@@ -103,7 +103,10 @@ class Run(PretrainingRun):
     }
     last_batches, eps = 2000, 1e-8
     files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-    advice = "the model knows no more than which token follows which; give it more --steps"
+    lacking: ClassVar[dict[str, str]] = {
+        "bigram": "the model knows less than which token follows which",
+        "unigram": "the model has not even learnt token frequencies",
+    }
 
     def read_text(self, resuming: bool) -> Text:
         """A stream of tokens."""
@@ -140,9 +143,9 @@ class Run(PretrainingRun):
         self.train_data = Stretches(self.text.train.ids, s.length, s.batch_size, s.seed)
         self.valid_data = Stretches(self.text.valid.ids, s.length, s.batch_size, s.seed, at_random=False)
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """The batch of a step."""
-        return self.train_data.batch(step)
+    def data_of(self, step: int) -> tuple[Any, int]:
+        """The batches that a step draws from, and the number of its own."""
+        return self.train_data, step
 
     def ready(self, batch: dict[str, Any]) -> dict[str, Any]:
         """On the model's device."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import minitorch
 
+from ..errors import short
+
 LETTERS = 400  # about as much text as the sample has
 LINES, WIDTH = 8, 100  # of it that are shown
 
@@ -30,4 +32,5 @@ def showing(model: Any, text: Any, folder: Path, seed: int) -> str:
     written = [part for line in sample(model, text, seed).splitlines() for part in textwrap.wrap(line, WIDTH)]
     prompt = " ".join(text.tokenizer.decode(text.valid.ids[:64].tolist()).split()[1:4])  # the first may be half a word
     command = f"minitorch generate {shlex.quote(prompt)} --model {shlex.quote(str(folder))}"
-    return "\n".join(["it writes:", *(f"  {line}" for line in written[:LINES]), "", f"let it write more:  {command}"])
+    shown = [f"  {short(line, WIDTH)}" for line in written[:LINES]]
+    return "\n".join(["it writes:", *shown, "", f"let it write more:  {command}"])

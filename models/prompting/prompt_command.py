@@ -17,6 +17,7 @@ import numpy as np
 
 from minitorch.files import write_text
 
+from ..bert.use import refuse_without_head
 from ..checkpoints.files import MODEL_FILES, PRETRAINED
 from ..classical.baselines import Linear, linear_models
 from ..errors import BadInput, count
@@ -105,6 +106,8 @@ def made(
 ) -> tuple[Prompt, list[Any], list[Any]]:
     """A prompt from settings, trained and saved if there are examples; and the examples to learn from and to score."""
     s = Settings(**chosen)
+    if not {"words", "template"} & chosen.keys():  # maybe the folder is taken for one of this command
+        refuse_without_head(s.model)
     s.check()
     reader = Cloze(s)
     train, test = read(s, reader, say)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, count
-from ..training.runs import STATE, folder_to_resume, new_folder, refuse_overwriting, train_and_report
+from ..training import ranks
+from ..training.runs import STATE, continuing, folder_to_resume, new_folder, refuse_overwriting, train_and_report
 from ..training.settings import add_options, given, resumed_settings
 from .report import finish
 from .run import KEPT, Run, read_state
 from .scores import check_libraries
-from .summaries import DEFAULTS, make_files
+from .summaries import make_files
 from .task import Settings
 
 FREE = ("output", "device", "compare", "num_beams", "length_penalty", "bleu_tokenizer")  # may differ when a run resumes
@@ -36,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
         for name in ("dev", "test"):
             if chosen.get(name):
                 raise BadInput(f"--{name} needs --train: the pairs to learn from")
-        Settings(**{**DEFAULTS, **chosen}).check()  # before the docstrings are read, which takes time
+        Settings(**chosen).check()  # before the docstrings are read, which takes time
         output = Path(chosen.get("output", Settings.output))
         refuse_overwriting(output, KEPT, args.overwrite)
-        chosen = {**DEFAULTS, **chosen, **make_files(output / "data")}
+        chosen = {**chosen, **ranks.by_first(lambda: make_files(output / "data"))}
     with contextlib.ExitStack() as until_the_end:
         try:
             job = start(args, chosen, until_the_end)
@@ -55,14 +56,14 @@ def start(args: argparse.Namespace, chosen: dict[str, Any], until_the_end: conte
     if not args.resume:
         refuse_overwriting(output, KEPT, args.overwrite)
         new = Run(Settings(**chosen))
-        new.folder = new_folder(output, KEPT, args.overwrite, until_the_end)
+        new.folder = Path(ranks.by_first(lambda: str(new_folder(output, KEPT, args.overwrite, until_the_end))))
         return new
-    folder = folder_to_resume(output, "at every evaluation", until_the_end)
-    saved = read_state(folder / STATE)["settings"]
+    folder = Path(ranks.by_first(lambda: str(folder_to_resume(output, "at every evaluation", until_the_end))))
+    saved = ranks.saved_settings(read_state(folder / STATE), chosen)
     job = Run(resumed_settings(folder / STATE, saved, {**chosen, "output": str(output)}, Settings, FREE))
     job.folder = folder
     job.load_state()
-    print(f"continuing at step {job.trainer.step:,} of {job.trainer.steps:,}")
+    print(continuing(job.trainer.step, job.trainer.steps))
     return job
 
 
@@ -76,7 +77,7 @@ def work(job: Run) -> None:
     print(
         f"{count(len(job.data.train), 'training pair')}, {held}; {sizes}\n"
         f"{job.model.num_parameters():,} parameters; {count(t.steps, 'step')} of up to {s.batch_size} pairs, "
-        f"{s.workers} micro-batches at a time, on {s.device}"
+        f"{s.workers} micro-batch{'es' * (s.workers > 1)} at a time, on {s.device}"
         + "; then the same from random weights"
         * bool(s.init_encoder and s.compare == "all")
     )

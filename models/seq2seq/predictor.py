@@ -18,6 +18,7 @@ import numpy as np
 
 from minitorch.parallel import Workers
 
+from ..checkpoints.kinds import why_not
 from ..errors import BadInput, count, quoted, short
 from ..reading import read_json
 from ..text.labelled import refuse_halves
@@ -39,7 +40,7 @@ class Predictor:
         folder, self.say = Path(folder), say
         path = folder / FACTS
         if not path.is_file():
-            raise BadInput(f"{folder}: no {FACTS} here; give a folder that `minitorch seq2seq` wrote")
+            raise BadInput(why_not(folder, FACTS, "`minitorch seq2seq`"))
         saved = checked(path, read_json(path).get("settings"), Settings)
         self.s = Settings(**{**saved, "device": device, "precision": "float32", "threads": 0, **reading})
         try:

@@ -167,19 +167,25 @@ def draw_attention(run: Run, sources: Sequence[str], texts: Sequence[str], path:
 
     source, target = run.vocabularies
     figure = Figure(figsize=(6 * len(sources), 6), layout="constrained")
-    for axes, x, y in zip(np.atleast_1d(figure.subplots(1, len(sources))), sources, texts, strict=True):
-        [ids], _ = source.encode([x], min(LONGEST, run.s.length))
-        [labels], _ = target.encode([y], min(LONGEST, run.s.target_length))
-        batch = {"input_ids": minitorch.tensor([ids]), "labels": minitorch.tensor([labels])}
-        with minitorch.no_grad():
-            tables = run.model(**{k: v.to(run.s.device) for k, v in batch.items()}, output_attentions=True).cross_attentions
-        mean = np.mean([table.cpu().numpy()[0].mean(0) for table in tables], axis=0)  # (T, S)
-        axes.imshow(mean, cmap="Blues", aspect="auto", vmin=0)
+    every = np.atleast_1d(figure.subplots(1, len(sources)))
+    rows = source.encode(sources, min(LONGEST, run.s.length))[0], target.encode(texts, min(LONGEST, run.s.target_length))[0]
+    tables = [attention(run, ids, labels) for ids, labels in zip(*rows, strict=True)]
+    for axes, ids, labels, table in zip(every, *rows, tables, strict=True):
+        picture = axes.imshow(table, cmap="Blues", aspect="auto", vmin=0, vmax=max(map(np.max, tables)))
         axes.set_xticks(range(len(ids)), source.names(ids), rotation=90, fontsize=7)
         axes.set_yticks(range(len(labels)), target.names(labels), fontsize=7)
         axes.set(xlabel="source", ylabel="text")
         for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
             label.set_parse_math(False)  # a text may hold a $
+    figure.colorbar(picture, ax=every, label="share of the attention, mean of all heads and layers")
     with replacing(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks
         figure.savefig(temporary, dpi=110)
+
+
+def attention(run: Run, ids: list[int], labels: list[int]) -> Any:
+    """The decoder's attention on the source, the mean of all heads and layers: (T, S), rows that sum to 1."""
+    batch = {"input_ids": minitorch.tensor([ids]), "labels": minitorch.tensor([labels])}
+    with minitorch.no_grad():
+        tables = run.model(**{k: v.to(run.s.device) for k, v in batch.items()}, output_attentions=True).cross_attentions
+    return np.mean([table.cpu().numpy()[0].mean(0) for table in tables], axis=0)

@@ -20,6 +20,7 @@ from ..bert.model import BertModel
 from ..checkpoints.files import MODEL_FILES, locate, read_weights
 from ..errors import BadInput, count
 from ..text.labelled import as_json
+from ..training import ranks
 from ..training.runs import STATE
 from ..training.trainer import Trainer, read_training
 from .model import Seq2SeqConfig, Seq2SeqTransformer
@@ -105,9 +106,11 @@ class Run:
 
     def __init__(self, settings: Settings, say: Callable[[str], None] = print) -> None:
         settings.check()
+        ranks.agree_on_settings(settings, [path for path in (settings.init_encoder, settings.tokenizer) if path])
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
         self.s, self.say, self.folder = settings, say, Path(settings.output)
         self.data = read_data(settings, say)
+        ranks.agree_on_examples(self.data)
         self.encoder = load_encoder(settings)
         self.vocabularies = vocabularies(settings, *zip(*((p.source, p.target) for p in self.data.train), strict=True))
         self.model = make_model(settings, self.vocabularies, self.encoder, settings.seed)
@@ -132,6 +135,10 @@ class Run:
                     self.say(f"{name}: {what}; the longest has {longest:,} pieces; what is beyond is cut off")
 
     def save_best(self) -> None:
+        """The best checkpoint, by the rank that writes."""
+        ranks.by_first(self.write_best)
+
+    def write_best(self) -> None:
         """The checkpoint with its vocabularies, and what it takes to use them."""
         self.model.save_pretrained(self.folder)
         save(self.vocabularies, self.folder)
@@ -149,8 +156,13 @@ class Run:
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         t = self.trainer
-        minitorch.save({"settings": dataclasses.asdict(self.s), "sha256": self.data.sha256, **t.state()}, self.folder / STATE)
+        facts = {"settings": dataclasses.asdict(self.s), "sha256": self.data.sha256, "ranks": ranks.size()}
+        minitorch.save({**facts, **t.state()}, self.folder / STATE)
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in t.metrics))
 
     def load_state(self) -> None:
@@ -164,7 +176,8 @@ class Run:
     def train(self) -> None:
         """Train to the end, and put the best weights into the model."""
         self.trainer.train("seq2seq")
-        self.load_best()
+        if ranks.is_first():
+            self.load_best()
 
     @property
     def judged(self) -> tuple[str, list[Pair]]:

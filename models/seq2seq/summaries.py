@@ -11,7 +11,6 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,13 +22,12 @@ from ..text.python_docs import ALL_LIBRARIES, deal, fingerprint, sources
 SIZES = {"train": 8000, "dev": 400, "test": 400}  # pairs at most
 SHORTEST, LONGEST = 3, 20  # words of a first line
 CHARACTERS = 300  # of a source; its end is cut
-DEFAULTS: dict[str, Any] = {"length": 64, "target_length": 32, "epochs": 8}
 Function = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def make_files(folder: Path, say: Callable[[str], None] = print) -> dict[str, str]:
     """Write train, dev and test files into the folder, and return their names."""
-    say("reading the docstrings in this Python installation ...")
+    say(f"reading the docstrings in this Python installation (of each body at most {CHARACTERS} characters) ...")
     items = list(summaries())
     part = deal(Counter(file for file, _ in items))
     rng = np.random.default_rng(0)

@@ -84,7 +84,7 @@ class Vocabulary:
         if self.bert:
             return [self.tokenizer.tokens[i] for i in ids]
         special = {PAD: "<pad>", START: "<s>", END: "</s>", UNKNOWN: "<unk>"}
-        return [special[i] if i in special else self.tokenizer.decode([i - OWN]) for i in ids]
+        return [special[i] if i in special else visible(self.tokenizer.decode([i - OWN])) for i in ids]
 
     def batch(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Rows padded to the longest, and the mask that hides the padding: (B, S) each."""
@@ -100,6 +100,11 @@ class Vocabulary:
     def load(cls, folder: Path) -> Vocabulary:
         """What save wrote."""
         return cls(load_tokenizer(folder))
+
+
+def visible(piece: str) -> str:
+    """A piece for a picture, which shows neither a space nor a control character."""
+    return "".join("␣" if c == " " else c if c.isprintable() else c.encode("unicode_escape").decode() for c in piece)
 
 
 def padded(rows: Sequence[Sequence[int]], fill: int) -> Any:

@@ -25,7 +25,7 @@ from ..reading import read_text
 from . import tokenizer_files as files
 from .plain import PlainTokenizer
 from .tokenizer_files import CONFIG, MORE, PARTS
-from .tokenizer_json import check_vocabulary, claims, load
+from .tokenizer_json import check_vocabulary, claims, encode_lines, load
 
 END = "<|endoftext|>"  # GPT-2's only special token: between texts, at the beginning, at the end
 NAMES = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -87,7 +87,7 @@ class BPETokenizer(PlainTokenizer):
     def encode_lines(self, lines: Sequence[str], special: bool = True) -> list[list[int]]:
         """The ids of each text. special: a "<|endoftext|>" in it is the token, not its letters."""
         backend = self.backend if special else self.plain
-        return [encoding.ids for encoding in backend.encode_batch_fast(list(lines), add_special_tokens=False)]
+        return encode_lines(backend, lines)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Text again; bytes that are no character become �."""

@@ -12,6 +12,7 @@ from .tokenizer import Tokenizer
 from .tokenizer_files import read_object
 
 KINDS: dict[str, Any] = {"WordPiece": Tokenizer, "BPE": BPETokenizer, "WordLevel": CharacterTokenizer}  # as tokenizer.json says
+NAMES = {Tokenizer: "WordPiece, BERT's", BPETokenizer: "byte-level BPE, GPT's", CharacterTokenizer: "characters"}
 FILES = ("tokenizer.json", "vocab.json", "vocab.txt")  # the first that is there counts; merges.txt belongs to vocab.json
 
 

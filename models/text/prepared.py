@@ -24,7 +24,7 @@ from ..reading import read_json
 from . import python_docs
 from .bigrams import bigram_entropy
 from .corpus import Corpus, Incomplete, read_documents
-from .loading import load_tokenizer
+from .loading import NAMES, load_tokenizer
 from .tokenizer import Tokenizer
 
 IN_PYTHON = "the documentation in this Python installation"
@@ -78,6 +78,7 @@ def prepare(
             done = place / "text.json"
             if done.exists() and (text := reopened(done, wanted, None if resuming else files)):
                 return text
+    tokenizer = way.given_tokenizer()  # first: reading the text takes time
     corpus = listing(settings.corpus, 4, 250)
     where = corpus or "this Python installation"
     say(f"reading {corpus or IN_PYTHON} ...")
@@ -87,7 +88,7 @@ def prepare(
     if sum(sizes) < 2:
         raise BadInput(f"{where}: {count(sum(sizes), way.unit)} of text; pretraining needs at least two, one of them to hold out")
     say(f"{count(len(sizes), 'document')}, {count(sum(sizes), way.unit)}; sha256 {sha256[:16]}")
-    tokenizer = way.make_tokenizer(documents, where, say)
+    tokenizer = way.learnt_tokenizer(documents, where, say) if tokenizer is None else tokenizer
     say("writing the text as numbers of pieces ...")
     done = folder / "text.json"
     done.unlink(missing_ok=True)  # until it is written again, the folder is incomplete
@@ -162,13 +163,24 @@ class Sentences:
         held_out = some_of(len(sizes), self.settings)
         return chosen(documents, set(range(len(sizes))) - held_out), chosen(documents, held_out)
 
-    def make_tokenizer(self, documents: Documents, where: str, say: Callable[[str], None]) -> Any:
-        """The tokenizer that was asked for, or one learnt from the text."""
-        settings = self.settings
-        if settings.tokenizer:
-            path = Path(settings.tokenizer)
-            return Tokenizer.from_pretrained(path) if path.is_dir() else Tokenizer.from_file(path)
-        return learnt(Tokenizer.train, documents, settings.vocab_size, where, say)
+    def given_tokenizer(self) -> Any:
+        """That of --tokenizer, unless one is to be learnt."""
+        path = self.settings.tokenizer
+        return given_tokenizer(path, (Tokenizer,), "a BERT needs WordPiece, or no --tokenizer, which learns it") if path else None
+
+    def learnt_tokenizer(self, documents: Documents, where: str, say: Callable[[str], None]) -> Any:
+        """WordPiece."""
+        return learnt(Tokenizer.train, documents, self.settings.vocab_size, where, say)
+
+
+def given_tokenizer(path: str, kinds: tuple[type, ...], needs: str) -> Any:
+    """The tokenizer of --tokenizer PATH, which must be of one of these kinds."""
+    if not Path(path).exists():
+        raise BadInput(f"--tokenizer {path}: no such file or folder; {needs}")
+    tokenizer = load_tokenizer(path)
+    if not isinstance(tokenizer, kinds):
+        raise BadInput(f"--tokenizer {path}: {NAMES[type(tokenizer)]}; {needs}")
+    return tokenizer
 
 
 def learnt(train: Any, documents: Documents, vocab_size: int, where: str, say: Callable[[str], None]) -> Any:

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput
 from . import python_docs
 from .bpe import BPETokenizer
 from .characters import CharacterTokenizer
 from .corpus import LONGEST_LINE, read_parts
-from .loading import load_tokenizer
-from .prepared import Documents, chosen, learnt, some_of
+from .prepared import Documents, chosen, given_tokenizer, learnt, some_of
 
 LEARNT = ("characters", "bpe")  # --tokenizer, unless it is a path
 END_SPACE = re.compile(r"[^\S\x1c-\x1f]*\Z")  # what the `tokenizers` library takes for space
@@ -65,23 +63,18 @@ class Stream:
             lambda: (stretch(d, cut, size) for d, cut, size in zip(documents(), cuts, sizes, strict=True)),
         )
 
-    def make_tokenizer(self, documents: Documents, where: str, say: Callable[[str], None]) -> Any:
-        """Learnt from the text, or loaded."""
+    def given_tokenizer(self) -> Any:
+        """That of --tokenizer, unless one is to be learnt: one that gives a text back as it was, which BERT's does not."""
         choice = self.settings.tokenizer
-        if choice == "bpe":
+        needs = f"a GPT needs {' or '.join(LEARNT)}, or the file or folder of a tokenizer of one of these kinds"
+        return None if choice in LEARNT else given_tokenizer(choice, (BPETokenizer, CharacterTokenizer), needs)
+
+    def learnt_tokenizer(self, documents: Documents, where: str, say: Callable[[str], None]) -> Any:
+        """Byte-level BPE, or characters."""
+        if self.settings.tokenizer == "bpe":
             return learnt(BPETokenizer.train, documents, self.settings.vocab_size, where, say)
-        if choice == "characters":
-            say("collecting the characters of the text ...")
-            return CharacterTokenizer.train(piece for document in documents() for piece in document)
-        return load_stream_tokenizer(choice)
-
-
-def load_stream_tokenizer(path: str) -> Any:
-    """A tokenizer from which a text comes back as it was: not BERT's, which knows no capitals and no line ends."""
-    tokenizer = load_tokenizer(path)
-    if not isinstance(tokenizer, BPETokenizer | CharacterTokenizer):
-        raise BadInput(f"--tokenizer {path}: WordPiece, BERT's; a GPT needs {' or '.join(LEARNT)}, or a folder with one of these")
-    return tokenizer
+        say("collecting the characters of the text ...")
+        return CharacterTokenizer.train(piece for document in documents() for piece in document)
 
 
 def lines(sentences: Sequence[str]) -> Iterator[str]:

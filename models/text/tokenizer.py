@@ -33,6 +33,7 @@ except ImportError as error:  # pragma: no cover
 from . import tokenizer_files as files
 from . import tokenizer_json
 from .tokenizer_files import SPECIAL, UNK
+from .tokenizer_json import encode_lines
 
 CHARACTERS = 1000  # how many different characters a trained vocabulary keeps at most; rarer ones become [UNK]
 # Keywords of Hugging Face's from_pretrained that say where to find or download files; here they are on the disk.
@@ -208,7 +209,7 @@ class Tokenizer:
     def encode_lines(self, lines: Sequence[str], special: bool = True) -> list[list[int]]:
         """The ids of each line, with no [CLS] and [SEP] around. special: a "[MASK]" in the text is the token, not its letters."""
         backend = self.backend if special else self.plain
-        return [encoding.ids for encoding in backend.encode_batch_fast(list(lines), add_special_tokens=False)]
+        return encode_lines(backend, lines)
 
     def tensors(
         self, text: str | Sequence[str], pair: str | Sequence[str] | None = None, max_length: int | None = 512

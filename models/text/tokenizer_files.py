@@ -61,6 +61,10 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
     """The content of tokenizer.json (of vocab.txt: what it would be) and the settings of its folder, changed by ``changes``."""
     vocab_only = path.suffix != ".json"
     content = bert(read_vocabulary(path)) if vocab_only else read_object(path, "a WordPiece tokenizer")
+    model = content.get("model")
+    kind = model.get("type", "WordPiece") if isinstance(model, dict) else "WordPiece"
+    if kind != "WordPiece":  # before its settings, which are those of another tokenizer, too
+        raise ValueError(f"{path}: not a WordPiece tokenizer (its model is {short(kind)}, not WordPiece)")
     settings = read_settings(path.parent)
     kind = str(settings.get("tokenizer_class"))
     if not vocab_only and kind.startswith(("PreTrained", "TokenizersBackend")):  # with these, tokenizer.json alone counts

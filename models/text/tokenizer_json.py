@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import tokenizers
 
 from . import tokenizer_files as files
+from .labelled import refuse_halves
 from .tokenizer_files import CONFIG, MORE, NAMES, NORMAL, PARTS, added_token, agree, special_tokens
 
 
@@ -54,6 +56,16 @@ def load(joined: dict[str, Any]) -> tokenizers.Tokenizer:
                 tokenizers.Tokenizer.from_str(json.dumps({**joined, name: None}))  # without this part it can
                 reason = f"the tokenizers library does not know its {name} {json.dumps(joined[name])}"
         raise ValueError(reason) from error
+
+
+def encode_lines(backend: tokenizers.Tokenizer, lines: Sequence[str]) -> list[list[int]]:
+    """The ids of each text; half of a character pair (of a command line that is no UTF-8) is a BadInput."""
+    try:
+        return [encoding.ids for encoding in backend.encode_batch_fast(list(lines), add_special_tokens=False)]
+    except TypeError:
+        for line in lines:
+            refuse_halves("the text", line)
+        raise
 
 
 def complete(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -37,10 +37,12 @@ def save_curve(metrics: list[dict[str, Any]], path: Path, title: str, unit: str,
     axes.annotate(
         f"{last['valid_loss']:.2f}", (last["step"], last["valid_loss"]), (4, 0), textcoords="offset points", va="center"
     )
-    axes.set(xlabel="step", ylabel=f"nats per {unit}", title=title)
+    axes.set(xlabel="step", ylabel=f"nats per {unit}")
+    axes.set_title(title, loc="left")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlim(0, last["step"] * 1.04)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)  # above: below, a line may cross it
     figure.tight_layout()
     with replacing(path) as temporary:
         figure.savefig(temporary)

@@ -50,6 +50,7 @@ class Precision:
 
     def update(self, optimizer: Any, parameters: list[Any], clip: float) -> None:
         """Gradients of the scaled loss -> clipped gradients -> a step, unless they are infinite."""
+        self.scaler.start(parameters[0])  # a rank without an example in this step has scaled no loss
         self.scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, clip)
         self.scaler.step(optimizer)

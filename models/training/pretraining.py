@@ -23,14 +23,14 @@ from typing import Any, ClassVar
 import minitorch
 from minitorch import Tensor, optim
 from minitorch.files import write_text
-from minitorch.parallel import Workers
+from minitorch.parallel import Rows, Workers
 
 from ..checkpoints.files import MODEL_FILES
 from ..errors import BadInput, count
 from ..reading import named_tensors
 from ..text.prepared import IN_PYTHON, Text
-from . import states
-from .loop import Glance, GraphedStep, available_cores, between_steps, decay_groups, prepare_kernels, progress
+from . import ranks, states
+from .loop import Glance, GraphedStep, available_cores, decay_groups, prepare_kernels, progress
 from .precision import Precision
 from .runs import STATE
 from .score import Score
@@ -77,7 +77,9 @@ class PretrainingSettings(TrainingSettings):
         ):
             fixed = f", fixed shapes ({', '.join(f'no {flag(name)}' for name in self.moving)})" if self.moving else ""
             raise BadInput(f"--cuda-graph needs a GPU{fixed} and a --precision other than fp16")
-        if self.batch_size % (self.accumulate * self.workers):
+        if self.cuda_graph and ranks.size() > 1:
+            raise BadInput("--cuda-graph is for one process: its numbers are recorded, and those of other ranks change")
+        if ranks.size() == 1 and self.batch_size % (self.accumulate * self.workers):
             raise BadInput(
                 f"--batch-size {self.batch_size} does not divide into {self.accumulate} micro-batches on {self.workers} threads"
             )
@@ -97,13 +99,8 @@ class PretrainingSettings(TrainingSettings):
         """How many micro-batches run at the same time."""
         if self.device != "cpu":
             return 1
-        return self.threads or max(n for n in range(1, available_cores() + 1) if self.batch_size % (n * self.accumulate) == 0)
-
-
-def split(batch: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
-    """Equal slices of a batch."""
-    n = len(next(iter(batch.values()))) // parts
-    return [{name: value[i * n : (i + 1) * n] for name, value in batch.items()} for i in range(parts)]
+        share = self.batch_size // ranks.size()
+        return self.threads or max(n for n in range(1, available_cores() + 1) if n == 1 or share % (n * self.accumulate) == 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ a run
@@ -119,7 +116,7 @@ class PretrainingRun:
     files: tuple[str, ...]  # of the checkpoint
     last_batches = 40  # the most that the last validation reads
     eps = 1e-6  # AdamW's ε
-    advice: str  # to a user whose model stays above its best baseline
+    lacking: dict[str, str]  # of a baseline: what a model that stays above it has not learnt
 
     def read_text(self, resuming: bool) -> Text:
         """The prepared text."""
@@ -142,9 +139,14 @@ class PretrainingRun:
         """self.train_data and self.valid_data, with ``batch(step)``, ``batch_size`` and ``count``, their number of examples."""
         raise NotImplementedError
 
+    def data_of(self, step: int) -> tuple[Any, int]:
+        """The batches that a step draws from, and the number of its own."""
+        raise NotImplementedError
+
     def batch(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
-        raise NotImplementedError
+        data, number = self.data_of(step)
+        return data.batch(number)  # type: ignore[no-any-return]
 
     def ready(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch for ``forward``, on the model's device."""
@@ -163,9 +165,9 @@ class PretrainingRun:
     ) -> None:
         settings.check()
         settings.threads = settings.workers  # saved, so that a run resumed on another machine sums in the same order
-        self.settings, self.say = settings, say
+        self.settings, self.say = settings, ranks.quiet(say)
         self.folder = folder or Path(settings.output)
-        self.text = self.read_text(resuming)
+        self.text = ranks.first_before_others(lambda first: self.read_text(resuming or not first))
         self.model = self.build()
         self.optimizer = optim.AdamW(
             decay_groups(self.model, settings.weight_decay), lr=settings.lr, betas=(0.9, settings.beta2), eps=self.eps
@@ -173,6 +175,7 @@ class PretrainingRun:
         self.schedule = self.make_schedule()
         self.make_data()
         self.precision = Precision(settings.precision, settings.device)
+        self.team = ranks.Team(settings)
         self.gradients = self.add_gradients
         if settings.cuda_graph:
             self.gradients = GraphedStep(self.add_gradients, list(self.model.parameters()))
@@ -195,7 +198,7 @@ class PretrainingRun:
         levels = ", ".join(f"{level:.2f}" for level in reversed(self.levels.values()))
         bar = progress(s.steps, self.step)
         glance, started, tokens = Glance(s.device), time.perf_counter(), 0
-        with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+        with bar, Workers(s.workers) as workers, self.team.training(self.model.parameters()):
             if not self.step:
                 self.note_beginning(workers)
             while self.step < s.steps:
@@ -205,10 +208,12 @@ class PretrainingRun:
                 tokens += self.recent[-1].tokens
                 bar.update()
                 evaluated = self.step % min(s.eval_every, max(1, s.steps // 8)) == 0 or self.step == s.steps  # 8 points at least
-                saved = interrupt.is_set() or self.step % s.save_every == 0
-                if glance.due(evaluated or saved):
+                saved = self.step % s.save_every == 0
+                self.team.meet(self.step, evaluated or saved, self.optimizer)
+                saved = saved or self.team.interrupted
+                if self.team.met and glance.due(evaluated or saved):
                     score = self.read()
-                    speed = tokens / (time.perf_counter() - started)
+                    speed = ranks.size() * tokens / (time.perf_counter() - started)
                     bar.set_postfix_str(
                         f"loss {score.mean_loss:.3f} (baselines {levels}), right {score.accuracy:.1%}, {speed:,.0f} tokens/s",
                         refresh=False,
@@ -219,7 +224,7 @@ class PretrainingRun:
                     if saved:
                         self.save_state()
                     started, tokens = time.perf_counter(), 0
-                if interrupt.is_set():
+                if self.team.interrupted:
                     raise KeyboardInterrupt
 
     def note_beginning(self, workers: Workers) -> None:
@@ -236,15 +241,17 @@ class PretrainingRun:
             with minitorch.no_grad(), self.precision.block():
                 return self.forward(batch, 1, 1.0)[1]
 
-        total = functools.reduce(Score.add, workers.map(one, range(batches)))
+        scores = workers.map(one, ranks.own(range(batches)))
+        total = functools.reduce(Score.add, scores, Score()).read()
         self.model.train()
-        return total.read()
+        return Score.summed([total])[0]
 
     def read(self) -> Score:
         """The sums of the last steps as numbers; an error if a loss is not finite."""
-        self.recent = [score.read() for score in self.recent]
-        first = self.step - min(self.unread, len(self.recent))
-        for step, score in enumerate(self.recent[len(self.recent) - (self.step - first) :], first):
+        unread = min(self.unread, len(self.recent))
+        first, new = self.step - unread, len(self.recent) - unread
+        self.recent[new:] = Score.summed([score.read() for score in self.recent[new:]])
+        for step, score in enumerate(self.recent[new:], first):
             self.check_loss(score.loss, step)
         self.unread = 0
         return functools.reduce(Score.add, self.recent)
@@ -260,26 +267,33 @@ class PretrainingRun:
     def one_step(self, workers: Workers) -> Score:
         """Forward and backward over the micro-batches, clip, update. On a GPU the host waits for none of it."""
         s, self.workers = self.settings, workers
-        batch = self.batch(self.step)
-        parts = split(batch, math.gcd(len(batch["input_ids"]), s.workers * s.accumulate))
-        total = self.gradients([self.ready(part) for part in parts])
+        data, number = self.data_of(self.step)
+        self.examples = data.batch_size
+        self.rows = ranks.shares(self.examples, s.workers * s.accumulate)
+        first = self.rows[0][0] if self.rows else 0
+        batch = data.batch(number, (first, self.rows[-1][1] if self.rows else 0))
+        if self.team.local_steps > 1:
+            self.examples = sum(stop - first for first, stop in self.rows)
+        cut = [{name: value[a - first : b - first] for name, value in batch.items()} for a, b in self.rows]
+        total = self.gradients([self.ready(part) for part in cut])
         self.precision.update(self.optimizer, list(self.model.parameters()), s.clip)
         self.schedule.step()
         return dataclasses.replace(total, loss=total.loss * 1, right=total.right * 1)  # copies: a graph writes there again
 
     def add_gradients(self, micro: list[dict[str, Any]]) -> Score:
         """The gradients of a step's micro-batches."""
-        predicted = sum(self.predictions(batch) for batch in micro)
+        predicted = int(self.team.totals(sum(self.predictions(batch) for batch in micro))[0])
 
-        def part(batch: dict[str, Any]) -> tuple[Tensor, Score]:
+        def part(batch: dict[str, Any], rows: Rows) -> tuple[Tensor, Score]:
             with self.precision.block():
-                loss, score = self.forward(batch, predicted, 1 / len(micro))
+                loss, score = self.forward(batch, predicted, (rows[1] - rows[0]) / self.examples)
             return self.precision.scaler.scale(loss), score
 
         self.optimizer.zero_grad()
-        parts = [lambda b=b: part(b) for b in micro]
-        results = self.workers.backward(list(self.model.parameters()), parts, seed=(self.settings.seed, self.step))
-        return functools.reduce(Score.add, (score for _, score in results))
+        parts = [lambda b=b, r=r: part(b, r) for b, r in zip(micro, self.rows, strict=True)]
+        seed = (self.settings.seed, self.step)
+        results = self.workers.backward(list(self.model.parameters()), parts, seed, self.rows, self.team.buckets)
+        return functools.reduce(Score.add, (score for _, score in results), Score())
 
     def note(self, train: Score, valid: Score, speed: float) -> None:
         """One line of metrics.jsonl."""
@@ -296,15 +310,21 @@ class PretrainingRun:
                 "tokens_per_second": round(speed),
             }
         )
-        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.metrics))
+        if ranks.is_first():
+            write_text(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self.metrics))
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 
     def save_state(self) -> None:
         """All that the next step depends on, in one file that is complete or absent."""
+        ranks.by_first(self.write_state)
+
+    def write_state(self) -> None:
+        """The same, by the rank that writes."""
         state = {
             "settings": dataclasses.asdict(self.settings),
             "sha256": self.text.found["sha256"],
+            "ranks": ranks.size(),
             "step": self.step,
             "metrics": self.metrics,
             "recent": [dataclasses.astuple(score) for score in self.recent],

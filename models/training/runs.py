@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from minitorch import distributed
 from minitorch.files import sweep
 
 from ..errors import BadInput, count
+from . import ranks
 
 STATE = "training.safetensors"  # in the folder of a run that can be resumed
 NOTHING_TO_RESUME = "nothing to resume; once it trains, a run writes it {} and at Ctrl-C. Start one without --resume"
@@ -92,6 +94,13 @@ def how_to_go_on(job: str, folder: Path, output: str) -> str:
     return "nothing is saved yet, so the same command starts again"
 
 
+def continuing(step: int, steps: int) -> str:
+    """What a resumed run says first."""
+    if step < steps:
+        return f"continuing at step {step:,} of {steps:,}"
+    return f"this run has made all of its {count(steps, 'step')}: nothing is left to train, what follows is its report again"
+
+
 def train_and_report(job: str, run: Any, report: Callable[[Any], Any]) -> None:
     """Train a run, report on it, and give it its place; after Ctrl-C say how to go on. ``job``: the command's name."""
     trainer, output = run.trainer, run.s.output
@@ -100,12 +109,19 @@ def train_and_report(job: str, run: Any, report: Callable[[Any], Any]) -> None:
     except KeyboardInterrupt:
         print(f"\nstopped at step {trainer.step:,}; {how_to_go_on(job, run.folder, output)}")
         raise
+    ranks.by_first(lambda: report_on(job, run, report))
+
+
+def report_on(job: str, run: Any, report: Callable[[Any], Any]) -> None:
+    """The second half of train_and_report, which one rank does alone."""
+    trainer, output = run.trainer, run.s.output
     early = " (stopped early)" if trainer.step < trainer.steps else ""
     print(f"trained for {trainer.seconds:.0f} s, {count(trainer.step, 'step')}{early}\n")
     try:
-        report(run)
+        with distributed.alone():
+            report(run)
     except KeyboardInterrupt:
-        print(f"\nthe model is trained and saved; minitorch {job} --resume --output {output} writes the report")
+        print(f"\nthe model is trained and saved; minitorch {job} --resume --output {shlex.quote(output)} writes the report")
         raise
     run.folder = complete(run.folder, Path(output))
 

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from .ranks import totals
+
 
 @dataclass
 class Score:
@@ -26,6 +28,13 @@ class Score:
     def add(self, other: Score) -> Score:
         """Both together."""
         return Score(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
+
+    @staticmethod
+    def summed(scores: list[Score]) -> list[Score]:
+        """Scores that are plain numbers, each summed over all ranks."""
+        sums = totals(*(x for score in scores for x in dataclasses.astuple(score)))
+        rows = zip(*[iter(sums)] * 4, strict=True)
+        return [Score(loss, int(predicted), int(right), int(tokens)) for loss, predicted, right, tokens in rows]
 
     @property
     def mean_loss(self) -> float:

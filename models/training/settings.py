@@ -13,15 +13,20 @@ import argparse
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import minitorch
+from minitorch import distributed
 from minitorch.devices import canonical, cupy_with_a_gpu
+from minitorch.distributed.wire import FORMATS as WIRES
 
-from ..errors import BadInput, quoted, suggestion
+from ..checkpoints.kinds import job_of
+from ..errors import BadInput, count, quoted, suggestion
 from ..reading import read_toml
 from .loop import available_cores
 from .precision import HELP, check_precision
@@ -50,11 +55,13 @@ class TrainingSettings:
     seed: int = option(0, "seed of every random choice")
     device: str = option("cpu", "cpu, cuda or cuda:N")
     precision: str = option("float32", HELP)
+    wire: str = option("float32", "several ranks (mpiexec): gradients travel as float32, float16 or bfloat16")
+    local_steps: int = option(1, "several ranks: steps that each takes alone before all average weights; 1: all add up gradients")
 
     def check_values(self, **limits: tuple[float, float]) -> None:
         """Raise BadInput for numbers outside their limits (least, most) and for a device that does not exist."""
         shared: dict[str, tuple[float, float]] = {
-            **dict.fromkeys(("batch_size", "save_every", "accumulate"), (1, math.inf)),
+            **dict.fromkeys(("batch_size", "save_every", "accumulate", "local_steps"), (1, math.inf)),
             **dict.fromkeys(("weight_decay", "eval_every", "threads", "seed"), (0, math.inf)),
             **dict.fromkeys(("lr", "clip"), (1e-12, 1e12)),
             "dropout": (0, 0.999),
@@ -64,11 +71,16 @@ class TrainingSettings:
             raise BadInput("--output is empty: name a folder")
         self.device = usable_device(self.device)
         check_precision(self.precision, self.device)
+        if self.wire not in WIRES:
+            raise BadInput(f"--wire must be one of {', '.join(WIRES)}, not {self.wire!r}")
+        if self.local_steps > 1 and self.precision == "fp16":
+            raise BadInput("--local-steps: with --precision fp16 ranks must agree in each step which to skip; use bf16")
 
     @property
     def workers(self) -> int:
         """How many micro-batches run at the same time."""
-        return 1 if self.device != "cpu" else self.threads or min(available_cores(), self.batch_size)
+        share = max(1, self.batch_size // distributed.get_world_size())
+        return 1 if self.device != "cpu" else self.threads or min(available_cores(), share)
 
 
 def flag(name: str) -> str:
@@ -76,10 +88,10 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str] = ()) -> None:
+def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str] = (), hidden: Sequence[str] = ()) -> None:
     """One option per setting, the run's own first. The command line overrides --config, which overrides the default.
 
-    Of several kinds each setting once; where they differ, the help says how.
+    Of several kinds each setting once; where they differ, the help says how. The help leaves out ``hidden`` ones.
     """
     parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file; the command line overrides it")
     parser.add_argument("--resume", action="store_true", help="continue the run in --output from its last saved state")
@@ -88,6 +100,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: Any, skip: Sequence[str
     for name in names:
         having = {kind: f for kind in kinds for f in dataclasses.fields(kind) if f.name == name}
         f, shown = next(iter(having.values())), help_of(having, len(kinds)).replace("%", "%%")
+        shown = argparse.SUPPRESS if name in hidden else shown
         if f.type == "list[str]":
             parser.add_argument(flag(name), nargs="+", metavar="FILE", default=None, help=shown)
         elif f.type == "bool":
@@ -173,13 +186,42 @@ def usable_device(device: str) -> str:
         device = canonical(device)
     except (RuntimeError, TypeError, ValueError) as error:
         raise BadInput(f"--device: {error}") from None
-    if device == "cpu" or minitorch.cuda_is_available():
+    if device == "cpu":
         return device
+    if minitorch.cuda_is_available():
+        return own_gpu(device)
     try:
         cupy_with_a_gpu()
     except RuntimeError as error:
         raise BadInput(f"--device {device}: {error}") from None
     raise BadInput(f"--device {device}: CuPy finds no GPU; `minitorch doctor` says what to do")
+
+
+def own_gpu(device: str) -> str:
+    """With several ranks on this machine each has a GPU of its own."""
+    group, there = distributed.current(), minitorch.cuda.device_count()
+    if group is None:
+        return device
+    if group.local_size > there:
+        raise BadInput(f"{group.local_size} ranks on a machine with {count(there, 'GPU')}: each needs its own; start {there}")
+    return f"cuda:{group.local_rank}"
+
+
+def refuse_other_job(path: Path, state: Any, kind: Any) -> None:
+    """BadInput for the state of a run of another command than that with settings of this kind."""
+    job = job_of(state.get("settings") if isinstance(state, dict) else None)
+    own = job_of({f.name: None for f in dataclasses.fields(kind)})
+    if job and own and job != own:
+        folder = path.parent.parent if path.parent.name == ".new" else path.parent
+        how = f"minitorch {job} --resume --output {shlex.quote(str(folder))}"
+        raise BadInput(f"{path}: not the state of minitorch {own}, but of minitorch {job}; continue it with {how}")
+
+
+def as_options(message: str, names: Iterable[str]) -> str:
+    """A message with arguments' names as the command has them: num_beams is --num-beams."""
+    for name in names:
+        message = re.sub(rf"(?<!-)\b{name}\b", flag(name), message)
+    return message
 
 
 def checked(file: str | Path, saved: Any, kind: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from minitorch.dtypes import is_floating
 
 from ..errors import BadInput, count, listing, quoted, short
 from ..reading import read_tensors
-from .settings import checked
+from .settings import checked, refuse_other_job
 
-MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False}  # settings that another machine may not have
+MACHINE = {"device": "cpu", "precision": "float32", "cuda_graph": False, "threads": 1}  # another machine may not have these
 
 
 def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def moving_parts(model: Any, optimizer: Any, schedule: Any, scaler: Any) -> dict
 def read_state(path: Path, parts: dict[str, Any], kind: str, settings: Any) -> dict[str, Any]:
     """Load a state and check that it has ``parts`` (name: a value of that kind), the moving parts, settings and sha256."""
     state = read_tensors(path)
+    refuse_other_job(path, state, settings)
     moving = {name: {} for name in ("settings", "model", "optimizer", "schedule", "scaler", "rng")}
     wanted = {**moving, "sha256": "", **parts}
     if not isinstance(state, dict) or wanted.keys() - state.keys():

@@ -22,9 +22,9 @@ from minitorch.optim.lr_scheduler import get_linear_schedule_with_warmup
 from minitorch.parallel import Workers
 
 from ..errors import BadInput, count
-from . import states
+from . import ranks, states
 from .batches import Batches
-from .loop import Glance, between_steps, clocks, decay_groups, prepare_kernels, progress, to_device
+from .loop import Glance, clocks, decay_groups, prepare_kernels, progress, to_device
 from .precision import Precision
 
 RUNNING = 50  # steps of the mean loss on the progress bar
@@ -52,7 +52,7 @@ class Trainer:
         self.schedule = get_linear_schedule_with_warmup(self.optimizer, self.warmup, self.steps)
         self.step = self.begun = 0
         self.source = getattr(s, "model", "the model")  # of the weights with which it began
-        self.precision = Precision(s.precision, s.device)
+        self.precision, self.team = Precision(s.precision, s.device), ranks.Team(s)
         self.recent: list[Any] = []  # losses since the last evaluation: a number each, or its parts, unread
         self.before: list[float] = []  # some of the losses before that, so that the mean on the bar runs on
         self.metrics: list[dict[str, Any]] = []
@@ -83,7 +83,7 @@ class Trainer:
         order: tuple[int, Any] = (-1, None)
         glance = Glance(s.device)
         self.model.train()
-        with bar, Workers(s.workers) as workers, between_steps() as interrupt:
+        with bar, Workers(s.workers) as workers, self.team.training(self.model.parameters()):
             while self.step < self.steps and not self.is_stale:
                 started = clocks()
                 epoch, position = divmod(self.step, self.batches.count)
@@ -93,8 +93,10 @@ class Trainer:
                 self.recent.append(self.one_step(batch, workers))
                 self.step += 1
                 evaluated = self.step % every == 0 or self.step == self.steps
-                saved = evaluated or interrupt.is_set() or self.step % s.save_every == 0
-                looked = glance.due(saved)
+                saved = evaluated or self.step % s.save_every == 0
+                self.team.meet(self.step, saved, self.optimizer)
+                saved = saved or self.team.interrupted
+                looked = self.team.met and glance.due(saved)
                 if looked:
                     self.read()
                 if evaluated:
@@ -107,7 +109,7 @@ class Trainer:
                 bar.update()
                 if saved:
                     self.on_state()
-                if interrupt.is_set():
+                if self.team.interrupted:
                     raise KeyboardInterrupt
 
     def count_cost(self, spent: Any) -> None:
@@ -147,12 +149,14 @@ class Trainer:
     def gradients(self, features: Sequence[Any], parameters: Sequence[Tensor], workers: Workers) -> list[Tensor]:
         """Forward and backward over the micro-batches; their losses."""
         s = self.s
-        pieces = np.array_split(np.arange(len(features)), min(len(features), s.workers * s.accumulate))
-        micro = [self.task.batch([features[i] for i in piece], self.tokenizer) for piece in pieces]
+        whole = self.task.batch(features, self.tokenizer)  # so that all micro-batches are padded to one length
+        rows = ranks.shares(len(features), s.workers * s.accumulate)
+        micro = [rows_of(whole, len(features), first, stop) for first, stop in rows]
         weights = [self.task.weight(batch) for batch in micro]
+        (total,) = self.team.totals(sum(weights))
 
         def part(batch: dict[str, Tensor], weight: float) -> Any:
-            sent, share = to_device(batch, self.model, s.device), weight / sum(weights)
+            sent, share = to_device(batch, self.model, s.device), weight / total
 
             def attempt() -> tuple[Tensor, Any]:
                 with self.precision.block():
@@ -166,16 +170,18 @@ class Trainer:
             return self.precision.scaler.scale(loss), loss.detach()
 
         parts = [lambda b=b, w=w: part(b, w) for b, w in zip(micro, weights, strict=True)]
-        return [loss for _, loss in workers.backward(parameters, parts, seed=(s.seed, self.step))]
+        seed = (s.seed, self.step)
+        return [loss for _, loss in workers.backward(parameters, parts, seed, rows, self.team.buckets)]
 
     def read(self) -> None:
         """The losses since the last evaluation as numbers (a GPU may still be computing them); an error if one is not finite."""
         first = self.step - len(self.recent)
-        for i, parts in enumerate(self.recent):
-            if not isinstance(parts, float):
-                loss = self.recent[i] = math.fsum(part.item() for part in parts)
-                if not math.isfinite(loss):
-                    self.refuse_loss(loss, first + i)
+        unread = [i for i, parts in enumerate(self.recent) if not isinstance(parts, float)]
+        read = self.team.losses([math.fsum(part.item() for part in self.recent[i]) for i in unread])
+        for i, loss in zip(unread, read, strict=True):
+            self.recent[i] = loss
+            if not math.isfinite(loss):
+                self.refuse_loss(loss, first + i)
 
     def refuse_loss(self, loss: float, step: int) -> None:
         """Stop: weights with a non-finite loss cannot learn, and must not be kept as the best."""
@@ -205,7 +211,7 @@ class Trainer:
     def answer(self, features: Sequence[Any], workers: Workers | None = None, bar: Any = None) -> tuple[list[Any], float]:
         """The rows of all features in their order, and the mean loss (nan without labels). The bar counts features."""
         self.model.eval()
-        rows: list[Any] = [None] * len(features)
+        rows: dict[int, Any] = {}
         batches = Batches(features, self.s.batch_size, 0, self.task.groups(features)).epoch(0)
         labelled = bool(features) and features[0].target is not None
 
@@ -216,15 +222,17 @@ class Trainer:
                 sent = to_device(batch, self.model, self.s.device)
                 loss, output = self.task.loss(self.model, sent) if labelled else (None, self.model(**sent))
             for i, row in zip(chosen, self.task.rows(output, some), strict=True):
-                rows[i] = row
+                rows[int(i)] = row
             if bar is not None:
                 bar.update(len(some))
             weight = self.task.weight(batch) if loss is not None else 0.0
             return loss.item() * weight if loss is not None else 0.0, weight
 
-        sums = np.array(list(map(one, batches) if workers is None else workers.map(one, batches)))
+        mine = ranks.own(batches)
+        sums = np.array(list(map(one, mine) if workers is None else workers.map(one, mine))).reshape(-1, 2)
         self.model.train()
-        return rows, float(sums[:, 0].sum() / sums[:, 1].sum()) if labelled else float("nan")
+        rows, (loss, weight) = ranks.merged(rows), ranks.totals(*sums.sum(0))
+        return [rows[i] for i in range(len(features))], loss / weight if labelled else float("nan")
 
     def evaluate(self, workers: Workers | None = None) -> None:
         """One line of metrics, and the best checkpoint kept; without dev examples the last one is the best."""
@@ -283,6 +291,12 @@ class Trainer:
         predictions = self.task.predictions(examples, features, rows)
         spent = clocks() - started
         return predictions, {**self.task.score(examples, predictions), "loss": loss}, spent
+
+
+def rows_of(batch: dict[str, Tensor], n: int, first: int, stop: int) -> dict[str, Tensor]:
+    """Examples first ... stop-1 of a batch of n; a value may have several rows for each."""
+    each = {name: len(value) // n for name, value in batch.items()}
+    return {name: value[first * each[name] : stop * each[name]] for name, value in batch.items()}
 
 
 def read_training(path: Path, kind: str, settings: Any) -> dict[str, Any]:

@@ -114,11 +114,11 @@ __device__ inline void philox(unsigned (&c)[4], unsigned k0, unsigned k1) {
 }
 
 // A dropout mask (kernels/philox.py: Key). drop4 multiplies four neighbours, from column c of a row of n, by 0 or `factor`.
-struct Dropout { const unsigned* step; unsigned seed0, seed1, call, threshold; float factor; unsigned unused; };
+struct Dropout { const unsigned* step; unsigned seed0, seed1, call, threshold; float factor; unsigned begin; };
 
 __device__ inline void drop4(float (&x)[4], const Dropout& mask, long long row, int c, int n) {
     if (mask.call == 0) return;  // no dropout
-    unsigned long long group = row * ((n + 7) / 8) + c / 8;
+    unsigned long long group = mask.begin + row * ((n + 7) / 8) + c / 8;
     unsigned bits[4] = {(unsigned)group, (unsigned)(group >> 32), mask.call, mask.step ? *mask.step : 0};
     philox(bits, mask.seed0, mask.seed1);
     unsigned halves[2] = {c & 4 ? bits[2] : bits[0], c & 4 ? bits[3] : bits[1]};

@@ -59,7 +59,7 @@ def draw(words: Any, random: Any, mask: Any, row: Any) -> None:
         return
     pairs, groups, low, half = words.view(np.uint32), len(words) // 8, u8(0xFFFFFFFF), u8(32)
     for g in range(groups):
-        counter, k0, k1 = u8(row) * u8(groups) + u8(g), u8(random[0]), u8(random[1])
+        counter, k0, k1 = u8(row) * u8(groups) + u8(g) + u8(random[5]), u8(random[0]), u8(random[1])
         c0, c1, c2, c3 = counter & low, counter >> half, u8(random[2]), u8(random[3])
         for _ in range(10):
             first, second = c0 * u8(0xD2511F53), c2 * u8(0xCD9E8D57)
@@ -70,17 +70,18 @@ def draw(words: Any, random: Any, mask: Any, row: Any) -> None:
 
 
 NO_MASK = np.zeros((0, 0), bool)
-NO_DROPOUT = np.zeros(5, np.uint32), NO_MASK, ONE  # every word reaches a threshold of 0
+NO_DROPOUT = np.zeros(6, np.uint32), NO_MASK, ONE  # every word reaches a threshold of 0
 
 
 def dropout(keep: Any, keep_prob: float, n: int) -> tuple[Any, Any, Any]:
-    """The arguments random, mask, factor of a loop that drops: (key, step, threshold), an array of bools if any, 1/keep_prob."""
+    """A dropping loop's arguments random, mask, factor: (key, step, threshold, begin), an array of bools if any, 1/keep_prob."""
     if keep is None:
         return NO_DROPOUT
     factor = f4(1 / keep_prob if keep_prob else 0)
     if type(keep) is Key:
-        return np.array((*keep.words, 0 if keep.step is None else int(keep.step), keep.threshold), np.uint32), NO_MASK, factor
-    return np.array((0, 0, 0, 0, 1), np.uint32), compact(keep).reshape(-1, n), factor
+        step = 0 if keep.step is None else int(keep.step)
+        return np.array((*keep.words, step, keep.threshold, keep.begin), np.uint32), NO_MASK, factor
+    return np.array((0, 0, 0, 0, 1, 0), np.uint32), compact(keep).reshape(-1, n), factor
 
 
 def fits(keep: Any, shape: tuple[int, ...]) -> bool:

@@ -132,7 +132,7 @@ def test_a_resumed_run_is_bit_equal(tmp_path, method, options):
         assert (weights(half)[name] == value).all(), name
 
 
-@each_method
+@pytest.mark.parametrize("method", ["fgm", "smart", *(pytest.param(m, marks=pytest.mark.slow) for m in ("pgd", "freelb"))])
 @pytest.mark.parametrize("task", ["tag", "qa", "choice", "relation", "numbers", "several"])
 def test_every_task_learns_under_attack(tmp_path, method, task):
     """One epoch; SMART's divergence has the shape of each task's logits."""

@@ -263,7 +263,7 @@ def test_models_of_another_kind_are_named(tmp_path, capsys):
         (tmp_path / "numbers" / "out", "holds a model for classify, --targets numbers"),
         (tmp_path / "seq2seq", "is a model of minitorch seq2seq, which writes texts"),
         (tmp_path / "prompt", "minitorch prompt --model"),
-        (tmp_path / "start", "give a folder that `minitorch finetune` wrote"),
+        (tmp_path / "start", "no finetune.json here"),
     ):
         assert attack("--model", folder, "--file", rows) == 2
         error = capsys.readouterr().err

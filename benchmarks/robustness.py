@@ -3,9 +3,10 @@
     python -m benchmarks.robustness augment --model FOLDER --train FILE --test FILE [--sizes 50,200,0] [--seeds 3]
     python -m benchmarks.robustness adversarial --model FOLDER --train FILE --test FILE [--sizes 400] [--attacked 50]
 
-Options of `minitorch finetune classify` apply to every run. All ways make the same number of steps from the same examples, drawn
-by each seed, and keep the last weights: no held-out examples choose anything. A size of 0 is all examples. A finished run is
-not repeated, so the same command goes on where it was stopped; the first seed of all ways comes first.
+Options of `minitorch finetune classify` apply to every run. All ways make the same number of steps, one epoch at least (with
+9 copies of 200 examples in batches of 8 that is 250: give --steps 250), from the same examples, drawn by each seed, and keep
+the last weights: no held-out examples choose anything. A size of 0 is all examples. A finished run is not repeated, so the
+same command goes on where it was stopped; the first seed of all ways comes first.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def attacked(trainer: Any, test: list[Any], kind: str, n: int) -> float:
 
 def as_text(records: list[dict[str, Any]], ways: list[str], sizes: list[int]) -> str:
     """A row a way and size: means over the seeds, the spread of the accuracy."""
-    names = [name for name in records[0] if name not in ("way", "size", "seed", "steps")]
+    names = [name for name in records[0] if name not in ("way", "size", "seed")]
     lines = [f"{'':10}{'examples':>9}{'seeds':>6}" + "".join(f"{name:>22}" for name in names)]
     for size, way in itertools.product(sizes, ways):
         rows = [r for r in records if (r["way"], r["size"]) == (way, size)]
@@ -131,7 +132,8 @@ def as_text(records: list[dict[str, Any]], ways: list[str], sizes: list[int]) ->
             for name in names:
                 values = [r[name] for r in rows]
                 spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-                cells.append(f"{statistics.mean(values):.3f}{spread}")
+                mean = statistics.mean(values)
+                cells.append(f"{mean:.0f}" if name == "steps" else f"{mean:.3f}{spread}")
             lines.append(f"{way:10}{size or 'all':>9}{len(rows):6}" + "".join(f"{cell:>22}" for cell in cells))
     return "\n".join(lines)
 

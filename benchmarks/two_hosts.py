@@ -49,6 +49,7 @@ def hosts(rate: str = "1gbit", mpiexec: str = "mpiexec") -> Iterator[list[str]]:
         for i, name in enumerate(names, 1):
             inside = ("ip", "netns", "exec", name)
             run(*inside, "ip", "addr", "add", f"10.77.0.{i}/24", "dev", DEVICE)
+            run(*inside, "ip", "link", "set", DEVICE, "addrgenmode", "none")  # IPv6 is not ready yet when MPI would take it
             for device in (DEVICE, "lo"):
                 run(*inside, "ip", "link", "set", device, "up")
             run(*inside, "tc", "qdisc", "add", "dev", DEVICE, "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")

@@ -13,6 +13,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,15 @@ from pathlib import Path
 DEVICE = "eth0"  # on both
 # The MPI must not notice that both hosts share memory.
 NETWORK = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": DEVICE, "MPIR_CVAR_NOLOCAL": "1", "FI_PROVIDER": "tcp"}
+
+WAIT = """
+import sys, time
+end = time.monotonic() + 10
+while open("/sys/class/net/eth0/operstate").read().strip() != "up":
+    if time.monotonic() > end:
+        sys.exit("its network device does not come up")
+    time.sleep(0.05)
+"""
 
 
 class Refused(RuntimeError):
@@ -49,10 +59,11 @@ def hosts(rate: str = "1gbit", mpiexec: str = "mpiexec") -> Iterator[list[str]]:
         for i, name in enumerate(names, 1):
             inside = ("ip", "netns", "exec", name)
             run(*inside, "ip", "addr", "add", f"10.77.0.{i}/24", "dev", DEVICE)
-            run(*inside, "ip", "link", "set", DEVICE, "addrgenmode", "none")  # IPv6 is not ready yet when MPI would take it
             for device in (DEVICE, "lo"):
                 run(*inside, "ip", "link", "set", device, "up")
             run(*inside, "tc", "qdisc", "add", "dev", DEVICE, "root", "tbf", "rate", rate, "burst", "256kb", "latency", "50ms")
+        for name in names:  # the system may take a second to say that a device is up, and MPI uses no other
+            run("ip", "netns", "exec", name, sys.executable, "-c", WAIT)
         os.environ.update(NETWORK)
         with tempfile.TemporaryDirectory() as folder:
             ssh = Path(folder) / "ssh"

@@ -47,7 +47,7 @@ for wire, error in (("float16", 2e-3), ("bfloat16", 2e-2)):  # as the gradients 
 with dist.alone():
     assert (dist.get_rank(), dist.get_world_size()) == (0, 1)
 dist.barrier()
-print(dist.get_node_local_rank(), dist.get_backend())
+print(f"{dist.get_node_local_rank()} {dist.get_backend()}\\n", end="")  # in one piece, or those of two ranks mix
 dist.destroy_process_group()
 """
 

@@ -66,6 +66,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return plain[near[0]] if near else ""
 
 
+def no_such_method(option: str, word: str, known: Iterable[str]) -> str:
+    """The message for an option whose value is none of the known ones."""
+    near = f"; did you mean {name}?" if (name := suggestion(word, known)) else "."
+    return f"{option} {word}: there is no such method{near} There are {', '.join(known)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that is spelt most like this one."""
     return max(known, key=lambda other: difflib.SequenceMatcher(None, name, other).ratio())

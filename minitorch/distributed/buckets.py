@@ -14,14 +14,16 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import graph
 from ..devices import array_module, is_cupy
 from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future  # 4 ms: imported where it is used
 
 SIZE = 4 << 20  # bytes of a bucket
 NOTHING = object()  # brought by a micro-batch that did not use the parameter
@@ -52,7 +54,11 @@ class Buckets:
         self.here, self.lock = threading.local(), threading.Lock()
         self.gpus: Any = group.gpus if any(is_cupy(p.array) for p in self.parameters) else None
         apart = group.local_size < group.size  # on one machine messages are work for the cores: nothing is won by a thread
-        self.pool = ThreadPoolExecutor(1, "reduce", group.may_block) if apart and not self.gpus else None
+        self.pool = None
+        if apart and not self.gpus:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self.pool = ThreadPoolExecutor(1, "reduce", group.may_block)
         self.handles: list[Any] = []
 
     def watch(self) -> Buckets:

@@ -14,7 +14,6 @@ import functools
 import json
 import math
 import os
-import socket
 import sys
 import threading
 import time
@@ -59,6 +58,8 @@ class Ranks:
         self.bytes, self.seconds = 0, 0.0  # sent (as a ring would), and spent in operations
         self.heard: dict[int, dict[str, Any]] = {}
         self.sending: list[Any] = []
+        import socket  # 1 ms, which every `import minitorch` would pay
+
         names = [f"{socket.gethostname()}, process {os.getpid()}".encode()]
         self.names = [name.decode() for name in (self.gather(names[0]) if self.size > 1 else names)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import BadInput, suggestion
+from ..errors import BadInput, no_such_method
 from .adalora import AdaLoraConfig
 from .base import HeadConfig, PeftConfig
 from .bitfit import BitFitConfig
@@ -55,8 +55,7 @@ def layers(s: Any) -> str | list[str] | None:
 def config_for(s: Any) -> PeftConfig:
     """The config that the settings ask for; ``s`` has adapt and the names of OPTIONS."""
     if s.adapt not in METHODS:
-        near = f"; did you mean {name}?" if (name := suggestion(s.adapt, METHODS)) else "."
-        raise BadInput(f"--adapt {s.adapt}: there is no such method{near} There are {', '.join(METHODS)}; all compares them")
+        raise BadInput(f"{no_such_method('--adapt', s.adapt, METHODS)}; all compares them")
     for name, methods in OPTIONS.items():
         if s.adapt not in methods and getattr(s, name) != getattr(type(s), name):
             raise BadInput(f"--{name.replace('_', '-')} is for {', '.join(methods)}; it does not apply to --adapt {s.adapt}")

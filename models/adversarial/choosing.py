@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from minitorch import Tensor, nn
 
-from ..errors import BadInput, suggestion
+from ..errors import BadInput, no_such_method
 from .base import Attempt, Game, Words
 from .fgm import fgm
 from .freelb import freelb
@@ -45,8 +45,7 @@ def check(s: Any) -> None:
             raise BadInput(f"--adversarial-{given[0]} is a setting of --adversarial METHOD, which is not given")
         return
     if s.adversarial not in METHODS:
-        near = f"; did you mean {name}?" if (name := suggestion(s.adversarial, METHODS)) else "."
-        raise BadInput(f"--adversarial {s.adversarial}: there is no such method{near} There are {', '.join(METHODS)}")
+        raise BadInput(no_such_method("--adversarial", s.adversarial, METHODS))
     if s.precision == "fp16":
         raise BadInput("--adversarial follows the loss's gradient, which overflows when fp16 scales it: take --precision bf16")
     for name in OPTIONS:

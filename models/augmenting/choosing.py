@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..bert.neighbours import Neighbours
-from ..errors import BadInput, suggestion
+from ..errors import BadInput, no_such_method
 from ..text.wordlist import Wordlist
 from .eda import edited, kinds_of
 from .masked_lm import Guesses
@@ -30,8 +30,7 @@ def check(s: Any) -> None:
             raise BadInput(f"--{given[0].replace('_', '-')} is a setting of --augment METHOD, which is not given")
         return
     if s.augment not in METHODS:
-        near = f"; did you mean {name}?" if (name := suggestion(s.augment, METHODS)) else "."
-        raise BadInput(f"--augment {s.augment}: there is no such method{near} There are {', '.join(METHODS)}")
+        raise BadInput(no_such_method("--augment", s.augment, METHODS))
     if s.wordlist and s.augment == "dropout":
         raise BadInput("--wordlist has words to put in each other's place; --augment dropout only hides words")
     for name, value in zip(("augment_copies", "augment_rate"), METHODS[s.augment], strict=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import math
 import shlex
@@ -140,7 +141,8 @@ def compared(
 ) -> dict[str, dict[str, Any]]:
     """Name -> how every ranker does, with a threshold from the questions that choose, on those that judge."""
     rows = {}
-    for name, ranker in rankers(reader).items():
+    once = functools.cache(lambda texts: reader(texts))  # two of the rankers read the same questions
+    for name, ranker in rankers(reader and (lambda texts: once(tuple(texts)))).items():
         ranker.fit(texts)
         first, last = (of_entries(ranker.scores(questions), entry, int(entry.max()) + 1) for questions, _ in (choosing, judging))
         level = threshold(first, choosing[1], unknown)

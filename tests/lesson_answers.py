@@ -4,6 +4,7 @@ ANSWERS[lesson][exercise] = (right answers, [(wrong answer, a part of what the c
 of a function of the exercise's name; it runs with the names of the lesson.
 """
 
+from . import lesson_answers_19_22
 from .lesson_answers_16 import LESSON_16
 from .lesson_answers_more import MORE
 
@@ -655,3 +656,4 @@ for _lesson, _exercises in MORE.items():
         _both[1].extend(_wrong)
 
 ANSWERS["16_adapting"] = LESSON_16
+ANSWERS |= lesson_answers_19_22.ANSWERS

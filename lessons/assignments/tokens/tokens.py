@@ -8,12 +8,12 @@ import itertools
 import re
 
 # GPT-2's rule for words. A word carries the space before it, and the words of a text, put together, are the text.
-WORDS = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+WORDS = r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+"
 
 
 def split_words(text):
     """The words of a text, in order: "I'm 20, too" -> ["I", "'m", " 20", ",", " too"]. This one is given."""
-    return WORDS.findall(text)
+    return re.findall(WORDS, text)
 
 
 # ------------------------------------------------------------------------------------------------------- Task 7.1

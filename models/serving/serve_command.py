@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="for a request's body and its answer (default: %(default)s)",
+        help="for a request's head, its body, and its answer (default: %(default)s)",
     )
     add("--max-body", type=float, default=2.0, metavar="MB", help="size of a request (default: %(default)s)")
     add("--max-texts", type=int, default=256, metavar="N", help="texts of a request (default: %(default)s)")
@@ -162,6 +162,7 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
     from ..training.settings import usable_device
     from .app import make_app
     from .batching import Batcher
+    from .connections import patient
     from .folders import load, named, share
     from .keys import Keys
     from .log import Log
@@ -183,6 +184,7 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
     grace = int(args.timeout) + 5
     config = uvicorn.Config(
         app,
+        http=patient(args.timeout),
         log_level="error",
         access_log=False,
         log_config=None,
@@ -192,10 +194,10 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
         lifespan="on",
         backlog=1024,
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is answered
-    if up is None:
     gc.collect()
     gc.freeze()  # or Python would look through all of it several times a minute, for 70 ms in which no text is computed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is answered
+    if up is None:
         announce(models, listener, f"{count(workers, 'worker')}")
     else:
         up.set()

@@ -71,6 +71,17 @@ def test_zeros_and_one_sided_inputs():
     assert float(input_range(np.float32(-5.1), np.float32(-2))[1]) == 255
 
 
+@pytest.mark.parametrize("scheme", ["weights", "dynamic"])
+def test_a_row_does_not_depend_on_the_others(scheme):
+    rng = np.random.default_rng(0)
+    layer = int8_of(nn.Linear(30, 20), scheme, False)
+    layer.weight, layer.weight_scale = map(minitorch.Tensor, quantized(rng.normal(size=(20, 30)).astype(np.float32)))
+    x = minitorch.tensor(rng.normal(size=(5, 30)).astype(np.float32) * np.array([[1], [1e3], [1e-3], [0], [1]], np.float32))
+    with minitorch.no_grad():
+        whole, alone = layer(x).numpy(), np.concatenate([layer(x[i : i + 1]).numpy() for i in range(5)])
+    np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
+
+
 def test_pytorch_quantises_the_same_way():
     torch = pytest.importorskip("torch")
     import warnings

@@ -4,6 +4,8 @@
     x ≈ s_x (x_q - z)  x_q in 0..255, s_x = (max - min) / 255, z = round(-min / s_x); 0 lies in the range, and is exact
     y = s_x s_w ∘ (x_q - z) W_qᵀ + b
 
+In the dynamic scheme each row of x, a token, has its own s_x and z, so that a text's answer does not depend on those that share
+its batch (PyTorch's quantize_dynamic has one of each for the whole call).
 A file holds W_q as "weight" (int8), s_w as "weight_scale", and in the static scheme s_x and z as "input_scale" and
 "input_zero_point". The key quantization_config of config.json names the scheme.
 Jacob et al. (2018), "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -84,7 +86,7 @@ class Int8Linear(nn.Module):
         if self.static:  # unless no calibration example came here
             s, z = self.input_scale.array, self.input_zero_point.array
         else:
-            s, z = input_range(x.min(), x.max())
+            s, z = input_range(x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True))  # (n, 1)
         whole = xp.clip(xp.rint(x / s) + z, 0, 255) - z
         return (product(whole, self.weight.array) * (s * self.weight_scale.array)).astype(np.float32, copy=False)
 

@@ -12,9 +12,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import listing, short
+from ..errors import count, listing, short
 from .assignments import Assignment
 from .grader import Grade, Verdict
+from .testing import GIVES
 
 NO_SANDBOX = "The grader limits time, memory and processes, but it is no security sandbox: grade strangers' code in a container."
 
@@ -36,43 +37,70 @@ def number(points: float) -> str:
 # ----------------------------------------------------------------------------------------------- for the learner
 
 
-def check_text(grade: Grade, hints: int, folder: str = "") -> str:
-    """The output of ``check``: each task, each test, wrong values, and hints for the first unfinished task."""
-    lines = [f"Assignment {grade.assignment.number}, {grade.assignment.title}", f"Checked the file {grade.path}", ""]
-    first = None
+def check_text(grade: Grade, hints: int | None = None, folder: str = "") -> str:
+    """The output of ``check``: each task, each test, wrong values, and hints for the first unfinished task.
+
+    ``hints`` is how many; None: one, or none where the wrong values show a known slip.
+    """
+    a = grade.assignment
+    lines = [f"Assignment {a.number}, {a.title}", f"Checked the file {grade.path}", ""]
     if everywhere := same_everywhere(grade):
         return "\n".join([*lines, everywhere])
-    for task in grade.assignment.tasks:
+    for task in a.tasks:
         verdicts = grade.of_task(task.number)
         earned, possible = sum(v.points for v in verdicts), sum(v.test.points for v in verdicts)
-        lines.append(f"Task {task.number}  {task.title}: {number(earned)} of {number(possible)} points")
+        more = hidden_points(a, task.number)
+        lines.append(f"Task {task.number}  {task.title}: {number(earned)} of {number(possible)} points{more}")
         for v in verdicts:
-            lines.append(f"    {mark(v)}  {v.test.about}")
-            lines += [] if v.undone else [f"          {line.strip()}" for line in problem_lines(v)[1:]]
-        if first is None and not all(v.passed for v in verdicts):
-            first = task
+            lines += [] if v.skipped else [f"    {mark(v)}  {v.test.about}"]
+            lines += [] if v.undone or v.skipped else [f"          {line.strip()}" for line in problem_lines(v)[1:]]
+        lines += [f"    {skipped}" for skipped in not_run(verdicts)]
     if grade.output.strip():
         lines += ["", "Your code printed (the end of it):", *(f"    {line}" for line in grade.output.strip().splitlines()[-8:])]
-    lines.append("")
+    return "\n".join([*lines, "", *what_next(grade, hints, folder)])
+
+
+def what_next(grade: Grade, hints: int | None, folder: str) -> list[str]:
+    """The first unfinished task, with the slips that its values show and its hints; or that all is done."""
+    a = grade.assignment
+    first = next((t for t in a.tasks if not all(v.passed for v in grade.of_task(t.number))), None)
     if first is None:
-        held_back = grade.assignment.points() - grade.assignment.points(hidden=False)
-        lines.append("All visible tests pass." + (f" {number(held_back)} more points are for hidden tests." if held_back else ""))
-        lines.append("Think of empty arrays, other axes, float32, inputs that must not change, and values used twice.")
-        return "\n".join(lines)
-    shown = min(hints, len(first.hints))
-    lines.append(f"Next: task {first.number}, {first.title} ({', '.join(first.functions)})")
+        hidden = sum(a.points(t.number) - a.points(t.number, hidden=False) for t in a.tasks)
+        think = [f"Think of {a.think_of}."] if hidden and a.think_of else []
+        return [f"All visible tests pass.{f' {number(hidden)} more points are for hidden tests.' if hidden else ''}", *think]
+    slips = known_slips(grade.of_task(first.number))
+    shown = min(len(first.hints), (0 if slips else 1) if hints is None else hints)
+    lines = [f"Next: task {first.number}, {first.title} ({', '.join(first.functions)})"]
+    lines += [f"    your values look like this slip: {slip}" for slip in slips]
     lines += [f"    hint {i}: {hint}" for i, hint in enumerate(first.hints[:shown], 1)]
     if shown < len(first.hints):
-        lines.append(
-            f"    for a plainer hint: minitorch course check {shlex.quote(folder) + ' ' if folder else ''}--hints {shown + 1}"
-        )
-    return "\n".join(lines)
+        what = "a plainer hint" if shown else "a hint"
+        lines.append(f"    for {what}: minitorch course check {shlex.quote(folder) + ' ' if folder else ''}--hints {shown + 1}")
+    return lines
+
+
+def hidden_points(assignment: Assignment, task: str) -> str:
+    """ " (1 more in hidden tests)", or nothing."""
+    hidden = assignment.points(task) - assignment.points(task, hidden=False)
+    return f" ({number(hidden)} more in hidden tests)" if hidden else ""
+
+
+def known_slips(verdicts: Iterable[Verdict]) -> list[str]:
+    """The slips whose values a task's wrong values are."""
+    found = [p.removesuffix(GIVES).rpartition("; ")[2] for v in verdicts for p in v.problems if p.endswith(GIVES)]
+    return list(dict.fromkeys(found))
+
+
+def not_run(verdicts: Iterable[Verdict]) -> list[str]:
+    """One line for all tests of a task that came after the one that ended the process."""
+    skipped = sum(v.skipped for v in verdicts)
+    return [f"{count(skipped, 'more test')} of this task: not run, because the process had ended"] if skipped else []
 
 
 def same_everywhere(grade: Grade) -> str:
-    """The one problem that all tests share, such as a file that cannot be imported; otherwise nothing."""
+    """The one problem of the whole file, such as that it cannot be imported; otherwise nothing."""
     problems = {tuple(v.problems) for v in grade.verdicts}
-    return "\n".join(problems.pop()) if len(problems) == 1 and all(v.crashed for v in grade.verdicts) else ""
+    return "\n".join(problems.pop()) if len(problems) == 1 and all(v.whole for v in grade.verdicts) else ""
 
 
 def mark(verdict: Verdict) -> str:
@@ -107,12 +135,13 @@ def feedback(learner: str, grade: Grade) -> str:
     everywhere = same_everywhere(grade)
     lines += ["", everywhere] if everywhere else []
     for task in a.tasks:
-        wrong = [v for v in grade.of_task(task.number) if not v.passed]
+        wrong = [v for v in grade.of_task(task.number) if not v.passed and not v.skipped]
         if everywhere:
             break
         if wrong:
             lines += ["", f"## {task.number} {task.title}", ""]
             lines += [line for v in wrong for line in [f"- {problem_lines(v)[0]}", *(f"  {x}" for x in problem_lines(v)[1:])]]
+            lines += [f"- {line}" for line in not_run(grade.of_task(task.number))]
     if grade.output.strip():
         lines += [
             "",

@@ -95,7 +95,7 @@ class Learner(Link):
             used, wall = cpu_time(self.process.pid), time.monotonic() - queued_time(self.process.pid) - self.turn
             slow = wall if used is None or self.used is None else max(used - self.used, wall / PATIENCE)
             if slow > self.allowed:
-                self.ending = f"the code was stopped after {self.seconds:g} seconds (an endless loop?)"
+                self.ending = f"stopped after {self.seconds:g} seconds: an endless loop?"
                 self.kill()
                 return
 
@@ -134,7 +134,7 @@ class Learner(Link):
 
     def timed_definition(self, kernel: Any, base: Any, signs: Any) -> tuple[Callable[[], float], Callable[..., Any]]:
         """The same for the definition of a kernel, in a process without learner's code."""
-        self.rival = Learner("", "", math.inf, self.room, closed=False)
+        self.rival = self.rival or Learner("", "", math.inf, self.room, closed=False)
         return self.rival.timed(self.rival.request("definition", kernel.__module__, kernel.__name__), base, signs)
 
     def peak(self, function: Any, arguments: tuple[Any, ...]) -> int | None:
@@ -224,12 +224,12 @@ def run_halves(name: str, source: str) -> list[Test]:
 
 def run(start: Callable[[], Learner], tests: list[Test], report: Callable[..., None]) -> None:
     """Each test in turn. A task whose test ended the process has no further tests; the next task has a new process."""
-    learner, lost = None, ""
-    ended: set[str] = set()
+    learner = None
+    ended: dict[str, str] = {}  # the task: the test
     try:
         for test in tests:
             if test.task in ended:
-                report(test=test.name, gone=f"{lost} before this test")
+                report(test=test.name, skipped=ended[test.task])
                 continue
             if learner is None:
                 learner = start()
@@ -239,15 +239,14 @@ def run(start: Callable[[], Learner], tests: list[Test], report: Callable[..., N
                     return report(loaded=False, loading=failure(error), means=learner.means)
                 except Gone:
                     return report(
-                        loaded=False, loading=f"no result: {learner.close()} while it was imported", means=learner.means
+                        loaded=False, loading=f"no result while it was imported: {learner.close()}", means=learner.means
                     )
                 report(loaded=True, means=learner.means)
             try:
                 report(test=test.name, **outcome(test.run, learner.fresh()))
             except Gone:
-                learner, lost = None, learner.close()
-                ended.add(test.task)
-                report(test=test.name, gone=f"{lost} during this test")
+                report(test=test.name, gone=learner.close())
+                learner, ended[test.task] = None, test.name
     finally:
         if learner is not None:
             learner.close()

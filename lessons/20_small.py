@@ -192,14 +192,15 @@ print(f"int8, ink in µg, a scale per row: {right(small):.1%} of the digits righ
 #     s_x = (max - min) / 255,  z = round(-min / s_x),  x_q = round(x / s_x) + z, cut off at 0 and 255
 #     y_i = s_x s_i Σ_j (x_q,j - z) W_q,ij + b_i
 #
-# min and max are those of all of x, and 0 counts too: the range always holds it, so that 0.0 is exact.
+# min and max are those of one example, a row of x, so that its answer does not depend on the others. 0 counts too: the range
+# always holds it, so that 0.0 is exact.
 #
 # ### Exercise: a layer of whole numbers
 
 
 # %%
 def linear_int8(x, W_q, scales, b):
-    """y (n, rows) of float inputs x (n, columns), W_q int8 (rows, columns), scales and b (rows,). If all of x is 0, s_x is 1."""
+    """y (n, rows) of float inputs x (n, columns), W_q int8 (rows, columns), scales and b (rows,). s_x is 1 for a row of zeros."""
     raise NotImplementedError
 
 

@@ -59,10 +59,8 @@ class Ring:
             self.changed.notify_all()
             while not self.boxes[rank]:
                 if all(r in self.ended or (r in self.waiting and not self.boxes[r]) for r in range(self.size)):
-                    others = (
-                        "the others have ended" if self.ended else "every rank waits, and none has sent what the next one needs"
-                    )
-                    raise Deadlock(f"rank {rank} waits in receive for a message that nobody will send: {others}")
+                    why = "the others have ended" if self.ended else "all ranks wait, so each has to send before it receives"
+                    raise Deadlock(f"rank {rank} waits in receive for a message that nobody will send: {why}")
                 self.changed.wait()
             self.waiting.remove(rank)
             return self.boxes[rank].popleft()

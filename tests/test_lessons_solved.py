@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from .lesson_answers import ANSWERS
 from .test_lessons import LESSONS, environment, exercises
 
-SOLVED = ["19_forgetting", "20_small"]
+SHORTCUT = r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"  # what lesson 21 must find
+SOLVED = ["19_forgetting", "20_small", "21_explained"]
 
 
 def solved(source: Path, which: int) -> str:
@@ -36,3 +38,4 @@ def test_a_solved_lesson_runs_on_the_readers_functions(name: str, tmp_path: Path
     names = list(ANSWERS[name])
     assert [line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("✓")] == names, done.stdout
     assert sorted(line.split()[1] for line in done.stdout.splitlines() if line.startswith("yours:")) == sorted(names)
+    assert name != "21_explained" or re.search(SHORTCUT, done.stdout), done.stdout

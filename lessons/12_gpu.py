@@ -356,5 +356,5 @@ for name, (operations, speed) in DATA_SHEET.items():
 # - `minitorch/ops/`: the definitions (`@kernel`) that every kernel, on any device, must agree with.
 # - `minitorch/ops/nn.py`: where the kernels are called. `benchmarks/gpu.py` checks every kernel on a GPU, then times it.
 #
-# This was the last lesson. You have now met every idea in the library. Now read the library itself: `minitorch/__init__.py`
-# gives the order.
+# You have now met every idea in the engine. To read the engine itself, begin with `minitorch/__init__.py`, which gives the
+# order. The lessons go on with models: lesson 13, `13_sequences.py`.

@@ -37,7 +37,7 @@ def graded(source, tasks=("1.1", "1.3"), assignment=QUICK):
 
 def test_the_reference_earns_all_points():
     result = graded(REFERENCE)
-    assert result.points == result.possible == 9
+    assert result.points == result.possible == 10
 
 
 def test_wrong_values_are_named_with_formula_and_amount():

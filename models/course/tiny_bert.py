@@ -82,7 +82,7 @@ GRADIENT = "step 1, gradient of "
 
 def alike(trained: dict[str, np.ndarray]) -> dict[str, close]:
     """What must come out with the learner's functions, too: the numbers, but for rounding in float32."""
-    largest = max(float(np.abs(g).max()) for name, g in trained.items() if name.startswith(GRADIENT))
+    largest = max((float(np.abs(g).max()) for name, g in trained.items() if name.startswith(GRADIENT)), default=0.0)
     return {name: close(x, 1e-3, 1e-5 * largest) if name.startswith(GRADIENT) else close(x, 3e-4) for name, x in trained.items()}
 
 

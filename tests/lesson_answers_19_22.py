@@ -1,0 +1,517 @@
+"""Answers to the exercises of lessons 19 to 22, in the form of lesson_answers.py."""
+
+ANSWERS: dict[str, dict[str, tuple[list[str], list[tuple[str, str]]]]] = {}
+
+ANSWERS["19_forgetting"] = {
+    "may_answer": (
+        [
+            """
+def may_answer(setting, own, task, seen):
+    if setting == "task":
+        return own[task]
+    return np.tile(own[:seen].any(axis=0), (len(task), 1))
+""",
+            """
+def may_answer(setting, own, task, seen):
+    rows = []
+    for t in task:
+        tasks = [t] if setting == "task" else range(seen)
+        rows.append([any(own[k][j] for k in tasks) for j in range(own.shape[1])])
+    return rows
+""",
+            """
+def may_answer(setting, own, task, seen):
+    if setting == "domain":
+        return np.ones((len(task), own.shape[1]), dtype=bool)
+    if setting == "class":
+        open_ = np.zeros(own.shape[1], dtype=bool)
+        for t in range(seen):
+            open_ |= own[t]
+        return open_ & np.ones((len(task), 1), dtype=bool)
+    return np.take(own, task, axis=0)
+""",
+        ],
+        [
+            ("def may_answer(setting, own, task, seen): return own[task]", "class, after two of three tasks"),
+            (
+                "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
+                "    return np.tile(own.any(axis=0), (len(task), 1))",
+                "class, after two of three tasks",
+            ),
+            (
+                "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
+                "    return np.tile(own[: seen + 1].any(axis=0), (len(task), 1))",
+                "class, after two of three tasks",
+            ),
+            (
+                "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
+                "    return np.tile(own[seen - 1], (len(task), 1))",
+                "class, after two of three tasks",
+            ),
+            (
+                "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n    return own[:seen].any(axis=0)",
+                "has shape (6,), it should have (2, 6)",
+            ),
+            (
+                "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task] & (task < seen)[:, None]\n"
+                "    return np.tile(own[:seen].any(axis=0), (len(task), 1))",
+                "one that has not been learnt",
+            ),
+        ],
+    ),
+    "fisher_diagonal": (
+        [
+            """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for y in range(len(log)):
+            weight = log[y].exp().item()
+            for i, g in enumerate(minitorch.autograd.grad(log[y], parameters, retain_graph=True)):
+                total[i] += weight * g.numpy() ** 2
+    return [F_i / len(xs) for F_i in total]
+""",
+            """
+def fisher_diagonal(log_p, xs, parameters):
+    found = []
+    for p in parameters:
+        F_p = 0
+        for x in xs:
+            for y in range(log_p(x).shape[0]):
+                log = log_p(x)[y]
+                (g,) = minitorch.autograd.grad(log, [p])
+                F_p = F_p + g * g * log.detach().exp() / len(xs)
+        found.append(F_p)
+    return found
+""",
+            """
+def fisher_diagonal(log_p, xs, parameters):
+    def one(x):
+        log = log_p(x)
+        p = np.exp(log.detach().numpy())
+        rows = [minitorch.autograd.grad(log[y], parameters, retain_graph=True) for y in range(len(p))]
+        return [sum(p[y] * row[i].numpy() ** 2 for y, row in enumerate(rows)) for i in range(len(parameters))]
+    each = [one(x) for x in xs]
+    return [np.mean([e[i] for e in each], axis=0) for i in range(len(parameters))]
+""",
+        ],
+        [
+            (  # the mean of the gradient, squared: Σ p ∂ log p is 0
+                """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for y in range(len(log)):
+            for i, g in enumerate(minitorch.autograd.grad(log[y], parameters, retain_graph=True)):
+                total[i] += log[y].exp().item() * g.numpy()
+    return [(F_i / len(xs)) ** 2 for F_i in total]
+""",
+                "two points",
+            ),
+            (  # the most probable answer alone
+                """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for i, g in enumerate(minitorch.autograd.grad(log[log.argmax().item()], parameters)):
+            total[i] += g.numpy() ** 2
+    return [F_i / len(xs) for F_i in total]
+""",
+                "two points",
+            ),
+            (  # no weights
+                """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for y in range(len(log)):
+            for i, g in enumerate(minitorch.autograd.grad(log[y], parameters, retain_graph=True)):
+                total[i] += g.numpy() ** 2
+    return [F_i / len(xs) for F_i in total]
+""",
+                "two points",
+            ),
+            (  # a sum where a mean should be
+                """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for y in range(len(log)):
+            for i, g in enumerate(minitorch.autograd.grad(log[y], parameters, retain_graph=True)):
+                total[i] += log[y].exp().item() * g.numpy() ** 2
+    return total
+""",
+                "2 times what they should be",
+            ),
+            (  # the graph is gone after the first answer
+                """
+def fisher_diagonal(log_p, xs, parameters):
+    total = [np.zeros(p.shape) for p in parameters]
+    for x in xs:
+        log = log_p(x)
+        for y in range(len(log)):
+            for i, g in enumerate(minitorch.autograd.grad(log[y], parameters)):
+                total[i] += log[y].exp().item() * g.numpy() ** 2 / len(xs)
+    return total
+""",
+                "RuntimeError",
+            ),
+        ],
+    ),
+    "ewc_penalty": (
+        [
+            """
+def ewc_penalty(θ, terms, λ):
+    total = 0.0
+    for F_t, θ_t in terms:
+        for p, F_i, star in zip(θ, F_t, θ_t):
+            total = total + (F_i * (p - star) ** 2).sum()
+    return λ / 2 * total
+""",
+            "def ewc_penalty(θ, terms, λ): return sum((f * (p - s) * (p - s)).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss)) * (0.5 * λ)",
+        ],
+        [
+            (
+                "def ewc_penalty(θ, terms, λ): return λ * sum((f * (p - s) ** 2).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
+                "That is 2 times",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ):\n    fs, ss = terms[-1]\n"
+                "    return λ / 2 * sum((f * (p - s) ** 2).sum() for p, f, s in zip(θ, fs, ss))",
+                "two old tasks",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ):\n    fs, ss = terms[0]\n"
+                "    return λ / 2 * sum((f * (p - s) ** 2).sum() for p, f, s in zip(θ, fs, ss))",
+                "two old tasks",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ): return λ / 2 * sum((f * (p - s).abs()).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
+                "the penalty",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ): return λ / 2 * sum((f * (p - s) ** 2).mean() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
+                "the penalty",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ): return λ / 2 * sum((f * (p - s) ** 2).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss)).item()",
+                "Error",
+            ),
+            (
+                "def ewc_penalty(θ, terms, λ): return λ / 2 * sum(((f * (p - s)) ** 2).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
+                "the penalty",
+            ),
+        ],
+    ),
+    "place_for": (
+        [
+            """
+def place_for(n, size, random):
+    if n <= size:
+        return n - 1
+    place = random.integers(n)
+    return place if place < size else None
+""",
+            """
+def place_for(n, size, random):
+    if n <= size:
+        return n - 1
+    if random.random() < size / n:
+        return int(random.integers(0, size))
+    return None
+""",
+            "def place_for(n, size, random): return n - 1 if n <= size else dict(enumerate(range(size))).get(int(random.random() * n))",
+        ],
+        [
+            ("def place_for(n, size, random): return (n - 1) % size", "the fourth example"),
+            ("def place_for(n, size, random): return n - 1 if n <= size else int(random.integers(size))", "the fourth example"),
+            ("def place_for(n, size, random): return n - 1 if n <= size else None", "the fourth example"),
+            (
+                "def place_for(n, size, random):\n    if n <= size: return n - 1\n    place = random.integers(n + 1)\n"
+                "    return place if place < size else None",
+                "the fourth example",
+            ),
+            (
+                "def place_for(n, size, random):\n    if n < size: return n - 1\n    place = random.integers(n)\n"
+                "    return place if place < size else None",
+                "the third example",
+            ),
+            ("def place_for(n, size, random): return n if n <= size else None", "the second example"),
+            (
+                "def place_for(n, size, random):\n    place = random.integers(n)\n    return place if place < size else None",
+                "the second example",
+            ),
+            ("def place_for(n, size, random): return int(random.integers(n))", "the second example"),
+            (
+                "def place_for(n, size, random):\n    if n <= size: return n - 1\n    return int(random.integers(n))",
+                "there is no place",
+            ),
+            (
+                "def place_for(n, size, random):\n    if n <= size: return n - 1\n"
+                "    return (n - 1) % size if random.random() < size / n else None",
+                "the fourth example",
+            ),
+        ],
+    ),
+}
+
+ANSWERS["20_small"] = {
+    "quantize_rows": (
+        [
+            """
+def quantize_rows(W):
+    largest = np.abs(W).max(axis=1)
+    scales = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
+    return np.rint(W / scales[:, None]).astype(np.int8), scales
+""",
+            """
+def quantize_rows(W):
+    W_q, scales = np.empty(W.shape, np.int8), np.empty(len(W), np.float32)
+    for i, row in enumerate(W):
+        scales[i] = (max(abs(row)) or 1) / 127
+        for j, w in enumerate(row):
+            W_q[i, j] = round(float(w / scales[i]))
+    return W_q, scales
+""",
+            """
+def quantize_rows(W):
+    scales = np.max(np.abs(W), axis=-1, keepdims=True) / np.float32(127)
+    scales[scales == 0] = np.float32(1 / 127)
+    return np.clip(np.round(W / scales), -127, 127).astype("int8"), scales.squeeze(-1)
+""",
+        ],
+        [
+            ("def quantize_rows(W): return quantized(W, rows=False)", "two rows"),
+            (
+                "def quantize_rows(W):\n    s = np.abs(W).max(axis=1) / 127\n    return np.rint(W / s[:, None]).astype(np.int8), s",
+                "a row of zeros",
+            ),
+            (
+                "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
+                "    return (W / s[:, None]).astype(np.int8), s",
+                "two rows",
+            ),
+            (
+                "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
+                "    return np.rint(W / s[:, None]), s",
+                "it should be 'int8'",
+            ),
+            (
+                "def quantize_rows(W):\n    m = W.max(axis=1)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
+                "    return np.rint(W / s[:, None]).astype(np.int8), s",
+                "two rows",
+            ),
+            (
+                "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = (np.where(m > 0, m, 1) / 128).astype(np.float32)\n"
+                "    return np.rint(W / s[:, None]).astype(np.int8), s",
+                "two rows",
+            ),
+            (
+                "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = np.where(m > 0, m, 1) / 127\n"
+                "    return np.rint(W / s[:, None]).astype(np.int8), s.astype(np.float64)",
+                "float32 should come back",
+            ),
+            (
+                "def quantize_rows(W):\n    m = np.abs(W).max(axis=0)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
+                "    return np.rint(W / s).astype(np.int8), s",
+                "the scales has shape (3,)",
+            ),
+        ],
+    ),
+    "linear_int8": (
+        [
+            """
+def linear_int8(x, W_q, scales, b):
+    low, high = np.minimum(x.min(axis=1, keepdims=True), 0), np.maximum(x.max(axis=1, keepdims=True), 0)
+    s = np.where(high > low, (high - low) / 255, 1).astype(np.float32)
+    z = np.rint(-low / s)
+    x_q = np.clip(np.rint(x / s) + z, 0, 255)
+    return (x_q - z).astype(np.float32) @ W_q.astype(np.float32).T * (s * scales) + b
+""",
+            """
+def linear_int8(x, W_q, scales, b):
+    rows = []
+    for row in x:
+        low, high = min(float(row.min()), 0.0), max(float(row.max()), 0.0)
+        s = (high - low) / 255 or 1.0
+        z = round(-low / s)
+        x_q = np.clip(np.round(row / s).astype(np.int64) + z, 0, 255)
+        sums = W_q.astype(np.int64) @ x_q - z * W_q.sum(axis=1, dtype=np.int64)
+        rows.append(s * scales * sums + b)
+    return np.array(rows, np.float32)
+""",
+        ],
+        [
+            (  # one range for all rows
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    z = np.rint(-low / s)
+    x_q = np.clip(np.rint(x / s) + z, 0, 255)
+    return (x_q - z).astype(np.float32) @ W_q.astype(np.float32).T * (s * scales) + b
+""",
+                "200 columns",
+            ),
+            (  # sums of int8
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    z = np.rint(-low / s)
+    whole = np.clip(np.rint(x / s) + z, 0, 255).astype(np.uint8).astype(np.int8)
+    return ((whole - np.int8(z)) @ W_q.T * (s * scales) + b).astype(np.float32)
+""",
+                "one input",
+            ),
+            (  # sums of int16
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    z = np.rint(-low / s)
+    whole = (np.clip(np.rint(x / s) + z, 0, 255) - z).astype(np.int16)
+    return (whole @ W_q.astype(np.int16).T * (s * scales) + b).astype(np.float32)
+""",
+                "yours is",
+            ),
+            (  # the zero point stays in
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    x_q = np.clip(np.rint(x / s) + np.rint(-low / s), 0, 255)
+    return (x_q @ W_q.astype(np.float32).T * (s * scales) + b).astype(np.float32)
+""",
+                "one input",
+            ),
+            (  # 0 is not in the range
+                """
+def linear_int8(x, W_q, scales, b):
+    s = np.float32((x.max() - x.min()) / 255) or np.float32(1)
+    z = np.rint(-x.min() / s)
+    x_q = np.clip(np.rint(x / s) + z, 0, 255)
+    return ((x_q - z) @ W_q.astype(np.float32).T * (s * scales) + b).astype(np.float32)
+""",
+                "nothing negative",
+            ),
+            (  # division by 0
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255)
+    z = np.rint(-low / s)
+    x_q = np.clip(np.rint(x / s) + z, 0, 255)
+    return ((x_q - z) @ W_q.astype(np.float32).T * (s * scales) + b).astype(np.float32)
+""",
+                "all zeros",
+            ),
+            ("def linear_int8(x, W_q, scales, b): return x @ (W_q * scales[:, None]).T + b", "nothing negative"),
+        ],
+    ),
+    "prune_mask": (
+        [
+            """
+def prune_mask(W, share):
+    order = np.argsort(np.abs(W).reshape(-1))
+    mask = np.ones(W.size)
+    mask[order[: round(share * W.size)]] = 0
+    return mask.reshape(W.shape)
+""",
+            """
+def prune_mask(W, share):
+    ranks = np.abs(W).ravel().argsort().argsort().reshape(W.shape)
+    return (ranks >= round(share * W.size)).astype(float)
+""",
+            "def prune_mask(W, share):\n    n = round(share * W.size)\n    edge = np.sort(np.abs(W), axis=None)[n - 1] if n else -1\n    return (np.abs(W) > edge) * 1.0",
+        ],
+        [
+            (
+                "def prune_mask(W, share):\n    mask = np.ones(W.size)\n    mask[np.argsort(W.reshape(-1))[: round(share * W.size)]] = 0\n"
+                "    return mask.reshape(W.shape)",
+                "half of six",
+            ),
+            (
+                "def prune_mask(W, share):\n    mask = np.zeros(W.size)\n    mask[np.argsort(np.abs(W).reshape(-1))[: round(share * W.size)]] = 1\n"
+                "    return mask.reshape(W.shape)",
+                "half of six",
+            ),
+            (
+                "def prune_mask(W, share):\n    mask = np.ones(W.size)\n    mask[np.argsort(np.abs(W).reshape(-1))[: round(share * W.size)]] = 0\n"
+                "    return mask",
+                "only the shape is not",
+            ),
+            ("def prune_mask(W, share): return (np.abs(W) > share).astype(float)", "half of six"),
+            ("def prune_mask(W, share): return (np.abs(W) > np.quantile(np.abs(W), share)).astype(float)", "nothing"),
+            (
+                "def prune_mask(W, share):\n    mask = np.ones(W.size)\n    mask[np.argsort(np.abs(W).reshape(-1))[-round((1 - share) * W.size):]] = 0\n"
+                "    return mask.reshape(W.shape)",
+                "half of six",
+            ),
+            (
+                "def prune_mask(W, share):\n    mask = np.ones(W.size)\n    mask[np.argsort(np.abs(W).reshape(-1))[: round(share * len(W))]] = 0\n"
+                "    return mask.reshape(W.shape)",
+                "a matrix",
+            ),
+            ("def prune_mask(W, share):\n    W[np.abs(W) < 0.25] = 0\n    return (W != 0) * 1.0", "in place"),
+        ],
+    ),
+    "soft_loss": (
+        [
+            """
+def soft_loss(z_s, z_t, T):
+    log_p, log_q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)
+    return T**2 * (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+""",
+            """
+def soft_loss(z_s, z_t, T):
+    p = (z_t / T).softmax(-1)
+    entropy = -(p * F.log_softmax(z_t / T, dim=-1)).sum()
+    cross = -(p * F.log_softmax(z_s / T, dim=-1)).sum()
+    return (cross - entropy) * T * T / z_s.shape[0]
+""",
+        ],
+        [
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
+                "    return (p.exp() * (p - q)).sum(-1).mean()",
+                "0.25 times what",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
+                "    return T**2 * (p.exp() * (p - q)).mean()",
+                "two examples",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
+                "    return T**2 * (q.exp() * (q - p)).sum(-1).mean()",
+                "two examples",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
+                "    return T**2 * (p.exp() * (p - q)).sum(-1).mean()",
+                "two examples",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
+                "    return -T**2 * (p.exp() * q).sum(-1).mean()",
+                "its gradient: right",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = (z_t / T).softmax(-1), (z_s / T).softmax(-1)\n"
+                "    return T**2 * (p * (p.log() - q.log())).sum(-1).mean()",
+                "huge logits",
+            ),
+            (
+                "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=0), F.log_softmax(z_s / T, dim=0)\n"
+                "    return T**2 * (p.exp() * (p - q)).sum(-1).mean()",
+                "two examples",
+            ),
+        ],
+    ),
+}

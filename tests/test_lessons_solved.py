@@ -1,0 +1,41 @@
+"""Lessons in which later cells use the reader's own functions: with right answers written into them, they run through, too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .lesson_answers import ANSWERS
+from .test_lessons import LESSONS, environment, exercises
+
+SAYS = {  # what only a solved lesson prints; {names}: its exercises
+    "13_sequences": ["100% right (your step)"],
+    "19_forgetting": ["yours: {names}"],
+    "20_small": ["yours: {names}"],
+}
+
+
+def solved(source: Path) -> str:
+    """The lesson with the first right answer in place of each exercise."""
+    lines = source.read_text(encoding="utf-8").splitlines()
+    for name, node in sorted(exercises(source).items(), key=lambda item: -item[1].lineno):
+        lines[node.lineno - 1 : node.end_lineno] = ANSWERS[source.stem][name][0][0].strip("\n").splitlines()
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", sorted(SAYS))
+def test_a_solved_lesson_uses_the_answers(lesson: str, tmp_path: Path) -> None:
+    """All checks are passed, and what is built on them does what it should."""
+    source = LESSONS / f"{lesson}.py"
+    (tmp_path / source.name).write_text(solved(source), encoding="utf-8")
+    run = f"import runpy, sys; sys.path.insert(0, {str(LESSONS)!r}); runpy.run_path({source.name!r}, run_name='__main__')"
+    command = [sys.executable, "-c", run]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.stdout.count("✓ ") == len(exercises(source)), done.stdout
+    for line in SAYS[lesson]:
+        assert line.format(names=", ".join(ANSWERS[lesson])) in done.stdout, done.stdout

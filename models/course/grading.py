@@ -59,8 +59,8 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
             if result.notes:
                 who = f"{short(learner_name)}, {result.assignment.file}"
                 print(f"{who}: a solution hardly needs {listing(result.notes)}; read it")
-    print(f"\nWrote to {output}: grades.csv (a row per task), grades_wide.csv (a row per learner), feedback/LEARNER/ASSIGNMENT.md,")
-    print("gradescope/LEARNER/ASSIGNMENT/results.json")
+    print(f"\nWrote to {output}: grades.csv (a row per task), grades_wide.csv (a row per learner),")
+    print("feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json")
     print(reports.protection(result for _, grades in rows for result in grades.values()))
     earlier.path.unlink(missing_ok=True)
     return 0

@@ -81,8 +81,8 @@ def test_complaints_name_the_place_and_the_slip():
     right = list(range(40))
     assert same_ids(right)(right) is None
     assert same_ids([])([]) is None
-    text = same_ids(right, [([*right, 7], "one too many")])([*right, 7])
-    assert "they part at [40]; one too many" in text
+    text = same_ids(right, {"one id too many": [*right, 7]})([*right, 7])
+    assert "they part at [40]; one id too many gives exactly this" in text
     assert "(41 in all)" in text
     assert "no list of ids" in same_ids(right)([1.5])
     assert "no list of pairs" in same_ids([(1, 2)])([1, 2])

@@ -97,10 +97,11 @@ class Watched:
         self.m = m
 
     def __getattr__(self, name: str) -> Any:
-        return _watched(name, getattr(self.m, name))
+        return watched(name, getattr(self.m, name))
 
 
-def _watched(name: str, function: Any) -> Any:
+def watched(name: str, function: Any) -> Any:
+    """The function, or pullback, with the same look."""
     return lambda *args, **options: _looked_at(name, function(*args, **options))
 
 
@@ -109,7 +110,7 @@ def _looked_at(name: str, result: Any) -> Any:
         raise DtypeError(f"{name} returns {result.dtype} where all that comes in is float32; {LEAK}")
     if isinstance(result, tuple | list):
         return tuple(_looked_at(name, part) for part in result)
-    return _watched(f"the pullback of {name}", result) if callable(result) else result
+    return watched(f"the pullback of {name}", result) if callable(result) else result
 
 
 @contextlib.contextmanager

@@ -23,6 +23,9 @@ from .remote import Gone
 Work = Callable[[Any, int, Callable[[Any], None], Callable[[], Any]], Any]  # (module, rank, send, receive) -> result
 
 
+MOST_WAITING = 1 << 27  # bytes of messages that nobody has taken yet
+
+
 class Deadlock(Exception):
     """A rank waits for a message that nobody will send."""
 
@@ -48,6 +51,8 @@ class Ring:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise TypeError(f"send takes an array of numbers, not {type(array).__name__}")
         with self.changed:
+            if array.nbytes + sum(waiting.nbytes for box in self.boxes for waiting in box) > MOST_WAITING:
+                raise MemoryError(f"more than {MOST_WAITING >> 20} MiB of messages are on their way, and nobody receives them")
             self.sent[rank].append(array.size)
             self.boxes[(rank + 1) % self.size].append(array.copy())
             self.changed.notify_all()

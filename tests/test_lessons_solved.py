@@ -14,6 +14,7 @@ from .test_lessons import LESSONS, environment, exercises
 SAYS = {  # what only a solved lesson prints
     "13_sequences": ["100% right (your step)"],
     "14_pieces": ["200 of 200 joins are the library's", "150 of 150 new pieces are the library's", "by score: "],
+    "15_evaluation": ["have an exact one", "A against B: p = 0.031"],
 }
 
 

@@ -29,6 +29,7 @@ SLOW = {  # they train for up to a minute
     "09_bert",
     "10_finetuning",
     "13_sequences",
+    "15_evaluation",
     "16_adapting",
     "19_forgetting",
     "21_explained",

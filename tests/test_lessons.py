@@ -31,6 +31,7 @@ SLOW = {  # they train for up to a minute
     "13_sequences",
     "15_evaluation",
     "16_adapting",
+    "17_prompts",
     "19_forgetting",
     "21_explained",
 }

@@ -445,3 +445,4 @@ temporary.cleanup()
 # - `models/explaining/swaps.py`: exchanges with intervals, for every task; `models/explaining/lime.py`, one more method.
 # - `models/attacking/attack.py`: your search, with typing errors and neighbours of the embedding.
 # - `minitorch explain` and `minitorch attack` do this with a model and texts of yours.
+# - Then lesson 22, `22_many.py`.

@@ -856,3 +856,203 @@ def attack(p_right, words, options):
         ],
     ),
 }
+
+ANSWERS["22_many"] = {
+    "mean_gradient": (
+        [
+            "def mean_gradient(total, n, all_reduce): return all_reduce(total) / all_reduce(n)",
+            """
+def mean_gradient(total, n, all_reduce):
+    both = all_reduce(np.concatenate([total, [n]]))
+    return both[:-1] / both[-1]
+""",
+            """
+def mean_gradient(total, n, all_reduce):
+    everybody = all_reduce(np.array([float(n)]))[0]
+    return all_reduce(total / everybody)
+""",
+        ],
+        [
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total / n) / all_reduce(1)", "three rows and one"),
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total) / n", "three rows and one"),
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total) / all_reduce(1)", "three rows and one"),
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total)", "three rows and one"),
+            ("def mean_gradient(total, n, all_reduce): return total / n", "three rows and one"),
+            (
+                "def mean_gradient(total, n, all_reduce):\n    N = all_reduce(n)\n    return all_reduce(total / n * (n / N))",
+                "There is a NaN",
+            ),
+            (
+                "def mean_gradient(total, n, all_reduce):\n    if n == 0:\n        return total\n    return all_reduce(total) / all_reduce(n)",
+                "Stuck: nothing is on its way: rank 0 waits for rank 1",
+            ),
+        ],
+    ),
+    "ring_all_reduce": (
+        [
+            """
+def ring_all_reduce(x, me):
+    n, r = me.size, me.rank
+    chunks = np.array_split(x.copy(), n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, chunks[(r - k) % n])
+        chunks[(r - k - 1) % n] += me.receive((r - 1) % n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, chunks[(r + 1 - k) % n])
+        chunks[(r - k) % n][...] = me.receive((r - 1) % n)
+    return np.concatenate(chunks)
+""",
+            """
+def ring_all_reduce(x, me):
+    n, total = me.size, np.array(x)
+    edges = [len(x) * i // n for i in range(n + 1)]
+    part = lambda i: slice(edges[i % n], edges[i % n + 1])
+    for step in range(2 * n - 2):
+        i = me.rank - step if step < n - 1 else me.rank - step + n
+        me.send((me.rank + 1) % n, total[part(i)])
+        got = me.receive((me.rank + n - 1) % n)
+        total[part(i - 1)] = total[part(i - 1)] + got if step < n - 1 else got
+    return total
+""",
+        ],
+        [
+            ("def ring_all_reduce(x, me): return through_rank_0(x, me)", "numbers that the busiest rank sends"),
+            (  # the whole array goes round
+                """
+def ring_all_reduce(x, me):
+    total, moving = x, x
+    for _ in range(me.size - 1):
+        me.send((me.rank + 1) % me.size, moving)
+        moving = me.receive((me.rank - 1) % me.size)
+        total = total + moving
+    return total
+""",
+                "numbers that the busiest rank sends: yours is 12, it should be 8",
+            ),
+            (  # no second round
+                """
+def ring_all_reduce(x, me):
+    n, r = me.size, me.rank
+    chunks = np.array_split(x.copy(), n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, chunks[(r - k) % n])
+        chunks[(r - k - 1) % n] += me.receive((r - 1) % n)
+    return np.concatenate(chunks)
+""",
+                "the sums",
+            ),
+            (  # all receive first
+                """
+def ring_all_reduce(x, me):
+    n, r = me.size, me.rank
+    chunks = np.array_split(x.copy(), n)
+    for k in range(n - 1):
+        chunks[(r - k - 1) % n] += me.receive((r - 1) % n)
+        me.send((r + 1) % n, chunks[(r - k) % n])
+    return np.concatenate(chunks)
+""",
+                "Stuck: nothing is on its way",
+            ),
+            (  # the second round adds, too
+                """
+def ring_all_reduce(x, me):
+    n, r = me.size, me.rank
+    chunks = np.array_split(x.copy(), n)
+    for k in range(2 * (n - 1)):
+        me.send((r + 1) % n, chunks[(r - k) % n])
+        chunks[(r - k - 1) % n] += me.receive((r - 1) % n)
+    return np.concatenate(chunks)
+""",
+                "the sums",
+            ),
+            (  # the second round starts from the wrong chunk
+                """
+def ring_all_reduce(x, me):
+    n, r = me.size, me.rank
+    chunks = np.array_split(x.copy(), n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, chunks[(r - k) % n])
+        chunks[(r - k - 1) % n] += me.receive((r - 1) % n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, chunks[(r - k) % n])
+        chunks[(r - k - 1) % n] = me.receive((r - 1) % n)
+    return np.concatenate(chunks)
+""",
+                "the sums",
+            ),
+            (  # chunks of n // size
+                """
+def ring_all_reduce(x, me):
+    n, r, step = me.size, me.rank, len(x) // me.size
+    x = x.copy()
+    part = lambda i: slice((i % n) * step, (i % n + 1) * step)
+    for k in range(n - 1):
+        me.send((r + 1) % n, x[part(r - k)])
+        x[part(r - k - 1)] += me.receive((r - 1) % n)
+    for k in range(n - 1):
+        me.send((r + 1) % n, x[part(r + 1 - k)])
+        x[part(r - k)] = me.receive((r - 1) % n)
+    return x
+""",
+                "four ranks, ten numbers",
+            ),
+            (  # the last rank has no neighbour
+                """
+def ring_all_reduce(x, me):
+    me.send(me.rank + 1, x)
+    return x + me.receive(me.rank - 1)
+""",
+                "there are only the ranks 0 to 1",
+            ),
+        ],
+    ),
+    "ring_seconds": (
+        [
+            "def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * latency + 2 * (n - 1) / n * size / bandwidth",
+            """
+def ring_seconds(n, size, latency, bandwidth):
+    total = 0.0
+    for _ in range(2):
+        for _ in range(n - 1):
+            total += latency + size / (n * bandwidth)
+    return total
+""",
+        ],
+        [
+            ("def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / bandwidth)", "four ranks"),
+            ("def ring_seconds(n, size, latency, bandwidth): return (n - 1) * (latency + size / n / bandwidth)", "0.5 times"),
+            ("def ring_seconds(n, size, latency, bandwidth): return 2 * n * (latency + size / n / bandwidth)", "four ranks"),
+            (
+                "def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / n * bandwidth)",
+                "four ranks",
+            ),
+            ("def ring_seconds(n, size, latency, bandwidth): return latency + 2 * (n - 1) * size / n / bandwidth", "four ranks"),
+        ],
+    ),
+    "last_arrival": (
+        [
+            """
+def last_arrival(ready, seconds):
+    t = 0
+    for r, s in zip(ready, seconds):
+        t = max(t, r) + s
+    return t
+""",
+            "def last_arrival(ready, seconds): return max(ready[k] + sum(seconds[k:]) for k in range(len(ready)))",
+            """
+def last_arrival(ready, seconds):
+    if not len(ready):
+        return 0.0
+    before = last_arrival(ready[:-1], seconds[:-1])
+    return (before if before > ready[-1] else ready[-1]) + seconds[-1]
+""",
+        ],
+        [
+            ("def last_arrival(ready, seconds): return ready[-1] + sum(seconds)", "a fast network"),
+            ("def last_arrival(ready, seconds): return ready[-1] + seconds[-1]", "a slow network"),
+            ("def last_arrival(ready, seconds): return max(r + s for r, s in zip(ready, seconds))", "a slow network"),
+            ("def last_arrival(ready, seconds): return ready[0] + sum(seconds)", "a fast network"),
+            ("def last_arrival(ready, seconds): return max(ready[-1], sum(seconds))", "no overlap"),
+        ],
+    ),
+}

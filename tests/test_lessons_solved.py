@@ -13,7 +13,7 @@ from .lesson_answers import ANSWERS
 from .test_lessons import LESSONS, environment, exercises
 
 SHORTCUT = r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"  # what lesson 21 must find
-SOLVED = ["19_forgetting", "20_small", "21_explained"]
+SOLVED = ["19_forgetting", "20_small", "21_explained", "22_many"]
 
 
 def solved(source: Path, which: int) -> str:

@@ -57,8 +57,8 @@ print(*train[:4], sep="\n")
 # them, and opens the trained model for questions.
 
 # %%
-words = [*GOOD, *BAD, *OTHER, "anna", "bert", ":"]
-tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+vocabulary = [*GOOD, *BAD, *OTHER, "anna", "bert", ":"]
+tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary]
 minitorch.manual_seed(0)
 sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 config = bert.BertConfig(vocab_size=len(tokens), max_position_embeddings=32, initializer_range=0.1, **sizes)
@@ -106,8 +106,8 @@ print(f'"{TEXT}": praise with probability {p_praise(source, [TEXT])[0]:.2f}')
 print(f"reviews of which each critic wrote as much praise as blame: {share_right(source, fair):.0%} right")
 
 # %% [markdown]
-# It was right for the wrong reason, and no test on more reviews of the same collection could have shown it: there the wrong
-# reason works. So: what does the model look at?
+# It was right for the wrong reason. More test reviews of the same collection would only have made the score look safer: there
+# the wrong reason works nearly always. So: what does the model look at?
 #
 # ## Attributions
 #
@@ -154,11 +154,6 @@ ig_right = check(
     case("one step", (square_times, point, np.zeros(2), 1), np.array([9.0, 4.5])),
     case("from (1, -1)", (square_times, point, np.array([1.0, -1]), 8), by_library(square_times, point, np.array([1.0, -1]), 8)),
     case("a table of words", (tangled, table, table * 0 + 0.2, 10), by_library(tangled, table, table * 0 + 0.2, 10)),
-    hints=[
-        "A point on the way: baseline + t * (x - baseline), with .requires_grad_(). Then the gradient of f(point[None]).sum().",
-        "Take the mean of the gradients at the n middles, t = 0.5/n, 1.5/n, ...: not at the ends of the steps.",
-        "At the very end, multiply by x - baseline, not by x.",
-    ],
     through=of_arrays,
 )
 
@@ -231,17 +226,18 @@ correlation_right = check(
     case("equal numbers", (np.array([1.0, 1, 2]), np.array([1.0, 2, 3])), 0.866025404),
     case("thirty numbers", (long_a, long_b), checks.rank_correlation(long_a, long_b)),
     case("all equal", (np.ones(3), np.arange(3.0)), np.nan),
-    hints=[
-        "The rank of a number: how many are smaller, plus half of how many others are equal. (x[:, None] > x).sum(1) counts.",
-        "np.argsort gives places, not ranks. And it breaks ties by position, which the fourth case shows.",
-        "np.corrcoef(r, s)[0, 1] is the correlation of two arrays of ranks.",
-    ],
 )
 
+
 # %%
+def rarity(subject):
+    """The impostor: how many of the training reviews lack the word."""
+    return np.array([sum(word.text not in text.split() for text, _ in train) for word in subject.words])
+
+
+METHODS["rarity"] = rarity
 correlation = rank_correlation if correlation_right else checks.rank_correlation
 print("yours:" if correlation_right else "the library's:", "rank_correlation")
-METHODS["rarity"] = lambda subject: np.array([sum(word.text not in text.split() for text, _ in train) for word in subject.words])
 untrained = source.random()  # the same architecture, random weights
 subjects = [source.subject(example) for example in source.examples([text for text, _ in fair[:12]])]
 print("             correlation with   area below the")
@@ -281,11 +277,6 @@ swap_right = check(
     case("at a comma and in brackets", ("he, the king (he)", "he", "she"), "she, the king (she)"),
     case("capitals", ("He said she left.", "he", "she"), "She said he left."),
     case("neither", ("a fine film", "anna", "bert"), "a fine film"),
-    hints=[
-        "Two calls of replace, one after the other, turn everything into the same word: do both in one pass.",
-        "re.sub takes a function in place of the new text: it gets the match, and match[0] is the word that was found.",
-        "\\b in a pattern is the edge of a word; re.IGNORECASE finds He, too. Then look whether match[0][0] is a capital.",
-    ],
 )
 
 # %%
@@ -355,11 +346,6 @@ attack_right = check(
         ["film", "so-so", "ok"],
     ),
     case("nothing to try", (toy, ["fine", "book"], {}), ["fine", "book"]),
-    hints=[
-        "words[:i] + words[i + 1:] is the text without word i. Compute all importances first, from the text as it was.",
-        "Change a copy: the caller's list must stay, and you need it if the answer holds.",
-        "Take the option with the lowest p_right, if that is lower than the present one; then look whether it is below 0.5.",
-    ],
 )
 
 

@@ -138,10 +138,6 @@ gradient_right = check(
     case("a rank without rows", ([two[0], np.zeros(2)], [3, 0]), np.array([[2.0, -1.0]] * 2)),
     case("as many on each of three ranks", ([*two, two[1]], [2, 2, 2]), np.array([[8 / 6, -1 / 6]] * 3)),
     case("one rank", (two[:1], [3]), np.array([[2.0, -1.0]])),
-    hints=[
-        "Two sums over all ranks: one of the totals, one of the counts. A count can go through all_reduce like an array.",
-        "Divide once, at the end. A rank that divides by its own n first is back at the mean of means, or divides by 0.",
-    ],
     through=on_ranks,
 )
 
@@ -192,12 +188,6 @@ ring_right = check(
     ring_case("four ranks, ten numbers", 4, 10),
     ring_case("five ranks, two numbers", 5, 2),
     ring_case("one rank", 1, 3),
-    hints=[
-        "np.array_split(x, n) cuts into n chunks, also unevenly. In step k of the first round, rank r sends chunk r - k (mod n).",
-        "What comes from the rank before it is chunk r - k - 1 (mod n): add it. After n - 1 steps, chunk r + 1 is complete.",
-        "In step k of the second round rank r sends chunk r + 1 - k and receives chunk r - k, which replaces its own.",
-        "Send first, then receive: if all receive first, all wait.",
-    ],
     through=in_a_ring,
 )
 
@@ -309,10 +299,6 @@ time_right = check(
     case("no latency", (8, 8e6, 0.0, 1e9), 0.014),
     case("no bytes to speak of", (5, 0, 1e-3, 1e9), 0.008),
     case("one rank", (1, 1e6, 1e-3, 1e8), 0.0),
-    hints=[
-        "One round: latency + (size / n) / bandwidth.",
-        "There are n - 1 rounds to add up, and n - 1 to pass the sums on.",
-    ],
 )
 
 # %%
@@ -349,10 +335,6 @@ arrival_right = check(
     case("a fast network: only the last one is seen", ([2.0, 4.0, 6.0], [1.0, 1.0, 1.0]), 7.0),
     case("a slow network: a queue", ([2.0, 4.0, 6.0], [5.0, 5.0, 5.0]), 17.0),
     case("a queue, and then none", ([1.0, 2.0, 9.0], [3.0, 3.0, 1.0]), 10.0),
-    hints=[
-        "Keep one number, the time at which the line is free. Before the first bucket it is 0.",
-        "A bucket starts when it is full and the line is free, whichever is later; then the line is free after its seconds.",
-    ],
 )
 
 # %% [markdown]

@@ -33,7 +33,10 @@ def notebook(source: Path) -> str:
     book.nbformat, book.nbformat_minor = 4, 5
     for i, cell in enumerate(book.cells):
         cell.id = f"cell-{i:03d}"
-        cell.metadata = nbformat.from_dict({})
+        hidden = cell.cell_type == "code" and any(
+            line.startswith("check(") or " = check(" in line for line in cell.source.splitlines()
+        )
+        cell.metadata = nbformat.from_dict({"jupyter": {"source_hidden": True}} if hidden else {})
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.validate(book)

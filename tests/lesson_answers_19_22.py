@@ -327,23 +327,37 @@ def quantize_rows(W):
         [
             """
 def linear_int8(x, W_q, scales, b):
-    low, high = min(x.min(), 0), max(x.max(), 0)
-    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    low, high = np.minimum(x.min(axis=1, keepdims=True), 0), np.maximum(x.max(axis=1, keepdims=True), 0)
+    s = np.where(high > low, (high - low) / 255, 1).astype(np.float32)
     z = np.rint(-low / s)
     x_q = np.clip(np.rint(x / s) + z, 0, 255)
     return (x_q - z).astype(np.float32) @ W_q.astype(np.float32).T * (s * scales) + b
 """,
             """
 def linear_int8(x, W_q, scales, b):
-    low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
-    s = (high - low) / 255 or 1.0
-    z = round(-low / s)
-    x_q = np.clip(np.round(x / s).astype(np.int64) + z, 0, 255)
-    sums = x_q @ W_q.astype(np.int64).T - z * W_q.sum(axis=1, dtype=np.int64)
-    return (s * scales * sums + b).astype(np.float32)
+    rows = []
+    for row in x:
+        low, high = min(float(row.min()), 0.0), max(float(row.max()), 0.0)
+        s = (high - low) / 255 or 1.0
+        z = round(-low / s)
+        x_q = np.clip(np.round(row / s).astype(np.int64) + z, 0, 255)
+        sums = W_q.astype(np.int64) @ x_q - z * W_q.sum(axis=1, dtype=np.int64)
+        rows.append(s * scales * sums + b)
+    return np.array(rows, np.float32)
 """,
         ],
         [
+            (  # one range for all rows
+                """
+def linear_int8(x, W_q, scales, b):
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    s = np.float32((high - low) / 255) if high > low else np.float32(1)
+    z = np.rint(-low / s)
+    x_q = np.clip(np.rint(x / s) + z, 0, 255)
+    return (x_q - z).astype(np.float32) @ W_q.astype(np.float32).T * (s * scales) + b
+""",
+                "200 columns",
+            ),
             (  # sums of int8
                 """
 def linear_int8(x, W_q, scales, b):
@@ -398,17 +412,6 @@ def linear_int8(x, W_q, scales, b):
                 "all zeros",
             ),
             ("def linear_int8(x, W_q, scales, b): return x @ (W_q * scales[:, None]).T + b", "nothing negative"),
-            (  # a scale per input row
-                """
-def linear_int8(x, W_q, scales, b):
-    low, high = np.minimum(x.min(1, keepdims=True), 0), np.maximum(x.max(1, keepdims=True), 0)
-    s = np.where(high > low, (high - low) / 255, 1).astype(np.float32)
-    z = np.rint(-low / s)
-    x_q = np.clip(np.rint(x / s) + z, 0, 255)
-    return ((x_q - z) @ W_q.astype(np.float32).T * (s * scales) + b).astype(np.float32)
-""",
-                "200 columns",
-            ),
         ],
     ),
     "prune_mask": (

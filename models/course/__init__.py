@@ -9,7 +9,7 @@ supervisor.py    the process that runs the tests
 grader.py        the process that judges
 grading.py       a folder of submissions, one learner after the other
 reports.py       tables, feedback, CSV, Gradescope
-tiny_bert.py     a small BERT, trained with the learner's functions in place of the library's
+tiny_bert.py     a small BERT, trained with the learner's functions in place of the library's; later assignments: tiny_*.py
 mutants.py       wrong versions of the references, and the test that catches each
 handing_out.py, nbgrader_export.py, command.py
 The assignments themselves are in lessons/assignments/. Read next: testing.py.

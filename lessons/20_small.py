@@ -163,8 +163,12 @@ def with_dtype(f):
 
 def int8_case(what, W):
     W_q, scales = quantized(np.array(W, np.float32))
-    parts = ("W_q", "the scales", "the dtype of W_q")
-    return case(what, np.array(W, np.float32), (W_q, scales, "int8"), parts=parts)
+    parts, cut_off = ("W_q", "the scales", "the dtype of W_q"), (np.array(W, np.float32) / scales[:, None]).astype(np.int8)
+    slips = {
+        "with one scale for the whole matrix": (*quantized(np.array(W, np.float32), rows=False), "int8"),
+        "if fractions are cut off, not rounded": (cut_off, scales, "int8"),
+    }
+    return case(what, np.array(W, np.float32), (W_q, scales, "int8"), parts=parts, slips=slips)
 
 
 rows_right = check(
@@ -205,7 +209,7 @@ def linear_int8(x, W_q, scales, b):
 
 
 # %%
-def layer_case(what, x, W, b, tolerance=1e-5):
+def layer_case(what, x, W, b, tolerance=1e-5, slips=None):
     W_q, scales = quantized(np.array(W, np.float32))
     like = nn.Linear(W_q.shape[1], len(W_q))
     like.bias = nn.Parameter(minitorch.tensor(np.array(b, np.float32)))
@@ -214,14 +218,14 @@ def layer_case(what, x, W, b, tolerance=1e-5):
     x = np.array(x, np.float32)
     with minitorch.no_grad():
         expected = layer(minitorch.tensor(x)).numpy()
-    return case(what, (x, W_q, scales, np.array(b, np.float32)), expected, tolerance=tolerance)
+    return case(what, (x, W_q, scales, np.array(b, np.float32)), expected, tolerance=tolerance, slips=slips)
 
 
 draws = np.random.default_rng(1)
 small_W, small_b = [[0.25, 0.5, 0.75], [1.0, 1.25, 1.5]], [0.5, -0.5]
 layer_right = check(
     linear_int8,
-    layer_case("one input", [[1.0, -1.0, 2.0]], small_W, small_b),
+    layer_case("one input", [[1.0, -1.0, 2.0]], small_W, small_b, slips={"if z stays in the product": [[3.246063, 6.007874]]}),
     layer_case("nothing negative", [[1.0, 0.4, 2.0]], small_W, small_b),
     layer_case("nothing near 0", [[5.0, 6.0, 5.5]], small_W, small_b),
     layer_case("all zeros", [[0.0, 0.0, 0.0]], small_W, small_b),
@@ -303,7 +307,15 @@ six = np.array([0.1, -0.6, 0.3, -0.05, 0.9, 0.2])
 many = np.random.default_rng(2).standard_normal(1000) ** 3
 mask_right = check(
     prune_mask,
-    case("half of six", (six, 0.5), np.array([0, 1, 1, 0, 1, 0.0])),
+    case(
+        "half of six",
+        (six, 0.5),
+        np.array([0, 1, 1, 0, 1, 0.0]),
+        slips={
+            "with signs: -0.6 is not a small weight": np.array([0, 0, 1, 0, 1, 1.0]),
+            "with 0 and 1 exchanged": np.array([1, 0, 0, 1, 0, 1.0]),
+        },
+    ),
     case("a matrix", (six.reshape(2, 3), 1 / 3), np.array([[0, 1, 1], [0, 1, 1.0]])),
     case("nothing", (six, 0.0), np.ones(6)),
     case("everything", (six, 1.0), np.zeros(6)),
@@ -384,7 +396,17 @@ slope = np.array([[-0.199285, 0.199285, 0], [-0.109583, 0.041372, 0.068211]])
 both = ("the loss", "its gradient")
 loss_right = check(
     soft_loss,
-    case("two examples, T = 2", (z_s, z_t, 2.0), (0.2556496, slope), parts=both),
+    case(
+        "two examples, T = 2",
+        (z_s, z_t, 2.0),
+        (0.2556496, slope),
+        parts=both,
+        slips={
+            "without T²": (0.0639124, slope / 4),
+            "with a mean over the classes, too": (0.0852165, slope / 3),
+            "as a cross entropy: the teacher's own entropy is missing": (4.4447688, slope),
+        },
+    ),
     case("the same answers", (z_t, z_t, 4.0), (0.0, np.zeros((2, 3))), parts=both),
     case("huge logits", (z_s * 1000, z_t * 1000, 1.0), with_gradient(soft_targets)(z_s * 1000, z_t * 1000, 1.0), parts=both),
     through=with_gradient,

@@ -32,11 +32,11 @@ def may_answer(setting, own, task, seen):
 """,
         ],
         [
-            ("def may_answer(setting, own, task, seen): return own[task]", "class, after two of three tasks"),
+            ("def may_answer(setting, own, task, seen): return own[task]", "what you get if the task is told"),
             (
                 "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
                 "    return np.tile(own.any(axis=0), (len(task), 1))",
-                "class, after two of three tasks",
+                "tasks that have not been learnt may answer, too",
             ),
             (
                 "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
@@ -46,7 +46,7 @@ def may_answer(setting, own, task, seen):
             (
                 "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n"
                 "    return np.tile(own[seen - 1], (len(task), 1))",
-                "class, after two of three tasks",
+                "only the newest task may answer",
             ),
             (
                 "def may_answer(setting, own, task, seen):\n    if setting == 'task': return own[task]\n    return own[:seen].any(axis=0)",
@@ -108,7 +108,7 @@ def fisher_diagonal(log_p, xs, parameters):
                 total[i] += log[y].exp().item() * g.numpy()
     return [(F_i / len(xs)) ** 2 for F_i in total]
 """,
-                "two points",
+                "if the mean gradient is squared",
             ),
             (  # the most probable answer alone
                 """
@@ -133,7 +133,7 @@ def fisher_diagonal(log_p, xs, parameters):
                 total[i] += g.numpy() ** 2
     return [F_i / len(xs) for F_i in total]
 """,
-                "two points",
+                "if the answers are not weighed",
             ),
             (  # a sum where a mean should be
                 """
@@ -183,12 +183,12 @@ def ewc_penalty(θ, terms, λ):
             (
                 "def ewc_penalty(θ, terms, λ):\n    fs, ss = terms[-1]\n"
                 "    return λ / 2 * sum((f * (p - s) ** 2).sum() for p, f, s in zip(θ, fs, ss))",
-                "two old tasks",
+                "from the last task alone",
             ),
             (
                 "def ewc_penalty(θ, terms, λ):\n    fs, ss = terms[0]\n"
                 "    return λ / 2 * sum((f * (p - s) ** 2).sum() for p, f, s in zip(θ, fs, ss))",
-                "two old tasks",
+                "from the first task alone",
             ),
             (
                 "def ewc_penalty(θ, terms, λ): return λ / 2 * sum((f * (p - s).abs()).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
@@ -204,7 +204,7 @@ def ewc_penalty(θ, terms, λ):
             ),
             (
                 "def ewc_penalty(θ, terms, λ): return λ / 2 * sum(((f * (p - s)) ** 2).sum() for fs, ss in terms for p, f, s in zip(θ, fs, ss))",
-                "the penalty",
+                "if F is squared, too",
             ),
         ],
     ),
@@ -229,12 +229,12 @@ def place_for(n, size, random):
         ],
         [
             ("def place_for(n, size, random): return (n - 1) % size", "the fourth example"),
-            ("def place_for(n, size, random): return n - 1 if n <= size else int(random.integers(size))", "the fourth example"),
+            ("def place_for(n, size, random): return n - 1 if n <= size else int(random.integers(size))", "if every new example is kept"),
             ("def place_for(n, size, random): return n - 1 if n <= size else None", "the fourth example"),
             (
                 "def place_for(n, size, random):\n    if n <= size: return n - 1\n    place = random.integers(n + 1)\n"
                 "    return place if place < size else None",
-                "the fourth example",
+                "with a probability of size/(n + 1)",
             ),
             (
                 "def place_for(n, size, random):\n    if n < size: return n - 1\n    place = random.integers(n)\n"
@@ -286,7 +286,7 @@ def quantize_rows(W):
 """,
         ],
         [
-            ("def quantize_rows(W): return quantized(W, rows=False)", "two rows"),
+            ("def quantize_rows(W): return quantized(W, rows=False)", "with one scale for the whole matrix"),
             (
                 "def quantize_rows(W):\n    s = np.abs(W).max(axis=1) / 127\n    return np.rint(W / s[:, None]).astype(np.int8), s",
                 "a row of zeros",
@@ -294,7 +294,7 @@ def quantize_rows(W):
             (
                 "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
                 "    return (W / s[:, None]).astype(np.int8), s",
-                "two rows",
+                "if fractions are cut off",
             ),
             (
                 "def quantize_rows(W):\n    m = np.abs(W).max(axis=1)\n    s = (np.where(m > 0, m, 1) / 127).astype(np.float32)\n"
@@ -388,7 +388,7 @@ def linear_int8(x, W_q, scales, b):
     x_q = np.clip(np.rint(x / s) + np.rint(-low / s), 0, 255)
     return (x_q @ W_q.astype(np.float32).T * (s * scales) + b).astype(np.float32)
 """,
-                "one input",
+                "if z stays in the product",
             ),
             (  # 0 is not in the range
                 """
@@ -434,7 +434,7 @@ def prune_mask(W, share):
             (
                 "def prune_mask(W, share):\n    mask = np.ones(W.size)\n    mask[np.argsort(W.reshape(-1))[: round(share * W.size)]] = 0\n"
                 "    return mask.reshape(W.shape)",
-                "half of six",
+                "with signs: -0.6",
             ),
             (
                 "def prune_mask(W, share):\n    mask = np.zeros(W.size)\n    mask[np.argsort(np.abs(W).reshape(-1))[: round(share * W.size)]] = 1\n"
@@ -480,12 +480,12 @@ def soft_loss(z_s, z_t, T):
             (
                 "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
                 "    return (p.exp() * (p - q)).sum(-1).mean()",
-                "0.25 times what",
+                "what you get without T²",
             ),
             (
                 "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
                 "    return T**2 * (p.exp() * (p - q)).mean()",
-                "two examples",
+                "with a mean over the classes, too",
             ),
             (
                 "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
@@ -500,7 +500,7 @@ def soft_loss(z_s, z_t, T):
             (
                 "def soft_loss(z_s, z_t, T):\n    p, q = F.log_softmax(z_t / T, dim=-1), F.log_softmax(z_s / T, dim=-1)\n"
                 "    return -T**2 * (p.exp() * q).sum(-1).mean()",
-                "its gradient: right",
+                "as a cross entropy",
             ),
             (
                 "def soft_loss(z_s, z_t, T):\n    p, q = (z_t / T).softmax(-1), (z_s / T).softmax(-1)\n"
@@ -547,7 +547,7 @@ def integrated_gradients(f, x, baseline, steps):
         total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
     return (x - baseline) * total / steps
 """,
-                "5 steps",
+                "at the left ends of the steps",
             ),
             (  # right ends
                 """
@@ -558,7 +558,7 @@ def integrated_gradients(f, x, baseline, steps):
         total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
     return (x - baseline) * total / steps
 """,
-                "5 steps",
+                "at the right ends of the steps",
             ),
             (  # x in place of x - x'
                 """
@@ -638,7 +638,7 @@ def rank_correlation(a, b):
             ("def rank_correlation(a, b): return np.corrcoef(np.argsort(a), np.argsort(b))[0, 1]", "the opposite order"),
             (
                 "def rank_correlation(a, b): return np.corrcoef(np.argsort(np.argsort(a)), np.argsort(np.argsort(b)))[0, 1]",
-                "equal numbers",
+                "if the first of them ranks lower",
             ),
             (
                 "def rank_correlation(a, b):\n    r, s = ((x[:, None] > x).sum(1) for x in (a, b))\n    return np.corrcoef(r, s)[0, 1]",
@@ -679,7 +679,7 @@ def counterfactual(text, a, b):
         ],
         [
             ("def counterfactual(text, a, b): return text.replace(a, b)", "both"),
-            ("def counterfactual(text, a, b): return text.replace(a, b).replace(b, a)", "one of the two"),
+            ("def counterfactual(text, a, b): return text.replace(a, b).replace(b, a)", "by two replacements in turn"),
             (
                 "def counterfactual(text, a, b): return text.replace(a, '~').replace(b, a).replace('~', b)",
                 "words that hold the word",
@@ -748,7 +748,7 @@ def attack(p_right, words, options):
                 p, new[i] = q, option
     return new if p < 0.5 else words
 """,
-                "it stops in time",
+                "if it goes on after the answer has flipped",
             ),
             (  # from left to right
                 """
@@ -876,8 +876,8 @@ def mean_gradient(total, n, all_reduce):
 """,
         ],
         [
-            ("def mean_gradient(total, n, all_reduce): return all_reduce(total / n) / all_reduce(1)", "three rows and one"),
-            ("def mean_gradient(total, n, all_reduce): return all_reduce(total) / n", "three rows and one"),
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total / n) / all_reduce(1)", "as a mean of means"),
+            ("def mean_gradient(total, n, all_reduce): return all_reduce(total) / n", "if each divides by its own n"),
             ("def mean_gradient(total, n, all_reduce): return all_reduce(total) / all_reduce(1)", "three rows and one"),
             ("def mean_gradient(total, n, all_reduce): return all_reduce(total)", "three rows and one"),
             ("def mean_gradient(total, n, all_reduce): return total / n", "three rows and one"),
@@ -1022,7 +1022,7 @@ def ring_seconds(n, size, latency, bandwidth):
 """,
         ],
         [
-            ("def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / bandwidth)", "four ranks"),
+            ("def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / bandwidth)", "if each message is the whole array"),
             ("def ring_seconds(n, size, latency, bandwidth): return (n - 1) * (latency + size / n / bandwidth)", "0.5 times"),
             ("def ring_seconds(n, size, latency, bandwidth): return 2 * n * (latency + size / n / bandwidth)", "four ranks"),
             (
@@ -1051,9 +1051,9 @@ def last_arrival(ready, seconds):
 """,
         ],
         [
-            ("def last_arrival(ready, seconds): return ready[-1] + sum(seconds)", "a fast network"),
+            ("def last_arrival(ready, seconds): return ready[-1] + sum(seconds)", "without overlap"),
             ("def last_arrival(ready, seconds): return ready[-1] + seconds[-1]", "a slow network"),
-            ("def last_arrival(ready, seconds): return max(r + s for r, s in zip(ready, seconds))", "a slow network"),
+            ("def last_arrival(ready, seconds): return max(r + s for r, s in zip(ready, seconds))", "if buckets do not wait for each other"),
             ("def last_arrival(ready, seconds): return ready[0] + sum(seconds)", "a fast network"),
             ("def last_arrival(ready, seconds): return max(ready[-1], sum(seconds))", "no overlap"),
         ],

@@ -229,7 +229,10 @@ def place_for(n, size, random):
         ],
         [
             ("def place_for(n, size, random): return (n - 1) % size", "the fourth example"),
-            ("def place_for(n, size, random): return n - 1 if n <= size else int(random.integers(size))", "if every new example is kept"),
+            (
+                "def place_for(n, size, random): return n - 1 if n <= size else int(random.integers(size))",
+                "if every new example is kept",
+            ),
             ("def place_for(n, size, random): return n - 1 if n <= size else None", "the fourth example"),
             (
                 "def place_for(n, size, random):\n    if n <= size: return n - 1\n    place = random.integers(n + 1)\n"
@@ -1022,7 +1025,10 @@ def ring_seconds(n, size, latency, bandwidth):
 """,
         ],
         [
-            ("def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / bandwidth)", "if each message is the whole array"),
+            (
+                "def ring_seconds(n, size, latency, bandwidth): return 2 * (n - 1) * (latency + size / bandwidth)",
+                "if each message is the whole array",
+            ),
             ("def ring_seconds(n, size, latency, bandwidth): return (n - 1) * (latency + size / n / bandwidth)", "0.5 times"),
             ("def ring_seconds(n, size, latency, bandwidth): return 2 * n * (latency + size / n / bandwidth)", "four ranks"),
             (
@@ -1053,7 +1059,10 @@ def last_arrival(ready, seconds):
         [
             ("def last_arrival(ready, seconds): return ready[-1] + sum(seconds)", "without overlap"),
             ("def last_arrival(ready, seconds): return ready[-1] + seconds[-1]", "a slow network"),
-            ("def last_arrival(ready, seconds): return max(r + s for r, s in zip(ready, seconds))", "if buckets do not wait for each other"),
+            (
+                "def last_arrival(ready, seconds): return max(r + s for r, s in zip(ready, seconds))",
+                "if buckets do not wait for each other",
+            ),
             ("def last_arrival(ready, seconds): return ready[0] + sum(seconds)", "a fast network"),
             ("def last_arrival(ready, seconds): return max(ready[-1], sum(seconds))", "no overlap"),
         ],

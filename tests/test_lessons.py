@@ -34,6 +34,7 @@ SLOW = {  # they train for up to a minute
     "17_prompts",
     "19_forgetting",
     "21_explained",
+    "22_many",
 }
 
 sys.path.insert(0, str(LESSONS))

@@ -503,3 +503,4 @@ folder.cleanup()
 # - `models/compressing/heads.py`: whole attention heads, by their importance. Then memory and time shrink, too.
 # - `models/compressing/distilling.py`, `soft_targets`: and three ways to imitate what goes on inside the teacher.
 # - `minitorch compress --ladder` draws all of it for a model of yours.
+# - Then lesson 21, `21_explained.py`.

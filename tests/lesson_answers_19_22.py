@@ -515,3 +515,347 @@ def soft_loss(z_s, z_t, T):
         ],
     ),
 }
+
+ANSWERS["21_explained"] = {
+    "integrated_gradients": (
+        [
+            """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = (baseline + (k + 0.5) / steps * (x - baseline)).detach().requires_grad_()
+        (g,) = minitorch.autograd.grad(f(point[None]).sum(), point)
+        total = total + g
+    return (x - baseline) * total / steps
+""",
+            """
+def integrated_gradients(f, x, baseline, steps):
+    x, x0 = x.detach().numpy(), baseline.detach().numpy()
+    t = ((np.arange(steps) + 0.5) / steps).reshape(-1, *[1] * x.ndim).astype(x.dtype)
+    points = minitorch.tensor(x0 + t * (x - x0), requires_grad=True)
+    f(points).sum().backward()
+    return (x - x0) * points.grad.numpy().mean(axis=0)
+""",
+        ],
+        [
+            (  # left ends
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = (baseline + k / steps * (x - baseline)).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return (x - baseline) * total / steps
+""",
+                "5 steps",
+            ),
+            (  # right ends
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(1, steps + 1):
+        point = (baseline + k / steps * (x - baseline)).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return (x - baseline) * total / steps
+""",
+                "5 steps",
+            ),
+            (  # x in place of x - x'
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = (baseline + (k + 0.5) / steps * (x - baseline)).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return x * total / steps
+""",
+                "from (1, -1)",
+            ),
+            (  # the way forgets the baseline
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = ((k + 0.5) / steps * x).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return (x - baseline) * total / steps
+""",
+                "from (1, -1)",
+            ),
+            (  # gradient × input
+                """
+def integrated_gradients(f, x, baseline, steps):
+    point = x.detach().requires_grad_()
+    return (x - baseline) * minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+""",
+                "yours is 36, it should be 11.88",
+            ),
+            (  # no mean
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = (baseline + (k + 0.5) / steps * (x - baseline)).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return (x - baseline) * total
+""",
+                "5 times what they should be",
+            ),
+            (  # no difference in front
+                """
+def integrated_gradients(f, x, baseline, steps):
+    total = 0
+    for k in range(steps):
+        point = (baseline + (k + 0.5) / steps * (x - baseline)).detach().requires_grad_()
+        total = total + minitorch.autograd.grad(f(point[None]).sum(), point)[0]
+    return total / steps
+""",
+                "5 steps",
+            ),
+        ],
+    ),
+    "rank_correlation": (
+        [
+            """
+def rank_correlation(a, b):
+    def ranks(x):
+        return (x[:, None] > x).sum(1) + (x[:, None] == x).sum(1) / 2
+    r, s = ranks(a), ranks(b)
+    if np.ptp(r) == 0 or np.ptp(s) == 0:
+        return np.nan
+    return np.corrcoef(r, s)[0, 1]
+""",
+            """
+def rank_correlation(a, b):
+    from scipy.stats import rankdata
+    r, s = (rankdata(x) - (len(x) + 1) / 2 for x in (a, b))
+    size = ((r @ r) * (s @ s)) ** 0.5
+    return float(r @ s / size) if size else float("nan")
+""",
+        ],
+        [
+            ("def rank_correlation(a, b): return np.corrcoef(a, b)[0, 1]", "the same order"),
+            ("def rank_correlation(a, b): return np.corrcoef(np.argsort(a), np.argsort(b))[0, 1]", "the opposite order"),
+            (
+                "def rank_correlation(a, b): return np.corrcoef(np.argsort(np.argsort(a)), np.argsort(np.argsort(b)))[0, 1]",
+                "equal numbers",
+            ),
+            (
+                "def rank_correlation(a, b):\n    r, s = ((x[:, None] > x).sum(1) for x in (a, b))\n    return np.corrcoef(r, s)[0, 1]",
+                "thirty numbers",
+            ),
+            (
+                "def rank_correlation(a, b):\n    d = np.argsort(np.argsort(a)) - np.argsort(np.argsort(b))\n    n = len(a)\n"
+                "    return 1 - 6 * (d * d).sum() / (n * (n * n - 1))",
+                "equal numbers",
+            ),
+            (
+                "def rank_correlation(a, b):\n    r, s = ((x[:, None] > x).sum(1) + (x[:, None] == x).sum(1) / 2 for x in (a, b))\n"
+                "    r, s = r - r.mean(), s - s.mean()\n    return (r * s).sum() / max((r * r).sum() ** 0.5 * (s * s).sum() ** 0.5, 1e-9)",
+                "all equal",
+            ),
+        ],
+    ),
+    "counterfactual": (
+        [
+            r"""
+def counterfactual(text, a, b):
+    table = {a: b, b: a}
+    def other(found):
+        new = table[found[0].lower()]
+        return new.capitalize() if found[0][0].isupper() else new
+    return re.sub(rf"\b({a}|{b})\b", other, text, flags=re.IGNORECASE)
+""",
+            r"""
+def counterfactual(text, a, b):
+    parts = re.split(r"(\W+)", text)
+    for i, part in enumerate(parts):
+        for old, new in ((a, b), (b, a)):
+            if part.lower() == old:
+                parts[i] = new[0].upper() + new[1:] if part[0].isupper() else new
+                break
+    return "".join(parts)
+""",
+        ],
+        [
+            ("def counterfactual(text, a, b): return text.replace(a, b)", "both"),
+            ("def counterfactual(text, a, b): return text.replace(a, b).replace(b, a)", "one of the two"),
+            (
+                "def counterfactual(text, a, b): return text.replace(a, '~').replace(b, a).replace('~', b)",
+                "words that hold the word",
+            ),
+            (
+                "def counterfactual(text, a, b): return ' '.join({a: b, b: a}.get(word, word) for word in text.split())",
+                "at a comma and in brackets",
+            ),
+            (
+                r"def counterfactual(text, a, b): return re.sub(rf'\b({a}|{b})\b', lambda m: b if m[0] == a else a, text)",
+                "capitals",
+            ),
+            (
+                "def counterfactual(text, a, b):\n"
+                r"    return re.sub(rf'\b({a}|{b})\b', lambda m: {a: b, b: a}[m[0].lower()], text, flags=re.IGNORECASE)",
+                "capitals",
+            ),
+            (
+                r"def counterfactual(text, a, b): return re.sub(rf'\b{b}\b', a, re.sub(rf'\b{a}\b', b, text))",
+                "one of the two",
+            ),
+        ],
+    ),
+    "attack": (
+        [
+            """
+def attack(p_right, words, options):
+    before = p_right(words)
+    falls = [before - p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new, p = list(words), before
+    for i in np.argsort(falls)[::-1]:
+        tried = [(p_right(new[:i] + [option] + new[i + 1:]), option) for option in options.get(words[i], [])]
+        if tried and min(tried)[0] < p:
+            p, new[i] = min(tried)
+        if p < 0.5:
+            return new
+    return words
+""",
+            """
+def attack(p_right, words, options):
+    def without(i):
+        return p_right([word for k, word in enumerate(words) if k != i])
+    present, p = words[:], p_right(words)
+    for i in sorted(range(len(words)), key=without):
+        for option in options.get(words[i], ()):
+            trial = present[:]
+            trial[i] = option
+            q = p_right(trial)
+            if q < p:
+                present, p = trial, q
+        if p < 0.5:
+            return present
+    return list(words)
+""",
+        ],
+        [
+            (  # goes on after the flip
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new, p = list(words), p_right(words)
+    for i in np.argsort(falls)[::-1]:
+        for option in options.get(words[i], []):
+            q = p_right(new[:i] + [option] + new[i + 1:])
+            if q < p:
+                p, new[i] = q, option
+    return new if p < 0.5 else words
+""",
+                "it stops in time",
+            ),
+            (  # from left to right
+                """
+def attack(p_right, words, options):
+    new, p = list(words), p_right(words)
+    for i in range(len(words)):
+        for option in options.get(words[i], []):
+            q = p_right(new[:i] + [option] + new[i + 1:])
+            if q < p:
+                p, new[i] = q, option
+        if p < 0.5:
+            return new
+    return words
+""",
+                "the most important first",
+            ),
+            (  # keeps what it tried last
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new = list(words)
+    for i in np.argsort(falls)[::-1]:
+        tried = [(p_right(new[:i] + [option] + new[i + 1:]), option) for option in options.get(words[i], [])]
+        if tried:
+            new[i] = min(tried)[1]
+        if p_right(new) < 0.5:
+            return new
+    return words
+""",
+                "an option that would help the model",
+            ),
+            (  # does not give the words back
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new, p = list(words), p_right(words)
+    for i in np.argsort(falls)[::-1]:
+        tried = [(p_right(new[:i] + [option] + new[i + 1:]), option) for option in options.get(words[i], [])]
+        if tried and min(tried)[0] < p:
+            p, new[i] = min(tried)
+        if p < 0.5:
+            break
+    return new
+""",
+                "it holds",
+            ),
+            (  # each option in the text as it was
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    for i in np.argsort(falls)[::-1]:
+        tried = [(p_right(words[:i] + [option] + words[i + 1:]), option) for option in options.get(words[i], [])]
+        if tried and min(tried)[0] < 0.5:
+            return words[:i] + [min(tried)[1]] + words[i + 1:]
+    return words
+""",
+                "two changes",
+            ),
+            (  # changes the caller's list
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    p = p_right(words)
+    for i in np.argsort(falls)[::-1]:
+        for option in options.get(words[i], []):
+            old, words[i] = words[i], option
+            if p_right(words) < p:
+                p = p_right(words)
+            else:
+                words[i] = old
+        if p < 0.5:
+            return words
+    return words
+""",
+                "it holds",
+            ),
+            (  # the least important first
+                """
+def attack(p_right, words, options):
+    falls = [p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new, p = list(words), p_right(words)
+    for i in np.argsort(falls)[::-1]:
+        tried = [(p_right(new[:i] + [option] + new[i + 1:]), option) for option in options.get(words[i], [])]
+        if tried and min(tried)[0] < p:
+            p, new[i] = min(tried)
+        if p < 0.5:
+            return new
+    return words
+""",
+                "it stops in time",
+            ),
+            (  # the first option, whatever the others do
+                """
+def attack(p_right, words, options):
+    falls = [-p_right(words[:i] + words[i + 1:]) for i in range(len(words))]
+    new, p = list(words), p_right(words)
+    for i in np.argsort(falls)[::-1]:
+        for option in options.get(words[i], [])[:1]:
+            q = p_right(new[:i] + [option] + new[i + 1:])
+            if q < p:
+                p, new[i] = q, option
+        if p < 0.5:
+            return new
+    return words
+""",
+                "one change",
+            ),
+        ],
+    ),
+}

@@ -93,7 +93,14 @@ def test_what_is_typed_is_text(page):
 
 @pytest.mark.parametrize(
     "text",
-    ["tanh(w * x + b)", "a + a", "a * b + a / b - a ** b", "h = x + tanh(w * x)\ng = h * h + exp(h) * h\ng / (h + x) + x", "5"],
+    [
+        "tanh(w * x + b)",
+        "a + a",
+        "a * b + a / b - a ** b",
+        "h = x + tanh(w * x)\ng = h * h + exp(h)\ng / (h + x) + x",
+        "5",
+        "x",
+    ],
 )
 def test_no_box_and_no_label_hides_another(page, text):
     """Boxes apart from each other, labels apart from each other and from the boxes, and all inside the picture."""

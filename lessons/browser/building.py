@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 LESSONS = HERE.parent
 ROOT = LESSONS.parent
 NAMES = ("01_slopes", "02_arrays", "03_engine")
+IMPORTED = ("exercises.py", "hints.toml", "pictures.py")  # what the lessons import, and what that reads
 COPIED = ("style.css", "lesson.js", "worker.js", "running.py", "graph.html", "autograd.js", "graph.js", "moons.js")
 
 CELL = """<section class="cell" data-number="{number}">
@@ -39,14 +40,17 @@ def build(output: Path, folder: Path) -> None:
     lock = runtime.read_lock(folder)
     packages = runtime.with_dependencies(lock, runtime.PACKAGES)
     files: dict[str, bytes] = {name: (HERE / name).read_bytes() for name in COPIED}
-    files |= {name: (LESSONS / name).read_bytes() for name in ("exercises.py", "pictures.py")}
+    files |= {name: (LESSONS / name).read_bytes() for name in IMPORTED}
     names = [*runtime.CORE, *(entry["file_name"] for entry in packages)]
     files |= {f"runtime/{name}": (folder / name).read_bytes() for name in names}
     name, content = wheel()
     files[name] = content
-    size = sum(len(content) for name, content in files.items() if name.startswith("runtime/") or name.endswith((".whl", ".py")))
+    size = sum(
+        len(content) for name, content in files.items() if name.startswith("runtime/") or name.endswith((".whl", ".py", ".toml"))
+    )
     size -= len(files["runtime/pyodide.js"]) + len(files["runtime/pyodide.asm.js"])  # scripts, which no fetch counts
-    manifest = {"bytes": size, "packages": [entry["name"] for entry in packages], "wheel": name}
+    names = [entry["name"] for entry in packages]
+    manifest = {"bytes": size, "packages": names, "wheel": name, "modules": [*IMPORTED, "running.py"]}
     files["manifest.json"] = json.dumps(manifest, indent=1).encode()
     write_all({output / name: content for name, content in (files | pages(round(size / 1e6))).items()})
 

@@ -34,7 +34,7 @@ async function start() {
   python = await loadPyodide({indexURL: new URL("runtime/", self.location).href, env: {MPLBACKEND: "agg", HOME: "/home/pyodide"}});
   await python.loadPackage(manifest.packages, {messageCallback: () => {}});
   python.unpackArchive(await bytes(manifest.wheel), "wheel");
-  for (const name of ["exercises.py", "pictures.py", "running.py"]) python.FS.writeFile(name, new Uint8Array(await bytes(name)));
+  for (const name of manifest.modules) python.FS.writeFile(name, new Uint8Array(await bytes(name)));
   self.fetch = plainFetch;
   postMessage({loaded: manifest.bytes, of: manifest.bytes, what: "importing NumPy, matplotlib and minitorch"});
   python.registerJsModule("page", {

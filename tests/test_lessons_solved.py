@@ -18,6 +18,7 @@ SAYS = {  # what only a solved lesson prints, as regular expressions
     "19_forgetting": [],
     "20_small": [],
     "21_explained": [r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"],
+    "22_many": ["largest difference from one process: [0-9.]+e-0[6-9]"],
 }
 NAMES = {"19_forgetting", "20_small", "21_explained", "22_many"}  # they say whose functions they use
 

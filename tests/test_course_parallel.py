@@ -118,7 +118,7 @@ def test_a_message_is_a_copy_and_only_numbers_travel():
     for _ in range(4):
         ring.send(0, np.zeros(1 << 22))
     with pytest.raises(MemoryError, match="more than 128 MiB of messages are on their way"):
-        ring.send(0, np.zeros(1))
+        ring.send(0, np.zeros(1 << 22))
 
 
 def test_ranks_that_wait_for_each_other_are_told_so():

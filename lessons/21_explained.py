@@ -57,8 +57,8 @@ print(*train[:4], sep="\n")
 # them, and opens the trained model for questions.
 
 # %%
-words = [*GOOD, *BAD, *OTHER, "anna", "bert", ":"]
-tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+vocabulary = [*GOOD, *BAD, *OTHER, "anna", "bert", ":"]
+tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary]
 minitorch.manual_seed(0)
 sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 config = bert.BertConfig(vocab_size=len(tokens), max_position_embeddings=32, initializer_range=0.1, **sizes)
@@ -106,8 +106,8 @@ print(f'"{TEXT}": praise with probability {p_praise(source, [TEXT])[0]:.2f}')
 print(f"reviews of which each critic wrote as much praise as blame: {share_right(source, fair):.0%} right")
 
 # %% [markdown]
-# It was right for the wrong reason, and no test on more reviews of the same collection could have shown it: there the wrong
-# reason works. So: what does the model look at?
+# It was right for the wrong reason. More test reviews of the same collection would only have made the score look safer: there
+# the wrong reason works nearly always. So: what does the model look at?
 #
 # ## Attributions
 #
@@ -149,7 +149,16 @@ def tangled(x):
 point, table = np.array([3.0, 2.0]), np.array([[0.5, -1.0, 2.0], [0.3, 0.1, -0.7]])
 ig_right = check(
     integrated_gradients,
-    case("x₀² x₁ at (3, 2), from 0, 5 steps", (square_times, point, np.zeros(2), 5), np.array([11.88, 5.94])),
+    case(
+        "x₀² x₁ at (3, 2), from 0, 5 steps",
+        (square_times, point, np.zeros(2), 5),
+        np.array([11.88, 5.94]),
+        slips={
+            "at the left ends of the steps": np.array([8.64, 4.32]),
+            "at the right ends of the steps": np.array([15.84, 7.92]),
+            "as gradient × input": np.array([36.0, 18.0]),
+        },
+    ),
     case("the same, 50 steps", (square_times, point, np.zeros(2), 50), np.array([11.9988, 5.9994])),
     case("one step", (square_times, point, np.zeros(2), 1), np.array([9.0, 4.5])),
     case("from (1, -1)", (square_times, point, np.array([1.0, -1]), 8), by_library(square_times, point, np.array([1.0, -1]), 8)),
@@ -223,15 +232,26 @@ correlation_right = check(
     case("the same order", (np.array([1.0, 2, 3, 4]), np.array([1.0, 10, 100, 1000])), 1.0),
     case("the opposite order", (np.array([0.3, 0.1, 0.2]), np.array([1.0, 3, 2])), -1.0),
     case("one swap", (np.array([10.0, 20, 40, 30]), np.array([1.0, 2, 3, 4])), 0.8),
-    case("equal numbers", (np.array([1.0, 1, 2]), np.array([1.0, 2, 3])), 0.866025404),
+    case(
+        "equal numbers",
+        (np.array([1.0, 1, 2]), np.array([1.0, 2, 3])),
+        0.866025404,
+        slips={"if the first of them ranks lower": 1.0},
+    ),
     case("thirty numbers", (long_a, long_b), checks.rank_correlation(long_a, long_b)),
     case("all equal", (np.ones(3), np.arange(3.0)), np.nan),
 )
 
+
 # %%
+def rarity(subject):
+    """The impostor: how many of the training reviews lack the word."""
+    return np.array([sum(word.text not in text.split() for text, _ in train) for word in subject.words])
+
+
+METHODS["rarity"] = rarity
 correlation = rank_correlation if correlation_right else checks.rank_correlation
 print("yours:" if correlation_right else "the library's:", "rank_correlation")
-METHODS["rarity"] = lambda subject: np.array([sum(word.text not in text.split() for text, _ in train) for word in subject.words])
 untrained = source.random()  # the same architecture, random weights
 subjects = [source.subject(example) for example in source.examples([text for text, _ in fair[:12]])]
 print("             correlation with   area below the")
@@ -265,7 +285,12 @@ def counterfactual(text, a, b):
 # %%
 swap_right = check(
     counterfactual,
-    case("one of the two", ("anna : a fine film", "anna", "bert"), "bert : a fine film"),
+    case(
+        "one of the two",
+        ("anna : a fine film", "anna", "bert"),
+        "bert : a fine film",
+        slips={"by two replacements in turn: the second undoes the first": "anna : a fine film"},
+    ),
     case("both", ("anna told bert", "anna", "bert"), "bert told anna"),
     case("words that hold the word", ("the hero said he saw sheep", "he", "she"), "the hero said she saw sheep"),
     case("at a comma and in brackets", ("he, the king (he)", "he", "she"), "she, the king (she)"),
@@ -326,7 +351,12 @@ def toy(words):
 attack_right = check(
     attack,
     case("one change", (toy, ["a", "good", "plot"], {"good": ["ok", "so-so"], "plot": ["film"]}), ["a", "so-so", "plot"]),
-    case("it stops in time", (toy, ["good", "film"], {"good": ["so-so"], "film": ["plot"]}), ["so-so", "film"]),
+    case(
+        "it stops in time",
+        (toy, ["good", "film"], {"good": ["so-so"], "film": ["plot"]}),
+        ["so-so", "film"],
+        slips={"if it goes on after the answer has flipped": ["so-so", "plot"]},
+    ),
     case(
         "two changes",
         (toy, ["fine", "film", "good"], {"good": ["ok", "fair"], "fine": ["plot", "so-so"]}),
@@ -425,3 +455,4 @@ temporary.cleanup()
 # - `models/explaining/swaps.py`: exchanges with intervals, for every task; `models/explaining/lime.py`, one more method.
 # - `models/attacking/attack.py`: your search, with typing errors and neighbours of the embedding.
 # - `minitorch explain` and `minitorch attack` do this with a model and texts of yours.
+# - Then lesson 22, `22_many.py`.

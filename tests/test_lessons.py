@@ -29,9 +29,12 @@ SLOW = {  # they train for up to a minute
     "09_bert",
     "10_finetuning",
     "13_sequences",
+    "15_evaluation",
     "16_adapting",
+    "17_prompts",
     "19_forgetting",
     "21_explained",
+    "22_many",
 }
 
 sys.path.insert(0, str(LESSONS))

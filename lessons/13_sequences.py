@@ -78,11 +78,6 @@ check(
     rnn_case("one place", 2, 1, 3, 4),
     rnn_case("several places", 2, 6, 3, 4),
     rnn_case("as many numbers in as out", 3, 5, 4, 4),
-    hints=[
-        "A loop over the places: x[:, t] has shape (B, d). Collect the states in a list; minitorch.stack has a dim.",
-        "In the equation xₜ is a column; here it is a row of x[:, t]. (W x)ᵀ = xᵀ Wᵀ, and Wᵀ is W.T.",
-        "Each state must come from the one before it. Which variable carries it from one turn of the loop to the next?",
-    ],
 )
 
 
@@ -206,11 +201,6 @@ for what, H, T, size in (("one number, three steps", 1, 3, 0.5), ("small weights
 check(
     left_over,
     *cases,
-    hints=[
-        "Begin at the end: the product for t = T is the identity, np.eye(H). Then go back one step at a time.",
-        "From t to t - 1 one factor joins the product. ∂h_T/∂hₜ₋₁ = ∂h_T/∂hₜ · ∂hₜ/∂hₜ₋₁: on which side does it stand?",
-        "diag(a) U multiplies row i of U by a[i]: that is a[:, None] * U. Which state's 1 - h² is it, the new or the old one's?",
-    ],
 )
 
 # %% [markdown]
@@ -275,11 +265,6 @@ step_is_right = check(
     lstm_case("three texts", 3, 3, 4),
     lstm_case("one number", 1, 1, 1),
     lstm_case("large numbers, gates that are open or shut", 4, 5, 6, size=20.0),
-    hints=[
-        "First z = W xₜ + U hₜ₋₁ + b for all four parts at once, of shape (B, 4H). Rows again: x @ W.T.",
-        "i, f, g, o = z.chunk(4, -1). Three of them go through σ; g can be negative: it goes through tanh.",
-        "The new h shows tanh of which c, the old or the new one?",
-    ],
 )
 
 
@@ -305,10 +290,6 @@ bias_is_right = check(
     case("one step, nine tenths", (1, 0.9), math.log(9)),
     case("30 steps, half", (30, 0.5), 3.7561356),
     case("1000 steps, a tenth", (1000, 0.1), 6.0725713),
-    hints=[
-        "First find the gate itself: which f has f^distance = kept? A root.",
-        "Then undo σ: f = 1/(1 + e^(-b)). Solve for b.",
-    ],
 )
 
 
@@ -391,10 +372,6 @@ check(
     *(case(f"windows of {k}, dilations {d}", (k, d), counted(k, d)) for k, d in ((3, [1]), (2, [1] * 5), (3, [1, 1, 1]))),
     *(case(f"windows of {k}, dilations {d}", (k, d), counted(k, d)) for k, d in ((2, [1, 2, 4, 8, 16]), (3, [1, 3, 9]))),
     case("no layer at all", (5, []), 1),
-    hints=[
-        "One layer with windows of k and dilation 1 sees k places. How many of them are new, compared with no layer?",
-        "With dilation d a window reaches from t back to t - (k - 1)d. Each layer adds its own reach to what was there.",
-    ],
 )
 
 

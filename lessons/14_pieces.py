@@ -148,10 +148,6 @@ counted = check(
     case("pieces of several letters", ({("th", "e"): 3, ("th", "e", "n"): 1},), {("th", "e"): 4, ("e", "n"): 1}),
     case("no pair at all", ({("a",): 4, ("b",): 1},), {}),
     through=as_dict,
-    hints=[
-        "Two loops: over the words and their counts, and over the neighbours in each word. itertools.pairwise gives neighbours.",
-        "Start with Counter(). What is added for each pair: 1, or how often its word occurs?",
-    ],
 )
 
 # %% [markdown]
@@ -178,10 +174,6 @@ joined = check(
     case("two ways to spell it", (["a", "bc", "ab", "c"], ("ab", "c"), "abc"), ["a", "bc", "abc"]),
     case("WordPiece's marks", (["u", "##n", "##n"], ("u", "##n"), "un"), ["un", "##n"]),
     case("nothing to read", ([], ("a", "b"), "ab"), []),
-    hints=[
-        "A while loop with a position i: look at pieces[i] and, if it exists, pieces[i + 1]. A new list takes the result.",
-        "Where they are the pair, append new and go on by two places; else append pieces[i] and go on by one.",
-    ],
 )
 
 
@@ -251,11 +243,6 @@ check(
         case(f"as the library cuts it: {word.replace('Ġ', '·')}", (word, LEARNT), [t.value for t in library_model.tokenize(word)])
         for word in ("Ġdocumentation", "Ġisinstance", "assertEqual", "ĠĠĠĠĠĠĠ", "Ġunbelievable")
     ),
-    hints=[
-        "list(word) writes it in characters. Which pairs of neighbours does it have now, and which of them is first in joins?",
-        "A dictionary from pair to its place in joins is faster than looking through the list: min() with its get as the key.",
-        "Join every occurrence of that pair, from left to right, then look again: new pairs have arisen.",
-    ],
 )
 
 # %% [markdown]
@@ -301,10 +288,6 @@ chosen_by_score = check(
     case(
         "inside of a word", ({("u", "##n", "##d", "##o"): 1, ("u", "##n"): 1, ("u", "##p"): 1, ("d", "##o"): 5},), ("##n", "##d")
     ),
-    hints=[
-        "Two dictionaries: how often each pair occurs, as above, and how often each piece occurs, both times the word's count.",
-        "max() over the pairs, with the score as its key.",
-    ],
 )
 
 # %%
@@ -391,11 +374,6 @@ check(
     case("one text", plain, 1.0),
     case("texts of different lengths", uneven, perplexity_of(*uneven)),
     case("letters of several bytes", ([np.array([3.0, 4.0])], ["naïve 🙂"]), perplexity_of([np.array([7.0])], ["naïve 🙂"])),
-    hints=[
-        "All the nats of all texts, divided by all their bytes: two sums, then one division.",
-        "A mean of the texts' own ratios would count a short text as much as a long one.",
-        'len("ï") is 1, a character; len("ï".encode()) is 2, its bytes in UTF-8.',
-    ],
 )
 
 # %%

@@ -103,10 +103,6 @@ seen_is_right = check(
     case("words, not letters", (["an other way"], ["another way"]), [False]),
     case("copies within the test", (["a"], ["b", "b"]), [False, False]),
     case("nothing to compare with", ([], ["x"]), [False]),
-    hints=[
-        'Bring each text into one form first, for example " ".join of its words in lower case. import re.',
-        "The forms of the training texts make a set. Each test text is looked up in it.",
-    ],
 )
 
 # %%
@@ -177,10 +173,6 @@ divided = check(
         )
     ),
     through=judged,
-    hints=[
-        "Draw groups, not items. np.unique(groups) names each group once.",
-        "random.permutation(names) puts them in random order; the first few are for the test. np.isin finds their items.",
-    ],
 )
 
 
@@ -266,11 +258,6 @@ wilson_is_right = check(
         for k, n in ((45, 50), (25, 50), (50, 50), (0, 12), (1, 1))
     ),
     case("another z", (270, 300, 2.576), library_wilson(270, 300, 2.576), parts=("low", "high"), tolerance=1e-6),
-    hints=[
-        "Multiply out and sort by powers of p, with s = k/n and w = z²/n: (1 + w) p² - (2s + w) p + s² = 0.",
-        "A quadratic a p² + b p + c = 0 has the roots (-b ± √(b² - 4ac)) / 2a.",
-        "Where k is 0 or n, rounding can make the root's argument a tiny negative number: max(0, ...).",
-    ],
 )
 
 
@@ -334,11 +321,6 @@ mcnemar_is_right = check(
     ),
     case("they never disagree", disagreeing(0, 0), 1.0),
     case("the texts on which they agree do not matter", disagreeing(2, 9, both=1000), 0.06542969),
-    hints=[
-        "Count the texts on which A alone is right, and those on which B alone is: (a & ~b).sum() and (~a & b).sum().",
-        "Of n tosses, exactly k heads have the probability math.comb(n, k) / 2**n. Add up k = 0 ... the smaller count.",
-        "To either side: twice that. Where both counts are equal, this is above 1; the answer is then 1.",
-    ],
 )
 
 # %%

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,17 @@ import pytest
 from .lesson_answers import ANSWERS
 from .test_lessons import LESSONS, environment, exercises
 
-SAYS = {  # what only a solved lesson prints
-    "13_sequences": ["100% right (your step)"],
+SAYS = {  # what only a solved lesson prints, as regular expressions
+    "13_sequences": [r"100% right \(your step\)"],
     "14_pieces": ["200 of 200 joins are the library's", "150 of 150 new pieces are the library's", "by score: "],
     "15_evaluation": ["have an exact one", "A against B: p = 0.031"],
+    "19_forgetting": [],
+    "20_small": [],
+    "21_explained": [r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"],
+    "22_many": ["largest difference from one process: [0-9.]+e-0[6-9]"],
 }
-UNTIL = {"15_evaluation": "# ## Every rung"}  # what comes after it uses no answer, and takes long
+UNTIL = {"15_evaluation": "# ## Every rung"}  # what comes after it uses no answer and takes long
+NAMES = {"19_forgetting", "20_small", "21_explained", "22_many"}  # they say whose functions they use
 
 
 def solved(source: Path) -> str:
@@ -35,16 +41,12 @@ def test_a_solved_lesson_uses_the_answers(lesson: str, tmp_path: Path) -> None:
     source = LESSONS / f"{lesson}.py"
     (tmp_path / source.name).write_text(solved(source), encoding="utf-8")
     run = f"import runpy, sys; sys.path.insert(0, {str(LESSONS)!r}); runpy.run_path({source.name!r}, run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", run],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        encoding="utf-8",
-    )
+    command = [sys.executable, "-c", run]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert done.stdout.count("✓ ") == len(exercises(source)), done.stdout
     for line in SAYS[lesson]:
-        assert line in done.stdout, done.stdout
+        assert re.search(line, done.stdout), done.stdout
+    if lesson in NAMES:
+        yours = " ".join(line for line in done.stdout.splitlines() if line.startswith("yours:"))
+        assert all(name in yours for name in ANSWERS[lesson]), done.stdout

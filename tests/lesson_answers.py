@@ -6,6 +6,7 @@ of a function of the exercise's name; it runs with the names of the lesson.
 
 from .lesson_answers_16 import LESSON_16
 from .lesson_answers_17 import LESSON_17
+from .lesson_answers_18 import LESSON_18
 from .lesson_answers_more import MORE
 
 ANSWERS: dict[str, dict[str, tuple[list[str], list[tuple[str, str]]]]] = {}
@@ -657,3 +658,4 @@ for _lesson, _exercises in MORE.items():
 
 ANSWERS["16_adapting"] = LESSON_16
 ANSWERS["17_prompts"] = LESSON_17
+ANSWERS["18_generation"] = LESSON_18

@@ -25,7 +25,7 @@ LESSONS = ROOT / "lessons"
 SOURCES = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
 LONGEST_CELL = 25
 SECONDS = 120  # on two cores; a busy machine gets more
-SLOW = {"09_bert", "10_finetuning", "16_adapting", "17_prompts"}  # they train for up to a minute
+SLOW = {"09_bert", "10_finetuning", "16_adapting", "17_prompts", "18_generation"}  # they train for up to a minute
 
 sys.path.insert(0, str(LESSONS))
 import build  # noqa: E402

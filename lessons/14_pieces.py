@@ -433,3 +433,4 @@ print(f"a piece of the tokenizer that also read code holds {more:.2f} times as m
 # - `models/text/tokenizer.py`: WordPiece; why the same text always gives the same ids.
 # - `models/text/bigrams.py`, `bigram_entropy`: the smoothing that this lesson used.
 # - `models/evaluating/perplexity.py`: nats per piece, per character and per byte, for any model: `minitorch evaluate`.
+# - Then lesson 15, `15_evaluation.py`.

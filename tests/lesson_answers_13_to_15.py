@@ -570,3 +570,253 @@ def best_by_score(words):
         ],
     ),
 }
+
+SEQUENCES["15_evaluation"] = {
+    "seen_before": (
+        [
+            """
+def seen_before(train, test):
+    import re
+
+    def form(text):
+        return " ".join(re.findall(r"\\w+", text.lower()))
+
+    known = {form(text) for text in train}
+    return [form(text) in known for text in test]
+""",
+            """
+def seen_before(train, test):
+    import string
+
+    def words(text):
+        return tuple("".join(c if c.isalnum() else " " for c in text).casefold().split())
+
+    known = set(map(words, train))
+    return np.array([words(text) in known for text in test])
+""",
+        ],
+        [
+            ("def seen_before(train, test): return [text in train for text in test]", "capitals, spaces, punctuation"),
+            (
+                "def seen_before(train, test):\n    known = {t.lower() for t in train}\n    return [t.lower() in known for t in test]",
+                "capitals, spaces, punctuation",
+            ),
+            (
+                "def seen_before(train, test):\n    import re\n    form = lambda t: frozenset(re.findall(r'\\w+', t.lower()))\n"
+                "    known = {form(t) for t in train}\n    return [form(t) in known for t in test]",
+                "another order",
+            ),
+            (
+                "def seen_before(train, test):\n    import re\n    form = lambda t: ' '.join(re.findall(r'\\w+', t.lower()))\n"
+                "    return [any(form(t) in form(known) for known in train) for t in test]",
+                "a part of it",
+            ),
+            (
+                "def seen_before(train, test):\n    form = lambda t: ''.join(c for c in t.lower() if c.isalnum())\n"
+                "    known = {form(t) for t in train}\n    return [form(t) in known for t in test]",
+                "words, not letters",
+            ),
+            (
+                "def seen_before(train, test):\n    import re\n    form = lambda t: ' '.join(re.findall(r'\\w+', t.lower()))\n"
+                "    seen, found = {form(t) for t in train}, []\n    for t in test:\n        found.append(form(t) in seen)\n"
+                "        seen.add(form(t))\n    return found",
+                "copies within the test",
+            ),
+            (
+                "def seen_before(train, test):\n    import re\n    form = lambda t: ' '.join(re.findall(r'\\w+', t.lower()))\n"
+                "    return {form(t) for t in train} & {form(t) for t in test}",
+                "a plain copy",
+            ),
+            (
+                "def seen_before(train, test):\n    import re\n    form = lambda t: ' '.join(re.findall(r'\\w+', t.lower()))\n"
+                "    known = {form(t) for t in test}\n    return [form(t) in known for t in train]",
+                "a plain copy",
+            ),
+        ],
+    ),
+    "split_by_group": (
+        [
+            """
+def split_by_group(groups, share, random):
+    names = random.permutation(np.unique(groups))
+    return np.isin(groups, names[: max(1, round(share * len(names)))])
+""",
+            """
+def split_by_group(groups, share, random):
+    names = sorted(set(groups.tolist()))
+    n = max(1, int(share * len(names) + 0.5))
+    chosen = set(random.choice(names, n, replace=False).tolist())
+    return np.array([group in chosen for group in groups.tolist()])
+""",
+            """
+def split_by_group(groups, share, random):
+    names, number = np.unique(groups, return_inverse=True)
+    for_test = np.zeros(len(names), dtype=bool)
+    for_test[random.permutation(len(names))[: max(1, np.round(share * len(names)).astype(int))]] = True
+    return for_test[number]
+""",
+        ],
+        [
+            (
+                "def split_by_group(groups, share, random): return random.random(len(groups)) < share",
+                "groups on both sides",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    names = np.unique(groups)\n"
+                "    return np.isin(groups, names[: max(1, round(share * len(names)))])",
+                "other draws, other groups",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    names = random.permutation(np.unique(groups))\n"
+                "    return ~np.isin(groups, names[: max(1, round(share * len(names)))])",
+                "groups in the test",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    names = random.permutation(np.unique(groups))\n"
+                "    return np.flatnonzero(np.isin(groups, names[: max(1, round(share * len(names)))]))",
+                "dtype int64",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    names = random.permutation(groups)\n"
+                "    return np.isin(groups, names[: max(1, round(share * len(names)))])",
+                "groups in the test",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    names = random.permutation(np.unique(groups))\n"
+                "    return np.isin(groups, names[: round(share * len(names))])",
+                "a share that rounds to none",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    random = np.random.default_rng(0)\n"
+                "    names = random.permutation(np.unique(groups))\n"
+                "    return np.isin(groups, names[: max(1, round(share * len(names)))])",
+                "other draws, other groups",
+            ),
+            (
+                "def split_by_group(groups, share, random):\n    mask = np.zeros(len(groups), dtype=bool)\n"
+                "    start = random.integers(len(groups))\n    mask[start : start + max(1, round(share * len(groups)))] = True\n"
+                "    return mask",
+                "ten files",
+            ),
+        ],
+    ),
+    "wilson": (
+        [
+            """
+def wilson(k, n, z=1.96):
+    s, w = k / n, z * z / n
+    root = math.sqrt(max(0.0, (2 * s + w) ** 2 - 4 * (1 + w) * s * s))
+    return (2 * s + w - root) / (2 * (1 + w)), (2 * s + w + root) / (2 * (1 + w))
+""",
+            """
+def wilson(k, n, z=1.96):
+    middle = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return np.array([middle - half, middle + half])
+""",
+            """
+def wilson(k, n, z=1.96):
+    roots = np.roots([1 + z * z / n, -2 * k / n - z * z / n, (k / n) ** 2])
+    return sorted(float(np.clip(np.real(r), 0, 1)) for r in roots)
+""",
+        ],
+        [
+            (
+                "def wilson(k, n, z=1.96):\n    half = z * math.sqrt(k / n * (1 - k / n) / n)\n    return k / n - half, k / n + half",
+                "45 of 50",
+            ),
+            (
+                "def wilson(k, n, z=1.96):\n    half = z * math.sqrt(k / n * (1 - k / n) / n)\n"
+                "    return max(0, k / n - half), min(1, k / n + half)",
+                "45 of 50",
+            ),
+            (
+                "def wilson(k, n, z=1.96):\n    p, m = (k + 2) / (n + 4), n + 4\n    half = z * math.sqrt(p * (1 - p) / m)\n"
+                "    return p - half, p + half",
+                "45 of 50",
+            ),
+            (
+                "def wilson(k, n, z=1.96):\n    s, w = k / n, 1.96**2 / n\n    root = math.sqrt(max(0.0, (2 * s + w) ** 2 - 4 * (1 + w) * s * s))\n"
+                "    return (2 * s + w - root) / (2 * (1 + w)), (2 * s + w + root) / (2 * (1 + w))",
+                "another z",
+            ),
+            (
+                "def wilson(k, n, z=1.96):\n    s, w = k / n, z / n\n    root = math.sqrt(max(0.0, (2 * s + w) ** 2 - 4 * (1 + w) * s * s))\n"
+                "    return (2 * s + w - root) / (2 * (1 + w)), (2 * s + w + root) / (2 * (1 + w))",
+                "45 of 50",
+            ),
+            (
+                "def wilson(k, n, z=1.96):\n    s, w = k / n, z * z / n\n    root = math.sqrt((2 * s + w) ** 2 - 4 * (1 + w) * s * s)\n"
+                "    return (2 * s + w + root) / (2 * (1 + w)), (2 * s + w - root) / (2 * (1 + w))",
+                "low: yours is",
+            ),
+            ("def wilson(k, n, z=1.96): return k / n", "2 things should come back"),
+        ],
+    ),
+    "mcnemar": (
+        [
+            """
+def mcnemar(a, b):
+    m, n = int((a & ~b).sum()), int((~a & b).sum())
+    tail = sum(math.comb(m + n, k) for k in range(min(m, n) + 1)) / 2 ** (m + n)
+    return min(1.0, 2 * tail)
+""",
+            """
+def mcnemar(a, b):
+    from scipy.stats import binomtest
+
+    disagree = a != b
+    n = int(np.sum(disagree))
+    return binomtest(int(np.sum(a[disagree])), n).pvalue if n else 1.0
+""",
+            """
+def mcnemar(a, b):
+    only_a = sum(x and not y for x, y in zip(a.tolist(), b.tolist()))
+    only_b = sum(y and not x for x, y in zip(a.tolist(), b.tolist()))
+    n = only_a + only_b
+    return sum(math.comb(n, k) for k in range(n + 1) if abs(2 * k - n) >= abs(only_a - only_b)) / 2**n
+""",
+        ],
+        [
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return sum(math.comb(m + n, k) for k in range(min(m, n) + 1)) / 2 ** (m + n)",
+                "0.5 times what it should be",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return 2 * sum(math.comb(m + n, k) for k in range(min(m, n) + 1)) / 2 ** (m + n)",
+                "A alone right on 3, B alone on 3",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return min(1.0, 2 * sum(math.comb(m + n, k) for k in range(min(m, n))) / 2 ** (m + n))",
+                "A alone right on 4, B alone on 14",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return min(1.0, 2 * sum(math.comb(m + n, k) for k in range(m + 1)) / 2 ** (m + n))",
+                "A alone right on 14, B alone on 4",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return math.erfc(abs(m - n) / math.sqrt(2 * (m + n)))",
+                "A alone right on 4, B alone on 14",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int(a.sum()), int(b.sum())\n"
+                "    return min(1.0, 2 * sum(math.comb(m + n, k) for k in range(min(m, n) + 1)) / 2 ** (m + n))",
+                "A alone right on 4, B alone on 14",
+            ),
+            (
+                "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
+                "    return math.comb(m + n, m) / 2 ** (m + n)",
+                "A alone right on 4, B alone on 14",
+            ),
+            (
+                "def mcnemar(a, b):\n    from scipy.stats import ttest_ind\n    return float(ttest_ind(a, b).pvalue)",
+                "A alone right on 4, B alone on 14",
+            ),
+        ],
+    ),
+}

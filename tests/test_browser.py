@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import minitorch
+from docs.website import checking
 from lessons.browser import building, runtime
 from lessons.browser.__main__ import main
 from models.errors import BadInput
@@ -190,6 +191,11 @@ def test_nothing_is_downloaded_unless_asked(tmp_path, capsys):
     assert not any(tmp_path.iterdir())
 
 
+def test_an_address_is_one(tmp_path, capsys):
+    assert main([str(tmp_path / "out"), "--runtime", str(tmp_path / "none"), "--download", "--address", "here"]) == 2
+    assert "--address here: an address starts with https://" in capsys.readouterr().err
+
+
 def test_a_folder_in_use_is_not_overwritten(address, tmp_path):
     runtime.fetch(tmp_path / "runtime", [address])
     (tmp_path / "file").write_text("mine")
@@ -201,13 +207,13 @@ def test_a_folder_in_use_is_not_overwritten(address, tmp_path):
 # -------------------------------------------------------------------------------------------------------- the pages
 
 
-def test_the_pages_hold_every_cell_and_every_link_leads_somewhere():
+def test_the_pages_hold_every_cell_and_every_link_leads_somewhere(tmp_path):
     jupytext = pytest.importorskip("jupytext")
     made = {name: content.decode() for name, content in building.pages(27).items()}
     for name in building.NAMES:
         codes = [cell.source for cell in jupytext.read(building.LESSONS / f"{name}.py").cells if cell.cell_type == "code"]
         fields = re.findall(r"<textarea[^>]*>\n(.*?)</textarea>", made[f"{name}.html"], flags=re.DOTALL)
         assert [html.unescape(field) for field in fields] == codes
-    for name, text in made.items():
-        for target in re.findall(r'(?:href|src)="([^"#]*)(?:#[^"]*)?"', text):
-            assert target.startswith("https://") or not target or target in made or (PAGE / target).is_file(), f"{name}: {target}"
+    for name in (*made, *building.COPIED):
+        (tmp_path / name).write_text(made[name] if name in made else (PAGE / name).read_text(encoding="utf-8"), encoding="utf-8")
+    assert checking.problems(tmp_path) == []

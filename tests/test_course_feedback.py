@@ -202,3 +202,18 @@ def test_references_do_more_than_tests_ask():
         kernel.fast_adam(*arrays, 3, 0.1, 0.9, 0.99, 1e-8)
     for a, b in zip(flat, fortran, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_array_that_is_added_to_in_place_is_found_in_berts_training():
+    """In the grader's processes, too: there the learner's function has a copy that is tied to the array."""
+    aliasing = """
+def accumulate(pending, node, g):
+    if node in pending:
+        pending[node] += g
+    else:
+        pending[node] = g
+"""
+    engine = find("engine")
+    bert = next(t for t in engine.tests if "bert" in t.name)
+    verdict = grade_source(engine, reference(engine.source) + aliasing, "/nowhere/engine.py", [bert]).verdicts[0]
+    assert verdict.problems[0].startswith("BorrowedError: accumulate changes an array in place that others hold")

@@ -18,7 +18,7 @@ from models.generation.beams import Beams
 from models.generation.decoder import Stopping
 from models.generation.settings import GenerationConfig
 
-few = settings(deadline=None, max_examples=80)
+few = settings(deadline=None, max_examples=40)
 
 
 @pytest.fixture(scope="module")

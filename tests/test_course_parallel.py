@@ -99,7 +99,7 @@ def test_each_rank_has_a_process_of_its_own(tmp_path):
             assert [received.tolist() for received, _ in found] == [[4, 5], [0, 1], [2, 3]]
             assert [calls for _, calls in found] == [round] * 3  # not 3 of one process
             assert ring.sent == [[2]] * 3
-        with pytest.raises(FarError, match="waits in receive for a message that nobody will send: every rank waits"):
+        with pytest.raises(FarError, match="waits in receive for a message that nobody will send: all ranks wait"):
             together(learner.fresh(), 2, lambda m, rank, send, receive: m.g(receive))
         pids = {learner.process.pid, *(fellow.process.pid for fellow in learner.fellows)}
         assert len(pids) == 3
@@ -115,13 +115,17 @@ def test_a_message_is_a_copy_and_only_numbers_travel():
     np.testing.assert_array_equal(ring.receive(1), [1.0, 1.0])
     with pytest.raises(TypeError, match="send takes an array of numbers, not list"):
         ring.send(0, [1.0])
+    for _ in range(4):
+        ring.send(0, np.zeros(1 << 22))
+    with pytest.raises(MemoryError, match="more than 128 MiB of messages are on their way"):
+        ring.send(0, np.zeros(1 << 22))
 
 
 def test_ranks_that_wait_for_each_other_are_told_so():
     def all_wait(m, rank, send, receive):
         return receive()
 
-    with pytest.raises(Deadlock, match="every rank waits, and none has sent what the next one needs"):
+    with pytest.raises(Deadlock, match="all ranks wait, so each has to send before it receives"):
         together(None, 3, all_wait)
 
     def one_waits(m, rank, send, receive):

@@ -1,6 +1,6 @@
 """Wrong answers as learners write them: hidden tests catch all, visible ones most, and known slips are named.
 
-Each cell of course_answers/slips/NAME.py replaces something in the reference.
+Each cell of course_answers/slips/NAME.py (of the later assignments: wrong/NAME.py) replaces something in the reference.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ if not hasattr(os, "fork"):
 from models.course.assignments import find, reference
 from models.course.mutants import Mutant, killer
 
-SLIPS = Path(__file__).parent / "course_answers" / "slips"
-NAMES = ("scalar", "tensors", "engine", "attention", "mlm", "kernel")
+ANSWERS = Path(__file__).parent / "course_answers"
+NAMES = ("scalar", "tensors", "engine", "attention", "mlm", "kernel", "adapt", "parallel")
 
 
 def cells(name):
     """(title, task, source) of each wrong answer."""
-    common, *parts = re.split(r"^# %% (.*)\n", (SLIPS / f"{name}.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    path = next(p for folder in ("slips", "wrong") if (p := ANSWERS / folder / f"{name}.py").exists())
+    common, *parts = re.split(r"^# %% (.*)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for title, cell in zip(parts[::2], parts[1::2], strict=True):
         yield title, title.split()[0], f"{reference(find(name).source)}\n\n{common}\n{cell}"
 

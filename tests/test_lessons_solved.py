@@ -15,6 +15,7 @@ from .test_lessons import LESSONS, environment, exercises
 SAYS = {  # what only a solved lesson prints, as regular expressions
     "13_sequences": [r"100% right \(your step\)"],
     "14_pieces": ["200 of 200 joins are the library's", "150 of 150 new pieces are the library's", "by score: "],
+    "15_evaluation": ["have an exact one", "A against B: p = 0.031"],
     "19_forgetting": [],
     "20_small": [],
     "21_explained": [r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"],

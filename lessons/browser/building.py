@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib.util
 import json
 import re
 import subprocess
@@ -57,9 +58,11 @@ def build(output: Path, folder: Path) -> None:
 
 def wheel() -> tuple[str, bytes]:
     """minitorch's own wheel, by pip: its name and content."""
+    if importlib.util.find_spec("hatchling") is None:  # pip would download it, unasked
+        raise BadInput("hatchling, which builds minitorch's wheel, is not installed: pip install -e '.[lessons]'")
     with tempfile.TemporaryDirectory() as room:
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", room, str(ROOT)]
-        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", room]
+        if subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(ROOT)], stdout=sys.stderr, check=False).returncode:
             raise BadInput("minitorch's wheel could not be built; pip's message above says why")
         path = next(Path(room).glob("*.whl"))
         return path.name, path.read_bytes()
@@ -102,7 +105,8 @@ def lesson(text: str) -> tuple[str, str]:
 def rendered(markdown: str) -> str:
     """Markdown as HTML; links to files that are no page here become plain text."""
     from markdown_it import MarkdownIt
+    from mdit_py_plugins.anchors import anchors_plugin
 
-    text = str(MarkdownIt("commonmark").enable("table").render(markdown))
+    text = str(MarkdownIt("commonmark").enable("table").use(anchors_plugin, max_level=3).render(markdown))
     text = re.sub(r'href="(?:\.\./docs/)?glossary\.md(#[^"]*)?"', r'href="glossary.html\1"', text)
     return re.sub(r'<a href="(?!https?:|#|glossary\.html)[^"]*">(.*?)</a>', r"\1", text, flags=re.DOTALL)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import http.client
 import json
 import shutil
 import subprocess
@@ -84,7 +85,7 @@ def fetch(folder: Path, addresses: Iterable[str] = ADDRESSES) -> None:
         print(f"{count(len(wanted), 'file')} to fetch from {name}", file=sys.stderr)
         try:
             _keep(folder, wanted, source(wanted), notes)
-        except (OSError, subprocess.CalledProcessError, tarfile.TarError, zipfile.BadZipFile) as error:
+        except (OSError, subprocess.CalledProcessError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile) as error:
             notes.append(f"{name}: {error}")
     if wanted := missing(folder):
         print(*notes, sep="\n", file=sys.stderr)

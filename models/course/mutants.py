@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import concurrent.futures
 import copy
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -318,6 +319,7 @@ def first_failure(assignment: Assignment, source: str, task: str = "", tests: Se
     return None
 
 
+@functools.cache
 def mutants_of(assignment: Assignment) -> list[Mutant]:
     """All mutants of an assignment's reference, including the equivalent ones."""
     return make_mutants(assignment.source, _notes(assignment).get("numbers", []))

@@ -23,6 +23,9 @@ from .remote import Gone
 Work = Callable[[Any, int, Callable[[Any], None], Callable[[], Any]], Any]  # (module, rank, send, receive) -> result
 
 
+MOST_WAITING = 1 << 27  # bytes of messages that nobody has taken yet
+
+
 class Deadlock(Exception):
     """A rank waits for a message that nobody will send."""
 
@@ -48,6 +51,8 @@ class Ring:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise TypeError(f"send takes an array of numbers, not {type(array).__name__}")
         with self.changed:
+            if array.nbytes + sum(waiting.nbytes for box in self.boxes for waiting in box) > MOST_WAITING:
+                raise MemoryError(f"more than {MOST_WAITING >> 20} MiB of messages are on their way, and nobody receives them")
             self.sent[rank].append(array.size)
             self.boxes[(rank + 1) % self.size].append(array.copy())
             self.changed.notify_all()
@@ -59,10 +64,8 @@ class Ring:
             self.changed.notify_all()
             while not self.boxes[rank]:
                 if all(r in self.ended or (r in self.waiting and not self.boxes[r]) for r in range(self.size)):
-                    others = (
-                        "the others have ended" if self.ended else "every rank waits, and none has sent what the next one needs"
-                    )
-                    raise Deadlock(f"rank {rank} waits in receive for a message that nobody will send: {others}")
+                    why = "the others have ended" if self.ended else "all ranks wait, so each has to send before it receives"
+                    raise Deadlock(f"rank {rank} waits in receive for a message that nobody will send: {why}")
                 self.changed.wait()
             self.waiting.remove(rank)
             return self.boxes[rank].popleft()

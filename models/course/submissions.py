@@ -174,5 +174,6 @@ def _named_apart(found: dict[tuple[str, str], Learner]) -> list[Learner]:
 def nothing_of(learner: Learner, missing: Iterable[str]) -> str:
     """ "none of scalar.py, ... is there; it holds Scalar_final.py": a file of another name is not graded."""
     names = list(missing)
-    held = f"it holds {listing(learner.others)}" if learner.others else "nothing else is there"
+    only = "it holds only files that were handed out" if learner.files else "it is empty"
+    held = f"it holds {listing(learner.others)}" if learner.others else only
     return f"{f'none of {listing(names)} is' if len(names) > 1 else f'{names[0]} is not'} there; {held}"

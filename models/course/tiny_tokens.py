@@ -2,7 +2,7 @@
 
     lines -> merges -> ids of each line -> rows of ids, 15 % of them masked -> the loss of each step
 
-``library_merges`` and ``library_ids`` are the `tokenizers` library's own; merges, ids and losses must be the same.
+``library_merges`` and ``library_ids`` are the `tokenizers` library's own: merges, ids and losses must be the same.
 Read before: tiny_bert.py, models/text/bpe.py. Read next: lessons/assignments/tokens/.
 """
 
@@ -87,15 +87,20 @@ def library_merges(texts: Sequence[str], vocab_size: int) -> list[tuple[int, int
     return [(model["vocab"][left], model["vocab"][right]) for left, right in model["merges"]]
 
 
-def library_ids(merges: Sequence[tuple[int, int]]) -> Callable[[str], list[int]]:
-    """models/text/bpe.py's tokenizer of these merges: a function from a text to its ids."""
+def library_tokenizer(merges: Sequence[tuple[int, int]]) -> Any:
+    """models/text/bpe.py's tokenizer of these merges."""
     from models.text.bpe import BPETokenizer
 
     tokens, named = letters(), []
     for left, right in merges:
         named.append((tokens[left], tokens[right]))
         tokens.append(tokens[left] + tokens[right])
-    tokenizer = BPETokenizer({token: i for i, token in enumerate(tokens)}, [list(pair) for pair in named])
+    return BPETokenizer({token: i for i, token in enumerate(tokens)}, [list(pair) for pair in named])
+
+
+def library_ids(merges: Sequence[tuple[int, int]]) -> Callable[[str], list[int]]:
+    """A function from a text to its ids by that tokenizer."""
+    tokenizer = library_tokenizer(merges)
     return lambda text: tokenizer.encode_lines([text])[0]
 
 

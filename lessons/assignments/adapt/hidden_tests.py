@@ -105,6 +105,8 @@ def merged_in_float32(m):
         found |= {f"merged {label}": merged, f"and back {label}": m.unmerge(merged, A, B, alpha)}
         found |= {f"W {label}": W, f"A {label}": A, f"B {label}": B}
         found |= {f"merged, afterwards {label}": merged}
+        again = m.merge(merged, 2 * A, B, alpha)
+        found |= {f"the second of two adapters, {label}": m.unmerge(again, A, B, alpha)}
         none = m.merge(W, A, 0 * B, alpha)
         found |= {f"B = 0 {label}": none, f"B = 0 shares memory with W {label}": bool(np.shares_memory(none, W))}
         back = m.unmerge(W, A, 0 * B, alpha)
@@ -123,6 +125,7 @@ def _():
         found |= {f"merged {label}": single(W + change), f"and back {label}": single(W, 1e-4, 1e-5)}
         found |= {f"W {label}": exact(W), f"A {label}": exact(A), f"B {label}": exact(B)}
         found |= {f"merged, afterwards {label}": single(W + change)}
+        found |= {f"the second of two adapters, {label}": single(W + 2 * change, 1e-4, 1e-4)}
         found |= {f"B = 0 {label}": exact(W), f"B = 0 shares memory with W {label}": False}
         found |= {f"unmerging B = 0 {label}": exact(W), f"which shares memory with W {label}": False}
     return found
@@ -240,7 +243,7 @@ def _():
 def rounded_layers():
     """x, q, scale, bias: several shapes, a row of zeros, tokens of very different size."""
     rng = np.random.default_rng(15)
-    for front, inputs, outputs in (((3,), 4, 4), ((2, 3), 6, 2), ((), 5, 3), ((2, 1, 2), 700, 2)):
+    for front, inputs, outputs in (((4,), 3, 4), ((2, 3), 6, 2), ((), 5, 3), ((2, 1, 2), 700, 2)):
         x = rng.normal(size=(*front, inputs)) * 10.0 ** rng.integers(-2, 3, (*front, 1))
         if len(front) == 2:
             x[1, 1] = 0

@@ -60,7 +60,7 @@ def gradients_of_causal_attention(m):
 
 
 def true_attention(q, k, v, tokens=None, power=0.5):
-    L, S = q.shape[2], k.shape[2]
+    L, S = q.shape[-2], k.shape[-2]
     e = np.exp(np.einsum("bald,basd->bals", q, k) / q.shape[-1] ** power) * (np.arange(S) <= np.arange(S - L, S)[:, None])
     e = e if tokens is None else e * tokens[:, None, None]
     total = e.sum(-1, keepdims=True)

@@ -13,26 +13,27 @@ from models.course.tiny_parallel import right, shared
 
 
 @task("10.1", points=1)
-def seven_elements_for_three_ranks(m):
-    """3, 2 and 2 of them; and two elements for three ranks: the last one has none."""
-    found = m.chunks(7, 3)
-    return {"begins and ends of 7 in 3": ends(found), "of 2 in 3": ends(m.chunks(2, 3))}
+def ten_elements_for_four_ranks(m):
+    """3, 3, 2 and 2 of them; and two elements for three ranks: the last one has none."""
+    return {"begins and ends of 10 in 4": ends(m.chunks(10, 4)), "of 2 in 3": ends(m.chunks(2, 3))}
 
 
 def ends(slices):
-    """Where each slice begins and ends, its length."""
-    return [[s.start, s.stop, s.stop - s.start] for s in slices]
+    """Where each slice begins and ends."""
+    return [[s.start, s.stop] for s in slices]
 
 
-@seven_elements_for_three_ranks.expects
+@ten_elements_for_four_ranks.expects
 def _():
     slips = {
-        "putting all that is left over into the last chunk": [[0, 2, 2], [2, 4, 2], [4, 7, 3]],
-        "leaving out what is left over": [[0, 2, 2], [2, 4, 2], [4, 6, 2]],
-        "chunks of ⌈n / size⌉, of which the last is short": [[0, 3, 3], [3, 6, 3], [6, 7, 1]],
+        "putting all that is left over into the last chunk": [[0, 2], [2, 4], [4, 6], [6, 10]],
+        "leaving out what is left over": [[0, 2], [2, 4], [4, 6], [6, 8]],
+        "chunks of ⌈n / size⌉, of which the last is short": [[0, 3], [3, 6], [6, 9], [9, 10]],
+        "putting the longer ones last": [[0, 2], [2, 4], [4, 7], [7, 10]],
+        "rounding i · n / size down": [[0, 2], [2, 5], [5, 7], [7, 10]],
     }
-    seven = close([[0, 3, 3], [3, 5, 2], [5, 7, 2]], slips=slips)
-    return {"begins and ends of 7 in 3": seven, "of 2 in 3": [[0, 1, 1], [1, 2, 1], [2, 2, 0]]}
+    ten = close([[0, 3], [3, 6], [6, 8], [8, 10]], slips=slips)
+    return {"begins and ends of 10 in 4": ten, "of 2 in 3": [[0, 1], [1, 2], [2, 2]]}
 
 
 def numbers(size, n, seed=0):
@@ -93,16 +94,17 @@ def _():
 
 @task("10.3", points=2)
 def the_sum_on_all_ranks(m):
-    """Two ranks and five elements; and a single rank, which has nobody to send to."""
-    x = numbers(2, 5)
+    """Three ranks and seven elements; and a single rank, which has nobody to send to."""
+    x = numbers(3, 7)
     held = x.copy()
-    found, ring = together(m, 2, lambda m, rank, send, receive: m.all_reduce(x[rank], rank, 2, send, receive))
+    found, ring = together(m, 3, lambda m, rank, send, receive: m.all_reduce(x[rank], rank, 3, send, receive))
     one, quiet = together(m, 1, lambda m, rank, send, receive: m.all_reduce(x[0], 0, 1, send, receive))
     return {
         "rank 0": found[0],
         "rank 1": found[1],
-        "they are equal to the last bit": bool((found[0] == found[1]).all()),
-        "elements sent by both: 2 (size - 1) n": sum(map(sum, ring.sent)),
+        "rank 2": found[2],
+        "they are equal to the last bit": bool((found[0] == found[1]).all() and (found[0] == found[2]).all()),
+        "elements sent by all ranks: 2 (size - 1) n": sum(map(sum, ring.sent)),
         "a single rank": one[0],
         "a single rank's messages": len(quiet.sent[0]),
         "x is as before": bool((x == held).all()),
@@ -111,13 +113,14 @@ def the_sum_on_all_ranks(m):
 
 @the_sum_on_all_ranks.expects
 def _():
-    x = numbers(2, 5)
-    slips = {"a mean over the ranks": x.mean(0), "the other rank's x": x[1], "this rank's x": x[0]}
+    x = numbers(3, 7)
+    slips = {"a mean over the ranks": x.mean(0), "this rank's x": x[0]}
     return {
         "rank 0": single(x.sum(0), slips=slips),
         "rank 1": single(x.sum(0)),
+        "rank 2": single(x.sum(0)),
         "they are equal to the last bit": True,
-        "elements sent by both: 2 (size - 1) n": 10,
+        "elements sent by all ranks: 2 (size - 1) n": close(28, slips={"sending whole arrays round the ring": 42}),
         "a single rank": single(x[0]),
         "a single rank's messages": 0,
         "x is as before": True,
@@ -149,20 +152,20 @@ def means(m, losses, g=1.0):
 def three_sentences_and_one(m):
     """Losses 1, 2, 3 on rank 0 and 6 on rank 1: the mean is 3, that of the ranks' own means would be 4."""
     losses = [np.array([1.0, 2.0, 3.0], np.float32), np.array([6.0], np.float32)]
-    mean, slopes = means(m, losses, 2.0)
-    return {"means": mean, "dlosses of rank 0, for g = 2": slopes[0], "dlosses of rank 1": slopes[1]}
+    mean, slopes = means(m, losses, 4.0)
+    return {"means": mean, "dlosses of rank 0, for g = 4": slopes[0], "dlosses of rank 1": slopes[1]}
 
 
 @three_sentences_and_one.expects
 def _():
     own = "dividing by this rank's own count"
-    of_0 = {own: [2 / 3] * 3, "forgetting g": [0.25] * 3, "dividing by the number of ranks, too": [0.25] * 3, SHARED: [0.4] * 3}
-    of_1 = {own: [2.0], "forgetting g": [0.25], "a division by the number of ranks": [1.0]}
+    of_0 = {own: [4 / 3] * 3, "forgetting g": [0.25] * 3, "dividing by the number of ranks, too,": [0.5] * 3, SHARED: [0.8] * 3}
+    of_1 = {own: [4.0], "forgetting g": [0.25], "dividing by the number of ranks, too,": [0.5], SHARED: [0.8]}
     slips = {"a mean of means": [4.0, 4.0], "a sum without the counts": [12.0, 12.0], "each rank's own mean": [2.0, 6.0]}
     return {
         "means": close([3.0, 3.0], 1e-5, slips=slips | {"dividing by the number of ranks": [6.0, 6.0]}),
-        "dlosses of rank 0, for g = 2": single([0.5] * 3, slips=of_0),
-        "dlosses of rank 1": single([0.5], slips=of_1),
+        "dlosses of rank 0, for g = 4": single([1.0] * 3, slips=of_0),
+        "dlosses of rank 1": single([1.0], slips=of_1),
     }
 
 
@@ -184,31 +187,32 @@ def _():
 
 @task("10.5", points=3)
 def four_gradients_in_three_buckets(m):
-    """Of 4, 6, 3 and 2 elements with room for 5: first the last two together, then the one that is too long, then the first."""
-    shapes, lengths = [(2, 2), (6,), (3, 1), (2,)], []
-    gradients = [np.arange(4.0).reshape(2, 2), np.ones(6), None, np.array([5.0, 6.0])]
+    """Of 4, 7, 3 and 2 elements with room for 6: first the last two together, then the one that is too long, then the first."""
+    shapes, lengths = [(2, 2), (7,), (3, 1), (2,)], []
+    gradients = [np.arange(4.0).reshape(2, 2), np.ones(7), None, np.array([5.0, 6.0])]
     gradients = [g if g is None else g.astype(np.float32) for g in gradients]
 
     def reduce(x):
         lengths.append(x.size)
         return 2 * x  # as if another rank had the same gradients
 
-    sums = m.reduce_gradients(gradients, shapes, 5, reduce)
+    sums = m.reduce_gradients(gradients, shapes, 6, reduce)
     found = {f"sum {i}": g for i, g in enumerate(sums)}
     return found | {"lengths of the buckets": lengths, "gradient 0 afterwards": gradients[0]}
 
 
 @four_gradients_in_three_buckets.expects
 def _():
-    slips = {"filling buckets from the first gradient on": [4, 6, 5], "a bucket for each gradient": [2, 3, 6, 4]}
-    slips |= {"one bucket for all": [15], "leaving out a gradient that is None": [2, 6, 4]}
+    slips = {"filling buckets from the first gradient on": [4, 7, 5], "a bucket for each gradient": [2, 3, 7, 4]}
+    slips |= {"one bucket for all": [16], "leaving out a gradient that is None": [2, 7, 4]}
+    slips |= {"closing a bucket once it is over the limit": [12, 4]}
     first = np.arange(4.0).reshape(2, 2)
     return {
         "sum 0": single(2 * first, slips={"a mean over the ranks": first}),
-        "sum 1": single(np.full(6, 2.0)),
+        "sum 1": single(np.full(7, 2.0)),
         "sum 2": single(np.zeros((3, 1))),
         "sum 3": single([10.0, 12.0]),
-        "lengths of the buckets": close([5, 6, 4], slips=slips),
+        "lengths of the buckets": close([5, 7, 4], slips=slips),
         "gradient 0 afterwards": exact(first),
     }
 

@@ -487,3 +487,4 @@ for name, share in scores.items():
 # - `minitorch/nn/rnn.py`: layers, directions, texts of different lengths.
 # - `minitorch/nn/conv.py` and `models/classical/convolution.py`: a convolutional network that classifies sentences.
 # - `models/classical/lstm.py`, and `models/comparison/networks.py`: both against BERT, on your own files.
+# - Then lesson 14, `14_pieces.py`.

@@ -490,3 +490,4 @@ shutil.rmtree(folder)
 # - `models/adapting/base.py`: how a layer of a finished model gets an adapter, `Adapted` and `put`.
 # - `models/adapting/peft_model.py`, `PeftModel`: adapters by name; merging; the files are PEFT's.
 # - [Adapting](../docs/adapting.md): eleven other methods, and what each costs and brings on real reviews.
+# - Then lesson 17, `17_prompts.py`.

@@ -78,7 +78,7 @@ network, together = Network(), Network()
 for task, name in enumerate("ABC"):
     train(network, [task])
     print(f"after scanner {name}: right on A {right(network)[0]:.0%}, B {right(network)[1]:.0%}, C {right(network)[2]:.0%}")
-train(together, range(T), steps=600)
+train(together, [0, 1, 2], steps=600)
 print(f"all in one mix:  right on A {right(together)[0]:.0%}, B {right(together)[1]:.0%}, C {right(together)[2]:.0%}")
 
 # %% [markdown]
@@ -113,7 +113,16 @@ T0, F0 = [True] * 2, [False] * 2
 answers_right = check(
     may_answer,
     case("task: each its own", ("task", pairs, np.array([2, 0]), 3), np.array([F0 + F0 + T0, T0 + F0 + F0])),
-    case("class, after two of three tasks", ("class", pairs, np.array([1, 0]), 2), np.array([T0 + T0 + F0] * 2)),
+    case(
+        "class, after two of three tasks",
+        ("class", pairs, np.array([1, 0]), 2),
+        np.array([T0 + T0 + F0] * 2),
+        slips={
+            "if tasks that have not been learnt may answer, too": np.ones((2, 6), bool),
+            "if only the newest task may answer": np.array([F0 + T0 + F0] * 2),
+            "if the task is told: that is another setting": np.array([F0 + T0 + F0, T0 + F0 + F0]),
+        },
+    ),
     case("class, after the first", ("class", pairs, np.array([0]), 1), np.array([T0 + F0 + F0])),
     case("domain: both outputs belong to all", ("domain", np.ones((3, 2), bool), np.array([2, 1]), 1), np.ones((2, 2), bool)),
     case("task: one that has not been learnt", ("task", pairs, np.array([2]), 1), np.array([F0 + F0 + T0])),
@@ -163,7 +172,15 @@ def of_logistic(f):
 points = np.array([[1.0, 2.0], [-1.0, 0.5]])
 fisher_right = check(
     fisher_diagonal,
-    case("two points", (np.array([0.5, -0.25]), points), np.array([0.238546, 0.528386])),
+    case(
+        "two points",
+        (np.array([0.5, -0.25]), points),
+        np.array([0.238546, 0.528386]),
+        slips={
+            "if the mean gradient is squared: over all answers it is 0": np.zeros(2),
+            "if the answers are not weighed by their probabilities": np.array([0.522908, 1.068227]),
+        },
+    ),
     case("one point, unsure", (np.zeros(2), points[:1]), np.array([0.25, 1.0])),
     case("one point, nearly sure", (np.array([4.0, 2.0]), points[:1]), np.array([0.000335, 0.001341]), tolerance=1e-6),
     through=of_logistic,
@@ -209,8 +226,23 @@ later = [([np.array([[1.0, 0.0]]), np.full(1, 0.25)], [np.array([[1.1, -0.8]]), 
 both = ("the penalty", "its gradient")
 penalty_right = check(
     ewc_penalty,
-    case("one old task", (now, terms, 10.0), (2.6, np.array([1.0, 10.0, 0.0])), parts=both),
-    case("two old tasks", (now, terms + later, 2.0), (4.53, np.array([0.4, 2.0, 2.0])), parts=both),
+    case(
+        "one old task",
+        (now, terms, 10.0),
+        (2.6, np.array([1.0, 10.0, 0.0])),
+        parts=both,
+        slips={"without the ½": (5.2, np.array([2.0, 20, 0])), "if F is squared, too": (5.05, np.array([0.5, 20, 0]))},
+    ),
+    case(
+        "two old tasks",
+        (now, terms + later, 2.0),
+        (4.53, np.array([0.4, 2.0, 2.0])),
+        parts=both,
+        slips={
+            "from the last task alone": (4.01, np.array([0.2, 0, 2])),
+            "from the first task alone": (0.52, np.array([0.2, 2, 0])),
+        },
+    ),
     through=with_gradient,
 )
 
@@ -252,7 +284,17 @@ place_right = check(
     place_for,
     case("the second example, three places: shares of the places 0, 1, 2 and of None", (2, 3), np.array([0, 1.0, 0, 0])),
     case("the third example, three places", (3, 3), np.array([0, 0, 1.0, 0])),
-    case("the fourth example, three places", (4, 3), np.full(4, 0.25), tolerance=0.03),
+    case(
+        "the fourth example, three places",
+        (4, 3),
+        np.full(4, 0.25),
+        tolerance=0.03,
+        slips={
+            "if every new example is kept": np.array([1, 1, 1, 0]) / 3,
+            "if a full memory stays as it is": np.array([0.0, 0, 0, 1]),
+            "with a probability of size/(n + 1)": np.array([0.2, 0.2, 0.2, 0.4]),
+        },
+    ),
     case("the second example, one place", (2, 1), np.array([0.5, 0.5]), tolerance=0.03),
     case("the twentieth example, four places", (20, 4), np.array([0.05] * 4 + [0.8]), tolerance=0.02),
     through=shares,

@@ -7,6 +7,7 @@ of a function of the exercise's name; it runs with the names of the lesson.
 from . import lesson_answers_19_22
 from .lesson_answers_13_to_15 import SEQUENCES
 from .lesson_answers_16 import LESSON_16
+from .lesson_answers_17 import LESSON_17
 from .lesson_answers_more import MORE
 
 ANSWERS: dict[str, dict[str, tuple[list[str], list[tuple[str, str]]]]] = {}
@@ -659,3 +660,4 @@ for _lesson, _exercises in MORE.items():
 ANSWERS["16_adapting"] = LESSON_16
 ANSWERS |= lesson_answers_19_22.ANSWERS
 ANSWERS.update(SEQUENCES)
+ANSWERS["17_prompts"] = LESSON_17

@@ -37,7 +37,7 @@ def graded(source, tasks=("1.1", "1.3"), assignment=QUICK):
 
 def test_the_reference_earns_all_points():
     result = graded(REFERENCE)
-    assert result.points == result.possible == 9
+    assert result.points == result.possible == 10
 
 
 def test_wrong_values_are_named_with_formula_and_amount():
@@ -63,9 +63,9 @@ def test_an_endless_loop_costs_its_task_alone():
     assert problems[0] == "no result: stopped after 2 seconds: an endless loop?"
     assert problems[1] == "not run: order_of_a_diamond ended the process"
     text = reports.check_text(result)
-    assert "Task 1.3  the order of the walk: 0 of 6 points" in text
+    assert "Task 1.3  the order of the walk: 0 of 7 points" in text
     assert text.count("endless loop") == text.count("not run") == 1
-    assert reports.feedback("ada", result).count("- 4 more tests of this task: not run") == 1
+    assert reports.feedback("ada", result).count("- 5 more tests of this task: not run") == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits and process groups are POSIX's")
@@ -371,6 +371,13 @@ def test_the_exported_notebook_is_nbgraders(tmp_path, capsys):
     for cell, note in zip(cells, about, strict=True):
         text = "".join(cell["source"])
         assert note["solution"] == ("### BEGIN SOLUTION\n" in text) == ("### END SOLUTION" in text)
+
+
+@pytest.mark.parametrize("assignment", all_assignments(), ids=lambda a: a.name)
+def test_the_notebook_speaks_of_nothing_that_is_not_there(assignment):
+    text = "".join("".join(cell["source"]) for cell in notebook(assignment)["cells"])
+    assert [word for word in ("README", "visible_tests", "course check", "in this folder", assignment.file) if word in text] == []
+    assert text.count("**Check**") == text.count("**Rules.**") == 1
 
 
 def test_the_notebook_runs_in_order():

@@ -25,7 +25,17 @@ LESSONS = ROOT / "lessons"
 SOURCES = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
 LONGEST_CELL = 25
 QUICK = {"01_slopes", "09_bert", "12_gpu"}
-SLOW = {"09_bert", "10_finetuning", "13_sequences", "16_adapting", "19_forgetting"}  # they train for up to a minute
+SLOW = {  # they train for up to a minute
+    "09_bert",
+    "10_finetuning",
+    "13_sequences",
+    "15_evaluation",
+    "16_adapting",
+    "17_prompts",
+    "19_forgetting",
+    "21_explained",
+    "22_many",
+}
 
 sys.path.insert(0, str(LESSONS))
 import build  # noqa: E402

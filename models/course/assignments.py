@@ -21,7 +21,7 @@ from pathlib import Path
 from ..errors import BadInput, listing
 from .testing import Test, load_tests
 
-ORDER = ("scalar", "tensors", "engine", "attention", "mlm", "kernel", "tokens", "adapt")
+ORDER = ("scalar", "tensors", "engine", "attention", "mlm", "kernel", "tokens", "gpt", "adapt", "parallel")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 

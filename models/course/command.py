@@ -81,7 +81,8 @@ def show_list() -> int:
     for a in all_assignments():
         print(f"{a.number}  {a.name:10} {a.title} ({reports.number(a.points())} points)")
         for task in a.tasks:
-            points = f"{reports.number(a.points(task.number, hidden=False))} points{reports.hidden_points(a, task.number)}"
+            visible = a.points(task.number, hidden=False)
+            points = f"{reports.number(visible)} point{'s' * (visible != 1)}{reports.hidden_points(a, task.number)}"
             print(f"       {task.number}  {task.title}: {', '.join(task.functions)}, {points}")
     print("\nBegin with: minitorch course start scalar my-scalar")
     return 0

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import count, listing, short
-from .assignments import Assignment
+from .assignments import ORDER, Assignment
 from .grader import Grade, Verdict
 from .testing import GIVES
 
@@ -158,15 +158,29 @@ def feedback(learner: str, grade: Grade) -> str:
 
 
 def table(rows: Sequence[tuple[str, dict[str, Grade]]], assignments: Sequence[Assignment]) -> str:
-    """Learners down, assignments across."""
+    """Learners down, assignments across; the total is of all these assignments, for everybody."""
     rows = [(short(name), grades) for name, grades in rows]
     width = max([len("learner"), *(len(name) for name, _ in rows)]) + 2
     lines = ["learner".ljust(width) + "".join(f"{a.name:>14}" for a in assignments) + f"{'total':>14}"]
     for name, grades in rows:
         cells = [f"{number(g.points)}/{number(g.possible)}" if (g := grades.get(a.name)) else "-" for a in assignments]
-        earned, possible = sum(g.points for g in grades.values()), sum(g.possible for g in grades.values())
-        lines.append(name.ljust(width) + "".join(f"{c:>14}" for c in cells) + f"{f'{number(earned)}/{number(possible)}':>14}")
+        total = f"{number(sum(g.points for g in grades.values()))}/{number(sum(a.points() for a in assignments))}"
+        lines.append(name.ljust(width) + "".join(f"{c:>14}" for c in cells) + f"{total:>14}")
     return "\n".join(lines)
+
+
+def wide_csv_text(rows: Sequence[tuple[str, dict[str, Grade]]]) -> str:
+    """One line per learner: the points of each assignment that anybody handed in, and the total of all that was possible."""
+    names = {name: g.assignment.points() for _, grades in rows for name, g in grades.items()}
+    names = {name: names[name] for name in ORDER if name in names}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["learner", *names, "total", "possible"])
+    for name, grades in rows:
+        points = [number(grades[a].points) if a in grades else "" for a in names]
+        total = number(sum(g.points for g in grades.values()))
+        writer.writerow([_cell(name), *points, total, number(sum(names.values()))])
+    return out.getvalue()
 
 
 def csv_text(rows: Sequence[tuple[str, dict[str, Grade]]]) -> str:

@@ -46,6 +46,7 @@ class Learner(Link):
     def __init__(self, source: str, path: str, seconds: float, room: Path, closed: bool = True) -> None:
         self.seconds, self.room = seconds, room
         self.source, self.path, self.ending = source, path, ""
+        self.fellows: list[Learner] = []
         with open(room.parent / "printed", "ab") as out:
             group: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
             self.process = subprocess.Popen(
@@ -77,6 +78,13 @@ class Learner(Link):
         self.forget()
         gc.collect()
         return self.request("module")
+
+    def fellow(self, rank: int) -> Any:
+        """The learner's module in one more process, for ranks.py; rank 0 is this process's own."""
+        if rank > len(self.fellows):
+            self.fellows.append(Learner(self.source, self.path, self.seconds, self.room))
+            self.fellows[-1].load()
+        return self.fellows[rank - 1].fresh()
 
     def begin(self, seconds: float) -> None:
         """Something begins that may use so many seconds of CPU time."""
@@ -112,6 +120,9 @@ class Learner(Link):
         """End it; say how it ended."""
         if self.rival is not None:
             self.rival.close()
+        for fellow in self.fellows:
+            fellow.kill()
+            fellow.process.wait()
         status: int | None = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = None if self.ending else self.process.wait(timeout=0.2)

@@ -301,8 +301,8 @@ LEAK = "a NumPy number such as np.sqrt(3) makes float32 arrays float64, a Python
 
 def _numbers(x: np.ndarray, y: np.ndarray, expected: close) -> str | None:
     with np.errstate(all="ignore"):
-        same = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= expected.atol + expected.rtol * np.abs(y))
-        same &= np.isfinite(x) | ~np.isfinite(y)
+        near = np.isfinite(x) & np.isfinite(y) & (np.abs(x - y) <= expected.atol + expected.rtol * np.abs(y))
+        same = (x == y) | (np.isnan(x) & np.isnan(y)) | near
         if same.all():
             return None
         off = np.where(same, 0, np.abs(x - y))

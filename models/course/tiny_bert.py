@@ -82,7 +82,7 @@ GRADIENT = "step 1, gradient of "
 
 def alike(trained: dict[str, np.ndarray]) -> dict[str, close]:
     """What must come out with the learner's functions, too: the numbers, but for rounding in float32."""
-    largest = max(float(np.abs(g).max()) for name, g in trained.items() if name.startswith(GRADIENT))
+    largest = max((float(np.abs(g).max()) for name, g in trained.items() if name.startswith(GRADIENT)), default=0.0)
     return {name: close(x, 1e-3, 1e-5 * largest) if name.startswith(GRADIENT) else close(x, 3e-4) for name, x in trained.items()}
 
 
@@ -97,10 +97,11 @@ class Watched:
         self.m = m
 
     def __getattr__(self, name: str) -> Any:
-        return _watched(name, getattr(self.m, name))
+        return watched(name, getattr(self.m, name))
 
 
-def _watched(name: str, function: Any) -> Any:
+def watched(name: str, function: Any) -> Any:
+    """The function, or pullback, with the same look."""
     return lambda *args, **options: _looked_at(name, function(*args, **options))
 
 
@@ -109,7 +110,30 @@ def _looked_at(name: str, result: Any) -> Any:
         raise DtypeError(f"{name} returns {result.dtype} where all that comes in is float32; {LEAK}")
     if isinstance(result, tuple | list):
         return tuple(_looked_at(name, part) for part in result)
-    return _watched(f"the pullback of {name}", result) if callable(result) else result
+    return watched(f"the pullback of {name}", result) if callable(result) else result
+
+
+class BorrowedError(Exception):
+    """A function changed an array in place that is not its own."""
+
+
+class Lent:
+    """Arrays that are lent to the learner's function, and their numbers."""
+
+    def __init__(self) -> None:
+        self.arrays: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def lend(self, array: np.ndarray) -> np.ndarray:
+        """The array, which is looked at again later."""
+        self.arrays.append((array, array.copy()))
+        return array
+
+    def look(self, name: str) -> None:
+        """BorrowedError if one of them has other numbers now."""
+        changed = any(not np.array_equal(now, before, equal_nan=True) for now, before in self.arrays)
+        self.arrays.clear()
+        if changed:
+            raise BorrowedError(f"{name} changes an array in place that others hold: a + b makes a new array, a += b changes a")
 
 
 @contextlib.contextmanager
@@ -148,11 +172,13 @@ class _Step:
 
 def training_with_scalar_engine(m: Any) -> dict[str, np.ndarray]:
     """The learner's topological_order and backward walk the graph of BERT."""
+    lent = Lent()
 
     def backward(loss: Tensor) -> None:
         assert loss.node is not None
-        steps = _steps(loss.node)
+        steps = _steps(loss.node, lent)
         m.backward(steps[loss.node])
+        lent.look("backward")
         for node, step in steps.items():
             if type(node) is graph.Leaf:
                 node.receive(np.asarray(step.grad, node.dtype).reshape(node.shape), False)
@@ -161,25 +187,25 @@ def training_with_scalar_engine(m: Any) -> dict[str, np.ndarray]:
         return training()
 
 
-def _steps(root: Any) -> dict[Any, _Step]:
+def _steps(root: Any, lent: Lent) -> dict[Any, _Step]:
     """A _Step for each ancestor of ``root``, with broadcasting undone on the way to each parent."""
     order, _ = graph.youngest_first([root], None)
     steps = {node: _Step(node) for node in order}
     for node, step in steps.items():
         edges = [(i, parent) for i, parent in enumerate(node.parents) if parent is not None]
         step.parents = tuple(steps[parent] for _, parent in edges)
-        step.pullbacks = tuple(_edge(node, i) for i, _ in edges)
+        step.pullbacks = tuple(_edge(node, i, lent) for i, _ in edges)
     return steps
 
 
-def _edge(node: Any, i: int) -> Callable[[Any], Any]:
+def _edge(node: Any, i: int, lent: Lent) -> Callable[[Any], Any]:
     parent = node.parents[i]
 
     def pullback(g: Any) -> Any:
         g = np.asarray(g, node.dtype)
         g = np.broadcast_to(g, node.shape) if node.shape is not None else g
         contribution = graph.pull_back(node, node.parents, g, False)[i]
-        return graph.undo_broadcast(np.asarray(contribution), parent.shape)
+        return lent.lend(graph.undo_broadcast(np.asarray(contribution), parent.shape))
 
     return pullback
 
@@ -227,19 +253,20 @@ def training_with_engine(m: Any) -> dict[str, np.ndarray]:
             lr = 1e-2 * m.warmup_linear(t, WARMUP, STEPS)
             m.adamw_step(p, g, state.setdefault("learner", {}), lr, (0.9, 0.999), 1e-8, DECAY)
 
-    library = graph.accumulate
+    library, lent = graph.accumulate, Lent()
 
     def accumulate(pending: Any, owned: Any, node: Any, g: Any, **fresh: Any) -> None:
         if type(g) is dict:
             library(pending, owned, node, g, **fresh)
             return
         g = graph.undo_broadcast(g, node.shape) if g.shape != node.shape else g
-        m.accumulate(pending, node, g.astype(node.dtype, copy=False))
+        m.accumulate(pending, node, lent.lend(g.astype(node.dtype, copy=False)))
         _looked_at("accumulate", pending[node])
 
     clips = itertools.cycle(CLIPS)
 
     def clip(model: Any) -> None:
+        lent.look("accumulate")
         m.clip_gradients([p.grad.array for p in dict.fromkeys(model.parameters()) if p.grad is not None], next(clips))
 
     with replaced((graph, "accumulate", accumulate)):

@@ -2,20 +2,22 @@
 
     lines -> merges -> ids of each line -> rows of ids, 15 % of them masked -> the loss of each step
 
-``library_merges`` and ``library_ids`` are the `tokenizers` library's own; merges, ids and losses must be the same.
+``library_merges`` and ``library_ids`` are the `tokenizers` library's own: merges, ids and losses must be the same.
 Read before: tiny_bert.py, models/text/bpe.py. Read next: lessons/assignments/tokens/.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import minitorch
 from minitorch import Tensor, optim
+
+from .testing import GIVES
 
 STEPS, BATCH, LENGTH = 6, 8, 16
 BYTES, VOCABULARY = 256, 320
@@ -85,15 +87,20 @@ def library_merges(texts: Sequence[str], vocab_size: int) -> list[tuple[int, int
     return [(model["vocab"][left], model["vocab"][right]) for left, right in model["merges"]]
 
 
-def library_ids(merges: Sequence[tuple[int, int]]) -> Callable[[str], list[int]]:
-    """models/text/bpe.py's tokenizer of these merges: a function from a text to its ids."""
+def library_tokenizer(merges: Sequence[tuple[int, int]]) -> Any:
+    """models/text/bpe.py's tokenizer of these merges."""
     from models.text.bpe import BPETokenizer
 
     tokens, named = letters(), []
     for left, right in merges:
         named.append((tokens[left], tokens[right]))
         tokens.append(tokens[left] + tokens[right])
-    tokenizer = BPETokenizer({token: i for i, token in enumerate(tokens)}, [list(pair) for pair in named])
+    return BPETokenizer({token: i for i, token in enumerate(tokens)}, [list(pair) for pair in named])
+
+
+def library_ids(merges: Sequence[tuple[int, int]]) -> Callable[[str], list[int]]:
+    """A function from a text to its ids by that tokenizer."""
+    tokenizer = library_tokenizer(merges)
     return lambda text: tokenizer.encode_lines([text])[0]
 
 
@@ -103,20 +110,23 @@ def letters() -> list[str]:
     return [chr(byte) if seen[byte] else chr(BYTES + byte - sum(seen[:byte])) for byte in range(BYTES)]
 
 
-def same_ids(right: Sequence[Any], slips: Sequence[tuple[Any, str]] = ()) -> Callable[[Any], str | None]:
-    """An expected list of ids, or of pairs. Of another one: where the two part, and which known slip (list, text) it is."""
+def same_ids(right: Sequence[Any], slips: Mapping[str, Sequence[Any]] | None = None) -> Callable[[Any], str | None]:
+    """An expected list of ids, or of pairs. Of another one: where the two part, and which of the known slips gives it."""
     ours = np.asarray(right, np.int64).tolist()
 
     def complain(got: Any) -> str | None:
         found = np.asarray(got)
+        if got is None:
+            return f"yours is None, it should be {around(ours, 0)}"
         if found.size and (found.dtype.kind not in "iu" or found.ndim != max(1, np.ndim(ours))):
             return f"yours is no list of {'pairs of ids' if np.ndim(ours) == 2 else 'ids'} (shape {found.shape}, {found.dtype})"
         mine = found.tolist() if found.size else []
         if mine == ours:
             return None
         at = next((i for i, (a, b) in enumerate(zip(mine, ours, strict=False)) if a != b), min(len(mine), len(ours)))
-        slip = next((f"; {text}" for wrong, text in slips if mine == np.asarray(wrong, np.int64).tolist()), "")
         part = f": they part at [{at}]" if max(len(mine), len(ours)) > SHORT else ""
+        known = [name for name, wrong in (slips or {}).items() if mine == np.asarray(wrong, np.int64).tolist()]
+        slip = f"; {known[0]}{GIVES}" if known else ""
         return f"yours is {around(mine, at)}, it should be {around(ours, at)}{part}{slip}"
 
     return complain

@@ -1,4 +1,4 @@
-"""Assignment 9: adapting a large model with few numbers, holding it in few bits, teaching a smaller one. The handout is README.md.
+"""Assignment 9: LoRA, weights of eight bits, and distillation. The handout is README.md.
 
 All on NumPy arrays. float32 in, float32 out; no function and no pullback changes an argument. A weight W is (out, in).
 """

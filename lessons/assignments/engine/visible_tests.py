@@ -17,14 +17,20 @@ def one_array_in_two_hands(m):
     g, pending = np.array([1.0, 2.0]), {}
     m.accumulate(pending, "x", g)
     m.accumulate(pending, "y", g)
-    m.accumulate(pending, "x", np.array([10.0, 20.0]))
-    return {"dx: g + more": pending["x"], "dy: g": pending["y"], "g afterwards": g}
+    more = np.array([10.0, 20.0])
+    m.accumulate(pending, "x", more)
+    return {"dx: g + more": pending["x"], "dy: g": pending["y"], "g afterwards": g, "more afterwards": more}
 
 
 @one_array_in_two_hands.expects
 def _():
     dy = close(np.array([1.0, 2.0]), slips={"+=, which changes the array that both hold": np.array([11.0, 22.0])})
-    return {"dx: g + more": np.array([11.0, 22.0]), "dy: g": dy, "g afterwards": exact([1.0, 2.0])}
+    return {
+        "dx: g + more": np.array([11.0, 22.0]),
+        "dy: g": dy,
+        "g afterwards": exact([1.0, 2.0]),
+        "more afterwards": exact([10.0, 20.0]),
+    }
 
 
 class Node:
@@ -48,14 +54,18 @@ def a_diamond(m):
     h = Node(x, pullbacks=[same])
     hu = Node(h, u, pullbacks=[lambda g: g * 5, lambda g: g * 2])
     r = Node(h, hu, pullbacks=[same, same])
-    found = m.backward(r, np.ones(2))
-    return {"dx = 1 + u": found[x], "du = h": found[u], "how many leaves": len(found)}
+    g = np.ones(2)
+    found = m.backward(r, g)
+    sum_of_two = m.backward(Node(x, u, pullbacks=[same, same]), g)
+    shared = np.shares_memory(sum_of_two[x], sum_of_two[u]) or np.shares_memory(sum_of_two[x], g)
+    return {"dx = 1 + u": found[x], "du = h": found[u], "how many leaves": len(found), "x + u: memory is shared": bool(shared)}
 
 
 @a_diamond.expects
 def _():
+    own = {"x + u: memory is shared": close(False, because="each leaf's gradient belongs to the caller alone: copy it")}
     slips = {"handling h before all of its children have passed on": np.ones(2), "overwriting a contribution": np.full(2, 5.0)}
-    return {"dx = 1 + u": close(np.full(2, 6.0), slips=slips), "du = h": np.full(2, 2.0), "how many leaves": 2}
+    return {"dx = 1 + u": close(np.full(2, 6.0), slips=slips), "du = h": np.full(2, 2.0), "how many leaves": 2} | own
 
 
 @task("3.2", points=1)
@@ -144,6 +154,21 @@ def _():
     return {"after one step: -lr·g₁": [-0.1], "after two: -lr·(g₁ + 0.5 g₁ + g₂)": close([-0.35], slips=slips)}
 
 
+@task("3.4", points=1)
+def decay_before_momentum(m):
+    """g + λp goes into the velocity; g itself stays."""
+    p, g, state = np.array([2.0]), np.array([1.0]), {}
+    for _ in range(2):
+        m.sgd_step(p, g, state, 0.5, momentum=0.5, weight_decay=0.5)
+    return {"p after two steps": p, "g afterwards": g}
+
+
+@decay_before_momentum.expects
+def _():
+    slips = {"a decay of the wrong sign": [2.0], "a decay past the momentum": [0.0], "no decay": [0.75]}
+    return {"p after two steps": close([-0.25], slips=slips), "g afterwards": exact([1.0])}
+
+
 @task("3.5", points=2)
 def the_first_step_of_adam(m):
     """Corrected, the first step is lr·sign(g), whatever the size of g."""
@@ -215,8 +240,9 @@ def _():
 
 @task("3.7", points=1)
 def up_and_down(m):
-    """warmup 2, total 6."""
-    return {"steps 0 to 6": [m.warmup_linear(step, 2, 6) for step in range(7)]}
+    """warmup 2, total 6; no warm-up, and steps beyond the end."""
+    found = {"steps 0 to 6": [m.warmup_linear(step, 2, 6) for step in range(7)]}
+    return found | {"warmup 0, total 2, steps 0 to 3": [m.warmup_linear(step, 0, 2) for step in range(4)]}
 
 
 @up_and_down.expects
@@ -224,7 +250,8 @@ def _():
     slips = {"counting the first step as 1": [0.5, 1, 0.75, 0.5, 0.25, 0, 0]}
     slips |= {"a warm-up that starts with step + 1": [0.5, 1, 1, 0.75, 0.5, 0.25, 0]}
     slips |= {"a descent that is measured from 0": [0, 0.5, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]}
-    return {"steps 0 to 6": close([0, 0.5, 1, 0.75, 0.5, 0.25, 0], slips=slips)}
+    short = close([1, 0.5, 0, 0], slips={"a factor that falls below 0": [1, 0.5, 0, -0.5]})
+    return {"steps 0 to 6": close([0, 0.5, 1, 0.75, 0.5, 0.25, 0], slips=slips), "warmup 0, total 2, steps 0 to 3": short}
 
 
 @task("3.7", points=2)

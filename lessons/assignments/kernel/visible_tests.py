@@ -27,9 +27,12 @@ def true_gelu(x):
 
 @task("6.1", points=2)
 def gelu_of_a_few_numbers(m):
-    """From -3 to 3."""
-    y, slope = m.gelu(np.linspace(-3, 3, 7))
-    return {"½x(1 + tanh u)": y, "slope: ½(1 + tanh u) + ½x(1 - tanh² u)u'": slope}
+    """From -3 to 3; in float32, too; x is not changed."""
+    x = np.linspace(-3, 3, 7)
+    y, slope = m.gelu(x)
+    z, dz = m.gelu(x.astype(np.float32))
+    found = {"½x(1 + tanh u)": y, "slope: ½(1 + tanh u) + ½x(1 - tanh² u)u'": slope, "x afterwards": x}
+    return found | {"in float32": z, "slope in float32": dz}
 
 
 @gelu_of_a_few_numbers.expects
@@ -50,19 +53,25 @@ def _():
     return {
         "½x(1 + tanh u)": close(y, slips=of_y),
         "slope: ½(1 + tanh u) + ½x(1 - tanh² u)u'": close(slope, 1e-6, 1e-8, slips=of_slope),
+        "x afterwards": x,
+        "in float32": single(y),
+        "slope in float32": single(slope),
     }
 
 
 @task("6.2", points=1)
 def ten_in_blocks_of_four(m):
-    """4, 4 and 2."""
-    return {"starts and stops": [end for part in m.blocks(10, 4) for end in (part.start, part.stop)]}
+    """4, 4 and 2; nothing has no blocks."""
+    found = {"starts and stops": [end for part in m.blocks(10, 4) for end in (part.start, part.stop)]}
+    return found | {"blocks of 8 elements": len(list(m.blocks(8, 4))), "blocks of nothing": len(list(m.blocks(0, 4)))}
 
 
 @ten_in_blocks_of_four.expects
 def _():
     slips = {"a last block that goes beyond n": [0, 4, 4, 8, 8, 12], "leaving the rest out": [0, 4, 4, 8]}
-    return {"starts and stops": close([0, 4, 4, 8, 8, 10], slips=slips)}
+    empty = {"an empty block at the end": 3}
+    found = {"starts and stops": close([0, 4, 4, 8, 8, 10], slips=slips), "blocks of 8 elements": close(2, slips=empty)}
+    return found | {"blocks of nothing": close(0, slips={"an empty block": 1})}
 
 
 @task("6.3", points=2)
@@ -108,23 +117,28 @@ def _():
 
 @task("6.4", points=2)
 def two_steps_of_adam(m):
-    """All in place; g stays."""
+    """All in place; g stays. eps is 0.5, so that its place shows."""
     p, g, mean, square = np.array([1.0, -2.0]), np.array([0.5, -4.0]), np.zeros(2), np.zeros(2)
-    m.fast_adam(p, g, mean, square, 1, 0.1, 0.9, 0.99, 1e-8)
+    m.fast_adam(p, g, mean, square, 1, 0.1, 0.9, 0.99, 0.5)
     first = p.copy()
-    m.fast_adam(p, -g, mean, square, 2, 0.1, 0.9, 0.99, 1e-8)
+    m.fast_adam(p, -g, mean, square, 2, 0.1, 0.9, 0.99, 0.5)
     return {"p after one": first, "p after two": p, "m": mean, "v": square, "g": g}
 
 
 @two_steps_of_adam.expects
 def _():
-    g = np.array([0.5, -4.0])
-    first = np.array([0.9, -1.9])
+    p, g = np.array([1.0, -2.0]), np.array([0.5, -4.0])
+    size = np.abs(g)
+    first = p - 0.1 * g / (size + 0.5)
     mean, square = (0.9 * 0.1 - 0.1) * g, (0.99 * 0.01 + 0.01) * g * g
-    second = first - 0.1 * (mean / (1 - 0.81)) / np.sqrt(square / (1 - 0.99**2))
-    uncorrected = np.array([1.0, -2.0]) - 0.1 * 0.1 * g / np.sqrt(0.01 * g * g)
-    slips = {"means that are not corrected for t": uncorrected, "a step uphill": np.array([1.1, -2.1])}
-    of_second = {"corrections as at the first step": first - 0.1 * (mean / 0.1) / np.sqrt(square / 0.01)}
+    second = first - 0.1 * (mean / (1 - 0.81)) / (np.sqrt(square / (1 - 0.99**2)) + 0.5)
+    slips = {
+        "means that are not corrected for t": p - 0.1 * 0.1 * g / (0.1 * size + 0.5),
+        "eps inside of the root": p - 0.1 * g / np.sqrt(g * g + 0.5),
+        "no eps": p - 0.1 * g / size,
+        "a step uphill": p + 0.1 * g / (size + 0.5),
+    }
+    of_second = {"corrections as at the first step": first - 0.1 * (mean / 0.1) / (np.sqrt(square / 0.01) + 0.5)}
     return {
         "p after one": close(first, 1e-6, slips=slips),
         "p after two": close(second, 1e-6, slips=of_second),

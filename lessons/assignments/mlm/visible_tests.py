@@ -76,29 +76,47 @@ def _():
 
 @task("5.2", points=1)
 def hidden_padding(m):
-    """The second sentence has two tokens of padding."""
-    mask = m.padding_mask(np.array([[1, 1, 1, 1], [1, 1, 0, 0]]))
-    return {"hidden": mask < -1e8, "finite": bool(np.isfinite(mask).all()), "shown": float(np.abs(mask[mask > -1e8]).max())}
+    """The second sentence has two tokens of padding; float32 unless another dtype is asked for."""
+    given = np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
+    mask, double = m.padding_mask(given), m.padding_mask(given, np.float64)
+    found = {"shape: B, 1, 1, S": list(mask.shape), "hidden": mask < -1e8, "finite": bool(np.isfinite(mask).all())}
+    return found | {"shown": np.abs(mask[mask > -1e8]), "dtypes": f"{mask.dtype} {double.dtype}"}
 
 
 @hidden_padding.expects
 def _():
-    return {"hidden": np.array([[[[False] * 4]], [[[False, False, True, True]]]]), "finite": True, "shown": 0.0}
+    hidden = np.array([[[[False] * 4]], [[[False, False, True, True]]]])
+    return {
+        "shape: B, 1, 1, S": [2, 1, 1, 4],
+        "hidden": close(
+            hidden, slips={"hiding the words and showing the padding": ~hidden, "a mask of the wrong sign": 0 * hidden}
+        ),
+        "finite": True,
+        "shown": np.zeros(6),
+        "dtypes": "float32 float64",
+    }
 
 
 @task("5.3", points=1)
 def a_loss_by_hand(m):
-    """Probabilities 1/4 and 3/4; the second position does not count."""
+    """Probabilities 1/4 and 3/4; the second position does not count. Scores of 1000, and no position that counts."""
     logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0]]))
     loss, _ = m.mlm_loss(logits, np.array([1, -100]))
-    return {"-ln ¾": loss}
+    large, _ = m.mlm_loss(np.array([[1000.0, 0.0]]), np.array([1]))
+    none, _ = m.mlm_loss(np.zeros((1, 2)), np.array([-100]))
+    return {"-ln ¾": loss, "scores of 1000 and 0": large, "no position that counts": none}
 
 
 @a_loss_by_hand.expects
 def _():
     slips = {"a mean over all positions": math.log(4 / 3) / 2, "counting the position that nobody asks for": math.log(8 / 3) / 2}
     slips |= {"a logarithm to the base 2": math.log2(4 / 3), "forgetting the minus": -math.log(4 / 3)}
-    return {"-ln ¾": close(math.log(4 / 3), slips=slips)}
+    of_large = {"the logarithm of 1e-12, added against ln 0": -math.log(1e-12)}
+    return {
+        "-ln ¾": close(math.log(4 / 3), slips=slips),
+        "scores of 1000 and 0": close(1000.0, slips=of_large),
+        "no position that counts": 0.0,
+    }
 
 
 @task("5.3", points=2)

@@ -100,6 +100,35 @@ def _():
     }
 
 
+@task("1.2", points=1)
+def the_rules_of_power_and_relu(m):
+    """(xⁿ)' = n xⁿ⁻¹, also for n = 0; relu passes g on where x > 0, and nothing elsewhere."""
+    cube, dc = twice(m.power, 2.0, 3)
+    one, d1 = m.power(0.0, 0)
+    up, du = m.relu(1.5)
+    down, dd = m.relu(-1.5)
+    flat, df = m.relu(0.0)
+    found = {"2³": cube, "dx: g·3·2²": dc(0.5), "0⁰": one, "dx of 0⁰": d1(0.5), "relu(1.5)": up, "dx of relu(1.5): g": du(0.5)}
+    return found | {"relu(-1.5)": down, "dx of relu(-1.5)": dd(0.5), "relu(0)": flat, "dx of relu(0)": df(0.5)}
+
+
+@the_rules_of_power_and_relu.expects
+def _():
+    slips = {SHARED: 13.5, "forgetting g": 12.0, "forgetting n": 2.0, "n xⁿ in place of n xⁿ⁻¹": 12.0}
+    return {
+        "2³": 8.0,
+        "dx: g·3·2²": close(6.0, slips=slips),
+        "0⁰": 1.0,
+        "dx of 0⁰": 0.0,
+        "relu(1.5)": 1.5,
+        "dx of relu(1.5): g": close(0.5, slips={SHARED: 0.0, "forgetting g": 1.0}),
+        "relu(-1.5)": 0.0,
+        "dx of relu(-1.5)": close(0.0, slips={SHARED: 0.5}),
+        "relu(0)": 0.0,
+        "dx of relu(0)": close(0.0, slips={"the slope 1 at 0": 0.5}),
+    }
+
+
 class Node:
     """Something with parents, as topological_order asks for."""
 
@@ -142,20 +171,42 @@ def _():
     return {"places of a, b, c, d, and the length": true_order((0, 1), (0, 2), (1, 3), (2, 3))}
 
 
+@task("1.3", points=1)
+def order_of_a_long_chain(m):
+    """3,000 nodes in a row: deeper than Python's recursion goes."""
+    nodes = [Node()]
+    for _ in range(2_999):
+        nodes.append(Node(nodes[-1]))
+    return {"the places, and the length": places(m.topological_order(nodes[-1]), nodes)}
+
+
+@order_of_a_long_chain.expects
+def _():
+    return {"the places, and the length": true_order(*((i, i + 1) for i in range(2_999)))}
+
+
 @task("1.4", points=2)
 def a_value_used_twice(m):
-    """r = h + h with h = 3x: the slope along x is 6."""
+    """r = h + h with h = 3x: the slope along x is 6; a second walk doubles it, but not the slopes of h and r."""
     x = Node()
     h = Node(x, pullbacks=(lambda g: 3 * g,))
     r = Node(h, h, pullbacks=(lambda g: g, lambda g: g))
     m.backward(r)
-    return {"dr/dr": r.grad, "dr/dh: 1 + 1": h.grad, "dr/dx: 2·3": x.grad}
+    found = {"dr/dr": r.grad, "dr/dh: 1 + 1": h.grad, "dr/dx: 2·3": x.grad}
+    m.backward(r)
+    return found | {"dr/dh after a second walk": h.grad, "dr/dx after a second walk: 6 + 6": x.grad}
 
 
 @a_value_used_twice.expects
 def _():
     over = "= where + is needed, so that the second use overwrites the first"
-    return {"dr/dr": 1.0, "dr/dh: 1 + 1": close(2.0, slips={over: 1.0}), "dr/dx: 2·3": close(6.0, slips={over: 3.0})}
+    return {
+        "dr/dr": 1.0,
+        "dr/dh: 1 + 1": close(2.0, slips={over: 1.0}),
+        "dr/dx: 2·3": close(6.0, slips={over: 3.0}),
+        "dr/dh after a second walk": close(2.0, slips={"slopes of the first walk that are still in h": 4.0}),
+        "dr/dx after a second walk: 6 + 6": close(12.0, slips={"setting the leaves to 0, too": 6.0}),
+    }
 
 
 @task("1.4", points=2)

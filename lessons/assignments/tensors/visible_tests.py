@@ -5,41 +5,52 @@ They are here to be read: `minitorch course check` runs the original ones, whate
 
 import numpy as np
 
-from models.course.testing import SHARED, close, exact, raises, task, twice
+from models.course.testing import SHARED, close, exact, raises, single, task, twice
 from models.course.tiny_bert import alike, training, training_with_tensor_operations
 
 
 @task("2.1", points=1)
 def strides_of_a_box(m):
     """(2, 3, 4): neighbours along the axes lie 12, 4 and 1 elements apart."""
-    return {"strides": list(m.row_major_strides((2, 3, 4))), "offset of [1, 2, 3]": m.offset((1, 2, 3), (2, 3, 4), (12, 4, 1))}
+    found = {"strides": list(m.row_major_strides((2, 3, 4))), "offset of [1, 2, 3]": m.offset((1, 2, 3), (2, 3, 4), (12, 4, 1))}
+    found |= {"of [0, -1, 3], from the end": m.offset((0, -1, 3), (2, 3, 4), (12, 4, 1))}
+    return found | {"of [0, 3, 0], which is not there": raises(m.offset, (0, 3, 0), (2, 3, 4), (12, 4, 1))}
 
 
 @strides_of_a_box.expects
 def _():
-    return {"strides": close([12, 4, 1], slips={"the first axis as the fastest": [1, 2, 6]}), "offset of [1, 2, 3]": 23}
+    return {
+        "strides": close([12, 4, 1], slips={"the first axis as the fastest": [1, 2, 6]}),
+        "offset of [1, 2, 3]": 23,
+        "of [0, -1, 3], from the end": close(11, slips={"taking a negative index as it is": -1}),
+        "of [0, 3, 0], which is not there": "IndexError",
+    }
 
 
 @task("2.2", points=1)
 def shapes_that_fit(m):
-    """(2, 1, 4) and (3, 1) broadcast to (2, 3, 4)."""
-    return {"together": list(m.broadcast_shape((2, 1, 4), (3, 1)))}
+    """(2, 1, 4) and (3, 1) broadcast to (2, 3, 4); three shapes, too."""
+    return {"together": list(m.broadcast_shape((2, 1, 4), (3, 1))), "three": list(m.broadcast_shape((1, 4), (5, 1, 1), (3, 1)))}
 
 
 @shapes_that_fit.expects
 def _():
-    return {"together": [2, 3, 4]}
+    return {"together": close([2, 3, 4], slips={"aligning at the front": [6, 1, 4]}), "three": [5, 3, 4]}
 
 
 @task("2.2", points=1)
 def shapes_that_do_not_fit(m):
-    """(2, 3) and (2,) are an error: 3 and 2 meet."""
-    return {"(2, 3) with (2,)": raises(m.broadcast_shape, (2, 3), (2,))}
+    """(2, 3) and (2,) are an error: 3 and 2 meet. So are (2, 3) and (4, 3), although their last axes fit."""
+    found = {"(2, 3) with (2,)": raises(m.broadcast_shape, (2, 3), (2,))}
+    return found | {"(2, 3) with (4, 3)": raises(m.broadcast_shape, (2, 3), (4, 3))}
 
 
 @shapes_that_do_not_fit.expects
 def _():
-    return {"(2, 3) with (2,)": "ValueError"}
+    return {
+        "(2, 3) with (2,)": "ValueError",
+        "(2, 3) with (4, 3)": close("ValueError", because="each axis is compared, not the last"),
+    }
 
 
 @task("2.3", points=2)
@@ -74,25 +85,38 @@ def a_sum_over_columns(m):
     """Σ along axis 1, and g spread back."""
     x = np.arange(6.0).reshape(2, 3)
     y, pullback = twice(m.sum_axis, x, axis=1)
-    return {"y": y, "dx: g for every summand": pullback(np.array([1.0, 10.0]))}
+    kept, back = twice(m.sum_axis, x, axis=1, keepdims=True)
+    found = {"y": y, "dx: g for every summand": pullback(np.array([1.0, 10.0]))}
+    return found | {"y, keepdims": kept, "dx, keepdims": back(np.array([[1.0], [10.0]]))}
 
 
 @a_sum_over_columns.expects
 def _():
-    return {"y": np.array([3.0, 12.0]), "dx: g for every summand": np.array([[1.0, 1, 1], [10, 10, 10]])}
+    dx, slips = np.array([[1.0, 1, 1], [10, 10, 10]]), {"forgetting g": np.ones((2, 3))}
+    found = {"y": np.array([3.0, 12.0]), "dx: g for every summand": close(dx, slips=slips)}
+    return found | {"y, keepdims": np.array([[3.0], [12.0]]), "dx, keepdims": close(dx, slips=slips)}
 
 
 @task("2.4", points=1)
-def a_mean_over_everything(m):
-    """The mean of all, and g / n for each."""
-    x = np.array([[1.0, 2.0], [3.0, 6.0]])
+def means_of_a_matrix(m):
+    """The mean of all, and of the columns of float32: g / n for each, n the number of summands."""
+    x = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 1.0]])
     y, pullback = twice(m.mean_axis, x)
-    return {"y": y, "dx: g/n": pullback(np.array(8.0))}
+    z, back = twice(m.mean_axis, x.astype(np.float32), axis=0)
+    found = {"y": y, "dx: g/6": pullback(np.array(12.0)), "of columns": z}
+    return found | {"dx of columns: g/3": back(np.array([3.0, 6.0], np.float32))}
 
 
-@a_mean_over_everything.expects
+@means_of_a_matrix.expects
 def _():
-    return {"y": 3.0, "dx: g/n": close(np.full((2, 2), 2.0), slips={"the gradient of the sum": np.full((2, 2), 8.0)})}
+    of_sum = "the gradient of the sum"
+    rows = np.array([[1.0, 2.0]] * 3)
+    return {
+        "y": 3.0,
+        "dx: g/6": close(np.full((3, 2), 2.0), slips={of_sum: np.full((3, 2), 12.0)}),
+        "of columns": single([3.0, 3.0]),
+        "dx of columns: g/3": single(rows, slips={of_sum: 3 * rows, "dividing by the number of all elements": rows / 2}),
+    }
 
 
 @task("2.5", points=2)

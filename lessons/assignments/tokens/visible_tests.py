@@ -70,16 +70,16 @@ def the_best_pair(m):
 
 @the_best_pair.expects
 def _():
-    tie = [
-        ([9, 1], "of equally frequent pairs neither the first nor the largest, but the one with the smallest left id"),
-        ([5, 8], "of the pairs with the smallest left id it is the one with the smallest right id"),
-        ([6, 0], "the left id counts first, the right one only where the left ones are equal"),
-        ([0, 0], "yours is the smallest pair; it is the smallest among the most frequent ones"),
-    ]
+    tie = {
+        "the pair that came first, or the largest": [9, 1],
+        "the smallest left id without a look at the right one": [5, 8],
+        "the smallest right id": [6, 0],
+        "the smallest pair, however often it occurs": [0, 0],
+    }
     return {
         "most frequent": same_ids([9, 9]),
         "a tie": same_ids([5, 7], tie),
-        "a tie of 9 and 10": same_ids([9, 3], [([10, 3], "as numbers 9 is smaller than 10; as text it is not")]),
+        "a tie of 9 and 10": same_ids([9, 3], {"ids compared as text, or the pair that came first": [10, 3]}),
         "no pair occurs twice": None,
         "no pair at all": None,
     }
@@ -97,11 +97,11 @@ def pairs_joined(m):
 
 @pairs_joined.expects
 def _():
-    run = [([256, 256], "a joined id is used up"), ([7, 256], "from the left, not from the right")]
+    run = {"an id that is joined twice": [256, 256], "joining from the right": [7, 256], "losing the last id": [256]}
     return {
-        "(1, 2) in 1 2 3 1 2": same_ids([256, 3, 256], [([256, 3, 1, 2], "the pair stands there twice")]),
+        "(1, 2) in 1 2 3 1 2": same_ids([256, 3, 256], {"joining only the first place": [256, 3, 1, 2]}),
         "(7, 7) in 7 7 7": same_ids([256, 7], run),
-        "(1, 2) in 2 1": same_ids([2, 1], [([256], "the order within a pair matters")]),
+        "(1, 2) in 2 1": same_ids([2, 1], {"a pair in either order": [256]}),
     }
 
 
@@ -119,17 +119,17 @@ def the_merges_of_the_handout(m):
 @the_merges_of_the_handout.expects
 def _():
     merges = [(108, 111), (256, 119), (32, 257), (258, 101)]
-    slips = [
-        ([*merges, (259, 114), (259, 115)], "a pair that occurs once makes no token"),
-        ([(111, 119), (108, 256), (32, 257), (258, 101)], "l o and o w are equally frequent, and l is the smaller id"),
-        (merges[:2], "the merges go on while a pair occurs twice"),
-    ]
-    few = [(merges, "vocab_size counts all tokens, the bytes included"), (merges[:1], "256 bytes and 2 merges are 258 tokens")]
-    words = 'pairs lie within words: "." and " a" are two words'
+    slips = {
+        "a token for a pair that occurs once": [*merges, (259, 114), (259, 115)],
+        "the larger pair of two equally frequent ones": [(111, 119), (108, 256), (32, 257), (258, 101)],
+        "counting once, and not again after each merge": [(108, 111), (111, 119), (32, 108), (119, 101)],
+    }
+    few = {"a vocab_size without the 256 bytes": merges, "one merge too few": merges[:1], "one merge too many": merges[:3]}
+    words = {"pairs across the border of two words": [(97, 46), (32, 256)]}
     return {
         "merges": same_ids(merges, slips),
         "with 258 tokens": same_ids(merges[:2], few),
-        "of two sentences": same_ids([(32, 97)], [([(46, 32), (97, 256)], words), ([(46, 32), (256, 97)], words)]),
+        "of two sentences": same_ids([(32, 97)], words),
     }
 
 
@@ -142,16 +142,16 @@ def merges_in_their_order(m):
 
 @merges_in_their_order.expects
 def _():
-    abc = [
-        ([257, 99], "ab was joined, but bc was learned before it; the longest token from the left is another rule"),
-        ([97, 98, 99], "no merge was applied"),
-    ]
+    abc = {
+        "the longest token, or the first merge, from the left": [257, 99],
+        "a text that no merge was applied to": [97, 98, 99],
+    }
     return {
         "abc": same_ids([97, 256], abc),
         "ab": same_ids([257]),
-        "bcbc": same_ids([259], [([256, 256], "look again after each merge: two new tokens may be a merge, too")]),
-        "c c": same_ids([99, 32, 99], [([258, 99], "merges reach over no border of words"), ([99, 99], "the space is lost")]),
-        "é ": same_ids([195, 169, 32], [([233, 32], "é is two bytes, not one code point"), ([195, 169], "the space is lost")]),
+        "bcbc": same_ids([259], {"not looking again after a merge": [256, 256]}),
+        "c c": same_ids([99, 32, 99], {"a merge across the border of two words": [258, 99], "losing the space": [99, 99]}),
+        "é ": same_ids([195, 169, 32], {"a code point in place of bytes": [233, 32], "losing the space": [195, 169]}),
     }
 
 
@@ -172,11 +172,12 @@ TEXT = "Größe 東京 🙂\r\n\tx  = 'naïve' \n"
 
 @there_and_back.expects
 def _():
-    parts = "a character may be spread over several tokens: put all bytes together, then decode once"
+    parts = {"decoding each token on its own": "\ufffd\ufffd", "a character for each byte": "\xe2\x82\xac"}
+    half = {"ignoring what is no text": "abab"}
     return {
-        "e2 82 · ac": close("€", because=parts),
-        "(e2 82) ac": close("€", because="a part of a token may be a joined token itself"),
-        "e2 82 alone": close("ab\ufffdab", because="half a character becomes one �"),
+        "e2 82 · ac": close("€", slips=parts),
+        "(e2 82) ac": close("€", slips={"the parts of a token taken for bytes": "\ufffd"} | parts),
+        "e2 82 alone": close("ab\ufffdab", slips=half),
         "a text": TEXT,
     }
 

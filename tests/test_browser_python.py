@@ -119,6 +119,14 @@ def test_a_lesson_runs_and_takes_right_and_wrong_answers(page, address, name):
     assert "NotImplementedError" in kept.input_value()
 
 
+def test_a_page_opened_as_a_file_says_what_it_needs(browser, folder):
+    opened = browser.new_page()
+    opened.goto((folder / "01_slopes.html").as_uri())
+    opened.click("#start")
+    assert "serve the folder with a web server" in opened.inner_text("#status")
+    opened.close()
+
+
 def test_errors_loops_and_floods(page, address):
     page.goto(f"{address}01_slopes.html")
     first = page.locator("textarea").first

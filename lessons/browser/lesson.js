@@ -13,9 +13,10 @@ const output = cell => cell.querySelector(".output");
 /* -------------------------------------------------------------------------------------------------------- Python */
 
 function start() {
+  if (location.protocol === "file:") return status("Browsers run no Python in a page that was opened as a file: serve the folder with a web server (python -m http.server).");
   worker = new Worker("worker.js");
   worker.onmessage = ({data}) => heard(data);
-  worker.onerror = event => heard({broken: event.message || "worker.js cannot be loaded; open the page through a web server"});
+  worker.onerror = event => heard({broken: event.message || "worker.js cannot be loaded"});
   worker.postMessage({start: true});
   $("start").hidden = true;
   $("progress").hidden = false;

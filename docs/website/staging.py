@@ -45,8 +45,8 @@ def stage(folder: Path, browser: bool) -> None:
 
 
 def lessons() -> list[str]:
-    """The names of the lessons, and of the notebook that is none."""
-    return [*(path.stem for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))), "explaining"]
+    """The names of the lessons, in order."""
+    return [path.stem for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))]
 
 
 def write(folder: Path, name: str, more: str = "") -> None:

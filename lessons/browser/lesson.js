@@ -90,6 +90,7 @@ function addBelow(cell) {
   source(made).value = source(made).defaultValue = "";
   source(made).setAttribute("aria-label", "a cell of your own");
   output(made).replaceChildren();
+  made.querySelector("details")?.replaceWith(source(made));   // of a check, which is folded
   mark(made, "");
   cell.after(made);
   wire(made);

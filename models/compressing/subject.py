@@ -33,9 +33,7 @@ TAUGHT = ("lr", "weight_decay", "clip", "dropout", "eval_every", "save_every", "
 class Subject:
     """A fine-tuned model with its task, or a pretrained one, whose task is to guess masked words."""
 
-    def __init__(
-        self, folder: str | Path, device: str = "cpu", batch_size: int = 32, threads: int = 0, **reading: str
-    ) -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", batch_size: int = 32, threads: int = 0, **reading: str) -> None:
         """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
         self.folder = locate(folder)
         self.answers: dict[Any, Any] = {}  # a teacher's, by texts

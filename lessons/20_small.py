@@ -285,8 +285,8 @@ measure("int8, weights", in_int8(large, quantize))
 measure("int8, weights and inputs", dynamic(in_int8(large, quantize)))
 
 # %% [markdown]
-# A quarter of the bytes, for hardly any accuracy, and no time: NumPy has no fast product of int8, and turning numbers into
-# others and back costs something. int8 is faster on hardware that was built for it.
+# A quarter of the bytes, hardly any accuracy lost, and no time gained: NumPy has no fast product of int8, and turning numbers
+# into others and back costs something. int8 is faster on hardware that was built for it.
 #
 # ## Pruning
 #

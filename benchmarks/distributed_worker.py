@@ -16,7 +16,7 @@ startup.prepare()  # before NumPy is imported
 import numpy as np  # noqa: E402
 
 from minitorch import Tensor, distributed  # noqa: E402
-from minitorch.parallel import Workers  # noqa: E402
+from minitorch.parallel import Workers, one_blas_thread  # noqa: E402
 from models.bert.pretraining import forward, ready  # noqa: E402
 from models.training import ranks  # noqa: E402
 
@@ -52,7 +52,7 @@ class Loop:
     def run(self, steps: int) -> dict[str, Any]:
         """Medians over the steps, without the first two."""
         p, group, times = self.program, distributed.current(), []
-        with Workers(self.threads) as workers, self.team.training(p.parameters):
+        with one_blas_thread(), Workers(self.threads) as workers, self.team.training(p.parameters):
             if self.team.buckets is not None and self.size:
                 self.team.buckets.close()
                 self.team.buckets = distributed.Buckets(self.team.parameters, group, self.team.wire, self.size).watch()

@@ -75,12 +75,9 @@ check(
     case("harmless numbers", np.array([0.5, -1.0, 2.0]), math.log(math.exp(0.5) + math.exp(-1) + math.exp(2))),
     case("large ones", np.array([1000.0, 1000.0]), 1000 + math.log(2)),
     case("very small ones", np.array([-1000.0, -1001.0]), -1000 + math.log(1 + math.exp(-1))),
+    case("far apart", np.array([0.0, 0.0, -3000.0]), math.log(2)),
     case("a class that is ruled out", np.array([0.0, -np.inf]), 0.0),
     case("all are ruled out", np.array([-np.inf, -np.inf]), -np.inf),
-    hints=[
-        "Which m? Take the largest number, and write the shifted formula above in NumPy.",
-        "A NaN where everything is -∞? There x - m is ∞ - ∞. Any m will do: take 0 if the maximum is not finite.",
-    ],
 )
 
 # %%
@@ -123,11 +120,6 @@ check(
     case("one row, equal scores", (np.zeros((1, 2)), np.array([1])), np.array([[0.5, -0.5]])),
     case("four rows", (some_scores, some_classes), library_gradient(some_scores, some_classes)),
     case("huge scores", (some_scores * 500, some_classes), library_gradient(some_scores * 500, some_classes)),
-    hints=[
-        "For one row: softmax(scores), minus 1 at the right class. The rows do not mix: every maximum and sum is along axis 1.",
-        "Subtract each row's maximum before exp; keepdims=True keeps a column that broadcasts.",
-        "p[np.arange(n), right] picks one number per row. The loss is a mean over n rows: what does that do to its gradient?",
-    ],
 )
 
 # %% [markdown]
@@ -194,17 +186,17 @@ def library_norm(x, w, b, eps=1e-5):
     return F.layer_norm(minitorch.tensor(x), (8,), minitorch.tensor(w), minitorch.tensor(b), eps=eps)
 
 
+s = x.std(axis=-1, keepdims=True)
+usual_slips = {
+    "with eps outside of the root": library_norm(x, w, 0 * b, 0).numpy() * s / (s + 0.5) + b,
+    "when the variance divides by d - 1": library_norm(x, math.sqrt(7 / 8) * w, b, 0.5 * 7 / 8),
+}
 check(
     layer_norm,
     case("three rows", (x, w, b), library_norm(x, w, b)),
-    case("a large ε", (x, w, b, 0.5), library_norm(x, w, b, 0.5)),
+    case("a large ε", (x, w, b, 0.5), library_norm(x, w, b, 0.5), slips=usual_slips),
     case("all numbers equal: ε saves us", (np.ones((1, 4)), np.ones(4), np.zeros(4)), np.zeros((1, 4))),
     case("float32, far from 0", tuple(in_float32), library_norm(*in_float32), tolerance=1e-3),
-    hints=[
-        "mean and variance along axis=-1, with keepdims=True.",
-        "The variance divides by d, not by d - 1.",
-        "eps stands under the root. Subtract the mean before you square.",
-    ],
 )
 
 # %% [markdown]
@@ -244,11 +236,6 @@ check(
     layer_norm_backward,
     case("three rows", (g, x, w), library_backward(1e-5), parts=parts),
     case("a large ε", (g, x, w, 0.5), library_backward(0.5), parts=parts),
-    hints=[
-        "bias and weight are used in every row, so their gradients are sums over the rows. Which factor does weight have?",
-        "For dL/dx use the equation above, row by row: the means run over the last axis, with keepdims=True.",
-        "Do not mix them up: h = g·weight for dL/dx, but plain g for the gradients of weight (times x̂) and bias.",
-    ],
 )
 
 # %% [markdown]

@@ -129,16 +129,33 @@ def normal(*shape):
 q, k, v = normal(2, 4, 8), normal(2, 5, 8), normal(2, 5, 3)
 mask = minitorch.tensor(np.tril(np.ones((4, 5), dtype=bool)))
 library = F.scaled_dot_product_attention
+and_slope = ("the result", "the gradient of q")
+
+
+def with_slope(attention):
+    """The function's result, and the gradient of q that comes back through it."""
+
+    def ask(q, *others):
+        q = q.detach().requires_grad_()
+        y = attention(q, *others)
+        if not isinstance(y, minitorch.Tensor) or not y.requires_grad:
+            return y, "none: NumPy records nothing, use minitorch's operations"
+        return y.detach(), minitorch.autograd.grad((y * v[..., :1, :]).sum(), q)[0]
+
+    return ask
+
+
+def question(what, *arguments):
+    return case(what, arguments, with_slope(lambda q, k, v, mask=None: library(q, k, v, attn_mask=mask))(*arguments), and_slope)
+
+
+# %%
 check(
     attention,
-    case("two sequences", (q, k, v), library(q, k, v)),
-    case("with a mask", (q, k, v, mask), library(q, k, v, attn_mask=mask)),
-    case("large numbers", (q * 1e3, k, v), library(q * 1e3, k, v)),
-    hints=[
-        "The scores have shape (..., L, S): each query with each key. k.mT swaps k's last two axes. d is q's last size.",
-        "Each query's weights over the keys must add up to 1: along which axis does the softmax run?",
-        "Hide masked keys before the softmax, not after it: minitorch.where(mask, scores, -math.inf).",
-    ],
+    question("two sequences", q, k, v),
+    question("with a mask", q, k, v, mask),
+    question("large numbers", q * 1e3, k, v),
+    through=with_slope,
 )
 
 # %% [markdown]
@@ -189,10 +206,6 @@ check(
         np.array([[0, 1, 0, 1], [0.84147, 0.5403, 0.01, 0.99995], [0.9093, -0.41615, 0.02, 0.9998]]),
         tolerance=1e-4,
     ),
-    hints=[
-        "First the table of angles t / 10000^(2i/d), of shape (length, d/2): a column of t and a row of i, and broadcasting.",
-        "Sines go into the columns 0, 2, 4, ..., cosines into 1, 3, 5, ...: slices with a step, table[:, 0::2].",
-    ],
 )
 
 # %% [markdown]
@@ -241,12 +254,8 @@ x = minitorch.arange(2 * 3 * 8).reshape(2, 3, 8).float()
 heads = minitorch.stack([x[:, :, :4], x[:, :, 4:]], dim=1)
 check(
     split_heads,
-    case("two heads of four", (x, 2), heads),
+    case("two heads of four", (x, 2), heads, slips={"by a reshape alone: it mixes positions and heads": x.reshape(2, 2, 3, 4)}),
     case("one head", (x, 1), x.unsqueeze(1)),
-    hints=[
-        "A reshape cannot move numbers past each other. It can cut the last axis E into (heads, E/heads), in place.",
-        "From (B, L, heads, E/heads), which two axes must you swap? .transpose(i, j) swaps two.",
-    ],
 )
 
 
@@ -340,7 +349,7 @@ for losses, colour, name in (
 ):
     left.plot(np.convolve(losses, np.ones(10) / 10, "valid"), color=colour, label=name)
 left.axhline(baseline, color=RED, linestyle=":", label="baseline without order")
-left.set(xlabel="step", ylabel="loss", title=f"{share_right(encoder):.1%} right after {seconds:.0f} s")
+left.set(xlabel="step", ylabel="loss", title="Order needs positions")
 left.legend(fontsize=8)
 sentence = minitorch.tensor([[0, 1, MARK, 4, 3, 0]])
 guess = encoder(sentence).argmax(-1).item()
@@ -348,7 +357,7 @@ words = [*"ABCDEFGHIJKL", "?"]
 labels = [words[i] for i in sentence.tolist()[0]]
 image = right.imshow(encoder.layers[1].seen[0].detach().numpy(), cmap="Blues", vmin=0)
 right.set(xticks=range(LENGTH), yticks=range(LENGTH), xticklabels=labels, yticklabels=labels)
-right.set(xlabel="is looked at", ylabel="looks", title=f"Answer: {words[guess]}")
+right.set(xlabel="is looked at", ylabel="looks", title="Where the second layer looks")
 right.grid(visible=False)
 figure.colorbar(image, ax=right)
 show(figure, "08_attention")

@@ -104,10 +104,6 @@ check(
     case("a last block that is not full", (1000, 256), (4, 24), parts=parts),
     case("just full", (512, 256), (2, 0), parts=parts),
     case("one element", (1, 256), (1, 255), parts=parts),
-    hints=[
-        "Every element needs a thread, so the number of blocks is n / block_size, rounded up. Without floats: // rounds down.",
-        "-(-n // block_size) rounds up. How many threads does that start, and how many of them have an element?",
-    ],
 )
 
 # %% [markdown]
@@ -138,10 +134,6 @@ check(
     case("every second element", (0, 2), 2),
     case("a column of a table 1000 wide", (0, 1000), 32),
     case("all read the same number", (5, 0), 1),
-    hints=[
-        "Element i lies at byte 4·i. In which piece is that?",
-        "In piece 4·i // 128. Now collect the pieces of all 32 threads, and count the different ones.",
-    ],
 )
 
 # %% [markdown]
@@ -170,11 +162,6 @@ check(
     case("five numbers", np.arange(5.0), (10.0, 3), parts=parts),
     case("one number", np.array([7.0]), (7.0, 0), parts=parts),
     case("4096 tenths in float32", tenths, (409.6, 12), parts=parts, tolerance=1e-6),
-    hints=[
-        "A loop: while more than one number is left, cut the array into a first half and a second half.",
-        "If the length n is odd, the first half gets the odd one: (n + 1) // 2. The second is added to the front of the first.",
-        "x[:half] is a view of your argument (lesson 2): copy it before you add to it.",
-    ],
 )
 
 # %% [markdown]
@@ -280,10 +267,6 @@ check(
     case("five steps, a small array", (5, 1000, 5e-6, 1e12), 5.0),
     case("three steps, a large array", (3, 10**9, 5e-6, 1e12), 3.0),
     case("nothing to fuse", (1, 10, 5e-6, 1e12), 1.0),
-    hints=[
-        "Write both times down. One step on n numbers takes launch + 8n/bandwidth.",
-        "k steps take k times as long as one. What is the fused kernel's time? And what cancels?",
-    ],
 )
 
 # %% [markdown]
@@ -348,7 +331,7 @@ left.loglog(sizes, [(launch_cost + 8 * n / bandwidth) * 1e6 for n in sizes], col
 h100 = [(ASSUMED_LAUNCH + 8 * n / DATA_SHEET["H100 SXM"][1]) * 1e6 for n in sizes]
 left.loglog(sizes, h100, color=GREEN, linestyle=":", label="H100: data sheet, 5 µs per launch assumed")
 left.axvline(equal, color=ORANGE, linestyle=":", label=f"launch = work: {equal:,.0f} numbers")
-left.set(xlabel="numbers", ylabel="µs", title=f"{launch_cost * 1e6:.1f} µs to launch, {bandwidth / 1e9:.0f} GB/s (measured)")
+left.set(xlabel="numbers", ylabel="µs", title="A launch costs the same for few numbers as for many")
 left.legend(fontsize=8)
 intensity = np.logspace(-1, 3, 100)
 for (name, (operations, speed)), colour in zip(roofs.items(), (BLUE, ORANGE, RED), strict=True):
@@ -373,5 +356,5 @@ for name, (operations, speed) in DATA_SHEET.items():
 # - `minitorch/ops/`: the definitions (`@kernel`) that every kernel, on any device, must agree with.
 # - `minitorch/ops/nn.py`: where the kernels are called. `benchmarks/gpu.py` checks every kernel on a GPU, then times it.
 #
-# This was the last lesson. You have now met every idea in the library. Now read the library itself: `minitorch/__init__.py`
-# gives the order.
+# You have now met every idea in the engine. To read the engine itself, begin with `minitorch/__init__.py`, which gives the
+# order. The lessons go on with models: lesson 13, `13_sequences.py`.

@@ -245,10 +245,6 @@ check(
         tensors([[[-3, 6], [1, 0]]], [[-1.5, 1.5, 0, 0]], [[-6], [-6]]),
         parts=("y", "dA", "dB"),
     ),
-    hints=[
-        "First x down to r numbers, then up again: which of A and B has `in` columns? Each step is a product with a transpose.",
-        "W x + b is the frozen layer, unchanged. The factor alpha / r belongs to the addition alone; r is A.shape[0].",
-    ],
     through=with_gradients,
 )
 
@@ -289,8 +285,8 @@ def largest_gradient(model, matrix):
 
 
 # %%
-for name, A, B in (("A = 0 and B = 0", 0, 0), ("both random", 1, 1), ("A random, B = 0", None, None)):
-    model = lora_model(A, B)
+for name, first_A, first_B in (("A = 0 and B = 0", 0, 0), ("both random", 1, 1), ("A random, B = 0", None, None)):
+    model = lora_model(first_A, first_B)
     shift = change_at_the_start(model)
     model.train()(**batch_of(examples), labels=labels_of(examples, customers[0])).loss.backward()
     in_A, in_B = (largest_gradient(model, matrix) for matrix in ("lora_A", "lora_B"))
@@ -323,11 +319,6 @@ check(
     case("one vector", (x[:1], np.ones((1, 2)), A, B, 2.0), ([[-1, 1, -2], [6, -6, 12]], [[-2, 2], [-2, 2]]), parts=parts),
     case("two vectors, s = 0.5", (x, g, A, B, 0.5), both, parts=parts),
     case("at the start, B = 0", (x, g, A, B * 0, 0.5), (A * 0, both[1]), parts=parts),
-    hints=[
-        "Name the numbers in the middle: h = x Aᵀ, of shape (n, r). Then y = ... + s h Bᵀ is a linear layer with the weight s B.",
-        "What arrives at h? A linear layer y = h Mᵀ sends g M back. Here M = s B. From there on, A is the weight of h = x Aᵀ.",
-        "The shapes leave little choice: dB is (out, r), from g and h; dA is (r, in), from what arrived at h and from x.",
-    ],
 )
 
 # %% [markdown]
@@ -407,7 +398,6 @@ check(
     case("two layers of different shapes", ([(4, 3), (6, 5)], 1), 18),
     case("queries and values of 32 layers of width 4096, r = 8", ([(4096, 4096)] * 64, 8), 4_194_304),
     case("no layer", ([], 8), 0),
-    hints=["A is (r, in) and B is (out, r): how many numbers has each?", "The sum over the layers of both."],
 )
 
 # %% [markdown]
@@ -439,10 +429,6 @@ check(
     case("a square weight, r = 2, α = 2", (*square, 2), np.array([[1.0, 3], [4, 7]])),
     case("r = 1, α = 3", (*thin, 3), np.array([[-0.5, 3.5, 4.5, 5.5], [3, -3, -3, -2]])),
     case("B = 0 changes nothing", (W, A, B * 0, 16), W),
-    hints=[
-        "Take x out of W x + s B A x: what multiplies it?",
-        "s = alpha / r, as in the forward pass. Make a new array: the adapter may have to come off again.",
-    ],
 )
 
 # %% [markdown]

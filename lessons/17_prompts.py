@@ -176,11 +176,6 @@ check(
     case("no room for the text", ([11, 12], [2], [8, 4, 3], 4, 4), ([2, 8, 4, 3], 2), parts=parts),
     case("the mask in front", ([11, 12, 13], [2, 4, 6], [3], 4, 6), ([2, 4, 6, 11, 12, 3], 1), parts=parts),
     case("a text that holds the mask's id", ([11, 4, 13], [2], [8, 4, 3], 4, 9), ([2, 11, 4, 13, 8, 4, 3], 5), parts=parts),
-    hints=[
-        "First how much room the frame leaves: length minus the two lists around the text.",
-        "Do not search for the mask in the whole row: the text may hold the same id. In which list does it stand?",
-        "If it stands in `after`, how many ids come before that list?",
-    ],
 )
 
 
@@ -239,10 +234,6 @@ check(
     case("two classes of two words", (logits, [[0, 2], [1, 3]]), ([[2.0, 1.5], [4.0, 3.0]], half), parts=parts),
     case("classes of one and three words", (logits, [[3], [0, 1, 2]]), ([[-2.0, 3.0], [4.0, 10 / 3]], whole), parts=parts),
     case("three classes", (logits[:1], [[3], [2], [0, 1]]), ([[-2.0, 3.0, 3.0]], whole[:1]), parts=parts),
-    hints=[
-        "One class first: minitorch.index_select(logits, 1, ids) takes columns; ids must be a tensor. Or logits[:, a_list].",
-        "The mean over a class's words is the mean over the last axis. minitorch.stack(list, dim) puts the classes side by side.",
-    ],
     through=with_gradient,
 )
 
@@ -308,10 +299,6 @@ check(
     ),
     case("no leaning changes nothing", (np.array([[0.3, 0.7]]), np.array([[0.5, 0.5]])), np.array([[0.3, 0.7]])),
     case("three classes", (np.array([[0.2, 0.2, 0.6]]), np.array([[0.1, 0.4, 0.5]])), np.array([[20.0, 5, 12]]) / 37),
-    hints=[
-        "p̄ has one number per class: over which axis of p_free is the mean?",
-        "Divide first. Then divide each row by its own sum: keepdims keeps the axis, so that broadcasting works (lesson 2).",
-    ],
 )
 
 # %%
@@ -371,10 +358,6 @@ check(
     case("one of each", (some, 2, np.array([4, 0, 1, 2, 3, 5])), np.array([0, 4])),
     case("two of each", (some, 4, np.array([4, 2, 1, 5, 3, 0])), np.array([5, 4, 3, 2])),
     case("three classes", (np.array([2, 0, 1, 0, 2, 1]), 6, np.arange(6)), np.array([1, 2, 0, 3, 5, 4])),
-    hints=[
-        "For each class, the rows of `order` that belong to it, in that order: order[labels[order] == c].",
-        "Take the first n / C of each class. In turn means: as the columns of a table with one row per class.",
-    ],
 )
 
 

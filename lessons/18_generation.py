@@ -159,10 +159,6 @@ check(
     case("three tokens", (3,), np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1]], dtype=bool)),
     case("two new ones after two", (2, 2), np.array([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)),
     case("a single new one sees all", (1, 3), np.array([[1, 1, 1, 1]], dtype=bool)),
-    hints=[
-        "Compare numbers: the place of the token that looks (a column) with the place of the one that is looked at (a row).",
-        "The new tokens stand at the places n, n + 1, ..., n + S - 1. Everybody sees itself, or the first would see nobody.",
-    ],
 )
 
 # %% [markdown]
@@ -188,10 +184,6 @@ check(
     case("a text of two tokens", (after[:1, :2], texts[:1, :2]), -math.log(0.5)),
     case("a text of three", (after[:1], texts[:1]), -(math.log(0.5) + math.log(0.6)) / 2),
     case("two texts", (after, texts), -(math.log(0.5) + math.log(0.6) + math.log(0.8) + math.log(0.5)) / 4),
-    hints=[
-        "Which logits have a target? All but the last position's: a slice. Which ids are targets? All but the first.",
-        "F.cross_entropy wants (n, V) and (n,): reshape both slices, in this order: each text is shifted by itself.",
-    ],
 )
 
 # %% [markdown]
@@ -355,10 +347,6 @@ check(
     case("T = 0.5", (x, 0.5, 3), np.array([0, 16, 4, 64]) / 84),
     case("T = 2", (x, 2.0, 2), np.array([0, 0.41421356, 0, 0.58578644])),
     case("large logits", (x * 1000, 1.0, 4), np.array([0.0, 0, 0, 1])),
-    hints=[
-        "np.sort or np.partition finds the k-th largest logit; which logits are below it?",
-        "A logit of -∞ has the probability 0. Subtract the largest before the exponential, as in lesson 5.",
-    ],
 )
 
 # %% [markdown]
@@ -380,11 +368,6 @@ check(
     case("0.8: three", (p, 0.8), np.array([1, 4, 0, 2, 0]) / 7),
     case("0: one is left", (p, 0.0), np.array([0.0, 1, 0, 0, 0])),
     case("1: all", (p, 1.0), p),
-    hints=[
-        "Sort from the most probable down (np.argsort of -p) and add up: np.cumsum. How many are needed to reach the share?",
-        "The token that crosses the border is kept. A token belongs to the set if those *before* it are below the share.",
-        "Go back from the order to the tokens: make an array of zeros, and fill the places order[:n].",
-    ],
 )
 
 # %%
@@ -409,12 +392,12 @@ for name, options in (
 # If you have written both, this draws with your filters, one after the other:
 
 # %%
-random, text = np.random.default_rng(3), tokenizer.encode("The function returns")
+dice, text = np.random.default_rng(3), tokenizer.encode("The function returns")
 try:
     for _ in range(40):
         with minitorch.no_grad():
             logits = model(minitorch.tensor([text[-64:]])).logits[0, -1].numpy().astype(float)
-        text.append(int(random.choice(V, p=np.asarray(top_p(np.asarray(sharpen(logits, 0.8, 50)), 0.9)))))
+        text.append(int(dice.choice(V, p=np.asarray(top_p(np.asarray(sharpen(logits, 0.8, 50)), 0.9)))))
     print(f"T = 0.8, top-k 50, top-p 0.9, with your filters: {tokenizer.decode(text)!r}")
 except NotImplementedError:
     print("sharpen and top_p are not both written yet")
@@ -461,10 +444,6 @@ check(
     case("two tokens", (q[:, :, :2], k[:, :, :2], v[:, :, :2]), whole[:, :, :2]),
     case("five tokens, one after the other", (q, k, v), whole),
     case("large scores", (q * 30, k, v), F.scaled_dot_product_attention(q * 30, k, v, is_causal=True), tolerance=1e-4),
-    hints=[
-        "The new token sees itself, too: put its key and value behind those of the cache first. minitorch.cat(list, dim=2).",
-        "Then attention as in lesson 8. Is a mask needed? Which of the tokens so far may the newest one not see?",
-    ],
     through=token_by_token,
 )
 

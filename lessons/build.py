@@ -1,5 +1,4 @@
-"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb from every NN_name.py, in the same folder, and
-explaining.ipynb from explaining.py.
+"""Write the notebooks: ``python lessons/build.py`` makes NN_name.ipynb from every NN_name.py, in the same folder.
 
 Edit only the .py files (jupytext's percent format) by hand. Cell ids are numbered and outputs left out, so that the same
 source always gives the same bytes. ``--check`` writes nothing and fails if a notebook is out of step.
@@ -20,8 +19,8 @@ METADATA = {
 
 
 def sources() -> list[Path]:
-    """The lessons, in order, and the notebook that is none."""
-    return [*sorted(HERE.glob("[0-9][0-9]_*.py")), HERE / "explaining.py"]
+    """The lessons, in order."""
+    return sorted(HERE.glob("[0-9][0-9]_*.py"))
 
 
 def notebook(source: Path) -> str:
@@ -34,7 +33,10 @@ def notebook(source: Path) -> str:
     book.nbformat, book.nbformat_minor = 4, 5
     for i, cell in enumerate(book.cells):
         cell.id = f"cell-{i:03d}"
-        cell.metadata = nbformat.from_dict({})
+        hidden = cell.cell_type == "code" and any(
+            line.startswith("check(") or " = check(" in line for line in cell.source.splitlines()
+        )
+        cell.metadata = nbformat.from_dict({"jupyter": {"source_hidden": True}} if hidden else {})
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.validate(book)

@@ -1,7 +1,7 @@
 """The checks of the lessons' exercises: what is wrong, by how much, and a hint on request.
 
-    check(slope, case("x = 2", (2.0,), 12.0), hints=["The power rule.", "d x³/dx = 3x²."])
-    hint(slope)      # the next hint; hint(slope, 2) the second one
+    check(slope, case("x = 2", (2.0,), 12.0))
+    hint(slope)      # the next hint in hints.toml; hint(slope, 2) the second one
 
 An exercise is a function that raises NotImplementedError until you write it. The lesson runs on without it.
 Arguments are copied for each case, and results compared element by element. A wrong result is also compared with some
@@ -11,9 +11,12 @@ typical slips (sign, constant factor, transposed, a missing sum), because the sl
 from __future__ import annotations
 
 import copy
+import functools
+import tomllib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,17 +32,17 @@ class Case:
     parts: tuple[str, ...] = ("the result",)
     tolerance: float = 1e-5
     raises: type[Exception] | None = None
+    slips: dict[str, Any] = field(default_factory=dict)  # what a known mistake is called, and what it returns
 
 
 @dataclass
 class Exercise:
-    """A function to be written, with its cases and hints."""
+    """A function to be written, with its cases."""
 
     name: str
     cases: Sequence[Case]
-    hints: Sequence[str]
     through: Callable[..., Any] | None = None  # turns the learner's function into the one to call
-    shown: int = field(default=0)
+    verdict: bool | None = None
 
     def judge(self, function: Callable[..., Any]) -> tuple[bool | None, str]:
         """(True, False, or None if it is not written yet; the message)."""
@@ -54,11 +57,18 @@ class Exercise:
         return True, f"{self.name}: right, {len(self.cases)} of {len(self.cases)} cases."
 
     def _help(self) -> str:
-        left = len(self.hints) - self.shown
-        return f"\n  hint({self.name}) shows a hint ({left} left)." if left else ""
+        left = len(hints().get(self.name, ())) - SHOWN.get(self.name, 0)
+        return f"\n  hint({self.name}) shows a hint ({left} left)." if left > 0 else ""
 
 
 EXERCISES: dict[str, Exercise] = {}  # all checked so far, by name
+SHOWN: dict[str, int] = {}  # how many hints of each were shown
+
+
+@functools.cache
+def hints() -> dict[str, list[str]]:
+    """The hints of every exercise, by its name: in a file of their own, out of the reader's sight."""
+    return tomllib.loads(Path(__file__).with_name("hints.toml").read_text(encoding="utf-8"))
 
 
 def case(
@@ -68,32 +78,27 @@ def case(
     parts: Sequence[str] = ("the result",),
     tolerance: float = 1e-5,
     raises: type[Exception] | None = None,
+    slips: dict[str, Any] | None = None,
 ) -> Case:
-    """A case for ``check``; parts name the results of the function, raises is the error that it must raise."""
+    """A case for ``check``; parts name the results, raises is the error to raise, slips are known mistakes and their results."""
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
-    return Case(what, arguments, expected, tuple(parts), tolerance, raises)
+    return Case(what, arguments, expected, tuple(parts), tolerance, raises, slips or {})
 
 
-def check(
-    function: Callable[..., Any], *cases: Case, hints: Sequence[str] = (), through: Callable[..., Any] | None = None
-) -> bool | None:
+def check(function: Callable[..., Any], *cases: Case, through: Callable[..., Any] | None = None) -> bool | None:
     """Judge the function, or ``through(function)``, and print the verdict; explain the first case that fails."""
-    old = EXERCISES.get(function.__name__)
-    exercise = EXERCISES[function.__name__] = Exercise(function.__name__, cases, hints, through, old.shown if old else 0)
-    verdict, text = exercise.judge(function)
-    print({True: "✓ ", False: "✗ ", None: "· "}[verdict] + text)
-    return verdict
+    exercise = EXERCISES[function.__name__] = Exercise(function.__name__, cases, through)
+    exercise.verdict, text = exercise.judge(function)
+    print({True: "✓ ", False: "✗ ", None: "· "}[exercise.verdict] + text)
+    return exercise.verdict
 
 
 def hint(function: Callable[..., Any], number: int | None = None) -> None:
     """Print the next hint, or the one with this number."""
-    exercise = EXERCISES.get(function.__name__)
-    if exercise is None:
-        print(f"Run the cell with check({function.__name__}, ...) first: the hints live there.")
-        return
-    n = min(exercise.shown + 1 if number is None else number, len(exercise.hints))
-    exercise.shown = max(exercise.shown, n)
-    print(f"Hint {n} of {len(exercise.hints)}: {exercise.hints[n - 1]}" if n > 0 else "This one has no hints.")
+    known, shown = hints().get(function.__name__, []), SHOWN.get(function.__name__, 0)
+    n = min(max(1, shown + 1 if number is None else number), len(known))
+    SHOWN[function.__name__] = max(shown, n)
+    print(f"Hint {n} of {len(known)}: {known[n - 1]}" if known else f"{function.__name__} has no hints.")
 
 
 # ----------------------------------------------------------------------------------------------- one case
@@ -120,13 +125,20 @@ def _run(function: Callable[..., Any], c: Case, home: str = "") -> str:
             return f"your function changes its argument in place; the caller may still need the old value. Make a new {kind}."
     if got is None:
         return "your function returns None; is a `return` missing?"
+    problem = _differs(got, c.expected, c)
+    known = [words for words, result in c.slips.items() if problem and not _differs(got, result, c)]
+    return problem + "".join(f"\n  This is what you get {words}." for words in known[:1])
+
+
+def _differs(got: Any, expected: Any, c: Case) -> str:
+    """Part by part; empty if all are as expected."""
     if len(c.parts) == 1:
-        return _compare(c.parts[0], got, c.expected, c.tolerance)
+        return _compare(c.parts[0], got, expected, c.tolerance)
     got = getattr(got, "array", got)
     several = isinstance(got, tuple | list) or (isinstance(got, np.ndarray) and got.ndim > 0)
     if not several or len(got) != len(c.parts):
         return f"{len(c.parts)} things should come back ({', '.join(c.parts)}), yours is {_short(got)}"
-    problems = [_compare(part, g, e, c.tolerance) for part, g, e in zip(c.parts, got, c.expected, strict=True)]
+    problems = [_compare(part, g, e, c.tolerance) for part, g, e in zip(c.parts, got, expected, strict=True)]
     right = [part for part, problem in zip(c.parts, problems, strict=True) if not problem]
     wrong = [problem for problem in problems if problem]
     return "\n  ".join(wrong) + (f"\n  ({', '.join(right)}: right)" if right else "") if wrong else ""

@@ -12,10 +12,12 @@ import importlib
 import itertools
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import launch, startup
 from .errors import LONGEST, BadInput, short, suggestion
@@ -101,7 +103,7 @@ def in_one_process(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace", line_buffering=True)
     name = f"minitorch {argv[0]}" if argv and argv[0] in JOBS else "minitorch"
     try:
-        status = _run(argv)
+        status = with_ctrl_c(argv)
         if sys.stdout is not None:  # it is closed (>&-)
             sys.stdout.flush()
         return status
@@ -119,6 +121,27 @@ def in_one_process(argv: Sequence[str]) -> int:
     except OSError as error:
         print(f"{name}: error: {reason(error)}", file=sys.stderr)
         return 2
+
+
+def with_ctrl_c(argv: list[str]) -> int:
+    """The job. Ctrl-C while a library is imported may come out as an ImportError of its C code: it is remembered."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or threading.current_thread() != threading.main_thread():
+        return _run(argv)
+    asked: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        return _run(argv)
+    except (ImportError, SystemError) as error:
+        if asked:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run(argv: list[str]) -> int:
@@ -177,5 +200,13 @@ def reason(error: OSError) -> str:
     return error.strerror
 
 
+def program() -> NoReturn:
+    """The command as a process. When the job is done nothing is left to stop: Ctrl-C would only print a traceback."""
+    status = main()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

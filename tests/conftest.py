@@ -2,6 +2,7 @@
 
 HYPOTHESIS_PROFILE=thorough pytest ...    draws many more examples, different ones each time
 pytest --hypothesis-seed=N                repeats what a thorough run found
+CHROMIUM=PATH pytest ...                  pages are tested in that browser
 EMULATE_CUDA=1 pytest ...                 the device "cuda" is tests/emulated_cupy.py: kernels run on the processor, slowly
 """
 
@@ -32,6 +33,20 @@ def device(request):
     if request.param == "cuda" and not minitorch.cuda_is_available():
         pytest.skip("no GPU: CuPy is not installed, or finds no GPU with a working driver")
     return request.param
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser: headless Chromium by Playwright (CHROMIUM: the path of another one); without one the test is skipped."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            path = os.environ.get("CHROMIUM")
+            opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--headless=shell"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium here: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,8 @@ ANSWERS[lesson][exercise] = (right answers, [(wrong answer, a part of what the c
 of a function of the exercise's name; it runs with the names of the lesson.
 """
 
+from . import lesson_answers_19_22
+from .lesson_answers_13_to_15 import SEQUENCES
 from .lesson_answers_16 import LESSON_16
 from .lesson_answers_17 import LESSON_17
 from .lesson_answers_18 import LESSON_18
@@ -657,5 +659,7 @@ for _lesson, _exercises in MORE.items():
         _both[1].extend(_wrong)
 
 ANSWERS["16_adapting"] = LESSON_16
+ANSWERS |= lesson_answers_19_22.ANSWERS
+ANSWERS.update(SEQUENCES)
 ANSWERS["17_prompts"] = LESSON_17
 ANSWERS["18_generation"] = LESSON_18

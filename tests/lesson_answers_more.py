@@ -1306,3 +1306,126 @@ def tree_sum(x):
         ],
     ),
 }
+
+# What the checks once let through, or did not name.
+SUBTLE = [
+    (
+        "02_arrays",
+        "broadcast_shape",
+        """
+def broadcast_shape(a, b):
+    if a[-1] != b[-1] and 1 not in (a[-1], b[-1]):
+        raise ValueError
+    n = max(len(a), len(b))
+    return tuple(j if i == 1 else i for i, j in zip((1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b))
+""",
+        "nor do these",
+    ),
+    (
+        "04_linear_regression",
+        "steps_needed",
+        """
+def steps_needed(curvatures, lr, share):
+    f = np.abs(1 - lr * curvatures).max()
+    return math.inf if f >= 1 else 1 if f == 0 else math.floor(math.log(share) / math.log(f)) + 1
+""",
+        "exactly there after two steps",
+    ),
+    (
+        "04_linear_regression",
+        "adam_step",
+        """
+def adam_step(p, g, m, v, t, lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+    return p - lr * (m / (1 - beta1**t)) / np.sqrt(v / (1 - beta2**t) + eps), m, v
+""",
+        "what you get with eps inside the root",
+    ),
+    (
+        "05_numbers",
+        "log_sum_exp",
+        """
+def log_sum_exp(x):
+    m = x[np.isfinite(x)].mean() if np.isfinite(x).any() else 0.0
+    with np.errstate(all="ignore"):
+        return m + np.log(np.exp(x - m).sum())
+""",
+        "far apart",
+    ),
+    (
+        "05_numbers",
+        "layer_norm",
+        """
+def layer_norm(x, weight, bias, eps=1e-5):
+    return (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + eps) * weight + bias
+""",
+        "what you get with eps outside of the root",
+    ),
+    (
+        "07_words",
+        "wordpiece",
+        """
+def wordpiece(word, vocabulary):
+    def cut(start):
+        if start == len(word):
+            return []
+        for end in range(len(word), start, -1):
+            piece = ("##" if start else "") + word[start:end]
+            if piece in vocabulary and (rest := cut(end)) is not None:
+                return [piece, *rest]
+        return None
+
+    return cut(0) or ["[UNK]"]
+""",
+        "greedy",
+    ),
+    (
+        "08_attention",
+        "attention",
+        """
+def attention(q, k, v, mask=None):
+    s = q.detach().numpy() @ k.numpy().swapaxes(-1, -2) / math.sqrt(q.shape[-1])
+    s = s if mask is None else np.where(mask.numpy(), s, -math.inf)
+    e = np.exp(s - s.max(-1, keepdims=True))
+    return minitorch.tensor(e / e.sum(-1, keepdims=True) @ v.numpy())
+""",
+        "none: NumPy records nothing",
+    ),
+    (
+        "08_attention",
+        "split_heads",
+        """
+def split_heads(x, heads):
+    return x.reshape(x.shape[0], heads, x.shape[1], -1)
+""",
+        "a reshape alone: it mixes positions and heads",
+    ),
+    (
+        "09_bert",
+        "mask_pieces",
+        """
+def mask_pieces(ids, chosen, u, other, mask_id):
+    seen = np.where(chosen & (u <= 0.8), mask_id, np.where(chosen & (u <= 0.9), other, ids))
+    return seen, np.where(chosen, ids, -100)
+""",
+        "u at the bounds",
+    ),
+    (
+        "10_finetuning",
+        "compare_names",
+        """
+def compare_names(wanted, given):
+    loaded = [n for n in wanted if given.get(n) == wanted[n]]
+    return loaded, [n for n in wanted if n not in loaded], [n for n in given if n not in loaded]
+""",
+        "in any order",
+    ),
+    (
+        "11_fast",
+        "cubic_blocked",
+        "def cubic_blocked(x, block): return x * (0.5 + x * (0.4 - 0.1 * x))",
+        "numbers beyond a block in one step",
+    ),
+]
+for lesson, name, text, says in SUBTLE:
+    MORE[lesson][name][1].append((text, says))

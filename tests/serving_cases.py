@@ -14,7 +14,7 @@ import time
 import warnings
 from pathlib import Path
 
-from models import prompting
+from models import cli, prompting
 from models.finetuning.report import finish
 from tests import finetune_cases, gpt_cases, seq2seq_cases
 
@@ -40,6 +40,8 @@ def folders(folder):
         run = finetune_cases.run("classify", folder / "numbers", model=found["mask"], epochs=1, **own)
         run.train()
         found["numbers"] = folder / "numbers" / "out"
+        found["int8"] = folder / "int8"
+        cli.main(["compress", f"--model={found['classify']}", f"--output={found['int8']}", "--int8=dynamic", "--embeddings"])
         for adapt in ("lora", "prefix"):
             (folder / adapt).mkdir()
             run = finetune_cases.run("classify", folder / adapt, model=found["mask"], epochs=1, adapt=adapt)

@@ -98,6 +98,19 @@ def test_special_tokens_and_padding_stay(tmp_path):
     assert words.moved(None, (), δ) is None  # outside of a game nothing is moved
 
 
+def test_a_unit_of_deviations_follows_the_size_of_the_embeddings(tmp_path):
+    """A hundred times larger embeddings are moved a hundred times as far; a text of special tokens alone is not moved."""
+    job = cases.run("classify", tmp_path, adversarial="fgm")
+    assert (job.s.adversarial_radius, job.s.adversarial_unit) == (5.0, "deviation")
+    x = minitorch.tensor(np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32))
+    mask = minitorch.tensor(np.array([[1, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], np.float32))[..., None]
+    σ = base.deviation(x, mask)
+    rows = x.numpy()
+    wanted = [np.sqrt((rows[0] ** 2).mean()), np.sqrt((rows[1, [0, 3]] ** 2).mean()), 0]
+    assert σ.numpy()[:, 0, 0] == pytest.approx(wanted, rel=1e-6)
+    assert base.deviation(100 * x, mask).numpy() == pytest.approx(100 * σ.numpy(), rel=1e-5)
+
+
 @each_method
 def test_micro_batches_and_threads(tmp_path, method):
     """One norm per example: a batch in four parts gives the same, and two threads the same bits as two parts."""
@@ -171,11 +184,13 @@ def test_divergences_by_definition():
     assert smart.divergence(a_[:, :1], b_[:, :1], lambda z: z).item() == pytest.approx(((a - b)[:, 0] ** 2).mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize("unit", ["1", "deviation"])
 @each_method
-def test_gradients_equal_pytorchs(tmp_path, method, monkeypatch):
+def test_gradients_equal_pytorchs(tmp_path, method, unit, monkeypatch):
     """The same algorithm on Hugging Face's model, with embeddings as its input."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     options = {"adversarial": method, "adversarial_radius": 0.4, "adversarial_steps": 1 if method == "fgm" else 2}
+    options["adversarial_unit"] = unit
     if method != "fgm":
         options["adversarial_rate"] = 0.3
     monkeypatch.setattr(freelb, "SIZE", 0.0)
@@ -190,7 +205,7 @@ def test_gradients_equal_pytorchs(tmp_path, method, monkeypatch):
     batch = {
         n: torch.tensor(v.numpy()) for n, v in job.task.batch(job.trainer.features[:8], job.tokenizer).items() if n != "rows"
     }
-    theirs = attack_in_pytorch(torch, model, batch, method, 0.4, options["adversarial_steps"], 0.3)
+    theirs = attack_in_pytorch(torch, model, batch, method, 0.4, options["adversarial_steps"], 0.3, unit)
     assert loss == pytest.approx(theirs.item(), rel=1e-5)
     theirs.backward()
     for name, p in model.named_parameters():
@@ -198,17 +213,19 @@ def test_gradients_equal_pytorchs(tmp_path, method, monkeypatch):
             assert ours[name] == pytest.approx(p.grad.numpy(), rel=2e-3, abs=2e-6), name
 
 
-def attack_in_pytorch(torch, model, batch, method, radius, steps, rate):
+def attack_in_pytorch(torch, model, batch, method, radius, steps, rate, unit):
     """The loss to learn from, its δs detached."""
     ids = batch.pop("input_ids")
     mask = (ids > 4)[..., None].float()
     x = model.bert.embeddings.word_embeddings(ids)
+    numbers = [row[keep[:, 0] > 0].flatten() for row, keep in zip(x.detach(), mask, strict=True)]
+    σ = torch.stack([n.square().mean().sqrt() for n in numbers])[:, None, None] if unit == "deviation" else 1.0
 
     def norm(g):
         return g.flatten(1).norm(dim=1)[:, None, None]
 
     def at(δ):
-        return model(inputs_embeds=x + δ, **batch)
+        return model(inputs_embeds=x + σ * δ, **batch)
 
     def g_of(value, δ):
         (g,) = torch.autograd.grad(value, [δ], retain_graph=True)
@@ -262,6 +279,8 @@ def kl(torch, a, b):
         (["--adversarial", "pgd", "--adversarial-steps", "0"], "--adversarial-steps must be at least 1, not 0"),
         (["--adversarial", "smart", "--adversarial-rate", "0"], "--adversarial-rate, the length of a step, must be above 0"),
         (["--adversarial", "fgm", "--adversarial-steps", "3"], "--adversarial pgd takes several"),
+        (["--adversarial", "fgm", "--adversarial-unit", "2"], "--adversarial-unit must be one of 1, deviation, not '2'"),
+        (["--adversarial-unit", "1"], "--adversarial-unit is a setting of --adversarial METHOD, which is not given"),
         (["--adversarial-steps", "3"], "--adversarial-steps is a setting of --adversarial METHOD, which is not given"),
         (["--adversarial", "pgd", "--precision", "fp16"], "take --precision bf16"),
     ],
@@ -281,10 +300,10 @@ def test_a_state_keeps_the_settings(tmp_path, capsys):
     """Defaults are filled in once; resuming with another radius is refused."""
     s = cases.settings("classify", tmp_path, save_every=1, adversarial="pgd")
     job = Run(s, say=lambda text: None)
-    assert (job.s.adversarial_radius, job.s.adversarial_steps, job.s.adversarial_rate) == (1.0, 3, 0.3)
+    assert (job.s.adversarial_radius, job.s.adversarial_steps, job.s.adversarial_rate) == (5.0, 3, 1.5)
     cases.stop_at(job, 3)
     assert cli.main(["finetune", "--resume", "--output", s.output, "--adversarial-radius", "2"]) == 2
-    assert "that run has --adversarial-radius 1.0; --resume keeps it" in capsys.readouterr().err
+    assert "that run has --adversarial-radius 5.0; --resume keeps it" in capsys.readouterr().err
     assert cli.main(["finetune", "--resume", "--output", s.output]) == 0
 
 

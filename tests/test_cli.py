@@ -278,3 +278,37 @@ def test_a_terminal_without_greek_shows_question_marks(tmp_path):
     done = run(*MINITORCH, "linear-regression", "--output", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0
     assert "R? train" in done.stdout
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+def test_ctrl_c_within_an_import(pressed, monkeypatch, capsys):
+    """NumPy's C code turns it into an ImportError of its own."""
+
+    def interrupted(argv):
+        try:
+            if pressed:
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise ImportError("PyCapsule_Import could not import module")
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if pressed:
+            assert cli.main(["embed"]) == 130
+            assert capsys.readouterr().err == "\nminitorch embed: stopped\n"
+        else:
+            with pytest.raises(ImportError, match="PyCapsule"):
+                cli.main(["embed"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_when_all_is_done():
+    """While Python itself ends: the status is that of the job."""
+    code = "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT)); from models import cli"
+    done = run(sys.executable, "-c", f"{code}; cli.sys.argv = ['minitorch', '--version']; cli.program()", preexec_fn=heed_ctrl_c)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("minitorch ")

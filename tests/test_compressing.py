@@ -182,7 +182,7 @@ def test_heads_that_cannot_go(place, capsys):
 @pytest.fixture
 def quick(monkeypatch):
     """No processes whose memory is measured."""
-    monkeypatch.setattr("models.compressing.command.memory_of", lambda *where: {"peak_mib": 1.0, "imports_mib": 1.0})
+    monkeypatch.setattr("models.compressing.command.memory_of", lambda *where, **reading: {"peak_mib": 1.0, "imports_mib": 1.0})
 
 
 @pytest.mark.usefixtures("quick")
@@ -196,7 +196,7 @@ def test_a_pretrained_model_is_measured_by_masked_words(place):
 
 def test_the_ladder(place, capsys, monkeypatch):
     """Table, numbers and picture; a stopped one goes on."""
-    monkeypatch.setattr("models.compressing.ladder.memory_of", lambda *where: {"peak_mib": 1.0})
+    monkeypatch.setattr("models.compressing.ladder.memory_of", lambda *where, **reading: {"peak_mib": 1.0})
     options = ["--ladder", f"--data={place / 'train.tsv'}", f"--test={place / 'test.tsv'}"]
     refused(place, capsys, "--ladder needs --data", "--ladder")
     monkeypatch.setattr("models.compressing.ladder.SHARES", [0.5])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 import minitorch
 from minitorch import nn
 from models import bert
-from models.bert.model import BertForMaskedLM, BertForSequenceClassification, BertModel
+from models.bert.model import BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification, BertModel
 from models.checkpoints.int8 import Int8Linear, input_range, int8_of, product, quantized
 from models.compressing import int8
 from models.finetuning.predictor import Predictor
@@ -20,6 +23,7 @@ from models.reading import read_json
 
 from .test_compressing import compress, ids, place, quick, refused, small  # noqa: F401
 
+ROOT = Path(__file__).parents[1]
 W = np.array([[0.25, 0.5, 0.75], [1, 1.25, 1.5]], np.float32)
 B = np.array([0.5, -0.5], np.float32)
 X = np.array([[1, -1, 2]], np.float32)
@@ -71,6 +75,17 @@ def test_zeros_and_one_sided_inputs():
     assert float(input_range(np.float32(-5.1), np.float32(-2))[1]) == 255
 
 
+@pytest.mark.parametrize("scheme", ["weights", "dynamic"])
+def test_a_row_does_not_depend_on_the_others(scheme):
+    rng = np.random.default_rng(0)
+    layer = int8_of(nn.Linear(30, 20), scheme, False)
+    layer.weight, layer.weight_scale = map(minitorch.Tensor, quantized(rng.normal(size=(20, 30)).astype(np.float32)))
+    x = minitorch.tensor(rng.normal(size=(5, 30)).astype(np.float32) * np.array([[1], [1e3], [1e-3], [0], [1]], np.float32))
+    with minitorch.no_grad():
+        whole, alone = layer(x).numpy(), np.concatenate([layer(x[i : i + 1]).numpy() for i in range(5)])
+    np.testing.assert_allclose(whole, alone, rtol=1e-4, atol=1e-5)
+
+
 def test_pytorch_quantises_the_same_way():
     torch = pytest.importorskip("torch")
     import warnings
@@ -109,6 +124,42 @@ def test_a_folder_is_loaded_as_it_was(scheme, embeddings, kind, tmp_path):
     assert isinstance(BertModel.from_pretrained(tmp_path, add_pooling_layer=False).encoder.layer[0].output.dense, Int8Linear)
 
 
+@pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForMaskedLM, BertModel])
+def test_no_weights_are_drawn_for_what_a_file_has(kind, tmp_path, monkeypatch):
+    """And what it lacks is drawn as ever: a head on another model's body, its bias included."""
+    model = small(kind, hidden_size=24, intermediate_size=48)
+    int8.quantize(model, "dynamic", embeddings=True)
+    model.save_pretrained(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("minitorch.nn.init.randn", None)
+        patch.setattr("minitorch.nn.init.rand", None)
+        kind.from_pretrained(tmp_path)
+    minitorch.manual_seed(0)
+    with pytest.warns(UserWarning, match="start at random"):
+        other = BertForQuestionAnswering.from_pretrained(tmp_path)
+    assert 0 < np.abs(other.qa_outputs.weight.array).max() < 5 * model.config.initializer_range
+    assert not other.qa_outputs.bias.array.any()
+
+
+def test_an_int8_folder_takes_a_process_less_memory_than_float32(tmp_path):
+    """Peaks of two processes that load a folder of 60 MB and do nothing else: the float32 layers are never there."""
+    config = bert.BertConfig(vocab_size=50, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048)
+    model = BertModel(config, add_pooling_layer=False)
+    floats = 4 * model.num_parameters()
+    peaks = []
+    for name in ("float32", "int8"):
+        model.save_pretrained(tmp_path / name)
+        code = (
+            "import sys; from models.bert.model import BertModel; from models.compressing.measuring import peak_mib; "
+            "before = peak_mib(); BertModel.from_pretrained(sys.argv[1], add_pooling_layer=False); print(peak_mib() - before)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, tmp_path / name], cwd=ROOT, capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout) * (1 << 20))
+        int8.quantize(model, "weights")
+    assert peaks[0] > floats
+    assert peaks[1] < 0.7 * floats  # the file's numbers, and the layers'
+
+
 def test_int8_that_is_not_understood(tmp_path):
     model = small(BertForMaskedLM)
     int8.quantize(model, "dynamic")
@@ -136,3 +187,14 @@ def test_int8_from_the_command_line(place, capsys):  # noqa: F811
     (place / "empty.tsv").write_text("text\tlabel\n")
     refused(place, capsys, "empty.tsv", "--int8=static", f"--data={place / 'empty.tsv'}")
     refused(place, capsys, "--int8 trains nothing", "--int8=dynamic", "--epochs=2", data)
+
+
+def test_files_may_look_otherwise_than_the_training_file(place, capsys):  # noqa: F811
+    """As `finetune` and `predict` have it; in the processes that are measured, too."""
+    rows = [line.split("\t") for line in (place / "test.tsv").read_text().splitlines()[1:]]
+    (place / "other.csv").write_bytes("".join(f"{label};café {text}\n" for text, label in rows).encode("latin-1"))
+    own = ["--int8=weights", f"--test={place / 'other.csv'}", "--columns=label,text", "--delimiter=;"]
+    folder = compress(place, "int8read", *own, "--encoding=latin-1")
+    assert read_json(folder / "compress.json")["memory"]["after"]["peak_mib"] > 10
+    refused(place, capsys, "other.csv", *own)
+    refused(place, capsys, "--columns says how labelled examples are read", *own, model="base")

@@ -21,6 +21,7 @@ from benchmarks import continual as benchmark
 from models import cli
 from models.continual import documentation, run
 from models.continual.settings import STRATEGIES
+from models.finetuning.predictor import Predictor
 from models.reading import named_tensors
 
 from . import emulated_cupy
@@ -101,6 +102,39 @@ def test_more_seeds_and_strategies_can_be_added(files, tmp_path, capsys):
     assert report_of(tmp_path / "run")["strategies"]["sequential"]["runs"] == 4
 
 
+@pytest.mark.parametrize("setting", ["domain", "class", "task"])
+def test_models_are_kept_for_predict(setting, files, tmp_path, capsys):
+    """They answer the test files as well as the report says; in --setting task each of the models its own."""
+    strategies = ["--strategy", "sequential", "joint", "adapters", "--save", "all"]
+    more = [*strategies, "--epochs", 3, "--test", files["same0"], files["same1"]]
+    more = more if setting == "domain" else [*more[:-3], "--test", files["other0"], files["other1"]]
+    assert command(*arguments(files, tmp_path / "run", *more, setting=setting)) == 0
+    assert f"{tmp_path / 'run' / 'joint'}" in capsys.readouterr().out
+    tests = [files[f"{'same' if setting == 'domain' else 'other'}{k}"] for k in range(2)]
+    for name in ("sequential", "joint"):
+        scores = results(tmp_path / "run")[f"{name}, seed 0, order 1 2"]["R"][-1]
+        for k, (test, score) in enumerate(zip(tests, scores, strict=True), 1):
+            predictor = Predictor(tmp_path / "run" / (f"{name}-task-{k}" if setting == "task" else name))
+            rows = [line.split("\t")[1] for line in Path(test).read_text().splitlines()[1:]]
+            right = [record["prediction"] == label for record, label in zip(predictor.file(test), rows, strict=True)]
+            assert np.mean(right) == pytest.approx(score)
+    assert not list((tmp_path / "run").glob("adapters*"))
+
+
+def test_a_kept_model_is_of_the_run_that_stands_there(files, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert command(*arguments(files, run, "--strategy", "sequential")) == 0
+    capsys.readouterr()
+    assert command("continual", "--resume", "--output", run, "--save", "sequential") == 2
+    assert "--save sequential: its first run is finished, and its weights are gone" in capsys.readouterr().err
+    assert command("continual", "--resume", "--output", run, "--strategy", "replay", "sequential", "--save", "replay") == 0
+    assert (run / "replay" / "finetune.json").is_file()
+    assert command("continual", "--resume", "--output", run, "--save", "replay") == 0  # it is there
+    assert command(*arguments(files, run, "--strategy", "lwf", "--save", "lwf", "--overwrite")) == 0
+    assert Predictor(run / "lwf")(["a good film"])[0]["prediction"] in ("neg", "pos")
+    assert not (run / "replay").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_is_killed_goes_on(with_signal, files, tmp_path):
@@ -168,6 +202,9 @@ MISTAKES = [
     (["--test", "same0"], "--test: 1 file for 2 tasks; give one for each"),
     (["--test", "same1", "other0"], "other0.tsv:2: the label"),
     (["--strategy", "ecw"], "--strategy ecw: there is no such strategy; did you mean ewc? There are sequential"),
+    (["--strategy", "ewc", "--save", "lwf"], "--save lwf: --strategy does not run it; it runs ewc"),
+    (["--save", "adapters"], "--save adapters: an adapter per task is no model that answers alone"),
+    (["--save", "jont"], "--save jont: there is no such strategy; did you mean joint?"),
     (["--setting", "time"], "--setting must be one of domain, task, class, not 'time'"),
     (["--fisher", "full"], "--fisher must be one of sampled, exact, empirical, batched, not 'full'"),
     (["--orders", "3"], "--orders 3: 2 tasks have only 2 orders"),

@@ -37,7 +37,7 @@ def graded(source, tasks=("1.1", "1.3"), assignment=QUICK):
 
 def test_the_reference_earns_all_points():
     result = graded(REFERENCE)
-    assert result.points == result.possible == 9
+    assert result.points == result.possible == 10
 
 
 def test_wrong_values_are_named_with_formula_and_amount():
@@ -60,9 +60,22 @@ def test_an_endless_loop_costs_its_task_alone():
     result = graded(source)
     assert {v.test.task for v in result.verdicts if v.passed} == {"1.1"}
     problems = [v.problems[0] for v in result.of_task("1.3")]
-    assert "stopped" in problems[0]
-    assert "during this test" in problems[0]
-    assert "before this test" in problems[1]
+    assert problems[0] == "no result: stopped after 2 seconds: an endless loop?"
+    assert problems[1] == "not run: order_of_a_diamond ended the process"
+    text = reports.check_text(result)
+    assert "Task 1.3  the order of the walk: 0 of 7 points" in text
+    assert text.count("endless loop") == text.count("not run") == 1
+    assert reports.feedback("ada", result).count("- 5 more tests of this task: not run") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits and process groups are POSIX's")
+def test_an_endless_loop_in_one_test_alone_names_its_task():
+    source = reference(find("kernel").source).replace("    return [slice(", "    while True:\n        pass\n    return [slice(")
+    kernel = dataclasses.replace(find("kernel"), seconds=1.0)
+    test = next(t for t in kernel.tests if t.task == "6.2")
+    text = reports.check_text(grade_source(kernel, source, "/nowhere/kernel.py", [test]))
+    assert "Task 6.2  blocks: 0 of 1 points" in text
+    assert "no result: stopped after 1 seconds: an endless loop?" in text
 
 
 def test_files_beside_the_submission_are_not_looked_at(tmp_path):
@@ -262,11 +275,11 @@ def test_a_learner_whose_file_has_another_name_is_told_of(tmp_path, capsys):
     (tmp_path / "in" / "empty").mkdir()
     status, out, err = course(capsys, "grade", tmp_path / "in", "--output", tmp_path / "out")
     assert status == 0
-    files = "scalar.py, tensors.py, engine.py, attention.py, mlm.py, kernel.py"
+    files = ", ".join(a.file for a in all_assignments())
     said = f"dora: none of {files} is there; it holds Scalar_final.py, other.py"
     for text in (out, err):
         assert said in text.splitlines()
-        assert "kernel.py is there" in next(line for line in text.splitlines() if line.startswith("empty: "))
+        assert f"{files} is there" in next(line for line in text.splitlines() if line.startswith("empty: "))
     status, out, _ = course(capsys, "grade", tmp_path / "in", "--assignment", "mlm", "--output", tmp_path / "out")
     assert "dora: mlm.py is not there; it holds Scalar_final.py, other.py" in out.splitlines()
 
@@ -336,7 +349,7 @@ def test_release_holds_no_solutions(tmp_path, capsys):
     files = {str(p.relative_to(tmp_path / "folder")): p.read_text() for p in (tmp_path / "folder").rglob("*.*")}
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert {name.replace("/", os.sep): archive.read(name).decode() for name in archive.namelist()} == files
-    assert len(files) == 24
+    assert len(files) == 4 * len(all_assignments())
     assert not [name for name in files if "hidden" in name or "mutant" in name]
     assert not [name for name, text in files.items() if "SOLUTION" in text]
     for name, text in files.items():
@@ -358,6 +371,13 @@ def test_the_exported_notebook_is_nbgraders(tmp_path, capsys):
     for cell, note in zip(cells, about, strict=True):
         text = "".join(cell["source"])
         assert note["solution"] == ("### BEGIN SOLUTION\n" in text) == ("### END SOLUTION" in text)
+
+
+@pytest.mark.parametrize("assignment", all_assignments(), ids=lambda a: a.name)
+def test_the_notebook_speaks_of_nothing_that_is_not_there(assignment):
+    text = "".join("".join(cell["source"]) for cell in notebook(assignment)["cells"])
+    assert [word for word in ("README", "visible_tests", "course check", "in this folder", assignment.file) if word in text] == []
+    assert text.count("**Check**") == text.count("**Rules.**") == 1
 
 
 def test_the_notebook_runs_in_order():

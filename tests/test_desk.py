@@ -128,6 +128,15 @@ def test_a_desk_is_made_and_answers_the_same_from_its_folder(tmp_path, capsys, t
     assert "holds a run already" in capsys.readouterr().err
 
 
+def test_without_a_bert_at_hand_it_counts_words(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "faq.tsv")
+    assert cli.main(["desk", "--faq", "faq.tsv"]) == 0
+    assert "runs/pretrain is not there, so this desk counts words alone" in capsys.readouterr().out
+    assert cli.main(["desk", "--faq", "faq.tsv", "--tune", "pairs", "--output", "other"]) == 2
+    assert "runs/pretrain: no such folder; `minitorch pretrain` makes one" in capsys.readouterr().err
+
+
 def test_it_says_that_it_does_not_know(tmp_path, capsys):
     output = str(tmp_path / "desk")
     assert cli.main(["desk", "--faq", write(tmp_path / "faq.tsv"), "--model", "none", "--output", output]) == 0

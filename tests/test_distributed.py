@@ -1,6 +1,7 @@
 """Several processes: what the ranks compute together is what one process computes. Real MPI processes, skipped without MPI."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -56,6 +57,16 @@ dist.destroy_process_group()
 def test_operations(n, tmp_path):
     said = mpi.script(n, tmp_path, OPERATIONS)
     assert sorted(re.findall(r"\d mpi", said)) == [f"{i} mpi" for i in range(n)]  # lines of two ranks may run into each other
+
+
+def test_ranks_of_a_machine_share_its_cores(tmp_path):
+    """Each rank's BLAS takes its part of them; a number that the user chose stays."""
+    lines = ("from minitorch import blas, distributed", "distributed.init_process_group()")
+    program = "\n".join((*lines, "print(f'{blas.get_num_threads()}\\n', end='')", "distributed.destroy_process_group()"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = mpi.script(2, tmp_path, program, OPENBLAS_NUM_THREADS="").split()
+    assert all(int(n) <= max(1, cores // 2) for n in found), found
+    assert mpi.script(2, tmp_path, program, OPENBLAS_NUM_THREADS=str(min(cores, 2))).split() == [str(min(cores, 2))] * 2
 
 
 def test_without_a_launcher_there_is_one_process():

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +25,6 @@ from . import finetune_cases
 from .test_explaining import TYPED, opened, whole
 from .test_explaining import folders as folders  # the fixture
 
-LESSONS = Path(__file__).parents[1] / "lessons"
 SIGNATURE = b"\x89PNG"
 
 
@@ -296,32 +292,3 @@ def test_tags_want_single_words(folders):
     source = opened(folders, "tag")
     with pytest.raises(BadInput, match="both sides must be one word"):
         swaps.swap(source, source.examples(["anna went"]), [("anna", "new rome")])
-
-
-# ------------------------------------------------------------------------------------------------------ the notebook
-
-
-def test_the_notebook_is_in_step():
-    """Built again it is the same, byte for byte: python lessons/build.py"""
-    pytest.importorskip("jupytext")
-    sys.path.insert(0, str(LESSONS))
-    import build
-
-    source = LESSONS / "explaining.py"
-    assert source in build.sources()
-    assert source.with_suffix(".ipynb").read_text(encoding="utf-8") == build.notebook(source)
-
-
-@pytest.mark.slow
-def test_the_notebook_finds_the_shortcut(tmp_path):
-    """As a script: the name is what the model looks at, and exchanging it flips the answer."""
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, "MPLBACKEND": "Agg", "PYTHONPATH": str(LESSONS.parent), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, str(LESSONS / "explaining.py")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, encoding="utf-8")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"integrated gradients +anna \+", done.stdout)
-    flips = dict(re.findall(r"(\w+ → \w+) .* (\d+)% of answers flip", done.stdout))
-    assert int(flips["anna → bert"]) > 80
-    assert int(flips["film → book"]) < 20
-    assert list((tmp_path / "runs/lessons").glob("*.png"))

@@ -618,6 +618,20 @@ def test_clip_grad_value(device):
     assert p.grad.tolist() == [-1.0, 0.5, 1.0]
 
 
+def test_skip_init_draws_nothing():
+    minitorch.manual_seed(5)
+    before = str(minitorch.get_rng_state())
+    layer = nn.utils.skip_init(nn.Linear, 3, 4, bias=False)
+    assert (layer.weight.shape, layer.weight.requires_grad, layer.bias) == ((4, 3), True, None)
+    with pytest.raises(TypeError):
+        nn.utils.skip_init(nn.Linear)
+    nn.utils.skip_init(nn.Embedding, 5, 2, padding_idx=1)
+    assert str(minitorch.get_rng_state()) == before
+    drawn = nn.Linear(3, 4, bias=False).weight
+    minitorch.manual_seed(5)
+    assert drawn.tolist() == nn.Linear(3, 4, bias=False).weight.tolist()  # and after it as ever
+
+
 def test_parameters_as_one_vector():
     net = Net()
     vector = nn.utils.parameters_to_vector(net.parameters())

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from models import cli
 from models.errors import BadInput
 from models.opinions.stream import moment, read_stream
 from models.opinions.surge import Cusum, run_length, wilson
+from models.text.python_docs import deal
 
 from . import finetune_cases as cases
 from .finetune_cases import BAD, GOOD, OTHER, sentence
@@ -193,6 +195,36 @@ def test_a_slip_is_one_line(tmp_path, capsys, model, content, options, says):
     err = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert len(err) == 1
     assert says in err[0]
+
+
+def test_without_a_file_it_watches_pythons_documentation(tmp_path, capsys, model, monkeypatch):
+    """Paragraphs of held-out files alone, of libraries that the model knows; one of them surges."""
+    rng, words = np.random.default_rng(0), {"pos": GOOD, "neg": BAD, "other": OTHER}
+    items = [(f"{label}/{i % 40}.py", f"{' '.join(sentence(rng, kind, 6))} {i}\t{label}\n") for label, kind in words.items()
+             for i in range(200)]  # fmt: skip
+    monkeypatch.setattr("models.opinions.documentation.which_library", lambda: iter(items))
+    parts = deal(Counter(file for file, _ in items))
+    assert cli.main(["opinions", "--sentiment", model, "--output", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    first = out[out.index("ALARM at ") + 9 :][:10]
+    assert "2024-02-10" <= first < "2024-02-20"
+    rows = [line.split("\t") for line in (tmp_path / "stream.tsv").read_text().splitlines()[1:]]
+    held_out = {line.partition("\t")[0] for file, line in items if parts[file] == 2 and "other" not in file}
+    assert len(rows) == 900
+    assert {text for _, text in rows} <= held_out
+    monkeypatch.setattr("models.opinions.documentation.which_library", lambda: iter(items[:200]))
+    assert cli.main(["opinions", "--sentiment", model, "--output", str(tmp_path / "few")]) == 2
+    assert "give STREAM, a table of dates and texts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stream", [[], ["s.tsv"]])
+def test_without_a_model_it_says_which_command_makes_one(tmp_path, capsys, monkeypatch, stream):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["opinions", *stream]) == 2
+    wanted = "runs/finetune: no such folder; `minitorch finetune classify --train reviews.tsv` makes one"
+    wanted = wanted if stream else "runs/finetune/classify: no such folder; `minitorch finetune` makes one"
+    assert capsys.readouterr().err == f"minitorch opinions: error: --sentiment {wanted}\n"
+    assert not any(tmp_path.iterdir())
 
 
 def test_standard_input(tmp_path, capsys, model, monkeypatch):

@@ -80,9 +80,9 @@ def test_the_operation_of_contributing_is_right():
 
 @functools.cache
 def options(job: str) -> set[str]:
-    """What a command knows."""
+    """What a command knows, or a module that is run with python -m."""
     parser = argparse.ArgumentParser(add_help=False)
-    module = importlib.import_module(cli.JOBS[job][0])
+    module = importlib.import_module(cli.JOBS[job][0] if job in cli.JOBS else f"{job}.__main__")
     if not hasattr(module, "add_arguments"):  # doctor, which reads its own
         return {"--json", "--help"}
     module.add_arguments(parser)
@@ -103,7 +103,7 @@ def test_every_command_and_option_is_there(page):
         job, *rest = line.partition("#")[0].split()
         assert job in cli.JOBS, line
         assert {word for word in rest if word.startswith("--")} <= options(job), line
-    assert set(re.findall(r"`(--[\w-]+)", text)) <= set().union(*map(options, cli.JOBS))
+    assert set(re.findall(r"`(--[\w-]+)", text)) <= set().union(*map(options, [*cli.JOBS, "lessons.browser", "docs.website"]))
 
 
 @each_page

@@ -28,7 +28,7 @@ TEXTS = {
     "gpt": ["The function", "A class of "],
     "seq2seq": ["abc", "fedcba", "ij"],
 }
-TEXTS["lora"] = TEXTS["prefix"] = TEXTS["classify"]
+TEXTS["int8"] = TEXTS["lora"] = TEXTS["prefix"] = TEXTS["classify"]
 
 
 @pytest.fixture(scope="module")

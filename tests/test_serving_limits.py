@@ -144,6 +144,18 @@ def test_slow_and_broken_clients(guarded):
     with dial(chunked) as made:
         assert made.recv(100).startswith(b"HTTP/1.1 422")
     assert guarded.post("/embed", {"inputs": "a film"}, **{"x-api-key": KEYS[0]})[0] == 200
+    whole = start.replace(b"100\r\n\r\n{", b'20\r\n\r\n{"inputs": "a film"}')
+    for before in (b"", b"POST /em", whole):  # a client that sends nothing, half a head, half a head after an answer
+        with dial(before) as made:
+            if before == whole:
+                assert made.recv(10_000).startswith(b"HTTP/1.1 200")
+                made.sendall(b"POST /embed HTTP/1.1\r\nHost:")
+            assert made.recv(100).startswith(b"HTTP/1.1 408")
+            assert made.recv(100) == b""
+    with dial(b"POST /embed HTTP/1.1\r\n") as made, pytest.raises(OSError):  # noqa: PT012
+        while True:  # a header line at a time, for ever
+            time.sleep(0.1)
+            made.sendall(b"X: y\r\n")
 
 
 def test_weights_that_give_nan_are_told(tmp_path):

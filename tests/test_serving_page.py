@@ -1,6 +1,4 @@
-"""The page of minitorch serve in a real browser: headless Chromium by Playwright (CHROMIUM: the path of another one)."""
-
-import os
+"""The page of minitorch serve in a real browser."""
 
 import pytest
 
@@ -9,20 +7,7 @@ from tests.test_serving import TEXTS
 
 for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package)
-sync_api = pytest.importorskip("playwright.sync_api")
 KEY = "a-key-of-24-characters-0"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = os.environ.get("CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--headless=shell"])
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium here: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from .. import blas
 from ..changes import mark_changed
 from ..devices import array_module
 from ..tensor import Tensor
@@ -66,7 +67,18 @@ def init_process_group(backend: str | None = None, timeout: timedelta = TIMEOUT)
                 "several processes were started, but mpi4py sees one: that mpiexec belongs to another MPI than the one that "
                 f"mpi4py uses ({library}); use the mpiexec installed with it"
             )
+        _share_cores(_group.local_size)
     _backend = backend or "mpi"
+
+
+def _share_cores(ranks: int) -> None:
+    """Give BLAS this rank's share of the machine's cores, unless the user chose a number.
+
+    Ranks whose products each take all cores wait for each other's threads: on two cores two ranks took 8 times as long.
+    """
+    if not blas.chosen and blas.functions() is not None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        blas.widen(max(1, min(blas.get_num_threads(), cores // ranks)))
 
 
 def destroy_process_group() -> None:

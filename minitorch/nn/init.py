@@ -6,8 +6,11 @@ terms per sum) and of the gradients in the backward pass (fan_out terms). Read b
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from ..devices import array_module
@@ -15,6 +18,18 @@ from ..grad_mode import no_grad
 from ..ops import raw
 from ..random import Generator, rand, randn
 from ..tensor import Tensor
+
+_here = threading.local()
+
+
+@contextlib.contextmanager
+def skipped() -> Iterator[None]:
+    """Within it, in this thread, uniform_ and normal_ leave tensors as they are (nn.utils.skip_init)."""
+    before, _here.skipped = getattr(_here, "skipped", False), True
+    try:
+        yield
+    finally:
+        _here.skipped = before
 
 
 def _fill(tensor: Tensor, values: Any) -> Tensor:
@@ -28,12 +43,12 @@ def _like(draw: Any, tensor: Tensor, generator: Generator | None) -> Tensor:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in [a, b)."""
-    return _fill(tensor, _like(rand, tensor, generator) * (b - a) + a)
+    return tensor if getattr(_here, "skipped", False) else _fill(tensor, _like(rand, tensor, generator) * (b - a) + a)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal of the given mean and standard deviation."""
-    return _fill(tensor, _like(randn, tensor, generator) * std + mean)
+    return tensor if getattr(_here, "skipped", False) else _fill(tensor, _like(randn, tensor, generator) * std + mean)
 
 
 def trunc_normal_(

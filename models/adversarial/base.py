@@ -4,6 +4,8 @@
 
 x (B, S, H) are the word embeddings, before positions, segments and LayerNorm are added. Each example has a δ of its own, 0 at
 padding and special tokens, so that nothing depends on which examples share a batch. Norms are over an example's (S, H).
+With the unit "deviation" the perturbation is σ δ, σ the root mean square of the numbers in the example's own embeddings: a radius
+then means the same whatever the size of a model's embeddings. (Miyato et al., 2017, section 3, normalise them for that reason.)
 Madry et al. (2018), "Towards deep learning models resistant to adversarial attacks", https://arxiv.org/abs/1706.06083, eq. 2.1.
 Read next: fgm.py.
 """
@@ -46,23 +48,32 @@ def nowhere(x: Tensor, mask: Tensor) -> Tensor:
 class Words:
     """The word embeddings of a model, to which δ is added while this thread attacks."""
 
-    def __init__(self, model: nn.Module, special: Sequence[int]) -> None:
+    def __init__(self, model: nn.Module, special: Sequence[int], unit: str = "1") -> None:
+        self.unit = unit
         layer = next(module for name, module in model.named_modules() if name.endswith("word_embeddings"))
         layer.register_forward_hook(self.moved)
         self.special = minitorch.tensor(sorted(set(special)))
         self.here = threading.local()  # micro-batches run on several threads
 
     def moved(self, layer: nn.Module, inputs: tuple[Tensor, ...], x: Tensor) -> Tensor | None:
-        """x + δ"""
+        """x + σ δ"""
         game: Game | None = getattr(self.here, "game", None)
         if game is None:
             return None
         if game.mask is None:
             special = (inputs[0][..., None] == self.special.to(x.device)).any(-1)  # (B, S)
             game.mask = 1 - special[..., None].astype(x.dtype)
+            if self.unit == "deviation":
+                game.σ = deviation(x.detach(), game.mask)
         δ = game.δ(x, game.mask) if callable(game.δ) else game.δ
         game.δ = δ.detach().requires_grad_()
-        return x + game.δ
+        return x + (game.δ if game.σ is None else game.σ * game.δ)
+
+
+def deviation(x: Tensor, mask: Tensor) -> Tensor:
+    """The root mean square of each example's numbers: x (B, S, H), mask (B, S, 1) -> (B, 1, 1)."""
+    n = mask.sum(dim=(1, 2), keepdim=True).clamp(min=1.0) * x.shape[-1]
+    return ((x * mask) ** 2).sum(dim=(1, 2), keepdim=True).div(n).sqrt()
 
 
 class Game:
@@ -72,6 +83,7 @@ class Game:
         self.words, self.attempt = words, attempt
         self.δ: Tensor | Start = nowhere
         self.mask: Tensor | None = None  # (B, S, 1): 0 at padding and special tokens
+        self.σ: Tensor | None = None  # (B, 1, 1): the unit of δ, unless it is 1
         self.random = minitorch.get_rng_state()
 
     def at(self, δ: Tensor | Start) -> tuple[Tensor, Tensor, Tensor]:

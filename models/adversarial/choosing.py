@@ -26,19 +26,21 @@ class Method(NamedTuple):
     radius: float  # ε
     steps: int  # K
     rate: float  # the length of a step
+    unit: str = "1"  # of both
 
 
+UNITS = ("1", "deviation")
 METHODS = {
-    "fgm": Method(fgm, 1.0, 1, 1.0),
-    "pgd": Method(pgd, 1.0, 3, 0.3),
+    "fgm": Method(fgm, 5.0, 1, 1.0, "deviation"),  # Miyato et al.'s ε, and their embeddings have a variance of 1
+    "pgd": Method(pgd, 5.0, 3, 1.5, "deviation"),
     "freelb": Method(freelb, 1.0, 3, 0.1),
     "smart": Method(smart, 0.02, 1, 0.02),  # the paper's 1e-5 and 1e-3 are too small to see (smart.py)
 }
-OPTIONS = ("radius", "steps", "rate")
+OPTIONS = ("radius", "steps", "rate", "unit")
 
 
 def check(s: Any) -> None:
-    """Fill in --adversarial-radius, -steps and -rate of settings ``s``; BadInput for those that cannot work."""
+    """Fill in --adversarial-radius, -steps, -rate and -unit of settings ``s``; BadInput for those that cannot work."""
     given = [name for name in OPTIONS if getattr(s, f"adversarial_{name}") is not None]
     if not s.adversarial:
         if given:
@@ -51,6 +53,8 @@ def check(s: Any) -> None:
     for name in OPTIONS:
         if name not in given:
             setattr(s, f"adversarial_{name}", getattr(METHODS[s.adversarial], name))
+    if s.adversarial_unit not in UNITS:
+        raise BadInput(f"--adversarial-unit must be one of {', '.join(UNITS)}, not {s.adversarial_unit!r}")
     if not 0 <= s.adversarial_radius < 1e6:
         raise BadInput(f"--adversarial-radius is a length, 0 (no attack) or more, not {s.adversarial_radius}")
     if s.adversarial_steps < 1:
@@ -70,7 +74,7 @@ class Adversary:
         method = METHODS[s.adversarial]
         settings = {"radius": s.adversarial_radius, "steps": s.adversarial_steps, "rate": s.adversarial_rate}
         self.run = functools.partial(method.run, **settings, **({"mean": mean} if s.adversarial == "smart" else {}))
-        self.words = Words(model, special)
+        self.words = Words(model, special, s.adversarial_unit)
 
     def __call__(self, attempt: Attempt, share: float, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Any]]:
         """The loss, and the gradients, both times ``share``."""

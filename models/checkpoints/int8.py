@@ -4,6 +4,8 @@
     x ≈ s_x (x_q - z)  x_q in 0..255, s_x = (max - min) / 255, z = round(-min / s_x); 0 lies in the range, and is exact
     y = s_x s_w ∘ (x_q - z) W_qᵀ + b
 
+In the dynamic scheme each row of x, a token, has its own s_x and z, so that a text's answer does not depend on those that share
+its batch (PyTorch's quantize_dynamic has one of each for the whole call).
 A file holds W_q as "weight" (int8), s_w as "weight_scale", and in the static scheme s_x and z as "input_scale" and
 "input_zero_point". The key quantization_config of config.json names the scheme.
 Jacob et al. (2018), "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
@@ -84,8 +86,9 @@ class Int8Linear(nn.Module):
         if self.static:  # unless no calibration example came here
             s, z = self.input_scale.array, self.input_zero_point.array
         else:
-            s, z = input_range(x.min(), x.max())
-        whole = xp.clip(xp.rint(x / s) + z, 0, 255) - z
+            s, z = input_range(x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True))  # (n, 1)
+        whole = x / s
+        xp.clip(xp.rint(whole, out=whole), -z, 255 - z, out=whole)  # x_q - z, in one array: these are the largest ones of a call
         return (product(whole, self.weight.array) * (s * self.weight_scale.array)).astype(np.float32, copy=False)
 
 
@@ -107,7 +110,7 @@ class Int8Embedding(nn.Module):
 
 
 def put_int8(model: Any, weights: dict[str, Tensor]) -> None:
-    """Layers of int8 in the place of those whose weights are int8 in a file."""
+    """Layers of int8 in the place of those whose weights are int8 in a file. The model is one that skip_init made."""
     config = model.config.extra.get("quantization_config")
     method, scheme = (config.get(key) if isinstance(config, dict) else None for key in ("quant_method", "scheme"))
     if method != METHOD or scheme not in SCHEMES:
@@ -118,7 +121,12 @@ def put_int8(model: Any, weights: dict[str, Tensor]) -> None:
         name = f"{path}.weight_scale"
         if not isinstance(module, nn.Linear | nn.Embedding) or not (name in weights or tied.get(name) in weights):
             continue
-        replace(model, path, int8_of(module, scheme, f"{path}.input_scale" in weights))
+        new = int8_of(module, scheme, f"{path}.input_scale" in weights)
+        if getattr(new, "bias", None) is not None:
+            nn.init.zeros_(new.bias)
+        replace(model, path, new)
+    if model.state_dict().keys() - model.tied.keys() - weights.keys():  # some start at random
+        model.initialize()
 
 
 def int8_of(module: nn.Module, scheme: str, static: bool) -> nn.Module:

@@ -168,16 +168,14 @@ class SavedModel(nn.Module):
             check_sizes(
                 config, read_all_shapes(folder), f"{folder}: {config_file(folder).name} says", f"{folder}: asked for", changes
             )
+        weights = read_weights(folder)
+        int8 = any(w.dtype == minitorch.int8 for w in weights.values())
         try:
-            model = cls(config, **options)
+            model = nn.utils.skip_init(cls, config, **options) if int8 else cls(config, **options)
+            if int8:
+                put_int8(model, model.fit_prefix(weights))
         except ValueError as error:
             raise ValueError(f"{config_file(folder)}: {error}") from error
-        weights = read_weights(folder)
-        if any(w.dtype == minitorch.int8 for w in weights.values()):
-            try:
-                put_int8(model, model.fit_prefix(weights))
-            except ValueError as error:
-                raise ValueError(f"{config_file(folder)}: {error}") from error
         info = model.load_weights(weights, folder, ignore_mismatched_sizes)
         model.name_or_path = str(folder)  # as Hugging Face has it
         model.eval()

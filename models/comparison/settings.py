@@ -28,7 +28,7 @@ TEST_SHARE = 0.2  # of --train, where no --test is given
 MINUTES, MINUTES_OF_DEFAULT = 30.0, 5.0
 UNUSED = ("adapt", "adapt_layers", "rank", "alpha", "bottleneck", "virtual_tokens", "compare", "fuse", "metric", "patience")
 UNUSED = (*UNUSED, "augment", "augment_copies", "augment_rate", "wordlist")
-UNUSED = (*UNUSED, "adversarial", "adversarial_radius", "adversarial_steps", "adversarial_rate")
+UNUSED = (*UNUSED, "adversarial", "adversarial_radius", "adversarial_steps", "adversarial_rate", "adversarial_unit")
 UNUSED = (*UNUSED, "save_every", "eval_every", "wire", "local_steps")  # settings of finetune that mean nothing here
 
 

@@ -72,7 +72,7 @@ def compress(s: Settings, overwrite: bool = False, resume: bool = False) -> dict
         raise BadInput(f"--output {output} is the model itself; give another folder")
     if not resume:
         refuse_overwriting(output, KEPT, overwrite, CURE)
-    subject = Subject(s.model, s.device, s.batch_size, s.threads)
+    subject = Subject(s.model, s.device, s.batch_size, s.threads, **s.reading)
     subject.refuse_int8()
     data, test = (subject.read(path) if path else [] for path in (s.data, s.test))
     with contextlib.ExitStack() as until_the_end:
@@ -115,7 +115,7 @@ def train(subject: Subject, s: Settings, folder: Path, record: dict[str, Any], r
     print(f"{m:,} parameters ({n:,} before); {count(job.trainer.steps, 'step')} of up to {s.batch_size} examples")
     train_and_report("compress", job, finish)
     record["what"] = record["what"] or f"a student of {m:,} parameters, its teacher has {n:,}"
-    return Subject(job.folder, s.device, s.batch_size, s.threads)
+    return Subject(job.folder, s.device, s.batch_size, s.threads, **s.reading)
 
 
 def prune_heads(subject: Subject, data: list[Any], s: Settings) -> str:
@@ -182,10 +182,10 @@ def timed(s: Settings, before: Path, after: Path) -> dict[str, Any]:
     path = s.test or s.data
     if not path:
         return {}
-    answers = {"before": answering(before, path, TIMED), "after": answering(after, path, TIMED)}
-    n = len(Subject(before).read(path, TIMED))
-    ms = milliseconds(answers, n)
-    return {"ms": ms, "memory": {name: memory_of(f, path, TIMED) for name, f in (("before", before), ("after", after))}}
+    folders = {"before": before, "after": after}
+    n = len(Subject(before, **s.reading).read(path, TIMED))
+    ms = milliseconds({name: answering(folder, path, TIMED, **s.reading) for name, folder in folders.items()}, n)
+    return {"ms": ms, "memory": {name: memory_of(folder, path, TIMED, **s.reading) for name, folder in folders.items()}}
 
 
 def say(record: dict[str, Any], folder: Path) -> None:

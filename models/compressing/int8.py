@@ -1,7 +1,7 @@
 """int8: the weights of linear layers, of the word embeddings if asked, and what enters a layer, as whole numbers of eight bits.
 
     weights    W alone; a layer turns them back into float32 as it computes
-    dynamic    inputs too, each call by its own range: PyTorch's quantize_dynamic
+    dynamic    inputs too, each token by its own range
     static     inputs too, by ranges that calibration examples had: no search for the range in use
 
 Equations and layers: models/checkpoints/int8.py, which loads such folders. Read next: command.py.

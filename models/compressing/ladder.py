@@ -57,7 +57,7 @@ def ladder(s: Settings, resume: bool) -> list[dict[str, Any]]:
 
 def fresh(s: Settings, folder: str = "") -> Subject:
     """The model as it is, on one thread."""
-    return Subject(folder or s.model, s.device, s.batch_size, threads=1)
+    return Subject(folder or s.model, s.device, s.batch_size, threads=1, **s.reading)
 
 
 def rungs(s: Settings) -> Iterator[tuple[str, str, float, Any]]:
@@ -119,7 +119,7 @@ def measured(subject: Subject, folder: Path, s: Settings) -> dict[str, Any]:
     _, scores, spent = subject.trainer.report_on(test, "answering")
     metric = subject.trainer.metric
     found = {"metric": metric, "score": float(scores[metric]), "ms": 1000 * float(spent[1]) / len(test), **sizes(folder)}
-    return found | {"peak_mib": memory_of(folder, s.test, 32)["peak_mib"]}
+    return found | {"peak_mib": memory_of(folder, s.test, 32, **s.reading)["peak_mib"]}
 
 
 def classical(s: Settings) -> list[dict[str, Any]]:

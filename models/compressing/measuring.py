@@ -1,6 +1,6 @@
 """What a folder weighs, how fast it answers, and what memory a process needs that does nothing else: all measured.
 
-    python -m models.compressing.measuring FOLDER FILE N       # peak MiB of a process that answers N examples of FILE
+    python -m models.compressing.measuring FOLDER FILE N READING  # peak MiB of a process that answers N examples of FILE
 
 Read before: subject.py.
 """
@@ -51,20 +51,21 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20)
 
 
-def memory_of(folder: str | Path, path: str, n: int) -> dict[str, float]:
+def memory_of(folder: str | Path, path: str, n: int, **reading: str) -> dict[str, float]:
     """Peak MiB of a process that loads a folder and answers; and of one that stops before."""
-    asked = [sys.executable, "-m", "models.compressing.measuring", *(str(Path(p).resolve()) for p in (folder, path)), str(n)]
+    asked = [sys.executable, "-m", "models.compressing.measuring", *(str(Path(p).resolve()) for p in (folder, path))]
+    asked += [str(n), json.dumps(reading)]
     done = run(asked, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def main(folder: str, path: str, n: str) -> None:
+def main(folder: str, path: str, n: str, reading: str) -> None:
     """The process that is measured."""
     from .subject import answering
 
     before = peak_mib()
-    answer = answering(folder, path, int(n))
+    answer = answering(folder, path, int(n), **json.loads(reading))
     answer()
     print(json.dumps({"peak_mib": round(peak_mib(), 1), "imports_mib": round(before, 1)}))
 

@@ -21,6 +21,9 @@ class Settings(TrainingSettings):
     model: str = option("", "folder of the model to compress: finetune's, or a pretrained one")
     data: str = option("", "examples like those that the model learnt from; for a pretrained model a text, a sentence a line")
     test: str = option("", "examples that tell what the score becomes, used for nothing else")
+    columns: str = option("", "of the files: column names, joined by commas, if they differ from the training file's")
+    delimiter: str = option("", "of the files: separator of the columns, if it differs from the training file's")
+    encoding: str = option("", "of the files, if it differs from the training file's")
     output: str = option("runs/compress", "folder for the smaller model, used as the large one is")
     heads: str = option("", "prune attention heads: a share, such as 0.3, or LAYER:HEAD,LAYER:HEAD, counted from 0")
     weights: float = option(0.0, "set a share of the encoder's weights to 0, such as 0.5", "none")
@@ -50,6 +53,11 @@ class Settings(TrainingSettings):
     def technique(self) -> str:
         """Which one is asked for."""
         return next((name for name in TECHNIQUES if getattr(self, name)), "")
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """How the files are read, where that differs from the training file."""
+        return {name: value for name in ("columns", "delimiter", "encoding") if (value := getattr(self, name))}
 
     def check(self) -> None:
         """Raise BadInput for settings that cannot work, before anything is read."""

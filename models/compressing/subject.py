@@ -33,17 +33,21 @@ TAUGHT = ("lr", "weight_decay", "clip", "dropout", "eval_every", "save_every", "
 class Subject:
     """A fine-tuned model with its task, or a pretrained one, whose task is to guess masked words."""
 
-    def __init__(self, folder: str | Path, device: str = "cpu", batch_size: int = 32, threads: int = 0) -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", batch_size: int = 32, threads: int = 0, **reading: str) -> None:
+        """``reading``: of the settings that say how files are read (columns, delimiter, encoding), those that differ."""
         self.folder = locate(folder)
         self.answers: dict[Any, Any] = {}  # a teacher's, by texts
         if (self.folder / CONFIG).is_file():
             raise BadInput(f"{folder} is an adapter; make a checkpoint of it first: minitorch adapt merge {folder} OUTPUT")
         self.config = BertConfig.from_json_file(config_file(self.folder))
         if (self.folder / FACTS).is_file():
-            trainer = Predictor(self.folder, device).trainer
+            trainer = Predictor(self.folder, device, **reading).trainer
             self.settings, self.task = trainer.s, trainer.task
             self.tokenizer, self.model = trainer.tokenizer, trainer.model
         else:
+            if reading:
+                which = f"--{next(iter(reading))} says how labelled examples are read"
+                raise BadInput(f"{which}; {folder} has no task, and is measured on lines of UTF-8 text")
             self.pretrained(device)
         self.settings.batch_size, self.settings.threads = batch_size, threads
         self.trainer = Trainer(self.settings, self.task, self.tokenizer, self.model, [], [])
@@ -127,9 +131,9 @@ class Subject:
         return dataclasses.replace(self.settings, **own)
 
 
-def answering(folder: str | Path, path: str, most: int) -> Any:
+def answering(folder: str | Path, path: str, most: int, **reading: str) -> Any:
     """A function that answers examples of a file by a folder's model, on one thread."""
-    subject = Subject(folder, threads=1)
+    subject = Subject(folder, threads=1, **reading)
     features = subject.task.features(subject.read(path, most), subject.tokenizer)
     return lambda: subject.trainer.answer(features)
 

@@ -18,26 +18,27 @@ import minitorch
 from minitorch.files import write_text
 
 from ..checkpoints.files import locate
-from ..errors import LONGEST, BadInput, count, short
+from ..errors import LONGEST, BadInput, count, listing, short
 from ..reading import read_json
 from ..text.labelled import as_json
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
 from ..training.settings import add_options, checked, given, resumed_settings
-from . import report
+from . import keeping, report
 from .documentation import DEFAULTS, make_tasks
 from .run import Run, key_of, read_state
 from .settings import UNUSED, Settings, orders_of
 from .stream import Data, Stream, read_tasks
 
 KEPT = (STATE, report.FILE)
-FREE = ("output", "device", "strategy", "seeds", "orders")  # settings that may differ when the runs resume
+FREE = ("output", "device", "strategy", "seeds", "orders", "save")  # settings that may differ when the runs resume
 LARGEST = 1 << 28  # bytes of a report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options: one a setting."""
     add_options(parser, Settings, skip=UNUSED)
-    parser._option_string_actions["--strategy"].metavar = "NAME"  # the only list that holds no files
+    for option in ("--strategy", "--save"):  # the only lists that hold no files
+        parser._option_string_actions[option].metavar = "NAME"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
                 stream, data = prepare(s)
                 folder = new_folder(output, KEPT, args.overwrite, until_the_end)
             every_run(s, stream, data, folder, state)
+            if folder != output:
+                keeping.forget(output)
         except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
         complete(folder, output)
@@ -108,6 +111,7 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
     path = folder / report.FILE
     everything["runs"] = records_of(path) if state and path.is_file() else {}
     records, jobs = everything["runs"], jobs_of(s, len(data.names))
+    keeping.refuse_finished(s, jobs[0][1], records, folder)
     say: Callable[[str], None] = print
     print(f"{count(len(jobs), 'run')}: {', '.join(s.strategy)}; {count(s.orders, 'order')}, {count(s.seeds, 'seed')}")
     if "adapters" in s.strategy:
@@ -129,6 +133,9 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
                 print(f"\n{report.write(everything, folder)}")
             print(f"\nstopped in run {number} of {len(jobs)}; {how_to_go_on('continual', folder, s.output)}")
             raise
+        if strategy in s.save and (seed, order) == jobs[0][:2]:
+            kept = listing(f"{s.output}/{path.name}" for path in keeping.keep(one, folder))
+            print(f"{kept}: for minitorch predict --model")
         write_text(path, as_json(everything, 1) + "\n")
         short_state = {"run": "", "settings": dataclasses.asdict(s), "sha256": data.sha256}
         minitorch.save(short_state, folder / STATE)

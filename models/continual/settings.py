@@ -51,6 +51,7 @@ class Settings(FinetuneSettings):
     adapt: str = option("lora", f"adapters: their method: {', '.join(METHODS)}")
     adapter_lr: float = option(None, "adapters: highest learning rate", "one that suits the method")
     lr: float = option(None, "highest learning rate of all other strategies", "5e-5")
+    save: list[str] = option([], "keep the models of these strategies, as the first seed and order leave them, for predict")
     output: str = option("runs/continual", "folder for the report, the pictures and the state to resume from")
 
     def check(self) -> None:
@@ -69,9 +70,19 @@ class Settings(FinetuneSettings):
         for name, allowed in (("setting", SETTINGS), ("fisher", KINDS)):
             if getattr(self, name) not in allowed:
                 raise BadInput(f"{flag(name)} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        self.strategy = chosen_strategies(self.strategy)
+        self.strategy = chosen_strategies("strategy", self.strategy)
+        self.check_save()
         if self.test and not self.tasks:
             raise BadInput("--test needs --tasks: the examples to learn from")
+
+    def check_save(self) -> None:
+        """Strategies that run, and that end with one model."""
+        one = [name for name in self.strategy if name != "adapters"]
+        self.save = one if "all" in self.save else chosen_strategies("save", self.save) if self.save else []
+        if "adapters" in self.save:
+            raise BadInput("--save adapters: an adapter per task is no model that answers alone; `finetune --adapt` trains one")
+        if absent := [name for name in self.save if name not in self.strategy]:
+            raise BadInput(f"--save {absent[0]}: --strategy does not run it; it runs {', '.join(self.strategy)}")
 
     def check_adapt(self) -> None:
         """The rates, if none are given."""
@@ -91,15 +102,15 @@ OTHERS = get_annotations(FinetuneSettings).keys() - get_annotations(Settings).ke
 UNUSED = ("eval_every", "wire", "local_steps", *OTHERS)
 
 
-def chosen_strategies(given: list[str]) -> list[str]:
-    """The names of --strategy, with spaces or commas between them, each once; "all" of them."""
+def chosen_strategies(option: str, given: list[str]) -> list[str]:
+    """The names of --strategy or --save, with spaces or commas between them, each once; "all" of them."""
     names = [name for word in given for name in word.split(",") if name]
     for name in names:
         if name not in (*STRATEGIES, "all"):
             near = f"; did you mean {near}?" if (near := suggestion(name, STRATEGIES)) else "."
-            raise BadInput(f"--strategy {name}: there is no such strategy{near} There are {', '.join(STRATEGIES)}, and all")
+            raise BadInput(f"--{option} {name}: there is no such strategy{near} There are {', '.join(STRATEGIES)}, and all")
     if not names:
-        raise BadInput(f"--strategy is empty: all, or some of {', '.join(STRATEGIES)}")
+        raise BadInput(f"--{option} is empty: all, or some of {', '.join(STRATEGIES)}")
     return list(STRATEGIES) if "all" in names else list(dict.fromkeys(names))
 
 

@@ -2,7 +2,7 @@
 
 A folder of lessons/assignments/ holds
     README.md           the handout
-    assignment.toml     title, the learner's file, tasks with their hints, limits
+    assignment.toml     title, the learner's file, tasks with their hints, limits; not handed out
     NAME.py             the reference; each solution is between ### BEGIN SOLUTION 1.2: text and ### END SOLUTION
     visible_tests.py    handed out with the stub
     hidden_tests.py     kept by the instructor
@@ -21,7 +21,7 @@ from pathlib import Path
 from ..errors import BadInput, listing
 from .testing import Test, load_tests
 
-ORDER = ("scalar", "tensors", "engine", "attention", "mlm", "kernel")
+ORDER = ("scalar", "tensors", "engine", "attention", "mlm", "kernel", "tokens", "gpt", "adapt", "parallel")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -55,6 +55,7 @@ class Assignment:
     tasks: tuple[Task, ...]
     folder: Path
     seconds: float
+    think_of: str = ""  # where hidden tests look that visible ones do not
 
     @property
     def source(self) -> str:
@@ -108,7 +109,8 @@ def load(folder: Path, number: int = 0) -> Assignment:
         Task(t["number"], t["title"], tuple(t.get("functions", ())), tuple(" ".join(h.split()) for h in t["hints"]))
         for t in text["task"]
     )
-    return Assignment(folder.name, number, text["title"], text["file"], tasks, folder, float(text.get("seconds", 10)))
+    title, file, seconds = text["title"], text["file"], float(text.get("seconds", 10))
+    return Assignment(folder.name, number, title, file, tasks, folder, seconds, text.get("think_of", ""))
 
 
 _REGION = re.compile(rf"^([ \t]*){BEGIN} (.*?)\n(.*?)^[ \t]*{END}[^\n]*\n", re.DOTALL | re.MULTILINE)

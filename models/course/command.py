@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     p.add_argument("folder", metavar="DIR", type=Path, help="the new folder")
     p = command("check", "check your work: passing tests, wrong values and by how much they are off, a hint for the next task")
     p.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("."), help="your folder (default: this one)")
-    p.add_argument("--hints", type=int, default=1, metavar="N", help="show the first N hints of the next task (default: 1)")
+    p.add_argument("--hints", type=int, metavar="N", help="show the first N hints of the next task")
     p.add_argument("--task", metavar="NUMBER", help="check only this task, such as 1.2")
     p = command("grade", "grade a folder of submissions, one folder per learner: table, feedback, CSV, Gradescope's results.json")
     p.add_argument("folder", metavar="FOLDER_OF_SUBMISSIONS", type=Path)
@@ -81,7 +81,9 @@ def show_list() -> int:
     for a in all_assignments():
         print(f"{a.number}  {a.name:10} {a.title} ({reports.number(a.points())} points)")
         for task in a.tasks:
-            print(f"       {task.number}  {task.title}: {', '.join(task.functions)} ({reports.number(a.points(task.number))})")
+            visible = a.points(task.number, hidden=False)
+            points = f"{reports.number(visible)} point{'s' * (visible != 1)}{reports.hidden_points(a, task.number)}"
+            print(f"       {task.number}  {task.title}: {', '.join(task.functions)}, {points}")
     print("\nBegin with: minitorch course start scalar my-scalar")
     return 0
 
@@ -97,7 +99,7 @@ def begin(assignment: Assignment, folder: Path) -> int:
     return 0
 
 
-def check(folder: Path, hints: int, task: str | None) -> int:
+def check(folder: Path, hints: int | None, task: str | None) -> int:
     """Run the visible tests on the file in the folder; 0 if all pass, else 1."""
     assignment = assignment_in(folder)
     if task is not None and task not in [t.number for t in assignment.tasks]:
@@ -109,7 +111,7 @@ def check(folder: Path, hints: int, task: str | None) -> int:
     if task is not None:
         kept = tuple(t for t in assignment.tasks if t.number == task)
         result.assignment = dataclasses.replace(assignment, tasks=kept)
-    print(reports.check_text(result, max(1, hints), "" if folder == Path(".") else str(folder)))
+    print(reports.check_text(result, None if hints is None else max(1, hints), "" if folder == Path(".") else str(folder)))
     return 0 if all(v.passed for v in result.verdicts) else 1
 
 

@@ -30,6 +30,12 @@ from .testing import Test, complaint, decode, without_answers
 
 LARGEST_SOURCE = 1 << 20
 START = "import sys; sys.path[:] = sys.argv[1:]; from models.course.supervisor import main; main()"
+REMARKS = {  # on errors, by their names or by a part of their texts
+    "RecursionError": "Python stops at a depth of 1000 calls, a list used as a stack does not",
+    "NoneType": "is a return missing?",
+    "cannot unpack non-iterable": "the docstring says how many things must come back",
+    "read-only": "an array that came in is changed in place",
+}
 ODD_PREFIXES = ("f_", "co_", "tb_", "gi_", "cr_", "ag_")  # parts of frames and code
 ODD_TEXT = """
     compile ctypes eval exec gc globals importlib inspect locals marshal open os pickle signal socket subprocess sys types vars
@@ -52,6 +58,8 @@ class Verdict:
     problems: list[str]
     undone: bool = False  # the stub's own NotImplementedError
     crashed: bool = False  # an error or a dead process, not a wrong value
+    whole: bool = False  # a problem of the whole file, such as one that cannot be imported
+    skipped: bool = False  # another test of the task ended the process before
     error: tuple[str, str] = ("", "")  # the exception's name and text, if there was one
     seconds: float = 0.0
 
@@ -111,7 +119,7 @@ def grade(assignment: Assignment, path: Path, hidden: bool = True, tasks: Iterab
     try:
         source = read_source(path)
     except ValueError as error:
-        return Grade(assignment, str(path), "", [Verdict(t, [f"{path}: {error}"], crashed=True) for t in chosen])
+        return Grade(assignment, str(path), "", [Verdict(t, [f"{path}: {error}"], crashed=True, whole=True) for t in chosen])
     return grade_source(assignment, source, str(path.resolve()), chosen)
 
 
@@ -166,8 +174,12 @@ class Answers:
 def judge(test: Test, answers: Answers) -> Verdict:
     """Compare the values a test returned with the expected ones."""
     entry = answers.entries.get(test.name)
-    if entry is None or "gone" in entry:
-        return Verdict(test, [_nothing_came(entry, answers)], crashed=True)
+    if entry is None:
+        return Verdict(test, [_nothing_came(answers)], crashed=True, whole=True)
+    if "gone" in entry:
+        return Verdict(test, [f"no result: {entry['gone']}"], crashed=True)
+    if "skipped" in entry:
+        return Verdict(test, [f"not run: {entry['skipped']} ended the process"], crashed=True, skipped=True)
     if "error" in entry:
         return _failed(test, entry, answers)
     try:
@@ -197,7 +209,8 @@ def _failed(test: Test, entry: dict[str, Any], answers: Answers) -> Verdict:
         return Verdict(test, [f"not written yet: {text}{where}"], undone=True, error=(kind, text))
     if kind == "MemoryError":
         text = text or f"more than {MEMORY >> 30} GiB of memory asked for"
-    return Verdict(test, [f"{kind}: {text}{where}"], crashed=True, error=(kind, text))
+    remark = next((f"; {said}" for sign, said in REMARKS.items() if sign == kind or sign in text), "")
+    return Verdict(test, [f"{kind}: {text}{where}{remark}"], crashed=True, error=(kind, text))
 
 
 def _readable(text: Any) -> str:
@@ -205,9 +218,7 @@ def _readable(text: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
-def _nothing_came(entry: dict[str, Any] | None, answers: Answers) -> str:
-    if entry is not None:
-        return f"no result: {entry['gone']}"
+def _nothing_came(answers: Answers) -> str:
     loading = answers.loading
     if not isinstance(loading, dict):
         return loading or "no result: the grader's own process ended before this test"

@@ -1,8 +1,8 @@
-"""``minitorch course grade``: every learner's folder, one after the other, each result on the disk before the next begins.
+"""``minitorch course grade``: one learner after the other, each result on the disk before the next begins.
 
 OUTPUT/unfinished.jsonl has a line for each file that is graded. A run that was stopped or killed goes on after the last
 whole line, for files and tests that are still the same; the file goes when all learners have their grades.
-Read before: grader.py, reports.py. Read next: command.py.
+Read before: submissions.py, grader.py, reports.py. Read next: command.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ..errors import BadInput, count, listing, short
 from . import reports
 from .assignments import Assignment, all_assignments, find
 from .grader import Grade, Verdict, grade, read_source
+from .submissions import learners_in, note, nothing_of
 
 UNFINISHED = "unfinished.jsonl"
 Rows = list[tuple[str, dict[str, Grade]]]
@@ -29,6 +29,8 @@ Rows = list[tuple[str, dict[str, Grade]]]
 
 def grade_folder(folder: Path, name: str | None, output: Path) -> int:
     """Grade every learner's folder, print the table, write the files."""
+    if output.is_file():
+        raise BadInput(f"{output} is a file; give a folder")
     learners = learners_in(folder)
     chosen = [find(name)] if name else all_assignments()
     make_folder(output, output)
@@ -39,11 +41,12 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
         grades: dict[str, Grade] = {}
         missing = []
         for a in chosen:
-            path = find_file(learner, a.file)
-            if not (path.exists() or path.is_symlink()):
+            path = learner.find(a.file)
+            if path is None:
                 missing.append(a.file)
-            if name or a.file not in missing:
-                grades[a.name] = earlier.find(learner.name, a, path) or earlier.keep(learner.name, graded(learner, a, path))
+            if name or path is not None:
+                path = path or folder / learner.name / a.file
+                grades[a.name] = earlier.find(learner.name, a, path) or earlier.keep(learner.name, graded(learner.name, a, path))
         if not grades or (name and missing):
             absent.append(f"{short(learner.name)}: {nothing_of(learner, missing)}")
             note(absent[-1])
@@ -56,57 +59,17 @@ def grade_folder(folder: Path, name: str | None, output: Path) -> int:
             if result.notes:
                 who = f"{short(learner_name)}, {result.assignment.file}"
                 print(f"{who}: a solution hardly needs {listing(result.notes)}; read it")
-    print(f"\nWrote grades.csv, feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json to {output}")
+    print(f"\nWrote to {output}: grades.csv (a row per task), grades_wide.csv (a row per learner),")
+    print("feedback/LEARNER/ASSIGNMENT.md and gradescope/LEARNER/ASSIGNMENT/results.json")
     print(reports.protection(result for _, grades in rows for result in grades.values()))
     earlier.path.unlink(missing_ok=True)
     return 0
 
 
-def note(text: str) -> None:
-    """A line for the instructor while the grading goes on."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def graded(learner: Path, assignment: Assignment, path: Path) -> Grade:
+def graded(learner: str, assignment: Assignment, path: Path) -> Grade:
     """Grade one file, and say so first."""
-    note(f"grading {short(learner.name)}: {assignment.file}")
+    note(f"grading {short(learner)}: {assignment.file}")
     return grade(assignment, path)
-
-
-def learners_in(folder: Path) -> list[Path]:
-    """The learners' folders; what looks like one and is not is named."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file; give the folder that holds one folder per learner")
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: there is no such folder; it should hold one folder per learner")
-    learners = []
-    for path in sorted(p for p in folder.iterdir() if p.is_dir()):
-        if path.is_symlink():
-            note(f"{short(path.name)} is left out: it is a symbolic link, not a folder")
-        elif path.name.startswith(".") or path.name == "__MACOSX":
-            note(f"{short(path.name)} is left out: systems make folders of such names; rename it if it is a learner's")
-        else:
-            learners.append(path)
-    if not learners:
-        raise BadInput(f"{folder} holds no folders; it should hold one per learner, with the learner's file in it")
-    return learners
-
-
-def nothing_of(learner: Path, missing: list[str]) -> str:
-    """ "none of scalar.py, ... is there; it holds Scalar_final.py": a file of another name is not graded."""
-    ours = {*(a.file for a in all_assignments()), "visible_tests.py"}
-    there = sorted({path.name for pattern in ("*.py", "*/*.py") for path in learner.glob(pattern)} - ours)
-    held = f"; it holds {listing(there)}" if there else ""
-    return f"{f'none of {listing(missing)} is' if len(missing) > 1 else f'{missing[0]} is not'} there{held}"
-
-
-def find_file(learner: Path, name: str) -> Path:
-    """The file in the learner's folder, or in its only subfolder that has one."""
-    deeper = sorted(p for p in learner.glob(f"*/{name}") if not p.parent.is_symlink() and p.parent.name != "__MACOSX")
-    if len(deeper) > 1 and not (learner / name).exists():
-        where = listing(short(path.parent.name) for path in deeper)
-        note(f"{short(learner.name)}: {name} is in several folders ({where}); keep only one")
-    return deeper[0] if len(deeper) == 1 and not (learner / name).exists() else learner / name
 
 
 # ------------------------------------------------------------------------------------------------- a run that goes on
@@ -168,6 +131,7 @@ def fingerprint(assignment: Assignment) -> str:
 def write_reports(rows: Rows, output: Path) -> None:
     """The CSV for all so far, and for the last learner the feedback and Gradescope's file."""
     write_text(output / "grades.csv", reports.csv_text(rows))
+    write_text(output / "grades_wide.csv", reports.wide_csv_text(rows))
     learner, grades = rows[-1]
     for name, result in grades.items():
         for path, text in (

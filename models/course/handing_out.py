@@ -1,13 +1,14 @@
 """Handing out: a learner's own folder (``start``), and all stubs as a folder or a zip (``release``).
 
-Handed out: handout, stub, visible tests, tasks with their hints. Kept back: solutions, hidden tests, and the list of
-mutants, which quotes the solutions.
+Handed out: handout, stub, visible tests, and an assignment.toml that says which assignment it is. Kept back: solutions,
+hidden tests, hints (``minitorch course check`` shows them one by one), and the list of mutants, which quotes the solutions.
 Read before: assignments.py. Read next: reports.py.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def handed_out(assignment: Assignment) -> dict[str, str]:
         "README.md": assignment.handout,
         assignment.file: stub,
         "visible_tests.py": assignment._read("visible_tests.py"),
-        "assignment.toml": assignment._read("assignment.toml"),
+        "assignment.toml": "".join(f"{key} = {json.dumps(getattr(assignment, key))}\n" for key in ("title", "file")),
     }
 
 

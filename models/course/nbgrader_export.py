@@ -54,7 +54,7 @@ def export(assignments: Sequence[Assignment], target: Path) -> None:
 def notebook(assignment: Assignment) -> dict[str, Any]:
     """The whole notebook: handout, the source cut into cells, each task's tests after its last function."""
     cells = [_cell("markdown", "handout", _handout(assignment))]
-    pieces = _pieces(assignment.source)
+    pieces = _pieces(assignment.source.replace("The handout is README.md", "The handout is above"))
     last = {task: i for i, (task, _) in enumerate(pieces) if task}
     for i, (task, text) in enumerate(pieces):
         cells.append(_cell("code", f"code-{i:02}", text, solution=task is not None))
@@ -64,9 +64,27 @@ def notebook(assignment: Assignment) -> dict[str, Any]:
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
 
 
+IN_FOLDERS = ("**Check**", "**Rules.**")  # paragraphs of a handout that speak of the learner's folder and its files
+IN_NOTEBOOKS = """\
+**Check** at any time: each function has a cell of its own, and the cells below it test it. Run them: a test that says nothing is
+passed, another one says which value is off and by how much. Some of the tests that count are not in your copy.
+
+**Rules.** Write into the cells with `raise NotImplementedError` alone. Your code may import only NumPy and modules of Python's
+standard library that compute, such as math or itertools (not minitorch, which has the answers). Keep the names and arguments of
+the given functions; you may add helpers, classes and constants to your cells.
+
+"""
+
+
 def _handout(assignment: Assignment) -> str:
-    how = "**In this notebook** each of the file's functions has its own cell; run the cells below it to check it."
-    return f"{assignment.handout}\n{how}\n"
+    """The handout without what holds in a folder alone; the rules of notebooks stand where the first of that was."""
+    text, told = "", False
+    for paragraph in assignment.handout.split("\n\n"):
+        in_folder = paragraph.startswith(IN_FOLDERS)
+        text += "" if in_folder and told else IN_NOTEBOOKS if in_folder else f"{paragraph}\n\n"
+        told |= in_folder
+    text = text.replace(f" in `{assignment.file}`", " in this notebook").replace('Error("Task ...")', "Error")
+    return text.rstrip() + "\n"
 
 
 def _pieces(source: str) -> list[tuple[str | None, str]]:

@@ -46,6 +46,7 @@ class Learner(Link):
     def __init__(self, source: str, path: str, seconds: float, room: Path, closed: bool = True) -> None:
         self.seconds, self.room = seconds, room
         self.source, self.path, self.ending = source, path, ""
+        self.fellows: list[Learner] = []
         with open(room.parent / "printed", "ab") as out:
             group: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
             self.process = subprocess.Popen(
@@ -78,6 +79,13 @@ class Learner(Link):
         gc.collect()
         return self.request("module")
 
+    def fellow(self, rank: int) -> Any:
+        """The learner's module in one more process, for ranks.py; rank 0 is this process's own."""
+        if rank > len(self.fellows):
+            self.fellows.append(Learner(self.source, self.path, self.seconds, self.room))
+            self.fellows[-1].load()
+        return self.fellows[rank - 1].fresh()
+
     def begin(self, seconds: float) -> None:
         """Something begins that may use so many seconds of CPU time."""
         self.used, self.allowed, self.turn = cpu_time(self.process.pid), seconds, math.inf
@@ -95,7 +103,7 @@ class Learner(Link):
             used, wall = cpu_time(self.process.pid), time.monotonic() - queued_time(self.process.pid) - self.turn
             slow = wall if used is None or self.used is None else max(used - self.used, wall / PATIENCE)
             if slow > self.allowed:
-                self.ending = f"the code was stopped after {self.seconds:g} seconds (an endless loop?)"
+                self.ending = f"stopped after {self.seconds:g} seconds: an endless loop?"
                 self.kill()
                 return
 
@@ -112,6 +120,9 @@ class Learner(Link):
         """End it; say how it ended."""
         if self.rival is not None:
             self.rival.close()
+        for fellow in self.fellows:
+            fellow.kill()
+            fellow.process.wait()
         status: int | None = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = None if self.ending else self.process.wait(timeout=0.2)
@@ -134,7 +145,7 @@ class Learner(Link):
 
     def timed_definition(self, kernel: Any, base: Any, signs: Any) -> tuple[Callable[[], float], Callable[..., Any]]:
         """The same for the definition of a kernel, in a process without learner's code."""
-        self.rival = Learner("", "", math.inf, self.room, closed=False)
+        self.rival = self.rival or Learner("", "", math.inf, self.room, closed=False)
         return self.rival.timed(self.rival.request("definition", kernel.__module__, kernel.__name__), base, signs)
 
     def peak(self, function: Any, arguments: tuple[Any, ...]) -> int | None:
@@ -224,12 +235,12 @@ def run_halves(name: str, source: str) -> list[Test]:
 
 def run(start: Callable[[], Learner], tests: list[Test], report: Callable[..., None]) -> None:
     """Each test in turn. A task whose test ended the process has no further tests; the next task has a new process."""
-    learner, lost = None, ""
-    ended: set[str] = set()
+    learner = None
+    ended: dict[str, str] = {}  # the task: the test
     try:
         for test in tests:
             if test.task in ended:
-                report(test=test.name, gone=f"{lost} before this test")
+                report(test=test.name, skipped=ended[test.task])
                 continue
             if learner is None:
                 learner = start()
@@ -239,15 +250,14 @@ def run(start: Callable[[], Learner], tests: list[Test], report: Callable[..., N
                     return report(loaded=False, loading=failure(error), means=learner.means)
                 except Gone:
                     return report(
-                        loaded=False, loading=f"no result: {learner.close()} while it was imported", means=learner.means
+                        loaded=False, loading=f"no result while it was imported: {learner.close()}", means=learner.means
                     )
                 report(loaded=True, means=learner.means)
             try:
                 report(test=test.name, **outcome(test.run, learner.fresh()))
             except Gone:
-                learner, lost = None, learner.close()
-                ended.add(test.task)
-                report(test=test.name, gone=f"{lost} during this test")
+                report(test=test.name, gone=learner.close())
+                learner, ended[test.task] = None, test.name
     finally:
         if learner is not None:
             learner.close()

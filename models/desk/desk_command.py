@@ -43,7 +43,8 @@ class Settings:
 
     faq: str = option("", "table of questions and answers", "docstrings of this Python installation")
     test: str = option("", "table of other questions to judge the desk on", "half of the held-out questions")
-    model: str = option(PRETRAINED, "folder of a BERT for the vectors, none for words alone, or a desk to ask")
+    model: str = option(PRETRAINED, "folder of a BERT for the vectors, none for words alone, or a desk to ask",
+                        f"{PRETRAINED} if it is there, else none")  # fmt: skip
     output: str = option(FOLDER, "folder for the desk")
     tune: str = option("", "train the BERT first: pairs (question and answer) or simcse (texts alone)")
     unknown: float = option(0.2, "share of questions that you expect to have no answer here; it decides where the threshold lies")
@@ -93,13 +94,21 @@ def run(args: argparse.Namespace) -> int:
                 raise BadInput(f"{folder} holds a desk: ask it a question, or give --faq FILE and another --model to make one")
             desk = Desk.load(folder, chosen.get("device", "cpu"))
         else:
-            desk = made(Settings(**chosen), args.overwrite)
+            desk = made(settings_of(chosen), args.overwrite)
         intents = Predictor(args.intents, chosen.get("device", "cpu")) if args.intents else None
         for record in desk(questions, intents):
             print(as_json(record) if args.json else readable(record))
     except (ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
     return 0
+
+
+def settings_of(chosen: dict[str, Any]) -> Settings:
+    """The settings of a new desk; without a BERT at hand words alone, and with neither table nor BERT a trial on docstrings."""
+    if "model" not in chosen and not Path(PRETRAINED).exists() and not chosen.get("tune"):
+        print(f"{PRETRAINED} is not there, so this desk counts words alone; `minitorch pretrain` makes a BERT, --model names one")
+        return Settings(**{**chosen, "model": "none"})
+    return Settings(**chosen)
 
 
 def made(s: Settings, overwrite: bool) -> Desk:

@@ -92,9 +92,11 @@ class Settings(TrainingSettings):
     augment_rate: float | None = option(None, "augment: share of the words to change", "eda, dropout 0.1, mlm 0.15")
     wordlist: str = option("", "augment eda, mlm: file of synonyms, a group a line", "neighbours of the model's embeddings")
     adversarial: str = option("", f"learn from texts with moved embeddings, too: {', '.join(ADVERSARIES)}")
-    adversarial_radius: float | None = option(None, "adversarial: how far they move", "1, for smart 0.02")
+    adversarial_radius: float | None = option(None, "adversarial: how far they move", "fgm, pgd 5, freelb 1, smart 0.02")
     adversarial_steps: int | None = option(None, "adversarial pgd, freelb, smart: steps to get there", "3, for smart 1")
-    adversarial_rate: float | None = option(None, "the same: length of a step", "pgd 0.3, freelb 0.1, smart 0.02")
+    adversarial_rate: float | None = option(None, "the same: length of a step", "pgd 1.5, freelb 0.1, smart 0.02")
+    adversarial_unit: str | None = option(None, "adversarial: what both count in: 1, or deviation of the text's own embeddings",
+                                          "fgm, pgd deviation, else 1")  # fmt: skip
     metric: str = option("", "best checkpoint by this metric (a tie: by the loss), or loss", "the task's own: accuracy, f1, ...")
     patience: int = option(0, "stop after this many evaluations (an epoch, or 100 steps, at least) without a gain; 0: never")
     save_every: int = option(500, "steps from one saved state to the next (each evaluation saves one, too)")

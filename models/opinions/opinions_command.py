@@ -21,11 +21,12 @@ from ..text.labelled import as_json
 from ..training.loop import prepare_kernels, progress
 from ..training.runs import alone_in, make_folder, refuse_overwriting
 from ..training.settings import add_options, check_limits, given, option, usable_device
+from .documentation import MODEL, documentation_stream
 from .page import write_page
 from .stream import Text, read_stream
 from .surge import Cusum, wilson
 
-ANSWERS = "opinions.jsonl"
+ANSWERS, STREAM = "opinions.jsonl", "stream.tsv"
 BATCH = 32
 PERIODS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%G week %V", "month": "%Y-%m"}
 SAFE = 1.28  # standard errors: the usual share is below the end of this interval in nine of ten streams
@@ -35,7 +36,8 @@ SAFE = 1.28  # standard errors: the usual share is below the end of this interva
 class Settings:
     """Every choice; each is an option of ``minitorch opinions`` and a key of its TOML file."""
 
-    sentiment: str = option("runs/finetune", "folder of `minitorch finetune classify`: is a text good or bad?")
+    sentiment: str = option("runs/finetune", "folder of `minitorch finetune classify`: is a text good or bad?",
+                            f"runs/finetune, without STREAM {MODEL}")  # fmt: skip
     bad: str = option("", "the label that is bad", "the one that sounds so, as negative, neg or 0")
     topic: str = option("", "folder of another classifier: what is a text about?")
     output: str = option("runs/opinions", "folder for answers and page")
@@ -58,26 +60,31 @@ class Settings:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    parser.add_argument("stream", metavar="STREAM", help="a table with a date and a text per row, a folder of such tables, or - "
-                        "for standard input: date, tab, text")  # fmt: skip
+    parser.add_argument("stream", nargs="?", metavar="STREAM", help="a table with a date and a text per row, a folder of such "
+                        "tables, or - for standard input: date, tab, text (default: Python's documentation)")  # fmt: skip
     parser.add_argument("--follow", action="store_true", help="wait for new files in the folder, until Ctrl-C")
     add_options(parser, Settings)
 
 
 def run(args: argparse.Namespace) -> int:
     """``minitorch opinions``"""
-    s = Settings(**given(args, Settings))
+    chosen = given(args, Settings)
+    s = Settings(**chosen if args.stream else {"sentiment": MODEL, **chosen})
     s.check()
     folder = Path(s.output)
+    if not Path(s.sentiment).exists():
+        maker = "" if s.sentiment == MODEL else " classify --train reviews.tsv"
+        raise BadInput(f"--sentiment {s.sentiment}: no such folder; `minitorch finetune{maker}` makes one")
     if args.resume and not (folder / ANSWERS).is_file():
         raise BadInput(f"{folder / ANSWERS}: nothing to resume")
     if not args.resume:
         refuse_overwriting(folder, [ANSWERS], args.overwrite)
     try:
         models = [Predictor(name, s.device) for name in filter(None, (s.sentiment, s.topic))]
-        watch = Watch(s, bad_label(s, models[0]))
         prepare_kernels(s.device)
         make_folder(folder)
+        args.stream = args.stream or without_a_file(s, models[0])
+        watch = Watch(s, bad_label(s, models[0]))
         with alone_in(folder), (folder / ANSWERS).open("a" if args.resume else "w", encoding="utf-8") as file:
             done = resumed(watch, folder / ANSWERS) if args.resume else 0
             stream = itertools.islice(read_stream(args.stream, args.follow), done, None)
@@ -96,6 +103,14 @@ def run(args: argparse.Namespace) -> int:
         raise BadInput(f"{args.stream}: no text")
     print(f"\n{watch.summary()}\n{s.output}/: report.html, report.png, {ANSWERS}")
     return 0
+
+
+def without_a_file(s: Settings, model: Predictor) -> str:
+    """A table of Python's documentation, the same every time; the library that surges in it is --bad."""
+    path = Path(s.output) / STREAM
+    surging = documentation_stream(path, [str(label) for label in getattr(model.task, "labels", [])])
+    s.bad = s.bad or surging
+    return str(path)
 
 
 def bad_label(s: Settings, model: Predictor) -> str:

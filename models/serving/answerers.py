@@ -30,6 +30,7 @@ from ..prompting.calibration import CALIBRATIONS
 from ..seq2seq.vocabulary import UNKNOWN
 from ..seq2seq.writing import write as write_target
 from ..training.loop import to_device as checked_on
+from .cost import Cost
 
 Hears = Callable[[int, int, str | None], None]  # (text, sequence of it, a new piece or None for its end)
 WRITING = {  # options of texts that are written, under Hugging Face's names, and what they are called elsewhere
@@ -59,6 +60,7 @@ class Answerer:
 
     def __init__(self, tokenizer: Any, model: Any, longest: int, device: str = "cpu") -> None:
         self.tokenizer, self.model, self.longest, self.device = tokenizer, model.eval(), longest, device
+        self.cost: Cost | None = Cost()
 
     def read(self, texts: Sequence[Any], options: dict[str, Any]) -> Asked:
         """The request's rows; BadInput for a text that this model cannot read."""
@@ -237,6 +239,10 @@ class Writes(Answerer):
     """A GPT: what follows a text. As `minitorch generate`, it samples unless it is told otherwise."""
 
     kind, known = "gpt", tuple(WRITING)
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.cost = None  # each token is a step, which costs the same for many texts: the more, the better
 
     def read(self, texts: Sequence[Any], options: dict[str, Any]) -> Asked:
         options = self.completed(dict(self.check(options)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import gc
 import importlib.util
 import ipaddress
 import multiprocessing
@@ -41,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, default=8000, help="0: a free one, which is printed (default: %(default)s)")
     add("--processes", type=int, default=1, help="processes that share the port and the cores (default: %(default)s)")
     add("--workers", type=int, default=0, help="worker threads of each process (default: one per core)")
-    add("--batch-tokens", type=int, default=1024, metavar="N", help="tokens of a batch at most (default: %(default)s)")
+    add("--batch-tokens", type=int, metavar="N", help="tokens of a batch at most (default: found from the times, up to 1024)")
     add("--queue", type=int, default=512, metavar="N", help="texts that may wait; more get status 429 (default: %(default)s)")
     add(
         "--timeout",
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="for a request's body and its answer (default: %(default)s)",
+        help="for a request's head, its body, and its answer (default: %(default)s)",
     )
     add("--max-body", type=float, default=2.0, metavar="MB", help="size of a request (default: %(default)s)")
     add("--max-texts", type=int, default=256, metavar="N", help="texts of a request (default: %(default)s)")
@@ -98,7 +99,7 @@ def check(args: argparse.Namespace) -> None:
         "max_texts": 1 << 16,
         "max_tokens": 1 << 24,
     }.items():
-        if not 1 <= (value := getattr(args, name)) <= most:
+        if (value := getattr(args, name)) is not None and not 1 <= value <= most:
             raise BadInput(f"--{name.replace('_', '-')} must be from 1 to {most}, not {value}")
     for name, least, high in (
         ("timeout", 0.1, 3600),
@@ -161,6 +162,7 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
     from ..training.settings import usable_device
     from .app import make_app
     from .batching import Batcher
+    from .connections import patient
     from .folders import load, named, share
     from .keys import Keys
     from .log import Log
@@ -182,6 +184,7 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
     grace = int(args.timeout) + 5
     config = uvicorn.Config(
         app,
+        http=patient(args.timeout),
         log_level="error",
         access_log=False,
         log_config=None,
@@ -191,6 +194,8 @@ def serve(args: argparse.Namespace, listener: socket.socket, up: Any = None) -> 
         lifespan="on",
         backlog=1024,
     )
+    gc.collect()
+    gc.freeze()  # or Python would look through all of it several times a minute, for 70 ms in which no text is computed
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is answered
     if up is None:
         announce(models, listener, f"{count(workers, 'worker')}")

@@ -80,13 +80,13 @@ class no_grad:
 
     def __enter__(self):
         ### BEGIN SOLUTION 3.3: no_grad, on the way in
-        self.before = mode.recording
+        self.before = mode.recording, getattr(self, "before", None)  # one object may be nested in itself
         mode.recording = False
         ### END SOLUTION
 
     def __exit__(self, kind, error, traceback):
         ### BEGIN SOLUTION 3.3: no_grad, on the way out
-        mode.recording = self.before
+        mode.recording, self.before = self.before
         ### END SOLUTION
 
 
@@ -133,7 +133,7 @@ def clip_gradients(gradients, max_norm):
     Returns the norm before, a number: √(Σ g² over all elements of all arrays). If it is not larger, nothing changes.
     """
     ### BEGIN SOLUTION 3.6: clip_gradients, one factor for all
-    norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
+    norm = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))  # 1e25² overflows in float32
     if norm > max_norm:
         for g in gradients:
             g *= max_norm / norm

@@ -296,12 +296,13 @@ def _():
 def steps(function, count, shape, lr, turned=False, **options):
     """The parameter after each of a few steps, the rate falling; is g left alone? ``turned``: p is a transpose."""
     rng = np.random.default_rng(5)
-    p, state, history, unchanged = rng.normal(size=shape), {}, [], True
+    p, state, other, history, unchanged = rng.normal(size=shape), {}, {}, [], True
     p = p.T if turned else p
     for t in range(count):
         g = rng.normal(size=p.shape)
         before = g.copy()
         function(p, g, state, lr=lr / (1 + t), **options)
+        function(2 * p, 3 - g, other, lr=lr, **options)  # another parameter, with a state of its own
         unchanged &= bool((g == before).all())
         history.append(p.copy())
     return {"p after each step": np.stack(history), "g is left as it was": unchanged}
@@ -423,6 +424,7 @@ def norms_of_all_kinds(m):
         ("none", [], 1.0),
         ("zero", [[0.0, 0.0]], 1.0),
         ("all negative", [[-6.0], [-8.0]], 2.0),
+        ("of fractions", [[0.2, -0.3], [0.1]], 5.0),
     ):
         gradients = [np.array(a) for a in arrays]
         held = list(gradients)
@@ -431,13 +433,14 @@ def norms_of_all_kinds(m):
     matrix = np.array([[3.0, 0.0], [0.0, 4.0], [0.0, 12.0]]).T  # a transpose, and a single precision one
     gradients = [matrix, np.zeros((0, 2)), np.array([84.0], np.float32)]
     found["norm, of a matrix and more"] = m.clip_gradients(gradients, 8.5)
-    return found | {"a transpose": matrix, "float32": gradients[2]}
+    long = m.clip_gradients([np.full((300, 300), 0.1, np.float32)], 100.0)
+    return found | {"a transpose": matrix, "float32": gradients[2], "90,000 numbers of float32": long}
 
 
 @norms_of_all_kinds.expects
 def _():
     return {
-        "norm, larger": close(13.0, 1e-5),
+        "norm, larger": close(13.0, 1e-9),
         "arrays, larger": close([1.5, -2.0, 6.0, 0.0, 0.0], 1e-5),
         "norm, smaller": close(5.0, 1e-5),
         "arrays, smaller": close([3.0, 4.0, 0.0], 1e-9),
@@ -452,6 +455,9 @@ def _():
         "norm, of a matrix and more": close(85.0, 1e-5),
         "a transpose": close([[0.3, 0.0, 0.0], [0.0, 0.4, 1.2]], 1e-5),
         "float32": close([8.4], 1e-5, dtype=np.float32),
+        "90,000 numbers of float32": close(30.0, 1e-5, because="one after the other, small numbers get lost in a sum of float32"),
+        "norm, of fractions": close(np.sqrt(0.14), 1e-9, because="the sum keeps the precision of float64"),
+        "arrays, of fractions": close([0.2, -0.3, 0.1, 0.0], 1e-9),
         "norm, all negative": close(10.0, 1e-5),
         "arrays, all negative": close([-1.2, -1.6, 0.0], 1e-5),
     }

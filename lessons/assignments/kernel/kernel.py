@@ -75,13 +75,13 @@ def fast_gelu(x):
 
 
 def fast_adam(p, g, m, v, t, lr, beta1, beta2, eps):
-    """One step of Adam, in place, for contiguous arrays of one shape; returns nothing.
+    """One step of Adam, in place, for C-contiguous arrays of one shape; returns nothing.
 
     m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²;  p ← p - lr · m/(1-β₁ᵗ) / (√(v/(1-β₂ᵗ)) + eps).  g is not changed; t counts from 1.
     At any time, all new arrays together may hold at most 1.5 times as many bytes as p.
     """
     ### BEGIN SOLUTION 6.4: fast_adam, with one scratch array
-    p, g, m, v = (x.reshape(-1) for x in (p, g, m, v))
+    p, g, m, v = (x.reshape(-1, order="A") for x in (p, g, m, v))  # views, of arrays in Fortran's order too
     scratch = np.empty(min(BLOCK, p.size), p.dtype)
     root = math.sqrt(1 - beta2**t)
     for part in blocks(p.size, BLOCK):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from models.course.testing import close, exact, task
+from models.course.testing import close, exact, task, twice
 
 
 @task("1.1", points=1)
@@ -41,11 +41,11 @@ def _():
 @task("1.2", points=1)
 def rules_at_other_places(m):
     """Every rule at a second place, with another g."""
-    s, (sx, sy) = m.add(-1.5, 4.0)
-    p, (px, py) = m.mul(-2.0, 0.25)
-    e, de = m.exp(-0.75)
-    l, dl = m.log(0.2)
-    t, dt = m.tanh(-1.25)
+    s, (sx, sy) = twice(m.add, -1.5, 4.0)
+    p, (px, py) = twice(m.mul, -2.0, 0.25)
+    e, de = twice(m.exp, -0.75)
+    l, dl = twice(m.log, 0.2)
+    t, dt = twice(m.tanh, -1.25)
     return {
         "-1.5 + 4": s,
         "dx of add": sx(-3.0),
@@ -89,7 +89,7 @@ def the_rule_of_power(m):
     """(xⁿ)' = n xⁿ⁻¹, for whole, negative and fractional n, and x⁰."""
     found = {}
     for x, n in ((3.0, 2), (2.0, -1.0), (4.0, 0.5), (-2.0, 3), (0.0, 0), (1.7, 0), (0.0, 1), (0.0, 2)):
-        value, dx = m.power(x, n)
+        value, dx = twice(m.power, x, n)
         found |= {f"{x}^{n}": value, f"dx of {x}^{n}": dx(2.0)}
     return found
 
@@ -117,6 +117,7 @@ def the_rule_of_relu(m):
     found = {}
     for x in (2.5, 0.25, -1.5, 0.0):
         value, dx = m.relu(x)
+        m.relu(-x)
         found |= {f"relu({x})": value, f"dx of relu({x})": dx(3.0), f"dx of relu({x}), g negative": dx(-3.0)}
     return found
 

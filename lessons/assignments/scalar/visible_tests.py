@@ -5,8 +5,10 @@ They are here to be read: `minitorch course check` runs the original ones, whate
 
 import math
 
-from models.course.testing import close, exact, task
-from models.course.tiny_bert import losses, losses_with_scalar_engine
+import numpy as np
+
+from models.course.testing import SHARED, close, exact, task, twice
+from models.course.tiny_bert import alike, training, training_with_scalar_engine
 
 
 @task("1.1", points=1)
@@ -18,7 +20,12 @@ def slope_of_a_square(m):
 
 @slope_of_a_square.expects
 def _():
-    return {"central_difference(x², 3)": close(6.0, 1e-6), "central_difference(x², -1)": close(-2.0, 1e-6)}
+    found = {}
+    for x, slope in ((3, 6.0), (-1, -2.0)):
+        slips = {"dividing by eps instead of 2 eps": 2 * slope, "a difference to one side only": slope + 1e-5}
+        slips |= {"f(x - eps) - f(x + eps)": -slope, "/ 2 * eps without brackets": slope * 1e-10}
+        found[f"central_difference(x², {x})"] = close(slope, 1e-6, slips=slips)
+    return found
 
 
 @task("1.1", points=1)
@@ -37,44 +44,52 @@ def _():
 @task("1.2", points=1)
 def the_rule_of_add(m):
     """x + y passes g on to both."""
-    value, (dx, dy) = m.add(2.0, 3.0)
+    value, (dx, dy) = twice(m.add, 2.0, 3.0)
     return {"2 + 3": value, "dx: g": dx(7.0), "dy: g": dy(7.0)}
 
 
 @the_rule_of_add.expects
 def _():
-    return {"2 + 3": 5.0, "dx: g": 7.0, "dy: g": 7.0}
+    slips = {"1 in place of g": 1.0}
+    return {"2 + 3": 5.0, "dx: g": close(7.0, slips=slips), "dy: g": close(7.0, slips=slips)}
 
 
 @task("1.2", points=1)
 def the_rule_of_mul(m):
     """The product rule."""
-    value, (dx, dy) = m.mul(3.0, 5.0)
+    value, (dx, dy) = twice(m.mul, 3.0, 5.0)
     return {"3 · 5": value, "dx: g·y": dx(2.0), "dy: g·x": dy(2.0)}
 
 
 @the_rule_of_mul.expects
 def _():
-    return {"3 · 5": 15.0, "dx: g·y": 10.0, "dy: g·x": 6.0}
+    return {
+        "3 · 5": 15.0,
+        "dx: g·y": close(10.0, slips={SHARED: 15.0, "forgetting g": 5.0, "x and y exchanged": 6.0}),
+        "dy: g·x": close(6.0, slips={SHARED: 9.0, "forgetting g": 3.0, "x and y exchanged": 10.0}),
+    }
 
 
 @task("1.2", points=1)
 def the_rule_of_tanh(m):
     """tanh' = 1 - tanh²."""
-    value, dx = m.tanh(0.5)
+    value, dx = twice(m.tanh, 0.5)
     return {"tanh 0.5": value, "dx: g·(1 - tanh²)": dx(2.0)}
 
 
 @the_rule_of_tanh.expects
 def _():
-    return {"tanh 0.5": math.tanh(0.5), "dx: g·(1 - tanh²)": 2 * (1 - math.tanh(0.5) ** 2)}
+    t = math.tanh(0.5)
+    slips = {SHARED: 2 * (1 - math.tanh(0.75) ** 2), "forgetting g": 1 - t * t, "1 - tanh without the square": 2 * (1 - t)}
+    slips |= {"1 - x² in place of 1 - tanh² x": 1.5}
+    return {"tanh 0.5": t, "dx: g·(1 - tanh²)": close(2 * (1 - t * t), slips=slips)}
 
 
 @task("1.2", points=1)
 def the_rules_of_exp_and_log(m):
     """exp is its own derivative; that of log is 1/x."""
-    e, de = m.exp(1.5)
-    l, dl = m.log(2.5)
+    e, de = twice(m.exp, 1.5)
+    l, dl = twice(m.log, 2.5)
     return {"e^1.5": e, "dx of exp: g·eˣ": de(3.0), "ln 2.5": l, "dx of log: g/x": dl(3.0)}
 
 
@@ -82,9 +97,38 @@ def the_rules_of_exp_and_log(m):
 def _():
     return {
         "e^1.5": math.exp(1.5),
-        "dx of exp: g·eˣ": 3 * math.exp(1.5),
-        "ln 2.5": math.log(2.5),
-        "dx of log: g/x": 1.2,
+        "dx of exp: g·eˣ": close(3 * math.exp(1.5), slips={SHARED: 3 * math.exp(2.25), "forgetting g": math.exp(1.5)}),
+        "ln 2.5": close(math.log(2.5), slips={"the logarithm to the base 10": math.log10(2.5)}),
+        "dx of log: g/x": close(1.2, slips={SHARED: 0.8, "forgetting g": 0.4, "g·x in place of g/x": 7.5}),
+    }
+
+
+@task("1.2", points=1)
+def the_rules_of_power_and_relu(m):
+    """(xⁿ)' = n xⁿ⁻¹, also for n = 0; relu passes g on where x > 0, and nothing elsewhere."""
+    cube, dc = twice(m.power, 2.0, 3)
+    one, d1 = m.power(0.0, 0)
+    up, du = m.relu(1.5)
+    down, dd = m.relu(-1.5)
+    flat, df = m.relu(0.0)
+    found = {"2³": cube, "dx: g·3·2²": dc(0.5), "0⁰": one, "dx of 0⁰": d1(0.5), "relu(1.5)": up, "dx of relu(1.5): g": du(0.5)}
+    return found | {"relu(-1.5)": down, "dx of relu(-1.5)": dd(0.5), "relu(0)": flat, "dx of relu(0)": df(0.5)}
+
+
+@the_rules_of_power_and_relu.expects
+def _():
+    slips = {SHARED: 0.0, "forgetting g": 12.0, "forgetting n": 2.0, "n xⁿ in place of n xⁿ⁻¹": 12.0}
+    return {
+        "2³": 8.0,
+        "dx: g·3·2²": close(6.0, slips=slips),
+        "0⁰": 1.0,
+        "dx of 0⁰": 0.0,
+        "relu(1.5)": 1.5,
+        "dx of relu(1.5): g": close(0.5, slips={SHARED: 0.0, "forgetting g": 1.0, "g·x": 0.75}),
+        "relu(-1.5)": 0.0,
+        "dx of relu(-1.5)": 0.0,
+        "relu(0)": 0.0,
+        "dx of relu(0)": close(0.0, slips={"the slope 1 at 0": 0.5}),
     }
 
 
@@ -130,19 +174,42 @@ def _():
     return {"places of a, b, c, d, and the length": true_order((0, 1), (0, 2), (1, 3), (2, 3))}
 
 
+@task("1.3", points=1)
+def order_of_a_long_chain(m):
+    """3,000 nodes in a row: deeper than Python's recursion goes."""
+    nodes = [Node()]
+    for _ in range(2_999):
+        nodes.append(Node(nodes[-1]))
+    return {"the places, and the length": places(m.topological_order(nodes[-1]), nodes)}
+
+
+@order_of_a_long_chain.expects
+def _():
+    return {"the places, and the length": true_order(*((i, i + 1) for i in range(2_999)))}
+
+
 @task("1.4", points=2)
 def a_value_used_twice(m):
-    """r = h + h with h = 3x: the slope along x is 6."""
+    """r = h + h with h = 3x: the slope along x is 6; a second walk doubles it, but not the slopes of h and r."""
     x = Node()
     h = Node(x, pullbacks=(lambda g: 3 * g,))
     r = Node(h, h, pullbacks=(lambda g: g, lambda g: g))
     m.backward(r)
-    return {"dr/dr": r.grad, "dr/dh: 1 + 1": h.grad, "dr/dx: 2·3": x.grad}
+    found = {"dr/dr": r.grad, "dr/dh: 1 + 1": h.grad, "dr/dx: 2·3": x.grad}
+    m.backward(r)
+    return found | {"dr/dh after a second walk": h.grad, "dr/dx after a second walk: 6 + 6": x.grad}
 
 
 @a_value_used_twice.expects
 def _():
-    return {"dr/dr": 1.0, "dr/dh: 1 + 1": 2.0, "dr/dx: 2·3": 6.0}
+    over = "= where + is needed, so that the second use overwrites the first"
+    return {
+        "dr/dr": close(1.0, slips={"forgetting that the root's own slope is 1": 0.0}),
+        "dr/dh: 1 + 1": close(2.0, slips={over: 1.0}),
+        "dr/dx: 2·3": close(6.0, slips={over: 3.0}),
+        "dr/dh after a second walk": close(2.0, slips={"slopes of the first walk that are still in h": 4.0}),
+        "dr/dx after a second walk: 6 + 6": close(12.0, slips={"setting the leaves to 0, too": 6.0}),
+    }
 
 
 @task("1.4", points=2)
@@ -158,7 +225,33 @@ def a_residual(m):
 
 @a_residual.expects
 def _():
-    return {"dr/dx = 1 + u": 6.0, "dr/du = h": 2.0}
+    slips = {"handling h before all of its children have passed on": 1.0, "overwriting h's first contribution": 5.0}
+    return {"dr/dx = 1 + u": close(6.0, slips=slips), "dr/du = h": 2.0}
+
+
+@task("1.4", points=1)
+def an_array_in_two_hands(m):
+    """One array is handed to x and to y, then x gets more; and somebody holds x's grad while a second walk adds to it."""
+    shared = np.array([1.0, 2.0])
+    x, y = Node(), Node()
+    r = Node(x, y, x, pullbacks=(lambda g: shared, lambda g: shared, lambda g: np.array([10.0, 20.0])))
+    m.backward(r)
+    held = x.grad
+    found = {"dx: shared + more": np.array(x.grad), "dy: shared": np.array(y.grad), "the shared array": np.array(shared)}
+    m.backward(r)
+    return found | {"dx, twice": x.grad, "the grad that somebody holds": held}
+
+
+@an_array_in_two_hands.expects
+def _():
+    more, shared = np.array([11.0, 22.0]), np.array([1.0, 2.0])
+    return {
+        "dx: shared + more": more,
+        "dy: shared": close(shared, slips={"+=, which changes the array that both hold": more}),
+        "the shared array": exact(shared, "it belongs to the pullback: + makes a new array, += changes this one"),
+        "dx, twice": 2 * more,
+        "the grad that somebody holds": exact(more, "+ makes a new array, += changes the one that others hold"),
+    }
 
 
 @task("1.5", points=2)
@@ -171,16 +264,19 @@ def descend_a_parabola(m):
 
 @descend_a_parabola.expects
 def _():
-    return {"losses": [9.0, 2.25, 0.5625], "p afterwards": 2.625}
+    added = {"adding the grads of the steps before to the new ones": 5.625}
+    slips = {"losses computed after their steps": [2.25, 0.5625, 0.140625], "steps uphill": [9.0, 20.25, 45.5625]}
+    slips |= {"computing the loss once for all steps": [9.0, 9.0, 9.0]}
+    return {"losses": close([9.0, 2.25, 0.5625], slips=slips), "p afterwards": close(2.625, slips=added)}
 
 
 @task("1.5", points=2)
 def bert_trains_on_your_backward(m):
-    """A small BERT, trained with your topological_order and backward as the engine's walk: the same losses as the library's."""
+    """A small BERT, with your topological_order and backward as the engine's walk: losses and gradients as with the library's."""
     m.descend(lambda: m.Value(0.0), [], 0.1, 1)
-    return {"the losses of 6 steps": losses_with_scalar_engine(m)}
+    return training_with_scalar_engine(m)
 
 
 @bert_trains_on_your_backward.expects
 def _():
-    return {"the losses of 6 steps": close(losses(), 1e-3)}
+    return alike(training())

@@ -285,8 +285,8 @@ def largest_gradient(model, matrix):
 
 
 # %%
-for name, A, B in (("A = 0 and B = 0", 0, 0), ("both random", 1, 1), ("A random, B = 0", None, None)):
-    model = lora_model(A, B)
+for name, first_A, first_B in (("A = 0 and B = 0", 0, 0), ("both random", 1, 1), ("A random, B = 0", None, None)):
+    model = lora_model(first_A, first_B)
     shift = change_at_the_start(model)
     model.train()(**batch_of(examples), labels=labels_of(examples, customers[0])).loss.backward()
     in_A, in_B = (largest_gradient(model, matrix) for matrix in ("lora_A", "lora_B"))

@@ -392,12 +392,12 @@ for name, options in (
 # If you have written both, this draws with your filters, one after the other:
 
 # %%
-random, text = np.random.default_rng(3), tokenizer.encode("The function returns")
+dice, text = np.random.default_rng(3), tokenizer.encode("The function returns")
 try:
-    for _ in range(40):
+    while len(text) < 50:
         with minitorch.no_grad():
             logits = model(minitorch.tensor([text[-64:]])).logits[0, -1].numpy().astype(float)
-        text.append(int(random.choice(V, p=np.asarray(top_p(np.asarray(sharpen(logits, 0.8, 50)), 0.9)))))
+        text.append(int(dice.choice(V, p=np.asarray(top_p(np.asarray(sharpen(logits, 0.8, 50)), 0.9)))))
     print(f"T = 0.8, top-k 50, top-p 0.9, with your filters: {tokenizer.decode(text)!r}")
 except NotImplementedError:
     print("sharpen and top_p are not both written yet")
@@ -436,7 +436,7 @@ def token_by_token(attend):
 
 
 random = np.random.default_rng(0)
-q, k, v = (minitorch.tensor(random.standard_normal((2, 3, 5, 4)).astype(np.float32)) for _ in range(3))
+q, k, v = minitorch.tensor(random.standard_normal((3, 2, 3, 5, 4)).astype(np.float32)).unbind(0)
 whole = F.scaled_dot_product_attention(q, k, v, is_causal=True)
 check(
     attend,

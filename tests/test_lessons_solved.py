@@ -16,12 +16,18 @@ SAYS = {  # what only a solved lesson prints, as regular expressions
     "13_sequences": [r"100% right \(your step\)"],
     "14_pieces": ["200 of 200 joins are the library's", "150 of 150 new pieces are the library's", "by score: "],
     "15_evaluation": ["have an exact one", "A against B: p = 0.031"],
+    "16_adapting": ["customer 1 with your forward pass: 9", r"your merged weight and the checkpoint's differ by at most 0e\+00"],
+    "17_prompts": [r"(9\d\.\d|100\.0)% with your calibration"],
+    "18_generation": ["with your filters: ", "your cache writes the same tokens as the library"],
     "19_forgetting": [],
     "20_small": [],
     "21_explained": [r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"],
     "22_many": ["largest difference from one process: [0-9.]+e-0[6-9]"],
 }
-UNTIL = {"15_evaluation": "# ## Every rung"}  # what comes after it uses no answer and takes long
+UNTIL = {  # what comes after it uses no answer, or only again, and takes long
+    "15_evaluation": "# ## Every rung",
+    "18_generation": "# What is it worth?",
+}
 NAMES = {"19_forgetting", "20_small", "21_explained", "22_many"}  # they say whose functions they use
 
 

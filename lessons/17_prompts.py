@@ -467,3 +467,4 @@ show(figure, "17_prompts")
 # - `models/prompting/verbalizer.py`: your scores, and `find_words`, which finds words from examples.
 # - `models/prompting/calibration.py`: your calibration, and `pmi`.
 # - `models/prompting/curve.py`: the learning curve of this lesson for your own files.
+# - Then lesson 18, `18_generation.py`.

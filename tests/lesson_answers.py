@@ -8,6 +8,7 @@ from . import lesson_answers_19_22
 from .lesson_answers_13_to_15 import SEQUENCES
 from .lesson_answers_16 import LESSON_16
 from .lesson_answers_17 import LESSON_17
+from .lesson_answers_18 import LESSON_18
 from .lesson_answers_more import MORE
 
 ANSWERS: dict[str, dict[str, tuple[list[str], list[tuple[str, str]]]]] = {}
@@ -661,3 +662,4 @@ ANSWERS["16_adapting"] = LESSON_16
 ANSWERS |= lesson_answers_19_22.ANSWERS
 ANSWERS.update(SEQUENCES)
 ANSWERS["17_prompts"] = LESSON_17
+ANSWERS["18_generation"] = LESSON_18

@@ -23,7 +23,7 @@ def adapt():
     return load(reference(assignment.source), str(assignment.folder / assignment.file))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(0, 3), max_size=2), sizes, sizes, sizes, st.booleans(), st.integers(0, 99))
 def test_lora_is_pytorchs(adapt, front, inputs, outputs, r, biased, seed):
     torch = pytest.importorskip("torch")
@@ -44,7 +44,7 @@ def test_lora_is_pytorchs(adapt, front, inputs, outputs, r, biased, seed):
     np.testing.assert_allclose(adapt.unmerge(merged, *arrays[3:], 5), arrays[1], rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(sizes, sizes, st.floats(0.25, 8), st.floats(0, 1), st.integers(0, 99))
 def test_distillation_is_pytorchs(adapt, N, C, T, share, seed):
     torch = pytest.importorskip("torch")

@@ -29,6 +29,14 @@ def test_equals_numbers_that_were_computed_elsewhere(device):
     assert output.loss.item() == pytest.approx(2.002759, abs=1e-5)
 
 
+def test_padding_in_front_gives_no_nan_in_float64():
+    """The mask's lowest number has to be one of the model's own dtype: float64's is infinite in float32."""
+    model, ids = by_formula().double(), minitorch.tensor([[0, 0, 1, 2]])
+    logits = model(ids, attention_mask=minitorch.tensor([[0, 0, 1, 1]])).logits.detach().numpy()
+    assert np.isfinite(logits).all()
+    np.testing.assert_allclose(logits[:, 2:], model(ids[:, 2:]).logits.detach().numpy())
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_equals_hugging_face_through_a_checkpoint(size, tmp_path):
     pytest.importorskip("transformers")

@@ -32,6 +32,7 @@ SLOW = {  # they train for up to a minute
     "15_evaluation",
     "16_adapting",
     "17_prompts",
+    "18_generation",
     "19_forgetting",
     "21_explained",
     "22_many",

@@ -21,12 +21,14 @@ SAYS = {  # what only a solved lesson prints, as regular expressions
     "21_explained": [r"anna -> bert: p\(praise\) changes by -0\.[5-9].*(100|[89]\d)% of the answers flip"],
     "22_many": ["largest difference from one process: [0-9.]+e-0[6-9]"],
 }
+UNTIL = {"15_evaluation": "# ## Every rung"}  # what comes after it uses no answer and takes long
 NAMES = {"19_forgetting", "20_small", "21_explained", "22_many"}  # they say whose functions they use
 
 
 def solved(source: Path) -> str:
     """The lesson with the first right answer in place of each exercise."""
-    lines = source.read_text(encoding="utf-8").splitlines()
+    text = source.read_text(encoding="utf-8")
+    lines = text[: text.find(UNTIL[source.stem]) if source.stem in UNTIL else None].splitlines()
     for name, node in sorted(exercises(source).items(), key=lambda item: -item[1].lineno):
         lines[node.lineno - 1 : node.end_lineno] = ANSWERS[source.stem][name][0][0].strip("\n").splitlines()
     return "\n".join(lines) + "\n"

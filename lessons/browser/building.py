@@ -29,6 +29,7 @@ CELL = """<section class="cell" data-number="{number}">
 <textarea spellcheck="false" autocapitalize="off" rows="{rows}" aria-label="cell {number}">
 {source}</textarea>
 <div class="row"><button class="run">Run</button> <button class="above quiet">Run all above</button>
+<button class="new quiet">New cell</button>
 <button class="reset quiet" hidden>Back to the original</button> <span class="state small" role="status"></span></div>
 <div class="output" aria-live="polite"></div>
 </section>"""

@@ -203,7 +203,7 @@ def causal_mask(attention_mask: Tensor | None, S: int, n: int, x: Tensor) -> Ten
     sees = minitorch.arange(n, n + S, device=x.device)[:, None] >= minitorch.arange(n + S, device=x.device)  # (S, n + S)
     if padded and attention_mask is not None:
         sees = sees & (attention_mask != 0)[:, None, None]  # (B, 1, S, n + S)
-    return minitorch.where(sees, 0.0, float(minitorch.finfo(x.dtype).min)).astype(x.dtype)
+    return minitorch.where(sees, minitorch.zeros((), dtype=x.dtype, device=x.device), float(minitorch.finfo(x.dtype).min))
 
 
 class GPT2LMHeadModel(PreTrained):

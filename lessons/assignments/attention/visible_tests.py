@@ -32,6 +32,7 @@ def _():
     y, g = np.array([1, 2, 5]) / 8, np.array([8.0, 0, 0])
     other = np.array([5, 2, 1]) ** 1.5 / sum(np.array([5, 2, 1]) ** 1.5)
     slips = {"y (1 - y) g, as if each weight depended on its own score alone": y * (1 - y) * g, "y g without the sum": y * g}
+    slips |= {"+ in place of -": y * (g + 1), "a mean in place of the sum": y * (g - 1 / 3)}
     slips |= {"Σ g in place of Σ g y": y * (g - 8), SHARED: other * (g - (g * other).sum())}
     return {"dx: y (g - Σ g y)": close(y * (g - 1), slips=slips)}
 
@@ -50,7 +51,8 @@ def _():
     right = close(y, slips={"a softmax along the last axis": rows, "a sum over all scores": np.array([[1, 3], [4, 2]]) / 10})
     last = y * (np.array([[5.0, 0.0], [0.0, 5.0]]) - np.array([[1.0], [2.0]]))
     dx = np.array([[0.8, -1.2], [-0.8, 1.2]])
-    return {"y": right, "dx: y (g - Σ g y)": close(dx, slips={"a sum along the last axis": last})}
+    slips = {"a sum along the last axis": last, "a sum over everything": y * (np.array([[5.0, 0.0], [0.0, 5.0]]) - 3)}
+    return {"y": right, "dx: y (g - Σ g y)": close(dx, slips=slips)}
 
 
 @task("4.1", points=1)
@@ -107,6 +109,8 @@ def true_norm_slips(x, w, b, g, eps=0.1):
         "mean and variance taken as constants": h / std,
         "the variance taken as a constant": (h - mean) / std,
         "the mean taken as a constant": (h - both) / std,
+        "sums in place of means": (h - 4 * mean - 4 * both) / std,
+        "+ x̂ mean(h x̂) in place of -": (h - mean + both) / std,
         "g in place of h = g·weight": (g - g.mean(-1, keepdims=True) - unit * (g * unit).mean(-1, keepdims=True)) / std,
         "forgetting to divide by √(var + eps)": h - mean - both,
         "dividing by var + eps without the root": (h - mean - both) / std**2,
@@ -136,7 +140,7 @@ def _():
     rng = np.random.default_rng(0)
     x, w, b, g = rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=4), rng.normal(size=(3, 4))
     of_y, of_dx, of_dw = true_norm_slips(x, w, b, g)
-    of_dx |= {SHARED: true_slopes(lambda *arrays: true_norm(*arrays, 0.15), others(x, w, b), g)[0]}
+    of_dx |= {SHARED: true_slopes(lambda x: true_norm(x, w, b, 0.15), others(x), g)[0]}
     dx, dw, db = true_slopes(true_norm, [x, w, b], g)
     return {
         "y": close(true_norm(x, w, b), slips=of_y),
@@ -181,6 +185,7 @@ def _():
         "no mask": np.array([[(w[0] + 3 * w[1] + 100 * np.exp(18 / np.sqrt(2))) / (w.sum() + np.exp(18 / np.sqrt(2)))]]),
         "scores without 1/√d": np.array([[(u[0] + 3 * u[1]) / u.sum()]]),
         "1/d in place of 1/√d": np.array([[(d[0] + 3 * d[1]) / d.sum()]]),
+        "a mask that multiplies the scores": np.array([[2.0]]),
     }
     return {"softmax(q kᵀ/√d + mask) v": close(np.array([[(w[0] + 3 * w[1]) / w.sum()]]), slips=slips)}
 
@@ -207,10 +212,13 @@ def _():
     q, k, v, g = rng.normal(size=(2, 3)), rng.normal(size=(4, 3)), rng.normal(size=(4, 2)), rng.normal(size=(2, 2))
     other = true_slopes(true_attention, others(q, k, v), g)
     right = true_slopes(true_attention, [q, k, v], g)
-    scale = "forgetting the scale on the way back"
+    scale, both = "forgetting the scale on the way back", "the scale twice on the way back"
     of_y = {"scores without 1/√d": true_attention(q, k, v, 0.0), "1/d in place of 1/√d": true_attention(q, k, v, 1.0)}
     of_y |= {"a softmax over the queries": true_attention(q, k, v, 0.5, 0)}
-    dq, dk = (close(r, 1e-5, 1e-7, slips={scale: r * 3**0.5, SHARED: o}) for r, o in zip(right[:2], other[:2], strict=True))
+    dq, dk = (
+        close(r, 1e-5, 1e-7, slips={scale: r * 3**0.5, both: r / 3**0.5, SHARED: o})
+        for r, o in zip(right[:2], other[:2], strict=True)
+    )
     dv = close(right[2], 1e-5, 1e-7, slips={SHARED: other[2]})
     y = close(true_attention(q, k, v), slips=of_y)
     return {"y": y, "dq: dscores k/√d": dq, "dk: dscoresᵀ q/√d": dk, "dv: weightsᵀ g": dv}

@@ -24,9 +24,11 @@ def one_array_in_two_hands(m):
 
 @one_array_in_two_hands.expects
 def _():
+    slips = {"keeping the last contribution alone": np.array([10.0, 20.0])}
+    slips |= {"keeping the first contribution alone": np.array([1.0, 2.0])}
     dy = close(np.array([1.0, 2.0]), slips={"+=, which changes the array that both hold": np.array([11.0, 22.0])})
     return {
-        "dx: g + more": np.array([11.0, 22.0]),
+        "dx: g + more": close(np.array([11.0, 22.0]), slips=slips),
         "dy: g": dy,
         "g afterwards": exact([1.0, 2.0]),
         "more afterwards": exact([10.0, 20.0]),
@@ -134,7 +136,8 @@ def plain_descent(m):
 
 @plain_descent.expects
 def _():
-    return {"p - lr·g": np.array([0.0, 3.0]), "g afterwards": exact([10.0, -10.0])}
+    slips = {"a new array in place of p's own": [1.0, 2.0], "a step uphill": [2.0, 1.0], "forgetting lr": [-9.0, 12.0]}
+    return {"p - lr·g": close([0.0, 3.0], slips=slips), "g afterwards": exact([10.0, -10.0])}
 
 
 @task("3.4", points=1)
@@ -179,7 +182,18 @@ def the_first_step_of_adam(m):
 
 @the_first_step_of_adam.expects
 def _():
-    return {"p - lr·g/(|g| + eps)": close([0.9, 1.1], 1e-5), "g afterwards": exact([1e-3, -50.0])}
+    sign, g = np.array([1.0, -1.0]), np.array([1e-3, -50.0])
+    slips = {
+        "a mean m that is not corrected for t": 1 - 0.01 * sign,
+        "a mean v that is not corrected for t": 1 - 0.1 * sign / 0.001**0.5,
+        "means that are not corrected for t": 1 - 0.01 * sign / 0.001**0.5,
+        "eps inside of the root": 1 - 0.1 * g / np.sqrt(g * g + 1e-8),
+        "t = 2 at the first step": 1 - 0.1 * sign * (0.1 / 0.19) / (0.001 / (1 - 0.999**2)) ** 0.5,
+        "|g| in place of g²": 1 - 0.1 * sign * np.sqrt(np.abs(g)),
+        "a step uphill": 1 + 0.1 * sign,
+        "a new array in place of p's own": [1.0, 1.0],
+    }
+    return {"p - lr·g/(|g| + eps)": close([0.9, 1.1], 1e-5, slips=slips), "g afterwards": exact([1e-3, -50.0])}
 
 
 @task("3.5", points=1)
@@ -195,6 +209,7 @@ def _():
     p = np.array([1.0, -3.0])
     slips = {"a decay of the wrong sign": 1.05 * p, "no decay": p, "a decay without lr": 0.5 * p}
     slips |= {"a decay that is added to the gradient and goes through the means": p - 0.1 * np.sign(p)}
+    slips |= {"lr·λ subtracted, not lr·λ·p": p - 0.05}
     return {"(1 - lr·λ) p": close(0.95 * p, slips=slips)}
 
 
@@ -210,8 +225,10 @@ def one_norm_for_all(m):
 def _():
     apart = "a norm of its own for each array"
     return {
-        "norm": close(5.0, 1e-5, slips={"a sum of the norms": 7.0, "the square of the norm": 25.0}),
-        "first": close([0.6, 0.0], 1e-5, slips={apart: [1.0, 0.0]}),
+        "norm": close(
+            5.0, 1e-5, slips={"a sum of the norms": 7.0, "the square of the norm": 25.0, "the norm after clipping": 1.0}
+        ),
+        "first": close([0.6, 0.0], 1e-5, slips={apart: [1.0, 0.0], "new arrays in place of the given ones": [3.0, 0.0]}),
         "second": close([[0.8]], 1e-5, slips={apart: [[1.0]]}),
     }
 
@@ -249,6 +266,7 @@ def up_and_down(m):
 def _():
     slips = {"counting the first step as 1": [0.5, 1, 0.75, 0.5, 0.25, 0, 0]}
     slips |= {"a warm-up that starts with step + 1": [0.5, 1, 1, 0.75, 0.5, 0.25, 0]}
+    slips |= {"no descent": [0, 0.5, 1, 1, 1, 1, 0]}
     slips |= {"a descent that is measured from 0": [0, 0.5, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]}
     short = close([1, 0.5, 0, 0], slips={"a factor that falls below 0": [1, 0.5, 0, -0.5]})
     return {"steps 0 to 6": close([0, 0.5, 1, 0.75, 0.5, 0.25, 0], slips=slips), "warmup 0, total 2, steps 0 to 3": short}

@@ -48,6 +48,7 @@ def _():
         "forgetting u'": 0.5 * (1 + t) + 0.5 * x * (1 - t * t),
         "u' without the 3 of the cube": 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + cube),
         "u' without √(2/π)": 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (1 + 3 * cube),
+        "forgetting the second ½": 0.5 * (1 + t) + x * (1 - t * t) * c * (1 + 3 * cube),
         "1 - tanh without the square": 0.5 * (1 + t) + 0.5 * x * (1 - t) * c * (1 + 3 * cube),
     }
     return {
@@ -134,6 +135,10 @@ def _():
     second = first - 0.1 * (mean / (1 - 0.81)) / (np.sqrt(square / (1 - 0.99**2)) + 0.5)
     slips = {
         "means that are not corrected for t": p - 0.1 * 0.1 * g / (0.1 * size + 0.5),
+        "a mean m that is not corrected for t": p - 0.1 * 0.1 * g / (size + 0.5),
+        "a mean v that is not corrected for t": p - 0.1 * g / (0.1 * size + 0.5),
+        "|g| in place of g²": p - 0.1 * g / (np.sqrt(size) + 0.5),
+        "a new array in place of p's own": p,
         "eps inside of the root": p - 0.1 * g / np.sqrt(g * g + 0.5),
         "no eps": p - 0.1 * g / size,
         "a step uphill": p + 0.1 * g / (size + 0.5),

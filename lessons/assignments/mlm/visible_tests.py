@@ -71,7 +71,12 @@ def what_stands_there(m):
 @what_stands_there.expects
 def _():
     slips = {"a tenth of the rest, not of all": 0.18}
-    return {"[MASK]": close(0.8, 0, 0.02), "as it was": close(0.1, 0, 0.02, slips=slips), "asked": 20_000}
+    slips |= {"no place that stays as it was": 0.0}
+    return {
+        "[MASK]": close(0.8, 0, 0.02, slips={"[MASK] everywhere": 1.0}),
+        "as it was": close(0.1, 0, 0.02, slips=slips),
+        "asked": 20_000,
+    }
 
 
 @task("5.2", points=1)
@@ -138,7 +143,7 @@ def _():
     slips |= {"softmax without the onehot": np.array([[0.25, 0.75], [0, 0], [0.8, 0.2]])}
     p = np.exp(others(np.log(np.array([[1.0, 3.0], [1.0, 1.0], [4.0, 1.0]])))[0])
     p /= p.sum(1, keepdims=True)
-    slips |= {SHARED: np.array([p[0] - [1, 0], [0, 0], p[2] - [0, 1]])}
+    slips |= {SHARED: np.array([p[0] - [0, 1], [0, 0], p[2] - [1, 0]])}
     return {"dlogits: g (softmax - onehot) / places": close(dx, slips=slips)}
 
 
@@ -153,10 +158,12 @@ def scores_and_their_gradients(m):
 
 @scores_and_their_gradients.expects
 def _():
+    of_mean = {"a mean over the tokens": np.array([[0.5, 1], [0, 0], [0, -1]])}
+    of_mean |= {"the transpose, hᵀ g": np.array([[1.0, 0, 0], [2, 0, -2]])}
     return {
-        "h Eᵀ + b": np.array([[1.0, 12, 26], [0, 9, 18]]),
+        "h Eᵀ + b": close(np.array([[1.0, 12, 26], [0, 9, 18]]), slips={"no bias": np.array([[1.0, 2, 6], [0, -1, -2]])}),
         "dh: g E": close(np.array([[1.0, 0], [4, 4]]), slips={SHARED: np.array([[3.0, 3], [0, 3]])}),
-        "dE: gᵀ h": close(np.array([[1.0, 2], [0, 0], [0, -2]]), slips={SHARED: np.array([[-1.5, 0], [0, 0], [6, 3]])}),
+        "dE: gᵀ h": close(np.array([[1.0, 2], [0, 0], [0, -2]]), slips=of_mean | {SHARED: np.array([[-1.5, 0], [0, 0], [6, 3]])}),
         "db: Σ g": close(np.array([1.0, 0, 2]), slips={"a mean over the tokens": np.array([0.5, 0, 1])}),
     }
 

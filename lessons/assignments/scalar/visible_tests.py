@@ -23,6 +23,7 @@ def _():
     found = {}
     for x, slope in ((3, 6.0), (-1, -2.0)):
         slips = {"dividing by eps instead of 2 eps": 2 * slope, "a difference to one side only": slope + 1e-5}
+        slips |= {"f(x - eps) - f(x + eps)": -slope, "/ 2 * eps without brackets": slope * 1e-10}
         found[f"central_difference(x², {x})"] = close(slope, 1e-6, slips=slips)
     return found
 
@@ -49,7 +50,8 @@ def the_rule_of_add(m):
 
 @the_rule_of_add.expects
 def _():
-    return {"2 + 3": 5.0, "dx: g": 7.0, "dy: g": 7.0}
+    slips = {"1 in place of g": 1.0}
+    return {"2 + 3": 5.0, "dx: g": close(7.0, slips=slips), "dy: g": close(7.0, slips=slips)}
 
 
 @task("1.2", points=1)
@@ -79,6 +81,7 @@ def the_rule_of_tanh(m):
 def _():
     t = math.tanh(0.5)
     slips = {SHARED: 2 * (1 - math.tanh(0.75) ** 2), "forgetting g": 1 - t * t, "1 - tanh without the square": 2 * (1 - t)}
+    slips |= {"1 - x² in place of 1 - tanh² x": 1.5}
     return {"tanh 0.5": t, "dx: g·(1 - tanh²)": close(2 * (1 - t * t), slips=slips)}
 
 
@@ -96,7 +99,7 @@ def _():
         "e^1.5": math.exp(1.5),
         "dx of exp: g·eˣ": close(3 * math.exp(1.5), slips={SHARED: 3 * math.exp(2.25), "forgetting g": math.exp(1.5)}),
         "ln 2.5": close(math.log(2.5), slips={"the logarithm to the base 10": math.log10(2.5)}),
-        "dx of log: g/x": close(1.2, slips={SHARED: 0.8, "forgetting g": 0.4}),
+        "dx of log: g/x": close(1.2, slips={SHARED: 0.8, "forgetting g": 0.4, "g·x in place of g/x": 7.5}),
     }
 
 
@@ -114,16 +117,16 @@ def the_rules_of_power_and_relu(m):
 
 @the_rules_of_power_and_relu.expects
 def _():
-    slips = {SHARED: 13.5, "forgetting g": 12.0, "forgetting n": 2.0, "n xⁿ in place of n xⁿ⁻¹": 12.0}
+    slips = {SHARED: 0.0, "forgetting g": 12.0, "forgetting n": 2.0, "n xⁿ in place of n xⁿ⁻¹": 12.0}
     return {
         "2³": 8.0,
         "dx: g·3·2²": close(6.0, slips=slips),
         "0⁰": 1.0,
         "dx of 0⁰": 0.0,
         "relu(1.5)": 1.5,
-        "dx of relu(1.5): g": close(0.5, slips={SHARED: 0.0, "forgetting g": 1.0}),
+        "dx of relu(1.5): g": close(0.5, slips={SHARED: 0.0, "forgetting g": 1.0, "g·x": 0.75}),
         "relu(-1.5)": 0.0,
-        "dx of relu(-1.5)": close(0.0, slips={SHARED: 0.5}),
+        "dx of relu(-1.5)": 0.0,
         "relu(0)": 0.0,
         "dx of relu(0)": close(0.0, slips={"the slope 1 at 0": 0.5}),
     }
@@ -201,7 +204,7 @@ def a_value_used_twice(m):
 def _():
     over = "= where + is needed, so that the second use overwrites the first"
     return {
-        "dr/dr": 1.0,
+        "dr/dr": close(1.0, slips={"forgetting that the root's own slope is 1": 0.0}),
         "dr/dh: 1 + 1": close(2.0, slips={over: 1.0}),
         "dr/dx: 2·3": close(6.0, slips={over: 3.0}),
         "dr/dh after a second walk": close(2.0, slips={"slopes of the first walk that are still in h": 4.0}),
@@ -261,9 +264,10 @@ def descend_a_parabola(m):
 
 @descend_a_parabola.expects
 def _():
-    added = {"grads of the steps before, which are added to the new ones": [9.0, 2.25, 0.0]}
-    late = {"losses computed after their steps": [2.25, 0.5625, 0.140625]}
-    return {"losses": close([9.0, 2.25, 0.5625], slips=added | late), "p afterwards": 2.625}
+    added = {"adding the grads of the steps before to the new ones": 5.625}
+    slips = {"losses computed after their steps": [2.25, 0.5625, 0.140625], "steps uphill": [9.0, 20.25, 45.5625]}
+    slips |= {"computing the loss once for all steps": [9.0, 9.0, 9.0]}
+    return {"losses": close([9.0, 2.25, 0.5625], slips=slips), "p afterwards": close(2.625, slips=added)}
 
 
 @task("1.5", points=2)

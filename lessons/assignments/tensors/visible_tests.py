@@ -20,7 +20,10 @@ def strides_of_a_box(m):
 @strides_of_a_box.expects
 def _():
     return {
-        "strides": close([12, 4, 1], slips={"the first axis as the fastest": [1, 2, 6]}),
+        "strides": close(
+            [12, 4, 1],
+            slips={"the first axis as the fastest": [1, 2, 6], "bytes": [96, 32, 8], "the axis's own size": [24, 12, 4]},
+        ),
         "offset of [1, 2, 3]": 23,
         "of [0, -1, 3], from the end": close(11, slips={"taking a negative index as it is": -1}),
         "of [0, 3, 0], which is not there": "IndexError",
@@ -111,9 +114,10 @@ def means_of_a_matrix(m):
 def _():
     of_sum = "the gradient of the sum"
     rows = np.array([[1.0, 2.0]] * 3)
+    of_six = {name: np.full((3, 2), g) for name, g in ((of_sum, 12.0), ("dividing twice", 1 / 3), ("the size of one axis", 4.0))}
     return {
         "y": 3.0,
-        "dx: g/6": close(np.full((3, 2), 2.0), slips={of_sum: np.full((3, 2), 12.0)}),
+        "dx: g/6": close(np.full((3, 2), 2.0), slips=of_six),
         "of columns": single([3.0, 3.0]),
         "dx of columns: g/3": single(rows, slips={of_sum: 3 * rows, "dividing by the number of all elements": rows / 2}),
     }
@@ -148,6 +152,7 @@ def rows_taken_twice(m):
 @rows_taken_twice.expects
 def _():
     slips = {"+= at an index, which counts a repeated row once": np.array([[1.0, 2.0], [0, 0], [5, 6]])}
+    slips |= {"a mean over the uses of a row": np.array([[1.0, 2.0], [0, 0], [4, 5]])}
     slips |= {SHARED: np.array([[5.0, 6.0], [0, 0], [4, 6]])}
     dtable = close(np.array([[1.0, 2.0], [0, 0], [8, 10]]), slips=slips)
     return {"rows": np.array([[0.0, 1.0], [4, 5], [4, 5]]), "dtable": dtable}

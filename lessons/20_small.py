@@ -492,8 +492,8 @@ def bytes_of(model):
 begin = time.perf_counter()
 quantize(large[0].weight.array)
 per_number = (time.perf_counter() - begin) / large[0].weight.numel()
-fast = per_number < 1e-6
-print(f"your quantize_rows takes {per_number * 1e9:.0f} ns per number" if rows_right else "the library's function", end="")
+fast = not rows_right or per_number < 1e-6
+print(f"your quantize_rows takes {per_number * 1e9:.0f} ns per number" if rows_right else "with the library's function", end="")
 print("" if fast else "; too long for a BERT, so the library's takes its place")
 what, bert, tokenizer = a_bert()
 before, size = embed(bert, tokenizer, TEXTS), bytes_of(bert)

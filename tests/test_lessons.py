@@ -103,7 +103,9 @@ def test_runs_as_a_script_and_its_checks_judge_rightly(source: Path, tmp_path: P
 
 
 @pytest.mark.slow
-@each_lesson
+@pytest.mark.parametrize(
+    "source", [pytest.param(p, id=p.stem, marks=[pytest.mark.long] if p.stem > "13" else []) for p in SOURCES]
+)
 def test_runs_as_a_notebook(source: Path, tmp_path: Path) -> None:
     """Through nbclient, from the lessons' folder, as a reader would."""
     nbclient = pytest.importorskip("nbclient")
@@ -258,7 +260,7 @@ def test_a_known_slip_is_named(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [pytest.param(p, id=p.stem, marks=[] if p.stem in QUICK else [pytest.mark.slow]) for p in SOURCES]
+    "source", [pytest.param(p, id=p.stem, marks=[] if p.stem in QUICK else [pytest.mark.slow, pytest.mark.long]) for p in SOURCES]
 )
 def test_exercises_can_be_checked_alone(source: Path, tmp_path: Path) -> None:
     """python lessons/check.py NUMBER: right answers pass, though nothing was trained; unsolved ones say so."""

@@ -41,6 +41,7 @@ def solved(source: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("lesson", sorted(SAYS))
 def test_a_solved_lesson_uses_the_answers(lesson: str, tmp_path: Path) -> None:
     """All checks are passed, and what is built on them does what it should."""

@@ -7,7 +7,11 @@ Ranks share this machine's cores, one thread each, so more ranks than cores meas
 
 The model of a sum of n bytes over P ranks is a ring's (Patarasuk and Yuan 2009): each sends 2 (P - 1) messages of n / P bytes,
     t(n, P) = 2 (P - 1) α + 2 (P - 1) / P · n β,   with latency α and seconds per byte β,
-of which a step hides what fits under the part h of its backward pass:  step(P) = compute + max(0, t - h).
+of which c = κ n bytes are work for a core (copying, adding, the network's protocol). Where every core of a machine computes, that
+work hides under nothing; the waiting hides under the part h of the backward pass:
+    step(P) = slowest(P) + c + max(0, t - c - h)
+slowest(P) is the mean of the largest of P times that a step takes which sends nothing: all wait for the last one. The times are
+those of ranks side by side, which share the memory's bandwidth. On a busy machine this term is the largest of all.
 """
 
 from __future__ import annotations
@@ -23,12 +27,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .machine import cores, describe
 
 SIZES = [4 << k for k in range(6, 25, 3)]  # bytes: 256 ... 67 million
 MACHINES = (8, 64, 512)
 LINKS = {"1 Gbit/s": (50e-6, 8e-9), "10 Gbit/s": (20e-6, 8e-10), "100 Gbit/s": (3e-6, 8e-11)}  # α and β of usual networks
 HIDDEN = 0.5  # of the step's compute time: the backward pass after its first bucket
+BUCKET = 4 << 20  # bytes, as minitorch.distributed has it
+NEVER = 1 << 20  # local steps from one meeting of the ranks to the next: they send nothing
 
 
 def mpiexec() -> str:
@@ -59,11 +67,11 @@ def ring(n: float, ranks: int, latency: float, per_byte: float) -> float:
     return 2 * (ranks - 1) * latency + 2 * (ranks - 1) / ranks * n * per_byte
 
 
-def fit(points: Sequence[tuple[float, float]], ranks: int) -> tuple[float, float]:
-    """(α, β) that explain measured (bytes, seconds): α by the smallest message, β by the largest."""
-    (_, small), (n, large) = points[0], points[-1]
-    latency = small / (2 * (ranks - 1))
-    return latency, max(0.0, large - small) / (2 * (ranks - 1) / ranks * n)
+def fit(points: Sequence[Sequence[float]], ranks: int) -> dict[str, float]:
+    """α, β and κ that explain measured (bytes, seconds, CPU seconds): α by the smallest message, the others by the largest."""
+    small, (n, large, work) = points[0][1], points[-1]
+    per_byte = max(0.0, large - small) / (2 * (ranks - 1) / ranks * n)
+    return {"latency": small / (2 * (ranks - 1)), "per_byte": per_byte, "work": work / n}
 
 
 def contest(rounds: int, steps: int) -> dict[str, Any]:
@@ -114,23 +122,37 @@ def choices(steps: int, where: Sequence[str] = ()) -> list[dict[str, Any]]:
 def messages(ranks: int, where: Sequence[str] = ()) -> dict[str, Any]:
     """The sum of arrays of several sizes, measured, with the α and β that explain it."""
     points = launch(ranks, "reduce", *SIZES, where=where)
-    latency, per_byte = fit(points, ranks)
-    for n, seconds in points:
-        expected = ring(n, ranks, latency, per_byte)
-        print(f"  {n:11,} bytes on {ranks} ranks: {seconds * 1e6:10.0f} µs, model {expected * 1e6:10.0f} µs", flush=True)
-    return {"ranks": ranks, "points": points, "latency": latency, "per_byte": per_byte}
+    found = fit(points, ranks)
+    for n, seconds, work in points:
+        expected = ring(n, ranks, found["latency"], found["per_byte"])
+        shown = f"{seconds * 1e6:10.0f} µs, {work * 1e6:.0f} of them a core's; model {expected * 1e6:10.0f} µs"
+        print(f"  {n:11,} bytes on {ranks} ranks: {shown}", flush=True)
+    return {"ranks": ranks, "points": points, **found}
 
 
-def predict(one: dict[str, Any], ranks: int, latency: float, per_byte: float) -> float:
-    """Seconds of a step of ``ranks`` machines that each compute what ``one`` did."""
-    return float(one["compute"] + max(0.0, ring(one["gradient"], ranks, latency, per_byte) - HIDDEN * one["compute"]))
+def slowest(times: Sequence[float], ranks: int) -> float:
+    """The mean of the largest of so many draws from ``times``."""
+    below = (np.arange(len(times) + 1) / len(times)) ** ranks  # that the largest is among the first 0, 1, ... of the sorted ones
+    return float(np.sort(times) @ np.diff(below))
 
 
-def predictions(one: dict[str, Any]) -> dict[str, Any]:
+def between(points: Sequence[Sequence[float]], n: float, size: float) -> float:
+    """Seconds of the sum of n bytes in messages of ``size``, by those that were measured."""
+    sizes, seconds = np.array(points)[:, :2].T
+    return float(n // size * np.interp(size, sizes, seconds) + np.interp(n % size, sizes, seconds))
+
+
+def predict(one: dict[str, Any], ranks: int, t: float, work: float, hidden: float = HIDDEN) -> float:
+    """step(P) of the head of this file. t: seconds of the messages' way."""
+    c = work * one["gradient"]
+    return slowest(one["times"], ranks) + c + max(0.0, t - c - hidden * float(np.mean(one["times"])))
+
+
+def predictions(one: dict[str, Any], work: float) -> dict[str, Any]:
     """Efficiency (weak scaling: one machine's step over P machines') on usual networks."""
     table = {}
-    for name, (latency, per_byte) in LINKS.items():
-        table[name] = {n: one["compute"] / predict(one, n, latency, per_byte) for n in MACHINES}
+    for name, link in LINKS.items():
+        table[name] = {n: float(np.mean(one["times"])) / predict(one, n, ring(one["gradient"], n, *link), work) for n in MACHINES}
         shown = ", ".join(f"{n} machines {share:.0%}" for n, share in table[name].items())
         print(f"  {name:11} efficiency of {shown}", flush=True)
     return table
@@ -145,13 +167,17 @@ def between_hosts(steps: int) -> dict[str, Any]:
             print("two emulated hosts, 1 Gbit/s:")
             sums = messages(2, where)
             rows = choices(steps, where)
-            one = train(1, 1, steps, batch=32)
+            apart = train(2, 1, steps, where, local_steps=NEVER)
     except Refused as reason:
         print(f"two emulated hosts: left out, {reason}")
         return {}
-    expected = predict(one, 2, sums["latency"], sums["per_byte"])
-    print(f"  the model says {expected * 1e3:.0f} ms a step with overlap; measured {rows[1]['step'] * 1e3:.0f} ms")
-    return {"messages": sums, "choices": rows, "predicted": expected}
+    alone, both = (1e3 * slowest(apart["times"], n) for n in (1, 2))
+    print(f"  {alone:.0f} ms a step that sends nothing; the slower of two {both:.0f} ms")
+    expected = []
+    for row, size, hidden in ((rows[0], 1 << 40, 0.0), (rows[1], BUCKET, HIDDEN)):
+        expected.append(predict(apart, 2, between(sums["points"], apart["gradient"], size), sums["work"], hidden))
+        print(f"  {row['name']}: the model says {expected[-1] * 1e3:.0f} ms, measured {row['step'] * 1e3:.0f} ms", flush=True)
+    return {"messages": sums, "choices": rows, "apart": apart, "predicted": expected}
 
 
 def main() -> None:
@@ -168,10 +194,11 @@ def main() -> None:
     found["scaling"] = scaling([1, 2, 4], args.steps)
     found["choices"] = choices(args.steps)
     found["messages"] = [messages(n) for n in (2, 4)]
-    print("predicted for machines that each compute what one rank did here:")
-    found["predictions"] = predictions(next(row for row in found["scaling"] if row["kind"] == "weak"))
     if args.hosts:
         found["hosts"] = between_hosts(args.steps)
+    sums = found.get("hosts", {}).get("messages", found["messages"][0])
+    print("predicted for machines that each compute what one rank did here:")
+    found["predictions"] = predictions(next(row for row in found["scaling"] if row["kind"] == "weak"), sums["work"])
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

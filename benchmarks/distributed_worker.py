@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -24,17 +23,17 @@ from .bert_job import Job  # noqa: E402
 from .bert_minitorch import Program  # noqa: E402
 
 
-def sums(sizes: list[int]) -> list[tuple[int, float]]:
-    """(bytes, median seconds) of a sum over all ranks."""
+def sums(sizes: list[int]) -> list[tuple[int, float, float]]:
+    """(bytes, median seconds, median CPU seconds of a rank) of a sum over all ranks."""
     group, found = distributed.current(), []
     for n in sizes:
         x, times = np.zeros(n // 4, np.float32), []
         for _ in range(40 if n < 1 << 20 else 8):
             group.barrier()
-            started = time.perf_counter()
+            started = np.array([time.perf_counter(), time.process_time()])
             group.reduce(x)
-            times.append(time.perf_counter() - started)
-        found.append((n, ranks.totals(statistics.median(times))[0] / group.size))
+            times.append(np.array([time.perf_counter(), time.process_time()]) - started)
+        found.append((n, *(total / group.size for total in ranks.totals(*np.median(times, axis=0).tolist()))))
     return found
 
 
@@ -63,8 +62,12 @@ class Loop:
         whole, messages, sent = np.diff(np.array(times[2:]), axis=0).T
         gradient = sum(x.array.nbytes for x in p.parameters)
         seconds = float(whole.mean() if self.team.local_steps > 1 else np.median(whole))
+        times: list[Any] = [whole.tolist()] if group is None else [None] * group.size
+        if group is not None:
+            distributed.all_gather_object(times, whole.tolist())
         return {
-            "step": seconds, "compute": seconds if group is None else 0.0, "messages": float(np.median(messages)),
+            "step": seconds, "times": [t for own in times for t in own],
+            "messages": float(np.median(messages)),
             "bytes": float(sent.mean()), "gradient": gradient,
         }  # fmt: skip
 

@@ -67,10 +67,11 @@ minitorch.manual_seed(0)
 
 
 def rnn_case(what, B, T, d, H):
-    layer, x = nn.RNN(d, H, batch_first=True), minitorch.randn(B, T, d)
+    layer, other, x = nn.RNN(d, H, batch_first=True), nn.RNN(d, H, batch_first=True), minitorch.randn(B, T, d)
+    other.load_state_dict({**layer.state_dict(), "weight_hh_l0": layer.weight_hh_l0.detach().T.clone()})
     bias = layer.bias_ih_l0 + layer.bias_hh_l0  # PyTorch's layer has two, which only ever occur as their sum
     W, U, b, states = (p.detach() for p in (layer.weight_ih_l0, layer.weight_hh_l0, bias, layer(x)[0]))
-    return case(what, (x, W, U, b), states)
+    return case(what, (x, W, U, b), states, slips={"with Uᵀ in place of U": other(x)[0].detach()})
 
 
 check(
@@ -197,7 +198,8 @@ cases = []
 for what, H, T, size in (("one number, three steps", 1, 3, 0.5), ("small weights", 4, 6, 0.3), ("large weights", 5, 9, 1.0)):
     U, x = size * random.standard_normal((H, H)), random.standard_normal((T, H))
     h, expected = by_autograd(U, x)
-    cases.append(case(what, (U, h), expected))
+    powers = [np.linalg.norm(np.linalg.matrix_power(U, T - 1 - t), 2) for t in range(T)]
+    cases.append(case(what, (U, h), expected, slips={"without 1 - h²": powers}))
 check(
     left_over,
     *cases,
@@ -257,7 +259,14 @@ def lstm_step(x, h, c, W, U, b):
 def lstm_case(what, B, d, H, size=1.0):
     cell, x, h, c = nn.LSTMCell(d, H), size * minitorch.randn(B, d), minitorch.randn(B, H), size * minitorch.randn(B, H)
     W, U, b = cell.weight_ih.detach(), cell.weight_hh.detach(), (cell.bias_ih + cell.bias_hh).detach()
-    return case(what, (x, h, c, W, U, b), tuple(s.detach() for s in cell(x, (h, c))), parts=("h", "c"))
+    results = [tuple(s.detach() for s in cell(x, (h, c)))]
+    for order in ((1, 0, 2, 3), (0, 1, 3, 2)):
+        state = {name: minitorch.cat([p.chunk(4)[k] for k in order]) for name, p in cell.state_dict().items()}
+        cell.load_state_dict(state)
+        results.append(tuple(s.detach() for s in cell(x, (h, c))))
+        cell.load_state_dict({name: minitorch.cat([p.chunk(4)[k] for k in order]) for name, p in state.items()})  # back again
+    slips = {"with the parts in the order f, i, g, o": results[1], "with the parts in the order i, f, o, g": results[2]}
+    return case(what, (x, h, c, W, U, b), results[0], parts=("h", "c"), slips=slips)
 
 
 step_is_right = check(
@@ -287,8 +296,8 @@ def forget_bias(distance, kept):
 bias_is_right = check(
     forget_bias,
     case("one step, half", (1, 0.5), 0.0),
-    case("one step, nine tenths", (1, 0.9), math.log(9)),
-    case("30 steps, half", (30, 0.5), 3.7561356),
+    case("one step, nine tenths", (1, 0.9), math.log(9), slips={"with f and 1 - f swapped": -math.log(9)}),
+    case("30 steps, half", (30, 0.5), 3.7561356, slips={"for one step": 0.0, "if it returns the gate": 0.5 ** (1 / 30)}),
     case("1000 steps, a tenth", (1000, 0.1), 6.0725713),
 )
 
@@ -369,8 +378,12 @@ def counted(kernel, dilations):
 
 check(
     receptive_field,
-    *(case(f"windows of {k}, dilations {d}", (k, d), counted(k, d)) for k, d in ((3, [1]), (2, [1] * 5), (3, [1, 1, 1]))),
-    *(case(f"windows of {k}, dilations {d}", (k, d), counted(k, d)) for k, d in ((2, [1, 2, 4, 8, 16]), (3, [1, 3, 9]))),
+    case("windows of 3", (3, [1]), counted(3, [1]), slips={"without the place itself": 2}),
+    case(
+        "five layers", (2, [1] * 5), counted(2, [1] * 5), slips={"if windows did not overlap": 10, "if each layer multiplied": 32}
+    ),
+    case("dilated ones", (2, [1, 2, 4, 8, 16]), counted(2, [1, 2, 4, 8, 16]), slips={"without the dilations": 6}),
+    case("wider and dilated ones", (3, [1, 3, 9]), counted(3, [1, 3, 9])),
     case("no layer at all", (5, []), 1),
 )
 

@@ -162,7 +162,11 @@ divided = check(
     split_by_group,
     *(
         case(
-            what, (groups, share), (0, n, True), parts=("groups on both sides", "groups in the test", "other draws, other groups")
+            what,
+            (groups, share),
+            (0, n, True),
+            parts=("groups on both sides", "groups in the test", "other draws, other groups"),
+            slips={"if True means training": (0, len(set(groups)) - n, True), "without the given random": (0, n, False)},
         )
         for what, groups, share, n in (
             ("ten files, a fifth for the test", fives, 0.2, 2),
@@ -251,13 +255,12 @@ def wilson(k, n, z=1.96):
 
 
 # %%
+options = {"parts": ("low", "high"), "tolerance": 1e-6}
 wilson_is_right = check(
     wilson,
-    *(
-        case(f"{k} of {n}", (k, n), library_wilson(k, n), parts=("low", "high"), tolerance=1e-6)
-        for k, n in ((45, 50), (25, 50), (50, 50), (0, 12), (1, 1))
-    ),
-    case("another z", (270, 300, 2.576), library_wilson(270, 300, 2.576), parts=("low", "high"), tolerance=1e-6),
+    case("45 of 50", (45, 50), library_wilson(45, 50), **options, slips={"by the textbook's formula": (0.8168447, 0.9831553)}),
+    *(case(f"{k} of {n}", (k, n), library_wilson(k, n), **options) for k, n in ((25, 50), (50, 50), (0, 12), (1, 1))),
+    case("another z", (270, 300, 2.576), library_wilson(270, 300, 2.576), **options),
 )
 
 
@@ -313,12 +316,16 @@ def disagreeing(only_a, only_b, both=30):
     return np.array([True] * (both + only_a) + [False] * only_b), np.array([True] * both + [False] * only_a + [True] * only_b)
 
 
+def mcnemar_case(only_a, only_b):
+    a, b = disagreeing(only_a, only_b)
+    p, approximately = measuring.mcnemar(a * 1.0, b * 1.0), math.erfc(abs(only_a - only_b) / math.sqrt(2 * (only_a + only_b)))
+    slips = {"to one side only": p / 2, "by the χ² approximation": approximately} if p < 1 else {}
+    return case(f"A alone right on {only_a}, B alone on {only_b}", (a, b), p, slips=slips)
+
+
 mcnemar_is_right = check(
     mcnemar,
-    *(
-        case(f"A alone right on {m}, B alone on {n}", disagreeing(m, n), measuring.mcnemar(*(x * 1.0 for x in disagreeing(m, n))))
-        for m, n in ((4, 14), (14, 4), (1, 0), (3, 3), (0, 6), (60, 40))
-    ),
+    *(mcnemar_case(m, n) for m, n in ((4, 14), (14, 4), (1, 0), (3, 3), (0, 6), (60, 40))),
     case("they never disagree", disagreeing(0, 0), 1.0),
     case("the texts on which they agree do not matter", disagreeing(2, 9, both=1000), 0.06542969),
 )

@@ -82,7 +82,7 @@ train(together, [0, 1, 2], steps=600)
 print(f"all in one mix:  right on A {right(together)[0]:.0%}, B {right(together)[1]:.0%}, C {right(together)[2]:.0%}")
 
 # %% [markdown]
-# Learning a new scanner erases the one before. It is not a lack of room: the same network learns all three scanners if their
+# Each new scanner erases more of those before it. It is not a lack of room: the same network learns all three scanners if their
 # digits come mixed. But while only B was shown, nothing in the loss spoke for A, and the weights went where B wanted them.
 #
 # ## Three settings
@@ -155,21 +155,31 @@ def fisher_diagonal(log_p, xs, parameters):
 
 
 # %% [markdown]
-# The check asks for a logistic regression of two weights and a softmax with three classes.
+# The check asks for a logistic regression of two weights, and for a softmax with three classes, weights and a bias.
 
 
 # %%
-def of_logistic(f):
+def of_models(f):
     def asked(w, points):
-        w = minitorch.tensor(w, dtype=minitorch.float64, requires_grad=True)
-        log_p = lambda x: F.log_softmax(minitorch.stack([(w * x).sum(), (w * x).sum() * 0]), dim=-1)  # noqa: E731
-        (diagonal,) = f(log_p, [minitorch.tensor(x) for x in points], [w])
-        return diagonal
+        w = minitorch.tensor(w, requires_grad=True)
+        if w.ndim == 1:  # σ(w·x) and 1 - σ(w·x)
+            parameters = [w]
+            log_p = lambda x: F.log_softmax(minitorch.stack([(w * x).sum(), (w * x).sum() * 0]), dim=-1)  # noqa: E731
+        else:  # softmax(w x + b), with b = 0
+            parameters = [w, minitorch.zeros(len(w), dtype=w.dtype, requires_grad=True)]
+            log_p = lambda x: F.log_softmax(w @ x + parameters[1], dim=-1)  # noqa: E731
+        found = f(log_p, [minitorch.tensor(x) for x in points], parameters)
+        return np.concatenate([np.asarray(getattr(F_i, "array", F_i)).ravel() for F_i in found])
 
     return asked
 
 
-points = np.array([[1.0, 2.0], [-1.0, 0.5]])
+def exact(log_p, xs, parameters):
+    named = dict(enumerate(parameters))
+    return list(fisher(lambda x: log_p(x)[None], ((x, [0]) for x in xs), named, "exact", None).values())
+
+
+points, three = np.array([[1.0, 2.0], [-1.0, 0.5]]), np.array([[0.4, 0.1], [-0.3, 0.8], [0.0, -0.6]])
 fisher_right = check(
     fisher_diagonal,
     case(
@@ -183,12 +193,13 @@ fisher_right = check(
     ),
     case("one point, unsure", (np.zeros(2), points[:1]), np.array([0.25, 1.0])),
     case("one point, nearly sure", (np.array([4.0, 2.0]), points[:1]), np.array([0.000335, 0.001341]), tolerance=1e-6),
-    through=of_logistic,
+    case("three classes, weights and a bias", (three, points), of_models(exact)(three, points)),
+    through=of_models,
 )
 
 # %% [markdown]
-# Look at the last two cases. A model that is nearly sure of its answers has a tiny Fisher information: small changes of the
-# weights hardly move a probability of nearly 1. We shall meet this again.
+# Look at the cases "unsure" and "nearly sure". A model that is nearly sure of its answers has a tiny Fisher information: small
+# changes of the weights hardly move a probability of nearly 1. We shall meet this again.
 #
 # ## Elastic weight consolidation
 #

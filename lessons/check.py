@@ -64,7 +64,7 @@ def behind(tree: ast.Module, last: int) -> list[ast.stmt]:
 
     def uses(node: ast.AST, seen: set[str]) -> set[str]:
         """The names that a statement reads, and those that the functions among them read when they are called."""
-        for name in {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - seen:
+        for name in read(node) - seen:
             seen.add(name)
             if name in bodies:
                 uses(bodies[name], seen)
@@ -80,13 +80,30 @@ def behind(tree: ast.Module, last: int) -> list[ast.stmt]:
     return kept[::-1]
 
 
+SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def read(node: ast.AST) -> set[str]:
+    """The names in it that belong to the lesson, and not to a function or a comprehension alone."""
+    names = {node.id} if isinstance(node, ast.Name) else set()
+    for child in ast.iter_child_nodes(node):
+        names |= read(child)
+    if isinstance(node, SCOPES):
+        names -= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        names -= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    if isinstance(node, ast.FunctionDef | ast.Lambda):  # defaults are the lesson's, also in m=m
+        names = names.union(*(read(default) for default in [*node.args.defaults, *node.args.kw_defaults] if default))
+    return names
+
+
 def made(statement: ast.stmt) -> set[str]:
     """The names that a statement gives a value to."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return {statement.name}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    inside = {n for scope in ast.walk(statement) if isinstance(scope, SCOPES) for n in ast.walk(scope)}
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n not in inside}
 
 
 def changed(statement: ast.stmt) -> set[str]:

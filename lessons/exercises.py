@@ -150,6 +150,8 @@ def _changed(before: Any, after: Any) -> bool:
     if isinstance(before, dict | set):
         return bool(before != after)
     a, b = getattr(before, "array", before), getattr(after, "array", after)
+    if isinstance(a, str | int | float):
+        return bool(a != b and a == a)  # NaN is no change
     return isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 

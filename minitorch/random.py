@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, dtypes
-from .kernels.philox import Stream
+from .kernels.philox import WHOLE, Stream
 from .ops._arguments import may_read, raw, shape_of, sizes_by_name
 from .tensor import Tensor
 
@@ -60,14 +60,16 @@ class Generator:
 
     def get_state(self) -> dict[str, Any]:
         """The stream's position, as plain numbers that JSON can hold."""
-        masks = {} if self._masks is None else {"masks": [self._masks.seed, self._masks.calls]}
+        m = self._masks
+        masks = {} if m is None else {"masks": [m.seed, m.calls, *(m.rows if m.rows != WHOLE else ())]}
         return {**self.numpy.bit_generator.state, **masks}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a position that get_state returned."""
         self.numpy.bit_generator.state = state
         self._cupy = None
-        self._masks = Stream(*state["masks"]) if "masks" in state else None
+        seed, calls, *rows = state.get("masks", (0, 0))
+        self._masks = Stream(seed, calls, tuple(rows) or WHOLE) if "masks" in state else None
 
     def on(self, device: str | None) -> Any:
         """The array library's generator for ``device``: .random, .standard_normal, .integers."""

@@ -32,7 +32,7 @@ def rnn(x, W, U, b):
             (
                 "def rnn(x, W, U, b):\n    h, states = minitorch.zeros(x.shape[0], len(U)), []\n    for t in range(x.shape[1]):\n"
                 "        h = (x[:, t] @ W.T + h @ U + b).tanh()\n        states.append(h)\n    return minitorch.stack(states, dim=1)",
-                "several places",
+                "with Uᵀ in place of U",
             ),
             (
                 "def rnn(x, W, U, b):\n    h, states = minitorch.zeros(x.shape[0], len(U)), []\n    for t in range(x.shape[1]):\n"
@@ -103,7 +103,7 @@ def left_over(U, h):
             (
                 "def left_over(U, h):\n    J, norms = np.eye(len(U)), [1.0]\n    for s in h[:0:-1]:\n        J = J @ U\n"
                 "        norms.append(np.linalg.norm(J, 2))\n    return norms[::-1]",
-                "one number, three steps",
+                "without 1 - h²",
             ),
             (
                 "def left_over(U, h):\n    J, norms = np.eye(len(U)), [1.0]\n    for s in h[:0:-1]:\n        J = J @ (U * (1 - s**2))\n"
@@ -162,12 +162,12 @@ def lstm_step(x, h, c, W, U, b):
             (
                 "def lstm_step(x, h, c, W, U, b):\n    f, i, g, o = (x @ W.T + h @ U.T + b).chunk(4, -1)\n"
                 "    c = f.sigmoid() * c + i.sigmoid() * g.tanh()\n    return o.sigmoid() * c.tanh(), c",
-                "three texts",
+                "in the order f, i, g, o",
             ),
             (
                 "def lstm_step(x, h, c, W, U, b):\n    i, f, o, g = (x @ W.T + h @ U.T + b).chunk(4, -1)\n"
                 "    c = f.sigmoid() * c + i.sigmoid() * g.tanh()\n    return o.sigmoid() * c.tanh(), c",
-                "three texts",
+                "in the order i, f, o, g",
             ),
             (
                 "def lstm_step(x, h, c, W, U, b):\n    i, f, g, o = (x @ W.T + h @ U.T + b).chunk(4, -1)\n"
@@ -238,17 +238,17 @@ def lstm_step(x, h, c, W, U, b):
         ],
         [
             ("def receptive_field(kernel, dilations): return (kernel - 1) * sum(dilations)", "yours is 2, it should be 3"),
-            ("def receptive_field(kernel, dilations): return kernel * len(dilations)", "windows of 2, dilations [1, 1, 1, 1, 1]"),
+            ("def receptive_field(kernel, dilations): return kernel * len(dilations)", "if windows did not overlap"),
             (
                 "def receptive_field(kernel, dilations): return kernel ** len(dilations)",
-                "windows of 2, dilations [1, 1, 1, 1, 1]",
+                "if each layer multiplied",
             ),
             ("def receptive_field(kernel, dilations): return 1 + kernel * sum(dilations)", "yours is 4, it should be 3"),
             (
                 "def receptive_field(kernel, dilations): return 1 + (kernel - 1) * len(dilations)",
-                "windows of 2, dilations [1, 2, 4, 8, 16]",
+                "without the dilations",
             ),
-            ("def receptive_field(kernel, dilations): return 1 + (kernel - 1) * max(dilations)", "dilations [1, 1, 1, 1, 1]"),
+            ("def receptive_field(kernel, dilations): return 1 + (kernel - 1) * max(dilations)", "five layers"),
             (
                 "def receptive_field(kernel, dilations):\n    n = kernel\n    for d in dilations[1:]:\n        n += (kernel - 1) * d\n"
                 "    return n",
@@ -292,7 +292,7 @@ def count_pairs(words):
         [
             (
                 "def count_pairs(words): return Counter(pair for word in words for pair in itertools.pairwise(word))",
-                "four words",
+                "if each word counts once",
             ),
             (
                 "def count_pairs(words):\n    pairs = {}\n    for word, n in words.items():\n        for pair in itertools.pairwise(word):\n"
@@ -454,7 +454,7 @@ def encode(word, joins):
                 "def encode(word, joins):\n    pieces, i = list(word), 0\n    while i < len(pieces) - 1:\n"
                 "        if (pieces[i], pieces[i + 1]) in joins:\n            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]\n"
                 "            i = 0\n        else:\n            i += 1\n    return pieces",
-                "the first learnt pair wins",
+                "from left to right",
             ),
             (
                 "def encode(word, joins):\n    pieces = list(word)\n    for a, b in joins:\n        i = 0\n"
@@ -506,7 +506,7 @@ def best_by_score(words):
             (
                 "def best_by_score(words):\n    pairs = Counter()\n    for word, n in words.items():\n"
                 "        for pair in itertools.pairwise(word):\n            pairs[pair] += n\n    return max(pairs, key=pairs.get)",
-                "a rare pair that is always together",
+                "by frequency",
             ),
             (
                 "def best_by_score(words):\n    pairs, left, right = Counter(), Counter(), Counter()\n    for word, n in words.items():\n"
@@ -544,13 +544,13 @@ def best_by_score(words):
         [
             (
                 "def nats_per_byte(nats, texts): return sum(row.sum() for row in nats) / sum(map(len, texts))",
-                "letters of several bytes",
+                "per character, not per byte",
             ),
             (
                 "def nats_per_byte(nats, texts): return np.mean([row.sum() / len(t.encode()) for row, t in zip(nats, texts)])",
-                "texts of different lengths",
+                "as a mean of the texts' ratios",
             ),
-            ("def nats_per_byte(nats, texts): return np.concatenate(nats).mean()", "one text"),
+            ("def nats_per_byte(nats, texts): return np.concatenate(nats).mean()", "per piece"),
             (
                 "def nats_per_byte(nats, texts): return sum(r.sum() for r in nats) / math.log(2) / sum(len(t.encode()) for t in texts)",
                 "1.4427 times",
@@ -664,12 +664,12 @@ def split_by_group(groups, share, random):
             (
                 "def split_by_group(groups, share, random):\n    names = np.unique(groups)\n"
                 "    return np.isin(groups, names[: max(1, round(share * len(names)))])",
-                "other draws, other groups",
+                "without the given random",
             ),
             (
                 "def split_by_group(groups, share, random):\n    names = random.permutation(np.unique(groups))\n"
                 "    return ~np.isin(groups, names[: max(1, round(share * len(names)))])",
-                "groups in the test",
+                "if True means training",
             ),
             (
                 "def split_by_group(groups, share, random):\n    names = random.permutation(np.unique(groups))\n"
@@ -723,7 +723,7 @@ def wilson(k, n, z=1.96):
         [
             (
                 "def wilson(k, n, z=1.96):\n    half = z * math.sqrt(k / n * (1 - k / n) / n)\n    return k / n - half, k / n + half",
-                "45 of 50",
+                "by the textbook's formula",
             ),
             (
                 "def wilson(k, n, z=1.96):\n    half = z * math.sqrt(k / n * (1 - k / n) / n)\n"
@@ -781,7 +781,7 @@ def mcnemar(a, b):
             (
                 "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
                 "    return sum(math.comb(m + n, k) for k in range(min(m, n) + 1)) / 2 ** (m + n)",
-                "0.5 times what it should be",
+                "to one side only",
             ),
             (
                 "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
@@ -801,7 +801,7 @@ def mcnemar(a, b):
             (
                 "def mcnemar(a, b):\n    m, n = int((a & ~b).sum()), int((~a & b).sum())\n"
                 "    return math.erfc(abs(m - n) / math.sqrt(2 * (m + n)))",
-                "A alone right on 4, B alone on 14",
+                "by the χ² approximation",
             ),
             (
                 "def mcnemar(a, b):\n    m, n = int(a.sum()), int(b.sum())\n"

@@ -826,7 +826,7 @@ def attack(p_right, words, options):
             return words
     return words
 """,
-                "it holds",
+                "Make a new list",
             ),
             (  # the least important first
                 """

@@ -292,3 +292,19 @@ def test_the_short_name_of_a_cpu(info, name, monkeypatch):
     monkeypatch.setattr(machine.startup, "cpu_info", lambda: "")
     monkeypatch.setattr(machine.platform, "processor", lambda: "Apple M4 (arm)")
     assert machine.short_name() == "apple-m4--arm"
+
+
+def test_the_model_of_a_distributed_step():
+    """By hand: the largest of two draws from (1, 3) is 3 in three cases of four; messages go in pieces."""
+    from benchmarks import distributed
+
+    assert distributed.slowest([3.0, 1.0], 1) == 2.0
+    assert distributed.slowest([3.0, 1.0], 2) == 2.5
+    assert distributed.slowest([1.0, 3.0, 2.0], 10**6) == pytest.approx(3.0)
+    points = [(256, 0.001, 0.0), (1000, 0.002, 0.001), (3000, 0.006, 0.003)]
+    assert distributed.between(points, 2500, 1000) == pytest.approx(2 * 0.002 + np.interp(500, (256, 1000), (0.001, 0.002)))
+    assert distributed.fit(points, 2) == pytest.approx({"latency": 0.0005, "per_byte": 0.005 / 3000, "work": 1e-6})
+    one = {"gradient": 1000, "times": [3.0, 1.0]}
+    assert distributed.predict(one, 2, 0.5, 1e-4, hidden=0.0) == pytest.approx(2.5 + 0.1 + 0.4)
+    assert distributed.predict(one, 2, 0.5, 1e-4, hidden=0.1) == pytest.approx(2.5 + 0.1 + 0.2)
+    assert distributed.predict(one, 2, 0.5, 1e-4) == pytest.approx(2.5 + 0.1)

@@ -85,6 +85,8 @@ def test_what_is_typed_is_text(page):
     assert "means nothing here" in page.inner_text("#slip")
     assert "stale" in page.get_attribute("#picture", "class")
     assert page.is_disabled("#step")
+    type_in(page, "log(0 - 1) * x")
+    assert "no finite number" in page.inner_text("#log")
     type_in(page, "größe * 2")
     assert "größe" in page.locator("#picture").text_content()
     assert page.title() == "A backward pass, step by step"

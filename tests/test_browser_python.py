@@ -119,6 +119,14 @@ def test_a_lesson_runs_and_takes_right_and_wrong_answers(page, address, name):
     assert "NotImplementedError" in kept.input_value()
 
 
+def test_a_page_opened_as_a_file_says_what_it_needs(browser, folder):
+    opened = browser.new_page()
+    opened.goto((folder / "01_slopes.html").as_uri())
+    opened.click("#start")
+    assert "serve the folder with a web server" in opened.inner_text("#status")
+    opened.close()
+
+
 def test_errors_loops_and_floods(page, address):
     page.goto(f"{address}01_slopes.html")
     first = page.locator("textarea").first
@@ -143,12 +151,22 @@ def test_errors_loops_and_floods(page, address):
     page.click("#stop")
     assert "Python has ended" in page.inner_text("#status")
     assert page.locator(".state").first.inner_text() == "stopped"
+    page.click('[data-number="1"] .new')
+    own = page.locator(".cell").nth(1)
+    own.locator("textarea").press_sequentially("def f():\nreturn 6\n")  # Enter keeps the indentation
+    own.locator("textarea").press("Tab")
+    assert own.locator("textarea").input_value() == "def f():\n    return 6\n        "
+    own.locator("textarea").fill("x = 6 * 7\nx")
     first.fill("x = 41")
     start(page)
-    page.locator("textarea").nth(1).fill("x + 1")
+    own.locator("textarea").press("Shift+Enter")
+    page.wait_for_function("!running && !queue.length", timeout=MINUTE)
+    assert own.locator(".output").text_content() == "42\n"
+    page.locator('[data-number="2"] textarea').fill("x + 1")
+    own.locator("textarea").fill("x += 1")
     run(page, '[data-number="2"] .above')
     run(page, '[data-number="2"] .run')
-    assert output(page, 2) == "42\n"
+    assert page.locator('[data-number="2"] .output').text_content() == "43\n"
 
 
 @pytest.mark.timeout(900)

@@ -138,7 +138,7 @@ OTHERS = [("--nsp",), ("--whole-word",), ("--model", "gpt", "--tokenizer", "char
 def test_any_number_of_ranks_and_threads_learns_the_same(corpus, tmp_path, options):
     """50 steps: 1 rank, 1 x 2 threads, 2 ranks, 2 x 2, 3 (which do not divide the batch), 4; twice the same bits."""
     losses = {}
-    for n, threads in ((1, 1), (3, 1)) if options else ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 1)):
+    for n, threads in ((1, 1), (2, 2), (3, 1)) if options else ((1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 1)):
         _, found = pretrain(n, tmp_path / f"{n}x{threads}_{len(losses)}", corpus, "--threads", threads, *options, batch=8)
         if (n, threads) in losses:
             np.testing.assert_array_equal(found, losses[n, threads])

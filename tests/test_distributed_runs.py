@@ -55,6 +55,20 @@ def test_finetuning_is_the_same_on_any_number_of_ranks(checkpoint, reviews, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("method", "shapes"), [("fgm", ((1, 1), (3, 1))), ("smart", ((1, 2), (2, 1)))])
+def test_adversarial_training_on_ranks(checkpoint, reviews, tmp_path, method, shapes):
+    """What starts from chance starts from the same where as many micro-batches are cut."""
+    found = []
+    for n, threads in shapes:
+        output = tmp_path / f"{n} {threads}"
+        run = ["finetune", "classify", "--train", reviews, "--model", checkpoint, "--output", output, "--batch-size", "10"]
+        run += ["--epochs", "2", "--lr", "1e-3", "--compare", "none", "--adversarial", method, "--adversarial-radius", "0.5"]
+        assert mpi.command(n, *run, "--threads", str(threads)).returncode == 0
+        found.append(metrics(output))
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-5)
+
+
+@pytest.mark.slow
 def test_sequence_to_sequence_on_two_ranks(tmp_path):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("source\ttarget\n" + "".join(f"{i} {i * 7 % 13}\t{i * 3 % 10} {i % 3}\n" for i in range(61)))

@@ -311,6 +311,9 @@ def test_a_check_names_wrong_dtypes_and_changed_arguments(capsys: Any) -> None:
     assert "✓" in verdict(capsys, f, lib.case("three", np.ones(3), 2 * np.ones(3)))
     assert "they should be integers" in verdict(capsys, ids, lib.case("three", np.arange(3), np.arange(3)))
     assert "Make a new dict" in verdict(capsys, empties, lib.case("names", {"a": 1}, 0))
+    assert "Make a new list" in verdict(capsys, lambda words: words.sort() or words, lib.case("words", (["b", "a"],), ["a", "b"]))
+    assert "✓" in verdict(capsys, sorted, lib.case("words", (["b", "a"],), ["a", "b"]))
+    assert "✓" in verdict(capsys, len, lib.case("numbers", ([1.0, float("nan")],), 2))
 
 
 def test_a_check_takes_lists_tuples_and_tensors(capsys: Any) -> None:

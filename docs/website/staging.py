@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 import sys
@@ -45,8 +46,8 @@ def stage(folder: Path, browser: bool) -> None:
 
 
 def lessons() -> list[str]:
-    """The names of the lessons, and of the notebook that is none."""
-    return [*(path.stem for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))), "explaining"]
+    """The names of the lessons, in order."""
+    return [path.stem for path in sorted(LESSONS.glob("[0-9][0-9]_*.py"))]
 
 
 def write(folder: Path, name: str, more: str = "") -> None:
@@ -85,7 +86,11 @@ def notebooks(folder: Path, names: list[str]) -> None:
     import build
 
     for name in names:
-        put(folder / f"{name}.ipynb", build.notebook(LESSONS / f"{name}.py"))
+        book = json.loads(build.notebook(LESSONS / f"{name}.py"))
+        for cell in book["cells"]:
+            if cell["metadata"].get("jupyter", {}).get("source_hidden"):  # a check, with the numbers that it expects
+                cell["metadata"]["tags"] = ["hide-input"]
+        put(folder / f"{name}.ipynb", json.dumps(book))
     for path in (*LESSONS.glob("[a-z]*.py"), *LESSONS.glob("*.toml")):
         shutil.copyfile(path, folder / path.name)
 

@@ -26,12 +26,15 @@ IMPORTED = ("exercises.py", "hints.toml", "pictures.py")  # what the lessons imp
 COPIED = ("style.css", "lesson.js", "worker.js", "running.py", "graph.html", "autograd.js", "graph.js", "moons.js")
 
 CELL = """<section class="cell" data-number="{number}">
-<textarea spellcheck="false" autocapitalize="off" rows="{rows}" aria-label="cell {number}">
-{source}</textarea>
+{before}<textarea spellcheck="false" autocapitalize="off" rows="{rows}" aria-label="cell {number}">
+{source}</textarea>{after}
 <div class="row"><button class="run">Run</button> <button class="above quiet">Run all above</button>
+<button class="new quiet">New cell</button>
 <button class="reset quiet" hidden>Back to the original</button> <span class="state small" role="status"></span></div>
 <div class="output" aria-live="polite"></div>
 </section>"""
+
+FOLDED = ("<details><summary>the check, with the numbers that it expects</summary>", "</details>")  # out of the reader's sight
 
 
 def build(output: Path, folder: Path) -> None:
@@ -98,7 +101,8 @@ def lesson(text: str) -> tuple[str, str]:
         elif cell.source.strip():
             number += 1
             rows = cell.source.count("\n") + 1
-            parts.append(CELL.format(number=number, rows=rows, source=html.escape(cell.source)))
+            before, after = FOLDED if re.search(r"^(\w+ = )?check\(", cell.source, re.MULTILINE) else ("", "")
+            parts.append(CELL.format(number=number, rows=rows, source=html.escape(cell.source), before=before, after=after))
     return title, "\n".join(parts)
 
 

@@ -149,6 +149,7 @@ function draw() {
   const here = plan.items.find(item => item.value === (state.now || (at ? shown.result : null)));
   $("picture").scrollLeft = here ? here.x - $("picture").clientWidth / 2 : 0;
   const texts = ["Forward: the numbers are computed from left to right, and each remembers what it was made from."];
+  if (!Number.isFinite(shown.result.value)) texts.push("The result is no finite number: look for a division by 0, or the logarithm or root of a negative number.");
   if (at) texts.push("The result’s slope with respect to itself is 1. The walk back begins.");
   texts.push(...steps.slice(0, Math.max(at - 1, 0)).map(say));
   if (at > steps.length) texts.push(`Done: ${[...shown.variables.values()].map(v => `d result/d ${v.name} = ${number(v.grad)}`).join(", ") || "there is no variable to differentiate by"}.`);

@@ -2,19 +2,21 @@
 /* The page of a lesson: cells that are edited, run in the worker's Python, and kept in this browser. */
 
 const $ = id => document.getElementById(id);
-const cells = [...document.querySelectorAll(".cell")], lesson = document.body.dataset.lesson;
+const cells = [...document.querySelectorAll(".cell")], ofLesson = cells.length;   // by number; new ones come at the end
 let worker = null, ready = false, queue = [], running = null;
 
 const number = cell => Number(cell.dataset.number);
 const source = cell => cell.querySelector("textarea");
+const inOrder = () => [...document.querySelectorAll(".cell")];
 const output = cell => cell.querySelector(".output");
 
 /* -------------------------------------------------------------------------------------------------------- Python */
 
 function start() {
+  if (location.protocol === "file:") return status("Browsers run no Python in a page that was opened as a file: serve the folder with a web server (python -m http.server).");
   worker = new Worker("worker.js");
   worker.onmessage = ({data}) => heard(data);
-  worker.onerror = event => heard({broken: event.message || "worker.js cannot be loaded; open the page through a web server"});
+  worker.onerror = event => heard({broken: event.message || "worker.js cannot be loaded"});
   worker.postMessage({start: true});
   $("start").hidden = true;
   $("progress").hidden = false;
@@ -81,6 +83,20 @@ function finished(cell, failed) {
   next();
 }
 
+/* A cell of the reader's own below this one. It is not kept. */
+function addBelow(cell) {
+  const made = cell.cloneNode(true);
+  made.dataset.number = cells.push(made);
+  source(made).value = source(made).defaultValue = "";
+  source(made).setAttribute("aria-label", "a cell of your own");
+  output(made).replaceChildren();
+  made.querySelector("details")?.replaceWith(source(made));   // of a check, which is folded
+  mark(made, "");
+  cell.after(made);
+  wire(made);
+  source(made).focus();
+}
+
 function mark(cell, text) { cell.querySelector(".state").textContent = text; }
 
 function write(cell, text, look = "") {
@@ -97,11 +113,12 @@ function picture(cell, content, kind) {
 
 /* --------------------------------------------------------------------------------------- what the reader has written */
 
-const key = cell => `minitorch ${lesson} ${number(cell)}`;
+const key = cell => `minitorch ${document.body.dataset.lesson} ${number(cell)}`;
 
 function keep(cell) {
   try {
     const {value, defaultValue} = source(cell);
+    if (number(cell) > ofLesson) return fit(source(cell));
     if (value === defaultValue) localStorage.removeItem(key(cell));
     else localStorage.setItem(key(cell), JSON.stringify({original: defaultValue, value}));
   } catch { status("This browser keeps nothing: copy your answers before you close the page."); }
@@ -126,7 +143,8 @@ function typed(event, cell) {
   if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     if (worker) ask([cell]);
-    if (event.shiftKey && cells[number(cell)]) source(cells[number(cell)]).focus();
+    const next = inOrder()[inOrder().indexOf(cell) + 1];
+    if (event.shiftKey && next) source(next).focus();
   } else if (event.key === "Tab" && !event.shiftKey && !area.leaving) {
     event.preventDefault();
     insert(area, "    ");
@@ -155,13 +173,17 @@ function buttons() {
 
 $("start").onclick = () => { start(); buttons(); };
 $("stop").onclick = () => stop("stopped");
-$("all").onclick = () => ask(cells);
-for (const cell of cells) {
+$("all").onclick = () => ask(inOrder());
+
+function wire(cell) {
+  const on = (name, action) => { cell.querySelector(name).onclick = action; };
   restore(cell);
   source(cell).oninput = () => keep(cell);
   source(cell).onkeydown = event => typed(event, cell);
-  cell.querySelector(".run").onclick = () => ask([cell]);
-  cell.querySelector(".above").onclick = () => ask(cells.slice(0, number(cell) - 1));
-  cell.querySelector(".reset").onclick = () => { source(cell).value = source(cell).defaultValue; keep(cell); };
+  on(".run", () => ask([cell]));
+  on(".above", () => ask(inOrder().slice(0, inOrder().indexOf(cell))));
+  on(".new", () => addBelow(cell));
+  on(".reset", () => { source(cell).value = source(cell).defaultValue; keep(cell); });
 }
+cells.forEach(wire);
 buttons();

@@ -26,6 +26,9 @@ BLOCK = 1 << 13  # groups of eight elements
 _step: Array | None = None
 
 
+WHOLE = (0, 1)  # the rows of a batch that is not cut
+
+
 class Stream:
     """The source of masks: a seed, and how many masks were drawn from it.
 
@@ -33,7 +36,7 @@ class Stream:
     an example loses the same elements whoever computes it, if its axes (one at least) are as long in all micro-batches.
     """
 
-    def __init__(self, seed: int, calls: int = 0, rows: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, seed: int, calls: int = 0, rows: tuple[int, int] = WHOLE) -> None:
         self.seed, self.calls, self.rows = seed, calls, rows
 
     def key(self, shape: tuple[int, ...], p: float) -> Key:
@@ -51,7 +54,7 @@ class Key:
     """
 
     def __init__(
-        self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None, within: tuple[int, int] = (0, 1)
+        self, shape: tuple[int, ...], p: float, seed: int, calls: int, step: Array | None, within: tuple[int, int] = WHOLE
     ) -> None:
         self.shape, self.p, self.step = shape, p, step
         self.words = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, calls & 0xFFFFFFFF

@@ -53,7 +53,13 @@ def test_every_number_is_in_one_bin(a, b):
     """Also where most of them are equal, and where the latest lie outside."""
     p, q = drift.binned(a, b)
     assert (p.sum(), q.sum(), len(p)) == (len(a), len(b), len(q))
-    assert (p[:-1] > 0).all()
+
+
+def test_a_number_that_most_have_does_not_hide_a_shift():
+    """Texts are cut at --length, so that most of the reference may be as long; shorter ones are not in their bin."""
+    assert drift.psi(*drift.binned([24] * 95 + [20] * 5, [5] * 50)) > 1
+    assert drift.psi(*drift.binned([24] * 100, [5] * 50)) > 1
+    assert drift.psi(*drift.binned([24] * 100, [24] * 50)) < 0.01
 
 
 def test_alarms_are_seldom_without_a_shift():

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ def attack_file(predictor: Predictor, args: argparse.Namespace) -> None:
             raise
         write_text(folder / REPORT, as_json({"settings": settings, "result": summary(done)}, 1) + "\n")
     print(as_text(summary(done), done, how))
-    print(f"\n{folder / RECORDS}: every text, and what was changed; minitorch attack --model {args.model} --check asks once more")
+    again = f"minitorch attack --model {shlex.quote(args.model)} --check {shlex.quote(str(folder / RECORDS))}"
+    print(f"\n{folder / RECORDS}: every text, and what was changed; {again} asks once more")
 
 
 def attack_all(attack: Attack, examples: list[tuple[int, Any]], done: list[dict[str, Any]], path: Path) -> None:

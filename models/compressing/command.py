@@ -20,7 +20,16 @@ from ..errors import BadInput, count
 from ..finetuning.report import finish, size_text
 from ..finetuning.run import FACTS, KEPT
 from ..reading import read_json
-from ..training.runs import complete, folder_to_resume, make_folder, new_folder, refuse_overwriting, train_and_report, unfinished
+from ..training.runs import (
+    STATE,
+    complete,
+    folder_to_resume,
+    make_folder,
+    new_folder,
+    refuse_overwriting,
+    train_and_report,
+    unfinished,
+)
 from ..training.settings import add_options, given, resumed_settings
 from . import heads, int8, ladder, layers, weights
 from .measuring import memory_of, milliseconds, sizes
@@ -70,8 +79,9 @@ def compress(s: Settings, overwrite: bool = False, resume: bool = False) -> dict
     output = Path(s.output)
     if output.resolve() == Path(s.model).resolve():
         raise BadInput(f"--output {output} is the model itself; give another folder")
+    cure = CURE if (output / STATE).is_file() else CURE.replace("--resume, ", "")
     if not resume:
-        refuse_overwriting(output, KEPT, overwrite, CURE)
+        refuse_overwriting(output, KEPT, overwrite, cure)
     subject = Subject(s.model, s.device, s.batch_size, s.threads, **s.reading)
     subject.refuse_int8()
     data, test = (subject.read(path) if path else [] for path in (s.data, s.test))
@@ -83,7 +93,7 @@ def compress(s: Settings, overwrite: bool = False, resume: bool = False) -> dict
         else:
             record["before"] = measured(subject, subject.folder, test)
             record["what"] = TECHNIQUES[s.technique](subject, data, s) if s.technique in TECHNIQUES else ""
-            folder = new_folder(output, KEPT, overwrite, until_the_end, cure=CURE)
+            folder = new_folder(output, KEPT, overwrite, until_the_end, cure=cure)
         if s.epochs:
             subject = train(subject, s, folder, record, resume)
             folder = output

@@ -33,6 +33,7 @@ from .search import judged, of_entries, quality, rankers, ranks, threshold
 from .tuning import tune
 
 FOLDER, TABLE = "runs/desk", "faq.tsv"
+FEW = 30  # questions: the standard error of a share is then up to .09
 MARK = ", tuned"  # at the end of a method's name
 Asked = tuple[list[str], np.ndarray]  # questions, the entry of each
 
@@ -93,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
             if not questions:
                 raise BadInput(f"{folder} holds a desk: ask it a question, or give --faq FILE and another --model to make one")
             desk = Desk.load(folder, chosen.get("device", "cpu"))
+        elif questions and "model" in chosen and chosen.keys() <= {"model", "device"}:
+            raise BadInput(f"{folder}: no {DESK} here, so it is no desk; `minitorch desk --faq FILE --model {folder}` makes one")
         else:
             desk = made(settings_of(chosen), args.overwrite)
         intents = Predictor(args.intents, chosen.get("device", "cpu")) if args.intents else None
@@ -141,6 +144,8 @@ def made(s: Settings, overwrite: bool) -> Desk:
         write(s, folder, faq, report)
         complete(folder, Path(s.output))
     print(f"\n{as_text(report)}\n\n{s.output}/: {DESK}, report.txt, report.json")
+    if report["judge"] < FEW:
+        print(f"{count(report['judge'], 'question')} judged: too few to tell methods apart; give --test, or a longer --faq")
     print(f"ask it: minitorch desk --model {shlex.quote(s.output)} 'a question'\n")
     return Desk.load(Path(s.output), s.device)
 

@@ -9,6 +9,7 @@ import argparse
 import itertools
 import math
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
         make_folder(folder)
         args.stream = args.stream or without_a_file(s, models[0])
         watch = Watch(s, bad_label(s, models[0]))
+        done = resumed(watch, folder / ANSWERS) if args.resume else 0
+        stream = begun(itertools.islice(read_stream(args.stream, args.follow), done, None), args)
         with alone_in(folder), (folder / ANSWERS).open("a" if args.resume else "w", encoding="utf-8") as file:
-            done = resumed(watch, folder / ANSWERS) if args.resume else 0
-            stream = itertools.islice(read_stream(args.stream, args.follow), done, None)
             try:
                 read(stream, 1 if args.stream == "-" or args.follow else BATCH, models, watch, file)
             except KeyboardInterrupt:
@@ -99,10 +100,18 @@ def run(args: argparse.Namespace) -> int:
                     write_page(watch, folder)
     except (ValueError, RuntimeError) as error:
         raise error if isinstance(error, BadInput) else BadInput(str(error)) from error
-    if not watch.records:
-        raise BadInput(f"{args.stream}: no text")
     print(f"\n{watch.summary()}\n{s.output}/: report.html, report.png, {ANSWERS}")
     return 0
+
+
+def begun(stream: Iterator[Text], args: argparse.Namespace) -> Iterator[Text]:
+    """The same texts, of which there is one: a stream that cannot be read leaves no file, and an old run as it was."""
+    if args.resume:
+        return stream
+    first = next(stream, None)
+    if first is None:
+        raise BadInput(f"{args.stream}: no text")
+    return itertools.chain([first], stream)
 
 
 def without_a_file(s: Settings, model: Predictor) -> str:

@@ -68,8 +68,9 @@ def psi(p_counts: Sequence[float], q_counts: Sequence[float]) -> float:
 
 
 def binned(reference: Sequence[float], latest: Sequence[float]) -> tuple[Any, Any]:
-    """Counts of both in the reference's deciles; where many are equal, some deciles are one bin."""
-    edges = np.append(np.unique(np.quantile(reference, np.arange(1, BINS) / BINS, method="inverted_cdf")), np.inf)
+    """Counts of both in the reference's deciles; a number that fills several deciles has a bin of its own."""
+    edges, times = np.unique(np.quantile(reference, np.arange(1, BINS) / BINS, method="inverted_cdf"), return_counts=True)
+    edges = np.unique([*edges, *np.nextafter(edges[times > 1], -np.inf), np.inf])
     bins = [np.searchsorted(edges, np.asarray(values), side="left") for values in (reference, latest)]
     return tuple(np.bincount(b, minlength=len(edges)) for b in bins)  # type: ignore[return-value]
 

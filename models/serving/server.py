@@ -101,8 +101,10 @@ class Server:
         if name in (None, ""):
             if len(able_ones) == 1:
                 return able_ones[0]
-            there = f'name one as "model": {listing(s.name for s in able_ones)}' if able_ones else "none is served here"
-            raise Problem(422 if able_ones else 424, f"there are {len(able_ones)} models that {what}; {there}")
+            if not able_ones:
+                raise Problem(424, f"none of the models that are served here can {what}")
+            names = listing(s.name for s in able_ones)
+            raise Problem(422, f'there are {len(able_ones)} models that {what}; name one as "model": {names}')
         served = self.models.get(name) if isinstance(name, str) else None
         if served is None:
             raise Problem(404, f"there is no model {quoted(name, 60)}; there are {listing(self.models)}", code="model_not_found")

@@ -132,7 +132,7 @@ def show(args: argparse.Namespace, reports: dict[str, dict[str, Any] | None]) ->
         return
     for name, report in reports.items():
         if report is None:
-            print(f"{name}: too few answers to compare: {LEAST} are needed, and as many before them", flush=True)
+            print(f"{name}: too few answers to compare: {LEAST} are needed, and as many to compare them with", flush=True)
             continue
         n, m = report["answers"]
         print(f"{name}: the latest {count(m, 'answer')} next to {n:,} of {report['reference']}")

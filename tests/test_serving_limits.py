@@ -148,7 +148,10 @@ def test_slow_and_broken_clients(guarded):
     for before in (b"", b"POST /em", whole):  # a client that sends nothing, half a head, half a head after an answer
         with dial(before) as made:
             if before == whole:
-                assert made.recv(10_000).startswith(b"HTTP/1.1 200")
+                answer = made.recv(10_000)
+                assert answer.startswith(b"HTTP/1.1 200")
+                while not answer.endswith(b"]]"):  # the body may come later than its head
+                    answer += made.recv(10_000)
                 made.sendall(b"POST /embed HTTP/1.1\r\nHost:")
             assert made.recv(100).startswith(b"HTTP/1.1 408")
             assert made.recv(100) == b""

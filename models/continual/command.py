@@ -18,7 +18,7 @@ import minitorch
 from minitorch.files import write_text
 
 from ..checkpoints.files import locate
-from ..errors import LONGEST, BadInput, count, listing, short
+from ..errors import LONGEST, BadInput, count, short
 from ..reading import read_json
 from ..text.labelled import as_json
 from ..training.runs import STATE, complete, folder_to_resume, how_to_go_on, new_folder, refuse_overwriting
@@ -134,7 +134,7 @@ def every_run(s: Settings, stream: Stream, data: Data, folder: Path, state: dict
             print(f"\nstopped in run {number} of {len(jobs)}; {how_to_go_on('continual', folder, s.output)}")
             raise
         if strategy in s.save and (seed, order) == jobs[0][:2]:
-            kept = listing(f"{s.output}/{path.name}" for path in keeping.keep(one, folder))
+            kept = ", ".join(f"{s.output}/{path.name}" for path in keeping.keep(one, folder))
             print(f"{kept}: for minitorch predict --model")
         write_text(path, as_json(everything, 1) + "\n")
         short_state = {"run": "", "settings": dataclasses.asdict(s), "sha256": data.sha256}

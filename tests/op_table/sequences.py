@@ -65,9 +65,9 @@ def batches(draw: Any) -> Call:
     x = draw(array((draw(st.integers(3, 4)), channels, *rest)))
     training = draw(st.booleans())
     running: Any = (None, None)
-    if not training:  # contiguous: torch's gradient reads the running variance as if it were
+    if not training:  # contiguous: torch's gradient reads the running variance, and the weight, as if they were
         running = [Constant(draw(array((channels,), low, 2, strided=False))) for low in (-2, 0.5)]
-    named = {name: draw(array((channels,))) for name in ("weight", "bias")} if draw(st.booleans()) else {}
+    named = {name: draw(array((channels,), strided=False)) for name in ("weight", "bias")} if draw(st.booleans()) else {}
     return call(x, *running, **named, training=training, eps=draw(st.sampled_from([0.1, 1.0])))
 
 

@@ -43,6 +43,7 @@ def test_hidden_tests_catch_a_few_of_each_kind(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_hidden_tests_catch_all(name):
     assert len(list(cells(name))) >= 35
@@ -50,6 +51,7 @@ def test_hidden_tests_catch_all(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_visible_tests_catch_most(name):
     """Without the training of BERT, which sees some of the others."""

@@ -301,6 +301,7 @@ print(f"in order {final:.2f}, shuffled {disordered:.2f}, by frequency {unigram:.
 
 # %%
 figure, axis = plt.subplots(figsize=(9, 4))
+axis.plot(losses, color=BLUE, alpha=0.25, linewidth=0.8)  # every step: it begins at ln V
 smooth = np.convolve(losses, np.ones(15) / 15, "valid")
 axis.plot(np.arange(len(smooth)) + 7, smooth, color=BLUE, label="repaired, training text")
 axis.plot(np.convolve(stuck, np.ones(5) / 5, "valid"), color=RED, label="too bold")
@@ -308,7 +309,7 @@ axis.plot([STEPS], [final], "o", color=GREEN, label=f"repaired, fresh text: {fin
 for value, name in ((math.log(V), "ln V"), (unigram, "by frequency"), (bigram, "by the left neighbour")):
     axis.axhline(value, color=GREY if name == "ln V" else ORANGE, linestyle=":")
     axis.text(STEPS, value + 0.03, f"{name} {value:.2f}", ha="right", fontsize=9)
-axis.set(xlabel="step", ylabel="loss (nats)", title="The same model at two learning rates", ylim=(None, 7.5))
+axis.set(xlabel="step", ylabel="loss (nats)", title="The same model at two learning rates", ylim=(None, 8.8))
 axis.legend(loc="upper center", fontsize=9)
 show(figure, "09_bert")
 

@@ -82,7 +82,7 @@ class Load:
                 ("/predict", b"x" * (3 << 20), KIND, 413),
                 ("/predict", b'{"inputs": "a"}', {**KIND, "authorization": "Bearer no"}, 401),
                 ("/predict", b'{"inputs": "a"}', {"authorization": f"Bearer {KEY}"}, 415),
-                ("/" + "x" * chance.randrange(3000), b"{}", KIND, 404),
+                ("/" + "x" * chance.randrange(1, 3000), b"{}", KIND, 404),
             ]
         )
         found, _, answer = self.server.request("POST", path, body, headers)

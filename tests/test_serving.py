@@ -214,6 +214,8 @@ def test_the_body_is_json_by_its_header(server):
 
 
 def test_about_the_server(server):
+    assert server.post("/predict", {"inputs": "a good film", "model": "classify"})[0] == 200
+    assert server.post("/predict", {"inputs": "", "model": "classify"})[0] == 422
     for path, text in [("/health", ""), ("/ready", ""), ("/docs", "POST /rerank"), ("/", "minitorch serve"), ("/stats", "p99")]:
         status, page = server.get(path)
         assert (status, text in page) == (200, True)

@@ -23,7 +23,7 @@ import base64
 import functools
 import time
 import tracemalloc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,23 @@ def exact(value: Any, because: str = "an argument must stay as it is, to the las
 # --------------------------------------------------------------------------- helpers for the half that runs with m
 
 SHARED = "keeping what the pullback needs in a variable that the next call overwrites"
+
+
+def true_slopes(f: Callable[..., Any], arrays: Sequence[np.ndarray], g: np.ndarray, eps: float = 1e-5) -> list[np.ndarray]:
+    """The slopes of Σ g f(arrays) along every element of every array, measured."""
+    slopes = []
+    for a in arrays:
+        slope = np.empty(a.shape)
+        for i in np.ndindex(a.shape):
+            held = a[i]
+            a[i] = held + eps
+            up = (g * f(*arrays)).sum()
+            a[i] = held - eps
+            down = (g * f(*arrays)).sum()
+            a[i] = held
+            slope[i] = (up - down) / (2 * eps)
+        slopes.append(slope)
+    return slopes
 
 
 def twice(operation: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

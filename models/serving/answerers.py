@@ -30,8 +30,9 @@ from ..prompting.calibration import CALIBRATIONS
 from ..seq2seq.vocabulary import UNKNOWN
 from ..seq2seq.writing import write as write_target
 from ..training.loop import to_device as checked_on
-from .cost import Cost
 
+# Of a batch at most. Twice as many save little time on a CPU, and everybody who comes meanwhile waits (docs/serving.md).
+BATCH_TOKENS = {"cpu": 96, "cuda": 16384}
 Hears = Callable[[int, int, str | None], None]  # (text, sequence of it, a new piece or None for its end)
 WRITING = {  # options of texts that are written, under Hugging Face's names, and what they are called elsewhere
     "max_new_tokens": "max_tokens", "temperature": "", "top_k": "", "top_p": "", "min_p": "", "repetition_penalty": "",
@@ -60,7 +61,7 @@ class Answerer:
 
     def __init__(self, tokenizer: Any, model: Any, longest: int, device: str = "cpu") -> None:
         self.tokenizer, self.model, self.longest, self.device = tokenizer, model.eval(), longest, device
-        self.cost: Cost | None = Cost()
+        self.batch_tokens = BATCH_TOKENS[device.partition(":")[0]]
 
     def read(self, texts: Sequence[Any], options: dict[str, Any]) -> Asked:
         """The request's rows; BadInput for a text that this model cannot read."""
@@ -242,7 +243,7 @@ class Writes(Answerer):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self.cost = None  # each token is a step, which costs the same for many texts: the more, the better
+        self.batch_tokens = max(1024, self.batch_tokens)  # each token is a step, which costs about the same for many texts
 
     def read(self, texts: Sequence[Any], options: dict[str, Any]) -> Asked:
         options = self.completed(dict(self.check(options)))
@@ -349,6 +350,11 @@ def configured(options: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(f"stop_strings are a text or a list of texts, not {quoted(stop, 40)}")
     GenerationConfig.of(options)
     return options
+
+
+def floats(vector: np.ndarray[Any, Any]) -> list[float]:
+    """As `minitorch embed --json` writes them."""
+    return np.round(vector.astype(np.float64), 7).tolist()  # type: ignore[no-any-return]
 
 
 def as_parts(text: Any) -> Any:

@@ -34,6 +34,7 @@ import minitorch
 
 from ..errors import quoted
 from . import drift, openai_routes, openapi
+from .answerers import floats
 from .folders import Served
 from .keys import Keys
 from .problems import Problem
@@ -201,11 +202,6 @@ async def embed(request: Request, server: Server) -> Response:
     return reply(served, [floats(vector) for vector in vectors])
 
 
-def floats(vector: Any) -> list[float]:
-    """As `minitorch embed --json` writes them."""
-    return [round(x, 7) for x in vector.tolist()]
-
-
 async def rerank(request: Request, server: Server) -> Response:
     """Texts by how well they fit a query: by a model that scores pairs, or by the cosine of their vectors."""
     body, served = await asked_of(request, server, ranks, "rank texts")
@@ -280,7 +276,8 @@ async def info(request: Request, server: Server) -> Response:
     name = request.scope.get("model")
     served = server.find(name, lambda s: True, "answer") if name else next(iter(server.models.values()))
     limits = {
-        "max_concurrent_requests": server.batcher.longest, "max_batch_tokens": server.batcher.batch_tokens,
+        "max_concurrent_requests": server.batcher.longest,
+        "max_batch_tokens": server.batcher.batch_tokens or served.answers.batch_tokens,
         "max_client_batch_size": server.limits.texts, "auto_truncate": True, "max_batch_requests": None,
         "tokenization_workers": 2, "version": minitorch.__version__, "sha": None, "docker_label": None,
     }  # fmt: skip

@@ -4,11 +4,10 @@
 
 There is no timer. While all workers compute, what arrives gathers by itself; a worker that is free takes it at once, so that
 a request alone never waits. Workers that are idle at the same time share what is there. A batch is limited by its
-tokens, padding included: B · (longest row) of a few long texts costs what it costs of many short ones. How many they may be,
-the times of earlier batches say (cost.py): large batches save little on a CPU, and make everybody wait who comes meanwhile.
+tokens, padding included: B · (longest row) of a few long texts costs what it costs of many short ones.
 NumPy releases Python's lock while it multiplies, so threads use all cores; BLAS has one thread (measured: on a busy machine two
 workers with one BLAS thread each degrade evenly, one worker with two collapses).
-Read before: answerers.py, cost.py. Read next: server.py.
+Read before: answerers.py. Read next: server.py.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ from typing import Any
 from minitorch.parallel import one_blas_thread
 
 from .problems import Problem
-
-LARGEST = 1024  # tokens of a batch
 
 
 @dataclass(eq=False)
@@ -72,9 +69,8 @@ class Batcher:
     def __init__(
         self, workers: int, batch_tokens: int | None, longest: int, observe: Callable[..., None] = lambda *_: None
     ) -> None:
-        """batch_tokens: None leaves it to cost.py. longest: the items that may wait. observe(items, seconds) hears of a batch."""
-        self.measured, self.batch_tokens = batch_tokens is None, batch_tokens or LARGEST
-        self.longest, self.observe = longest, observe
+        """batch_tokens: None leaves it to the answerers. longest: the items that may wait. observe(...) hears of each batch."""
+        self.batch_tokens, self.longest, self.observe = batch_tokens, longest, observe
         self.waiting: list[Item] = []  # the oldest first
         self.changed = threading.Condition()
         self.idle = self.busy = 0  # workers
@@ -141,8 +137,7 @@ class Batcher:
         alike = [i for i in self.waiting if i.owner.answerer is first.owner.answerer and i.group == first.group]
         alike.sort(key=lambda item: abs(item.size - first.size))  # stable: of equal ones the oldest
         share, batch, widest = math.ceil(len(alike) / (self.idle + 1)), [first], first.size
-        cost = first.owner.answerer.cost if self.measured else None
-        most = self.batch_tokens if cost is None else cost.most(self.batch_tokens)
+        most = self.batch_tokens or first.owner.answerer.batch_tokens
         for item in alike:
             widest = max(widest, item.size)
             if len(batch) == share or (len(batch) + 1) * widest > most:
@@ -154,14 +149,10 @@ class Batcher:
     def work(self) -> None:
         """One worker: take, compute, deliver. It never dies of an error: requests would wait for ever."""
         while batch := self.take():
-            started, answerer = time.monotonic(), batch[0].owner.answerer
-            clock = time.thread_time if answerer.device == "cpu" else time.monotonic  # others may be using the cores
-            begun = clock()
+            started = time.monotonic()
             self.compute(batch)
-            spent, seconds = clock() - begun, max(1e-6, time.monotonic() - started)
+            seconds = max(1e-6, time.monotonic() - started)
             with self.changed:
-                if answerer.cost is not None:
-                    answerer.cost.add(len(batch) * max(item.size for item in batch), spent)
                 self.busy -= 1
                 self.rate = 0.8 * (self.rate or len(batch) / seconds) + 0.2 * len(batch) / seconds
             self.observe(batch, started, seconds)

@@ -15,12 +15,11 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..errors import quoted
-from .answerers import Asked
+from .answerers import Asked, floats
 from .folders import Served
 from .problems import Problem
 from .server import Server
@@ -90,7 +89,7 @@ def encoded(vector: Any, form: str) -> Any:
     """The numbers, or their bytes as text."""
     if form == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-    return [float(x) for x in np.round(vector.astype(np.float64), 7)]
+    return floats(vector)
 
 
 async def completions(request: Request, server: Server) -> Response:

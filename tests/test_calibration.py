@@ -71,6 +71,16 @@ def test_examples_that_say_nothing_leave_the_temperature_at_1():
     assert calibration.fit_temperature(np.zeros((0, 2)), []) == 1.0
 
 
+def test_the_report_says_when_the_temperature_is_at_its_limit():
+    z, gold = np.array([[2.0, 0.0], [0.0, 3.0]]), np.array([1, 0])
+    T = calibration.fit_temperature(z, gold)
+    logp = calibration.log_probabilities(list(z / T))
+    report = calibration.judge((logp, gold), T, ("development", 2))
+    assert "T is at its limit" in calibration.as_text(report, "test")
+    report = calibration.judge((logp, gold), 2.0, ("development", 2))
+    assert "limit" not in calibration.as_text(report, "test")
+
+
 def test_rows_of_different_lengths():
     """As choices have them: classes that are not there have no part."""
     logp = calibration.log_probabilities([np.array([0.7, 0.3]), np.array([0.2, 0.3, 0.5])])

@@ -129,3 +129,15 @@ def test_a_damaged_configuration_and_an_unknown_model(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
     (tmp_path / "finetune.json").write_text("{}")
     assert holding(tmp_path) == ""
+
+
+def test_a_bert_without_its_head_makes_vectors(folders, capsys, tmp_path):
+    """It cannot guess words: nobody is sent to a command that refuses it."""
+    from models.bert import BertModel
+
+    BertModel.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
+    for file in folders["bert"].glob("*token*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert main(["generate", "the", "--model", str(tmp_path)]) == 2
+    assert f'this folder holds a BERT; use it: minitorch embed "a text" --model {tmp_path}' in capsys.readouterr().err
+    assert main(["embed", "a text", "--model", str(tmp_path)]) == 0

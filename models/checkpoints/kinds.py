@@ -10,6 +10,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from minitorch.serialization import read_shapes
+
 from ..reading import read_json, read_tensors
 
 STATE = "training.safetensors"  # in the folder of a run that can be resumed
@@ -35,10 +37,19 @@ def holding(folder: Path) -> str:
             kind = str(read_json(folder / "config.json").get("model_type", "bert"))
     for file, model_type, thing, command in KINDS:
         if (folder / file).is_file() and kind in ("", model_type):
+            if thing == "a BERT" and not guesses(folder):
+                command = 'embed "a text" --model {}'
             return f"this folder holds {thing}; use it: minitorch {command.format(where)}"
     if (folder / STATE).is_file() and not kind:
         return f"this run is not finished; continue it with minitorch {job_of_state(folder)} --resume --output {where}"
     return ""
+
+
+def guesses(folder: Path) -> bool:
+    """Do a BERT's files hold the head that guesses masked words?"""
+    with contextlib.suppress(ValueError, OSError):
+        return any(name.startswith("cls.") for path in folder.glob("model*.safetensors") for name in read_shapes(path))
+    return False
 
 
 def job_of(settings: Any) -> str:

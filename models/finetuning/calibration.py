@@ -109,6 +109,8 @@ def as_text(report: dict[str, Any], judged: str) -> str:
         on = "nothing, because no examples were held out"
     elif T == 1.0:
         on += ", all answered right: nothing to learn there"
+    elif T > 0.999 * MOST:
+        on += ", whose answers have nothing to do with the confidences: T is at its limit"
     elif report["fitted_on"] == judged:
         on += " judged here, so the second column is a little low"
     return "\n".join([*lines, f"(temperature T: probabilities are softmax(logits / T), the answers stay; fitted on {on})"])

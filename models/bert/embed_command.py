@@ -17,7 +17,7 @@ from ..errors import BadInput, short
 from ..text.corpus import read_lines
 from ..training.settings import usable_device
 from .model import BertModel
-from .use import embed, load
+from .use import embed, floats, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, RuntimeError) as error:
         raise BadInput(str(error)) from error
     if args.json:
-        print(json.dumps([[round(float(x), 7) for x in vector] for vector in vectors]))
+        print(json.dumps([floats(vector) for vector in vectors]))
     elif args.output:
         print(f"{args.output}: {vectors.shape[0]} vectors of {vectors.shape[1]} numbers")
     elif len(texts) == 1:

@@ -23,13 +23,11 @@ import minitorch.nn.functional as F
 from minitorch import Tensor
 
 from ..checkpoints.files import config_file, locate, read_all_shapes, refuse_unfinished
-from ..checkpoints.kinds import holding
+from ..checkpoints.kinds import HEAD, holding
 from ..errors import BadInput
 from ..text.tokenizer import Tokenizer
 from .config import BertConfig
 from .model import BertForMaskedLM
-
-HEAD = "cls.predictions.transform.dense.weight"
 
 
 def load(folder: str | Path, kind: Any = BertForMaskedLM, device: str = "cpu", **options: Any) -> tuple[Tokenizer, Any]:
@@ -117,6 +115,11 @@ def mean_pooled(bert: Any, batch: dict[str, Tensor], normalize: bool = True) -> 
         keep = keep.unsqueeze(-1).astype(hidden.dtype)  # (B, S, 1)
         mean = (hidden * keep).sum(1) / keep.sum(1)
     return F.normalize(mean, dim=-1) if normalize else mean
+
+
+def floats(vector: np.ndarray[Any, Any]) -> list[float]:
+    """As JSON has them: seven digits after the point."""
+    return np.round(vector.astype(np.float64), 7).tolist()  # type: ignore[no-any-return]
 
 
 def refuse_nan(model: Any, answers: np.ndarray[Any, Any]) -> None:

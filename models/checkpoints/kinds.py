@@ -14,6 +14,7 @@ from minitorch.serialization import read_shapes
 
 from ..reading import read_json, read_tensors
 
+HEAD = "cls.predictions.transform.dense.weight"  # in a BERT's file that has the head which guesses masked words
 STATE = "training.safetensors"  # in the folder of a run that can be resumed
 # A file, the model_type that config.json has with it, what such a folder holds, and a command for it. The first that fits counts.
 KINDS = (
@@ -37,7 +38,7 @@ def holding(folder: Path) -> str:
             kind = str(read_json(folder / "config.json").get("model_type", "bert"))
     for file, model_type, thing, command in KINDS:
         if (folder / file).is_file() and kind in ("", model_type):
-            if thing == "a BERT" and not guesses(folder):
+            if thing == "a BERT" and not can_guess(folder):
                 command = 'embed "a text" --model {}'
             return f"this folder holds {thing}; use it: minitorch {command.format(where)}"
     if (folder / STATE).is_file() and not kind:
@@ -45,10 +46,10 @@ def holding(folder: Path) -> str:
     return ""
 
 
-def guesses(folder: Path) -> bool:
+def can_guess(folder: Path) -> bool:
     """Do a BERT's files hold the head that guesses masked words?"""
     with contextlib.suppress(ValueError, OSError):
-        return any(name.startswith("cls.") for path in folder.glob("model*.safetensors") for name in read_shapes(path))
+        return any(HEAD in read_shapes(path) for path in folder.glob("model*.safetensors"))
     return False
 
 

@@ -352,11 +352,6 @@ def configured(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def floats(vector: np.ndarray[Any, Any]) -> list[float]:
-    """As `minitorch embed --json` writes them."""
-    return np.round(vector.astype(np.float64), 7).tolist()  # type: ignore[no-any-return]
-
-
 def as_parts(text: Any) -> Any:
     """An input of a model that reads one text: a tab in it is a space, not the end of a first text."""
     return [text] if isinstance(text, str) else text

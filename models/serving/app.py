@@ -32,9 +32,9 @@ from starlette.routing import Route
 
 import minitorch
 
+from ..bert.use import floats
 from ..errors import quoted
 from . import drift, openai_routes, openapi
-from .answerers import floats
 from .folders import Served
 from .keys import Keys
 from .problems import Problem

@@ -18,8 +18,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from ..bert.use import floats
 from ..errors import quoted
-from .answerers import Asked, floats
+from .answerers import Asked
 from .folders import Served
 from .problems import Problem
 from .server import Server
